@@ -1,0 +1,4 @@
+//! `kubectl podlife`: why pods are broken, whether they work yet, and whether they survive.
+
+pub mod io;
+pub mod model;
