@@ -1,4 +1,8 @@
 //! Plain data: what was read from a cluster, and what podlife says about it. Nothing here opens a file or a connection.
 
+pub mod code;
+pub mod finding;
 pub mod kind;
+pub mod report;
+pub mod snapshot;
 pub mod text;

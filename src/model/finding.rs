@@ -1,0 +1,391 @@
+//! A finding: one thing that is wrong, with its evidence and what to do. The fields are a public contract.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::code::Code;
+use super::kind::Kind;
+use super::text::sanitise;
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Breaks the workload now.
+    Error,
+    /// Explained by another finding.
+    Symptom,
+    /// Worth changing; nothing is broken by it.
+    Advice,
+}
+
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// A component says so about the present state, or complete lists were compared.
+    Proven,
+    /// A known pattern in arguments, environment or log.
+    Likely,
+    /// A near miss, or timing.
+    Possible,
+}
+
+/// Names an object; `namespace` is empty for cluster-wide kinds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// `v1`, `apps/v1`.
+    pub api_version: String,
+    /// `Deployment`.
+    pub kind: String,
+    /// Empty for cluster-wide kinds.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+}
+
+impl ObjectRef {
+    /// Names an object of a known kind.
+    pub fn new(kind: &Kind, namespace: &str, name: &str) -> Self {
+        Self {
+            api_version: kind.api_version(),
+            kind: kind.kind.to_string(),
+            namespace: if kind.namespaced { namespace.to_owned() } else { String::new() },
+            name: name.to_owned(),
+        }
+    }
+
+    /// Whether the object is of this kind, whatever the version.
+    pub fn is(&self, kind: &Kind) -> bool {
+        self.kind == kind.kind && kind.is_group_of(&self.api_version)
+    }
+
+    /// `deployment/api`
+    pub fn short(&self) -> String {
+        format!("{}/{}", self.kind.to_lowercase(), self.name)
+    }
+}
+
+impl std::fmt::Display for ObjectRef {
+    /// `deployment/shop/api`, or `node/a` for cluster-wide kinds.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = self.kind.to_lowercase();
+        if self.namespace.is_empty() {
+            write!(f, "{kind}/{}", self.name)
+        } else {
+            write!(f, "{kind}/{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// The object whose spec must change, or that is at fault as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Subject {
+    /// The object.
+    #[serde(flatten)]
+    pub object: ObjectRef,
+    /// The container (also init containers and sidecars).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The port, by number or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// The volume of the pod template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
+    /// How many pods show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_count: Option<usize>,
+    /// Up to three of these pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<String>,
+}
+
+impl Subject {
+    /// The object as a whole.
+    pub fn of(object: ObjectRef) -> Self {
+        Self { object, ..Self::default() }
+    }
+
+    /// A container of the object.
+    #[must_use]
+    pub fn container(mut self, name: &str) -> Self {
+        self.container = Some(name.to_owned());
+        self
+    }
+
+    /// A port of the object or container.
+    #[must_use]
+    pub fn port(mut self, port: impl ToString) -> Self {
+        self.port = Some(port.to_string());
+        self
+    }
+
+    /// A volume of the object.
+    #[must_use]
+    pub fn volume(mut self, name: &str) -> Self {
+        self.volume = Some(name.to_owned());
+        self
+    }
+
+    /// One pod that shows it; findings of several pods are merged later.
+    #[must_use]
+    pub fn pod(mut self, name: &str) -> Self {
+        self.pods = vec![name.to_owned()];
+        self.pod_count = Some(1);
+        self
+    }
+}
+
+/// Another object that matters: what is missing, or in the way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Related {
+    /// `missing`, `quota`, `source`, `destination`, `names`, …
+    pub role: String,
+    /// The object.
+    #[serde(flatten)]
+    pub object: ObjectRef,
+    /// A key within it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// What shows that a finding is true.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Where it was seen: `pod/api-7c9f8 event`, `log api`, `status`.
+    pub source: String,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fix {
+    /// In words.
+    pub text: String,
+    /// A command that does it, or shows more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
+/// What a finding brings about, or suffers from: two findings are linked where one breaks what the other suffers from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// Pods of this workload are missing or not ready.
+    NotReady(ObjectRef),
+    /// This container of the workload does not run as it should.
+    Container(ObjectRef, String),
+    /// Nobody gets an answer from this Service (namespace, name).
+    Service(String, String),
+    /// This claim is not usable (namespace, name).
+    Claim(String, String),
+    /// This node does not work.
+    Node(String),
+    /// This object is missing, unusable or in the way.
+    Object(ObjectRef),
+    /// Cluster DNS does not answer.
+    Dns,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// Stable over runs: code, cause and subject without pods.
+    pub id: String,
+    /// What kind of fault.
+    pub code: Code,
+    /// Which variant of it; empty where a code has none.
+    pub cause: String,
+    /// How much it weighs here.
+    pub severity: Severity,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// What must change.
+    pub subject: Subject,
+    /// What else matters.
+    pub related: Vec<Related>,
+    /// One sentence.
+    pub summary: String,
+    /// What shows it.
+    pub evidence: Vec<Evidence>,
+    /// Findings that explain this one.
+    pub caused_by: Vec<String>,
+    /// Findings that this one explains.
+    pub breaks: Vec<String>,
+    /// What to do about it.
+    pub fixes: Vec<Fix>,
+    /// What it brings about; for linking only.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub effects: BTreeSet<Effect>,
+    /// What would explain it; for linking only.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub suffers: BTreeSet<Effect>,
+}
+
+impl Finding {
+    /// A finding without evidence yet; every text is made safe to show.
+    pub fn new(code: Code, cause: &str, severity: Severity, confidence: Confidence, subject: Subject, summary: impl AsRef<str>) -> Self {
+        let mut finding = Self {
+            id: String::new(),
+            code,
+            cause: cause.to_owned(),
+            severity,
+            confidence,
+            subject,
+            related: Vec::new(),
+            summary: sanitise(summary.as_ref()),
+            evidence: Vec::new(),
+            caused_by: Vec::new(),
+            breaks: Vec::new(),
+            fixes: Vec::new(),
+            effects: BTreeSet::new(),
+            suffers: BTreeSet::new(),
+        };
+        finding.id = finding.identity();
+        finding
+    }
+
+    /// An error that a component or a complete comparison proves.
+    pub fn error(code: Code, cause: &str, subject: Subject, summary: impl AsRef<str>) -> Self {
+        Self::new(code, cause, Severity::Error, Confidence::Proven, subject, summary)
+    }
+
+    /// A symptom: it is wrong, but something else made it so.
+    pub fn symptom(code: Code, cause: &str, subject: Subject, summary: impl AsRef<str>) -> Self {
+        Self::new(code, cause, Severity::Symptom, Confidence::Proven, subject, summary)
+    }
+
+    /// Advice.
+    pub fn advice(code: Code, cause: &str, subject: Subject, summary: impl AsRef<str>) -> Self {
+        Self::new(code, cause, Severity::Advice, Confidence::Proven, subject, summary)
+    }
+
+    fn identity(&self) -> String {
+        let object = &self.subject.object;
+        let mut hash = Sha256::new();
+        for part in [
+            self.code.as_str(),
+            &self.cause,
+            &object.kind,
+            &object.namespace,
+            &object.name,
+            self.subject.container.as_deref().unwrap_or_default(),
+            self.subject.port.as_deref().unwrap_or_default(),
+            self.subject.volume.as_deref().unwrap_or_default(),
+        ] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        let digest = hash.finalize();
+        let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        format!("f-{hex}")
+    }
+
+    /// Adds what was seen, and where.
+    #[must_use]
+    pub fn evidence(mut self, source: impl AsRef<str>, detail: impl AsRef<str>) -> Self {
+        let evidence = Evidence {
+            source: sanitise(source.as_ref()),
+            detail: sanitise(detail.as_ref()).trim().to_owned(),
+        };
+        if !evidence.detail.is_empty() && !self.evidence.contains(&evidence) {
+            self.evidence.push(evidence);
+        }
+        self
+    }
+
+    /// Adds an object that matters.
+    #[must_use]
+    pub fn related(mut self, role: &str, object: ObjectRef) -> Self {
+        self.related.push(Related { role: role.to_owned(), object, key: None });
+        self
+    }
+
+    /// Adds a key of an object that matters.
+    #[must_use]
+    pub fn related_key(mut self, role: &str, object: ObjectRef, key: &str) -> Self {
+        self.related.push(Related {
+            role: role.to_owned(),
+            object,
+            key: Some(sanitise(key)),
+        });
+        self
+    }
+
+    /// Adds advice in words.
+    #[must_use]
+    pub fn fix(mut self, text: impl AsRef<str>) -> Self {
+        self.fixes.push(Fix { text: sanitise(text.as_ref()), command: None });
+        self
+    }
+
+    /// Adds advice with the command for it.
+    #[must_use]
+    pub fn fix_command(mut self, text: impl AsRef<str>, command: impl AsRef<str>) -> Self {
+        self.fixes.push(Fix {
+            text: sanitise(text.as_ref()),
+            command: Some(sanitise(command.as_ref())),
+        });
+        self
+    }
+
+    /// Says how sure it is.
+    #[must_use]
+    pub fn confidence(mut self, confidence: Confidence) -> Self {
+        self.confidence = confidence;
+        self
+    }
+
+    /// Says how much it weighs here.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    /// What it brings about.
+    #[must_use]
+    pub fn breaking(mut self, effect: Effect) -> Self {
+        self.effects.insert(effect);
+        self
+    }
+
+    /// What would explain it.
+    #[must_use]
+    pub fn suffering(mut self, effect: Effect) -> Self {
+        self.suffers.insert(effect);
+        self
+    }
+
+    /// Takes in the same finding of another pod: pods are counted, the first three are named, the first evidence is kept.
+    pub fn merge(&mut self, other: Self) {
+        for pod in other.subject.pods {
+            if !self.subject.pods.contains(&pod) {
+                self.subject.pods.push(pod);
+            }
+        }
+        self.subject.pods.sort();
+        self.severity = self.severity.min(other.severity);
+        self.confidence = self.confidence.min(other.confidence);
+        self.effects.extend(other.effects);
+        self.suffers.extend(other.suffers);
+        for related in other.related {
+            if !self.related.contains(&related) {
+                self.related.push(related);
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a run answers: versioned data that every output format is made from.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::finding::{Finding, ObjectRef};
+use super::snapshot::Unchecked;
+
+/// The API version of every document podlife prints.
+pub const API_VERSION: &str = "podlife/v1";
+
+/// The answer about an object or a whole scope, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// No ready capacity, or a Service port that reaches nobody.
+    Broken,
+    /// An error, but it still serves.
+    Degraded,
+    /// A symptom without a cause, and a read is missing that could tell.
+    Inconclusive,
+    /// Not at its goal, no error, inside its deadline.
+    Progressing,
+    /// At its goal.
+    Healthy,
+}
+
+impl Verdict {
+    /// The word as it is printed in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::Degraded => "degraded",
+            Self::Inconclusive => "inconclusive",
+            Self::Progressing => "progressing",
+            Self::Healthy => "healthy",
+        }
+    }
+}
+
+/// One workload, Service or other object that was judged.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Judged {
+    /// The object.
+    #[serde(flatten)]
+    pub object: ObjectRef,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// One line such as `0/2 ready for 6m`; empty where there is nothing to say.
+    pub state: String,
+    /// Pods that are ready, where the object has pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_pods: Option<usize>,
+    /// Pods that are wanted, where the object has pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted_pods: Option<usize>,
+    /// The root causes that it suffers from, most important first.
+    pub causes: Vec<String>,
+}
+
+/// The answer of `diagnose`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Diagnosis {
+    /// `podlife/v1`
+    pub api_version: String,
+    /// `Diagnosis`
+    pub kind: String,
+    /// What was asked for: objects, or namespaces as `namespace/NAME`.
+    pub targets: Vec<String>,
+    /// The worst of the judged objects.
+    pub verdict: Verdict,
+    /// What must change, most important first.
+    pub root_causes: Vec<Finding>,
+    /// What the root causes bring about.
+    pub symptoms: Vec<Finding>,
+    /// What would be better; breaks nothing.
+    pub advice: Vec<Finding>,
+    /// What could not be read.
+    pub unchecked: Vec<Unchecked>,
+    /// Every workload, Service and Ingress of the scope, the worst first.
+    pub workloads: Vec<Judged>,
+    /// How many pods are in the scope.
+    pub pod_count: usize,
+    /// When the objects were read, RFC 3339, UTC.
+    pub taken_at: String,
+    /// Requests that were made to the API server.
+    pub requests: usize,
+    /// Wall time of the run.
+    pub elapsed_seconds: f64,
+}

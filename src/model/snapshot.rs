@@ -1,0 +1,506 @@
+//! What was read from a cluster at one moment, which of it is complete, and what could not be read.
+//!
+//! A snapshot saves to and loads from JSON; values of Secrets never enter it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Event, LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::finding::ObjectRef;
+use super::kind::{self, Kind};
+
+/// How much of a collection was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Coverage {
+    /// Every object.
+    Complete,
+    /// Some: what is not there may exist all the same.
+    Partial,
+    /// The API server does not know this kind, so there are no such objects.
+    NoSuchKind,
+    /// Refused or failed; the reason is among `unchecked`.
+    Unreadable,
+}
+
+/// Whether an object exists, as far as this run can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It was read.
+    Present,
+    /// A complete list lacks it, or the API server answered 404.
+    Absent,
+    /// It was not looked for, or not allowed to be seen.
+    Unknown,
+}
+
+/// Something that could not be read, and the right that would have helped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unchecked {
+    /// What was left unread: `events`, `log of pod/a container b`.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// Verb of the rule to grant; empty where no right would help.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub verb: String,
+    /// Resource of the rule to grant, with its group: `pods/log`, `deployments.apps`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub resource: String,
+    /// Namespace of the rule to grant; empty for cluster-wide.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+}
+
+/// Names one container's log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogKey {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// The pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// The log of the instance before the present one.
+    pub previous: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedLog {
+    #[serde(flatten)]
+    key: LogKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SavedList {
+    /// `pods`, `deployments.apps`
+    resource: String,
+    /// Empty: all namespaces, or a cluster-wide kind.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    namespace: String,
+    coverage: Coverage,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Saved {
+    api_version: String,
+    kind: String,
+    taken_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    namespaces: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lists: Vec<SavedList>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    absent: Vec<ObjectRef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    read_in_full: Vec<ObjectRef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unchecked: Vec<Unchecked>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    logs: Vec<SavedLog>,
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
+/// Why a document could not be taken in.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// What the document was, as far as it says so.
+    pub object: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.object, self.reason)
+    }
+}
+
+macro_rules! store {
+    ($($field:ident: $type:ty = $kind:ident;)*) => {
+        /// Objects by kind, each list in order of namespace and name.
+        #[derive(Clone, Debug, Default)]
+        pub struct Objects {
+            $(#[doc = concat!("`", stringify!($type), "` objects")] pub $field: Vec<$type>,)*
+            /// Objects of kinds that have no type here: Gateway, HTTPRoute, custom resources.
+            pub other: Vec<Value>,
+        }
+
+        impl Objects {
+            fn insert(&mut self, of: Option<&Kind>, value: Value) -> Result<(), String> {
+                $(if of == Some(&kind::$kind) {
+                    return put(&mut self.$field, value);
+                })*
+                let named = |v: &Value| (v["apiVersion"].clone(), v["kind"].clone(), v["metadata"]["namespace"].clone(), v["metadata"]["name"].clone());
+                let name = named(&value);
+                self.other.retain(|old| named(old) != name);
+                self.other.push(value);
+                Ok(())
+            }
+
+            fn sort(&mut self) {
+                $(self.$field.sort_by_cached_key(|o| (o.namespace(), o.name_any()));)*
+                self.other.sort_by_cached_key(|o| (
+                    o["kind"].as_str().map(str::to_owned),
+                    o["metadata"]["namespace"].as_str().map(str::to_owned),
+                    o["metadata"]["name"].as_str().map(str::to_owned),
+                ));
+            }
+
+            fn contains(&self, of: &Kind, namespace: &str, name: &str) -> bool {
+                $(if of == &kind::$kind {
+                    return self.$field.iter().any(|o| o.name_any() == name && (!of.namespaced || o.namespace().unwrap_or_default() == namespace));
+                })*
+                self.other.iter().any(|o| {
+                    o["kind"] == *of.kind && of.is_group_of(o["apiVersion"].as_str().unwrap_or_default())
+                        && o["metadata"]["name"] == name
+                        && (!of.namespaced || o["metadata"]["namespace"].as_str().unwrap_or_default() == namespace)
+                })
+            }
+
+            fn to_values(&self) -> Vec<Value> {
+                let mut values = Vec::new();
+                $(values.extend(self.$field.iter().filter_map(|o| serde_json::to_value(o).ok()));)*
+                values.extend(self.other.iter().cloned());
+                values
+            }
+
+            /// Every typed or untyped object's metadata fields that rules on all kinds need: reference and uid.
+            pub fn references(&self) -> Vec<(ObjectRef, Option<String>)> {
+                let mut all = Vec::new();
+                $(all.extend(self.$field.iter().map(|o| (
+                    ObjectRef::new(&kind::$kind, &o.namespace().unwrap_or_default(), &o.name_any()), o.uid())));)*
+                all.extend(self.other.iter().map(|o| (ObjectRef {
+                    api_version: o["apiVersion"].as_str().unwrap_or_default().to_owned(),
+                    kind: o["kind"].as_str().unwrap_or_default().to_owned(),
+                    namespace: o["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
+                    name: o["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+                }, o["metadata"]["uid"].as_str().map(str::to_owned))));
+                all
+            }
+        }
+    };
+}
+
+store! {
+    namespaces: Namespace = NAMESPACE;
+    nodes: Node = NODE;
+    pods: Pod = POD;
+    services: Service = SERVICE;
+    endpoints: Endpoints = ENDPOINTS;
+    events: Event = EVENT;
+    config_maps: ConfigMap = CONFIG_MAP;
+    secrets: Secret = SECRET;
+    service_accounts: ServiceAccount = SERVICE_ACCOUNT;
+    claims: PersistentVolumeClaim = CLAIM;
+    volumes: PersistentVolume = VOLUME;
+    quotas: ResourceQuota = RESOURCE_QUOTA;
+    limit_ranges: LimitRange = LIMIT_RANGE;
+    replication_controllers: ReplicationController = REPLICATION_CONTROLLER;
+    deployments: Deployment = DEPLOYMENT;
+    replica_sets: ReplicaSet = REPLICA_SET;
+    stateful_sets: StatefulSet = STATEFUL_SET;
+    daemon_sets: DaemonSet = DAEMON_SET;
+    jobs: Job = JOB;
+    cron_jobs: CronJob = CRON_JOB;
+    endpoint_slices: EndpointSlice = ENDPOINT_SLICE;
+    ingresses: Ingress = INGRESS;
+    ingress_classes: IngressClass = INGRESS_CLASS;
+    network_policies: NetworkPolicy = NETWORK_POLICY;
+    autoscalers: HorizontalPodAutoscaler = AUTOSCALER;
+    disruption_budgets: PodDisruptionBudget = DISRUPTION_BUDGET;
+    storage_classes: StorageClass = STORAGE_CLASS;
+    priority_classes: PriorityClass = PRIORITY_CLASS;
+    runtime_classes: RuntimeClass = RUNTIME_CLASS;
+}
+
+fn put<K: DeserializeOwned + ResourceExt>(list: &mut Vec<K>, value: Value) -> Result<(), String> {
+    let object: K = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    // The newest reading of an object replaces the older one.
+    let same = |old: &K| old.name_any() == object.name_any() && old.namespace() == object.namespace();
+    match list.iter_mut().rev().find(|old| same(old)) {
+        Some(old) => *old = object,
+        None => list.push(object),
+    }
+    Ok(())
+}
+
+/// Everything that rules look at.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When it was taken; rules have no other clock.
+    pub taken_at: Timestamp,
+    /// Whether it comes from files: then nothing more can be read.
+    pub local: bool,
+    /// Namespaces that were asked for; empty means all.
+    pub namespaces: Vec<String>,
+    /// What was read.
+    pub objects: Objects,
+    /// What could not be read.
+    pub unchecked: BTreeSet<Unchecked>,
+    coverage: BTreeMap<(String, String), Coverage>,
+    absent: BTreeSet<ObjectRef>,
+    read_in_full: BTreeSet<ObjectRef>,
+    logs: BTreeMap<LogKey, Option<String>>,
+}
+
+impl Snapshot {
+    /// An empty snapshot of this moment.
+    pub fn new(taken_at: Timestamp, local: bool) -> Self {
+        Self {
+            taken_at,
+            local,
+            namespaces: Vec::new(),
+            objects: Objects::default(),
+            unchecked: BTreeSet::new(),
+            coverage: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            read_in_full: BTreeSet::new(),
+            logs: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in one object as the API server or kubectl writes it. Values of Secrets are dropped before they are stored, keys stay.
+    pub fn insert(&mut self, mut value: Value) -> Result<(), Unreadable> {
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let (api_version, kind_name) = (text(&value["apiVersion"]), text(&value["kind"]));
+        let name = text(&value["metadata"]["name"]);
+        if name.is_empty() && value["metadata"]["generateName"].as_str().is_none() {
+            return Err(Unreadable {
+                object: if kind_name.is_empty() { "document".to_owned() } else { kind_name.to_lowercase() },
+                reason: "has no metadata.name".to_owned(),
+            });
+        }
+        let of = kind::of_object(&api_version, &kind_name);
+        if let Some(of) = of {
+            // An older or newer version of a known group reads with the same fields.
+            value["apiVersion"] = of.api_version().into();
+            if of.namespaced && text(&value["metadata"]["namespace"]).is_empty() && self.local {
+                let namespace = self.namespaces.first().map_or("default", String::as_str);
+                value["metadata"]["namespace"] = namespace.into();
+            }
+        }
+        if of == Some(&kind::SECRET) {
+            redact_secret(&mut value);
+        }
+        if let Some(metadata) = value["metadata"].as_object_mut() {
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+                // The last applied manifest repeats the object, with values that were meant to be secret.
+                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            }
+        }
+        let object = format!("{}/{name}", kind_name.to_lowercase());
+        self.objects.insert(of, value).map_err(|reason| Unreadable { object, reason })
+    }
+
+    /// Puts every list in order; called when reading has ended.
+    pub fn sort(&mut self) {
+        self.objects.sort();
+    }
+
+    /// Notes how much of a collection was seen; `namespace` is none for all namespaces and cluster-wide kinds.
+    pub fn cover(&mut self, of: &Kind, namespace: Option<&str>, coverage: Coverage) {
+        self.coverage
+            .insert((of.qualified_plural(), namespace.unwrap_or_default().to_owned()), coverage);
+    }
+
+    /// How much of a collection was seen; none where nobody asked.
+    pub fn coverage(&self, of: &Kind, namespace: &str) -> Option<&Coverage> {
+        let plural = of.qualified_plural();
+        let of_namespace = if of.namespaced { namespace } else { "" };
+        self.coverage
+            .get(&(plural.clone(), String::new()))
+            .filter(|c| **c != Coverage::Unreadable || of_namespace.is_empty())
+            .or_else(|| self.coverage.get(&(plural, of_namespace.to_owned())))
+    }
+
+    /// Whether every object of this kind in the namespace was seen.
+    pub fn is_complete(&self, of: &Kind, namespace: &str) -> bool {
+        matches!(self.coverage(of, namespace), Some(Coverage::Complete | Coverage::NoSuchKind))
+    }
+
+    /// Notes that the API server answered 404 for an object.
+    pub fn note_absent(&mut self, object: ObjectRef) {
+        self.absent.insert(object);
+    }
+
+    /// Notes that an object was read with its content, not only its metadata.
+    pub fn note_full(&mut self, object: ObjectRef) {
+        self.read_in_full.insert(object);
+    }
+
+    /// Whether an object exists.
+    pub fn presence(&self, of: &Kind, namespace: &str, name: &str) -> Presence {
+        if self.objects.contains(of, namespace, name) {
+            Presence::Present
+        } else if self.is_complete(of, namespace) || self.absent.contains(&ObjectRef::new(of, namespace, name)) {
+            Presence::Absent
+        } else {
+            Presence::Unknown
+        }
+    }
+
+    /// The keys of a ConfigMap, where its content was read.
+    pub fn config_map_keys(&self, namespace: &str, name: &str) -> Option<BTreeSet<&str>> {
+        let map = self
+            .objects
+            .config_maps
+            .iter()
+            .find(|c| c.namespace().as_deref() == Some(namespace) && c.name_any() == name)?;
+        let full = self.local || self.read_in_full.contains(&ObjectRef::new(&kind::CONFIG_MAP, namespace, name));
+        full.then(|| {
+            let text = map.data.iter().flat_map(BTreeMap::keys);
+            let binary = map.binary_data.iter().flat_map(BTreeMap::keys);
+            text.chain(binary).map(String::as_str).collect()
+        })
+    }
+
+    /// Stores a log, or that there is none to be had.
+    pub fn put_log(&mut self, key: LogKey, text: Option<String>) {
+        self.logs.insert(key, text);
+    }
+
+    /// A log that was read: none where nobody asked, `Some(None)` where it could not be had.
+    pub fn log(&self, key: &LogKey) -> Option<Option<&str>> {
+        self.logs.get(key).map(Option::as_deref)
+    }
+
+    /// The snapshot as the JSON document that `--save` writes.
+    pub fn to_json(&self) -> Value {
+        let saved = Saved {
+            api_version: "podlife/v1".to_owned(),
+            kind: "Snapshot".to_owned(),
+            taken_at: self.taken_at,
+            namespaces: self.namespaces.clone(),
+            lists: self
+                .coverage
+                .iter()
+                .map(|((resource, namespace), coverage)| SavedList {
+                    resource: resource.clone(),
+                    namespace: namespace.clone(),
+                    coverage: coverage.clone(),
+                })
+                .collect(),
+            absent: self.absent.iter().cloned().collect(),
+            read_in_full: self.read_in_full.iter().cloned().collect(),
+            unchecked: self.unchecked.iter().cloned().collect(),
+            logs: self
+                .logs
+                .iter()
+                .map(|(key, text)| SavedLog { key: key.clone(), text: text.clone() })
+                .collect(),
+            items: self.objects.to_values(),
+        };
+        serde_json::to_value(saved).unwrap_or_default()
+    }
+
+    /// Loads what [`Self::to_json`] wrote.
+    pub fn from_json(value: Value) -> Result<(Self, Vec<Unreadable>), Unreadable> {
+        let saved: Saved = serde_json::from_value(value).map_err(|error| Unreadable {
+            object: "snapshot".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let mut snapshot = Self::new(saved.taken_at, true);
+        snapshot.namespaces = saved.namespaces;
+        for list in saved.lists {
+            snapshot.coverage.insert((list.resource, list.namespace), list.coverage);
+        }
+        snapshot.absent = saved.absent.into_iter().collect();
+        snapshot.unchecked = saved.unchecked.into_iter().collect();
+        snapshot.logs = saved.logs.into_iter().map(|log| (log.key, log.text)).collect();
+        let bad = saved.items.into_iter().filter_map(|item| snapshot.insert(item).err()).collect();
+        // A saved list of metadata is not the content of its objects, although the snapshot comes from a file.
+        snapshot.local = false;
+        snapshot.read_in_full = saved.read_in_full.into_iter().collect();
+        snapshot.sort();
+        Ok((snapshot, bad))
+    }
+}
+
+/// Keeps the keys of a Secret and drops what they hold.
+fn redact_secret(value: &mut Value) {
+    for field in ["data", "stringData"] {
+        if let Some(data) = value[field].as_object_mut() {
+            for (_, content) in data.iter_mut() {
+                *content = Value::String(String::new());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn snapshot() -> Snapshot {
+        Snapshot::new(Timestamp::UNIX_EPOCH, false)
+    }
+
+    #[test]
+    fn a_secrets_value_never_enters() {
+        let mut s = snapshot();
+        s.insert(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "n",
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "aHVudGVyMg=="}}, "data": {"password": "aHVudGVyMg=="}}))
+            .unwrap();
+        let saved = s.to_json().to_string();
+        assert!(saved.contains("password") && !saved.contains("aHVudGVyMg"), "{saved}");
+    }
+
+    #[test]
+    fn missing_needs_a_complete_list_or_a_404() {
+        let mut s = snapshot();
+        assert_eq!(s.presence(&kind::CONFIG_MAP, "n", "a"), Presence::Unknown);
+        s.cover(&kind::CONFIG_MAP, Some("n"), Coverage::Unreadable);
+        assert_eq!(s.presence(&kind::CONFIG_MAP, "n", "a"), Presence::Unknown);
+        s.note_absent(ObjectRef::new(&kind::CONFIG_MAP, "n", "b"));
+        assert_eq!(s.presence(&kind::CONFIG_MAP, "n", "b"), Presence::Absent);
+        s.cover(&kind::CONFIG_MAP, Some("n"), Coverage::Complete);
+        assert_eq!(s.presence(&kind::CONFIG_MAP, "n", "a"), Presence::Absent);
+        assert_eq!(s.presence(&kind::CONFIG_MAP, "other", "a"), Presence::Unknown);
+    }
+
+    #[test]
+    fn a_snapshot_survives_saving() {
+        let mut s = snapshot();
+        s.insert(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n"}, "spec": {"containers": []}}))
+            .unwrap();
+        s.cover(&kind::POD, Some("n"), Coverage::Complete);
+        s.put_log(LogKey { namespace: "n".into(), pod: "a".into(), container: "c".into(), previous: true }, Some("line".into()));
+        let (again, bad) = Snapshot::from_json(s.to_json()).unwrap();
+        assert!(bad.is_empty());
+        assert_eq!(again.to_json(), s.to_json());
+        assert!(again.is_complete(&kind::POD, "n"));
+    }
+
+    #[test]
+    fn one_odd_object_does_not_spoil_the_rest() {
+        let mut s = snapshot();
+        assert!(s.insert(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": "no"}})).is_err());
+        assert!(s.insert(json!({"kind": "Pod"})).is_err());
+    }
+}
