@@ -310,7 +310,11 @@ impl Finding {
     /// Adds an object that matters.
     #[must_use]
     pub fn related(mut self, role: &str, object: ObjectRef) -> Self {
-        self.related.push(Related { role: role.to_owned(), object, key: None });
+        self.related.push(Related {
+            role: role.to_owned(),
+            object,
+            key: None,
+        });
         self
     }
 
@@ -328,7 +332,10 @@ impl Finding {
     /// Adds advice in words.
     #[must_use]
     pub fn fix(mut self, text: impl AsRef<str>) -> Self {
-        self.fixes.push(Fix { text: sanitise(text.as_ref()), command: None });
+        self.fixes.push(Fix {
+            text: sanitise(text.as_ref()),
+            command: None,
+        });
         self
     }
 

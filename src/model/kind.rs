@@ -23,13 +23,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    const fn new(
-        group: &'static str,
-        version: &'static str,
-        kind: &'static str,
-        plural: &'static str,
-        namespaced: bool,
-    ) -> Self {
+    const fn new(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str, namespaced: bool) -> Self {
         Self {
             group: Cow::Borrowed(group),
             version: Cow::Borrowed(version),

@@ -9,8 +9,8 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Event, LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
+    ConfigMap, Endpoints, Event, LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController,
+    ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
@@ -291,7 +291,11 @@ impl Snapshot {
         let name = text(&value["metadata"]["name"]);
         if name.is_empty() && value["metadata"]["generateName"].as_str().is_none() {
             return Err(Unreadable {
-                object: if kind_name.is_empty() { "document".to_owned() } else { kind_name.to_lowercase() },
+                object: if kind_name.is_empty() {
+                    "document".to_owned()
+                } else {
+                    kind_name.to_lowercase()
+                },
                 reason: "has no metadata.name".to_owned(),
             });
         }
@@ -411,7 +415,10 @@ impl Snapshot {
             logs: self
                 .logs
                 .iter()
-                .map(|(key, text)| SavedLog { key: key.clone(), text: text.clone() })
+                .map(|(key, text)| SavedLog {
+                    key: key.clone(),
+                    text: text.clone(),
+                })
                 .collect(),
             items: self.objects.to_values(),
         };
@@ -464,9 +471,11 @@ mod tests {
     #[test]
     fn a_secrets_value_never_enters() {
         let mut s = snapshot();
-        s.insert(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "n",
-            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "aHVudGVyMg=="}}, "data": {"password": "aHVudGVyMg=="}}))
-            .unwrap();
+        s.insert(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "n",
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "aHVudGVyMg=="}}, "data": {"password": "aHVudGVyMg=="}}),
+        )
+        .unwrap();
         let saved = s.to_json().to_string();
         assert!(saved.contains("password") && !saved.contains("aHVudGVyMg"), "{saved}");
     }
@@ -490,7 +499,15 @@ mod tests {
         s.insert(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n"}, "spec": {"containers": []}}))
             .unwrap();
         s.cover(&kind::POD, Some("n"), Coverage::Complete);
-        s.put_log(LogKey { namespace: "n".into(), pod: "a".into(), container: "c".into(), previous: true }, Some("line".into()));
+        s.put_log(
+            LogKey {
+                namespace: "n".into(),
+                pod: "a".into(),
+                container: "c".into(),
+                previous: true,
+            },
+            Some("line".into()),
+        );
         let (again, bad) = Snapshot::from_json(s.to_json()).unwrap();
         assert!(bad.is_empty());
         assert_eq!(again.to_json(), s.to_json());
@@ -500,7 +517,10 @@ mod tests {
     #[test]
     fn one_odd_object_does_not_spoil_the_rest() {
         let mut s = snapshot();
-        assert!(s.insert(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": "no"}})).is_err());
+        assert!(
+            s.insert(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": "no"}}))
+                .is_err()
+        );
         assert!(s.insert(json!({"kind": "Pod"})).is_err());
     }
 }

@@ -1,0 +1,46 @@
+//! What can be wrong with pods: one file per area, each rule a pure function of the snapshot that returns findings and notes what else it needs to see.
+
+pub mod admission;
+pub mod autoscale;
+pub mod config;
+pub mod container;
+pub mod context;
+pub mod dependency;
+pub mod image;
+pub mod ingress;
+pub mod init;
+pub mod network_policy;
+pub mod node;
+pub mod probes;
+pub mod scheduling;
+pub mod service;
+#[cfg(test)]
+pub mod testing;
+pub mod volume;
+pub mod workload;
+
+pub use context::{Context, Need, Options};
+
+use crate::model::finding::Finding;
+
+/// A rule looks at everything in the context and says what it finds.
+pub type Rule = fn(&Context<'_>) -> Vec<Finding>;
+
+/// Every rule, in no particular order: causes are ranked afterwards.
+pub const RULES: &[Rule] = &[
+    admission::check,
+    autoscale::check,
+    config::check,
+    container::check,
+    dependency::check,
+    image::check,
+    ingress::check,
+    init::check,
+    network_policy::check,
+    node::check,
+    probes::check,
+    scheduling::check,
+    service::check,
+    volume::check,
+    workload::check,
+];
