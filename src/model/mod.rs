@@ -1,5 +1,6 @@
 //! Plain data: what was read from a cluster, and what podlife says about it. Nothing here opens a file or a connection.
 
+pub mod age;
 pub mod code;
 pub mod finding;
 pub mod kind;

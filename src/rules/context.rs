@@ -426,6 +426,22 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The top controller of a pod, ReplicaSet or Job, as far as owners were read; any other object is its own.
+    pub fn climb(&self, object: &ObjectRef) -> ObjectRef {
+        let objects = &self.snapshot.objects;
+        let same = |kind: &Kind, metadata: &ObjectMeta| object.is(kind) && reference_of(kind, metadata) == *object;
+        let pods = objects.pods.iter().map(|o| (kind::POD, &o.metadata));
+        let sets = objects.replica_sets.iter().map(|o| (kind::REPLICA_SET, &o.metadata));
+        let jobs = objects.jobs.iter().map(|o| (kind::JOB, &o.metadata));
+        pods.chain(sets)
+            .chain(jobs)
+            .find(|(kind, metadata)| same(kind, metadata))
+            .map_or_else(
+                || object.clone(),
+                |(kind, metadata)| self.top_of(&kind, metadata, metadata.labels.as_ref().unwrap_or(&BTreeMap::new())),
+            )
+    }
+
     fn index_events(&mut self) {
         for event in &self.snapshot.objects.events {
             let times = [

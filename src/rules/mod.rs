@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod autoscale;
+pub mod causes;
 pub mod config;
 pub mod container;
 pub mod context;
@@ -13,9 +14,11 @@ pub mod network_policy;
 pub mod node;
 pub mod probes;
 pub mod scheduling;
+pub mod scope;
 pub mod service;
 #[cfg(test)]
 pub mod testing;
+pub mod verdict;
 pub mod volume;
 pub mod workload;
 

@@ -1,0 +1,420 @@
+//! Which finding explains which, and which one comes first.
+//!
+//! Two findings are linked where one breaks what the other suffers from (see [`Effect`](crate::model::finding::Effect)),
+//! or where [`PRECEDENCE`] says that one kind of fault explains another in the same container or workload.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::code::Code::{self, *};
+use crate::model::finding::{Finding, Severity};
+
+/// How close two findings must be for one to explain the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    /// Both name the same container of the same workload.
+    Container,
+    /// Both are about the same workload, whatever the container.
+    Workload,
+}
+
+/// Codes on the left explain codes on the right.
+const PRECEDENCE: &[(&[Code], &[Code], Within)] = &[
+    (LISTENER, PROBE_FAILING, Within::Container),
+    (
+        LISTENER,
+        &[LivenessKilled, ContainerCrashing, DependencyUnreachable, ApplicationError],
+        Within::Container,
+    ),
+    (
+        &[ProbeBudgetTooShort],
+        &[
+            StartupProbeFailing,
+            LivenessProbeFailing,
+            ReadinessProbeFailing,
+            LivenessKilled,
+            ContainerCrashing,
+            ContainerCompletes,
+        ],
+        Within::Container,
+    ),
+    (&[OutOfMemory], ENDS_AND_PROBES, Within::Container),
+    (&[AddressInUse], ENDS_AND_PROBES, Within::Container),
+    (
+        &[
+            DependencyUnreachable,
+            ServiceMissing,
+            ServicePortMismatch,
+            ApiAccessForbidden,
+            ClusterDnsFailing,
+        ],
+        ENDS_AND_PROBES,
+        Within::Container,
+    ),
+    (&[ServiceMissing, ServicePortMismatch], &[DependencyUnreachable], Within::Container),
+    (&[LifecycleHookFailing], ENDS_AND_PROBES, Within::Container),
+    (
+        &[StartupProbeFailing, LivenessProbeFailing],
+        &[LivenessKilled, ContainerCrashing, ContainerCompletes],
+        Within::Container,
+    ),
+    (
+        &[StartupProbeFailing, LivenessProbeFailing],
+        &[ReadinessProbeFailing],
+        Within::Container,
+    ),
+    (&[LivenessKilled], &[ContainerCrashing, ReadinessProbeFailing], Within::Container),
+    (
+        &[ContainerCrashing, ContainerCompletes, ContainerCreateFailing],
+        &[StartupProbeFailing, ReadinessProbeFailing, LivenessProbeFailing, ApplicationError],
+        Within::Container,
+    ),
+    (PROBE_FAILING, &[ApplicationError], Within::Container),
+    (&[ApplicationError], &[ReadinessProbeFailing], Within::Container),
+    (CONFIG, &[VolumeMountFailing], Within::Workload),
+    (
+        &[ClaimMissing, ClaimPending, ClaimLost],
+        &[VolumeMountFailing, Unschedulable],
+        Within::Workload,
+    ),
+    (&[ImagePullSecretMissing], &[ImagePullFailing], Within::Workload),
+    (STOPS_PODS, CONTROLLERS_SYMPTOMS, Within::Workload),
+    (
+        &[InitContainerFailing, InitContainerStuck],
+        &[ReadinessProbeFailing],
+        Within::Workload,
+    ),
+    (
+        &[OrderedStartBlocked, RolloutPaused, UpdateOnDelete],
+        &[RolloutStuck],
+        Within::Workload,
+    ),
+    (&[NodeNotReady], &[PodStuckTerminating], Within::Workload),
+];
+
+const LISTENER: &[Code] = &[
+    ListenerOnLoopback,
+    NothingListening,
+    ListenerOnOtherPort,
+    ListenerAddressFamily,
+    AddressInUse,
+];
+const PROBE_FAILING: &[Code] = &[StartupProbeFailing, LivenessProbeFailing, ReadinessProbeFailing];
+const CONFIG: &[Code] = &[ConfigMapMissing, SecretMissing, ConfigMapKeyMissing, SecretKeyMissing];
+const ENDS_AND_PROBES: &[Code] = &[
+    ContainerCrashing,
+    ContainerCompletes,
+    LivenessKilled,
+    StartupProbeFailing,
+    LivenessProbeFailing,
+    ReadinessProbeFailing,
+    InitContainerFailing,
+    InitContainerStuck,
+    ApplicationError,
+];
+/// What keeps a pod from being ready: it explains what its controller reports.
+const STOPS_PODS: &[Code] = &[
+    ListenerOnLoopback,
+    NothingListening,
+    ListenerOnOtherPort,
+    ListenerAddressFamily,
+    AddressInUse,
+    HostPortConflict,
+    StartupProbeFailing,
+    LivenessProbeFailing,
+    ReadinessProbeFailing,
+    ProbeBudgetTooShort,
+    ReadinessGateUnmet,
+    ServiceMissing,
+    ServicePortMismatch,
+    Unschedulable,
+    QuotaExceeded,
+    LimitRangeViolated,
+    PodSecurityViolated,
+    AdmissionDenied,
+    WebhookUnavailable,
+    ServiceAccountMissing,
+    PriorityClassMissing,
+    RuntimeClassMissing,
+    InvalidPodSpec,
+    RunAsNonRootViolated,
+    ObjectCreationFailing,
+    NamespaceTerminating,
+    ImagePullFailing,
+    ImagePullSecretMissing,
+    InitContainerFailing,
+    InitContainerStuck,
+    ContainerCrashing,
+    ContainerCompletes,
+    OutOfMemory,
+    ContainerCreateFailing,
+    LivenessKilled,
+    LifecycleHookFailing,
+    DependencyUnreachable,
+    ApiAccessForbidden,
+    PodSandboxFailing,
+    ConfigMapMissing,
+    SecretMissing,
+    ConfigMapKeyMissing,
+    SecretKeyMissing,
+    VolumeMountFailing,
+    ClaimMissing,
+    ClaimPending,
+    ClaimLost,
+    PodEvicted,
+    PodPreempted,
+    PodStuckTerminating,
+    ApplicationError,
+];
+const CONTROLLERS_SYMPTOMS: &[Code] = &[RolloutStuck, OrderedStartBlocked, JobFailing, JobDeadlineExceeded];
+
+/// Merges the same finding of several pods, links causes to what they explain, and turns explained errors into symptoms.
+/// The result is in order of importance.
+pub fn link(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut findings = merge(findings);
+    let mut causes = direct_causes(&findings);
+    break_cycles(&findings, &mut causes);
+
+    let explained: Vec<(usize, BTreeSet<usize>)> = causes.iter().map(|(&effect, by)| (effect, by.clone())).collect();
+    for (effect, by) in &explained {
+        for cause in by {
+            let (cause_id, effect_id) = (findings[*cause].id.clone(), findings[*effect].id.clone());
+            findings[*effect].caused_by.push(cause_id);
+            findings[*cause].breaks.push(effect_id);
+        }
+        if findings[*effect].severity == Severity::Error && !by.is_empty() {
+            findings[*effect].severity = Severity::Symptom;
+        }
+    }
+    let weights: BTreeMap<String, usize> = (0..findings.len())
+        .map(|i| (findings[i].id.clone(), consequences(i, &causes)))
+        .collect();
+    for finding in &mut findings {
+        finding.caused_by.sort();
+        finding.breaks.sort();
+    }
+    findings.sort_by_cached_key(|f| {
+        let weight = weights.get(&f.id).copied().unwrap_or_default();
+        (
+            f.severity,
+            f.confidence,
+            Reverse(f.effects.len().min(1)),
+            Reverse(weight),
+            Reverse(f.subject.pod_count),
+            f.subject.clone(),
+            f.code,
+        )
+    });
+    findings
+}
+
+fn merge(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut merged: BTreeMap<String, Finding> = BTreeMap::new();
+    for finding in findings {
+        match merged.get_mut(&finding.id) {
+            Some(first) => first.merge(finding),
+            None => {
+                merged.insert(finding.id.clone(), finding);
+            }
+        }
+    }
+    let mut merged: Vec<Finding> = merged.into_values().collect();
+    for finding in &mut merged {
+        if finding.subject.pod_count.is_some() {
+            finding.subject.pod_count = Some(finding.subject.pods.len());
+            finding.subject.pods.truncate(3);
+        }
+    }
+    merged
+}
+
+/// For each finding, the findings that explain it directly.
+fn direct_causes(findings: &[Finding]) -> BTreeMap<usize, BTreeSet<usize>> {
+    let mut causes: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for (effect, explained) in findings.iter().enumerate() {
+        let by: BTreeSet<usize> = findings
+            .iter()
+            .enumerate()
+            .filter(|(cause, explaining)| *cause != effect && explains(explaining, explained))
+            .map(|(cause, _)| cause)
+            .collect();
+        if !by.is_empty() {
+            causes.insert(effect, by);
+        }
+    }
+    causes
+}
+
+fn explains(cause: &Finding, effect: &Finding) -> bool {
+    if cause.severity == Severity::Advice || effect.severity == Severity::Advice {
+        return false;
+    }
+    let by_effect = !cause.effects.is_disjoint(&effect.suffers);
+    let by_precedence = || {
+        PRECEDENCE.iter().any(|(winners, losers, within)| {
+            let near = cause.subject.object == effect.subject.object
+                && (*within == Within::Workload
+                    || (cause.subject.container.is_some() && cause.subject.container == effect.subject.container));
+            near && winners.contains(&cause.code) && losers.contains(&effect.code)
+        })
+    };
+    by_effect || by_precedence()
+}
+
+/// Where findings explain each other in a circle that nothing outside explains, the first of them by rank is taken as the beginning.
+fn break_cycles(findings: &[Finding], causes: &mut BTreeMap<usize, BTreeSet<usize>>) {
+    loop {
+        let roots: Vec<usize> = (0..findings.len())
+            .filter(|i| causes.get(i).is_none_or(BTreeSet::is_empty))
+            .collect();
+        let mut reached: BTreeSet<usize> = BTreeSet::new();
+        for root in roots {
+            reached.insert(root);
+            reached.extend(descendants(root, causes));
+        }
+        let begin = (0..findings.len())
+            .filter(|i| !reached.contains(i))
+            .filter(|&i| {
+                let below = descendants(i, causes);
+                ancestors(i, causes).iter().all(|above| below.contains(above))
+            })
+            .min_by_key(|&i| {
+                (
+                    findings[i].severity,
+                    findings[i].confidence,
+                    findings[i].code,
+                    findings[i].subject.clone(),
+                )
+            });
+        match begin {
+            Some(begin) => {
+                causes.remove(&begin);
+            }
+            None => return,
+        }
+    }
+}
+
+fn ancestors(of: usize, causes: &BTreeMap<usize, BTreeSet<usize>>) -> BTreeSet<usize> {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![of];
+    while let Some(next) = open.pop() {
+        for &cause in causes.get(&next).into_iter().flatten() {
+            if seen.insert(cause) {
+                open.push(cause);
+            }
+        }
+    }
+    seen
+}
+
+fn descendants(of: usize, causes: &BTreeMap<usize, BTreeSet<usize>>) -> BTreeSet<usize> {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![of];
+    while let Some(next) = open.pop() {
+        for (&effect, by) in causes {
+            if by.contains(&next) && seen.insert(effect) {
+                open.push(effect);
+            }
+        }
+    }
+    seen
+}
+
+fn consequences(of: usize, causes: &BTreeMap<usize, BTreeSet<usize>>) -> usize {
+    descendants(of, causes).len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::finding::{Effect, ObjectRef, Subject};
+    use crate::model::kind;
+
+    fn deployment(name: &str) -> ObjectRef {
+        ObjectRef::new(&kind::DEPLOYMENT, "shop", name)
+    }
+
+    fn on(code: Code, workload: &str, container: &str) -> Finding {
+        Finding::error(code, "", Subject::of(deployment(workload)).container(container), code.as_str())
+            .breaking(Effect::NotReady(deployment(workload)))
+    }
+
+    fn no_endpoints(service: &str, of: &str) -> Finding {
+        Finding::error(
+            ServiceHasNoReadyEndpoints,
+            "",
+            Subject::of(ObjectRef::new(&kind::SERVICE, "shop", service)),
+            "",
+        )
+        .suffering(Effect::NotReady(deployment(of)))
+        .breaking(Effect::Service("shop".into(), service.into()))
+    }
+
+    fn waits(workload: &str, service: &str) -> Finding {
+        on(DependencyUnreachable, workload, "app").suffering(Effect::Service("shop".into(), service.into()))
+    }
+
+    fn roots(findings: Vec<Finding>) -> Vec<(Code, String)> {
+        link(findings)
+            .into_iter()
+            .filter(|f| f.severity == Severity::Error)
+            .map(|f| (f.code, f.subject.object.name))
+            .collect()
+    }
+
+    #[test]
+    fn one_answer_over_two_services() {
+        let found = roots(vec![
+            no_endpoints("api", "api"),
+            waits("web", "api"),
+            on(ReadinessProbeFailing, "web", "app"),
+            no_endpoints("web", "web"),
+            on(ConfigMapKeyMissing, "api", "app"),
+        ]);
+        assert_eq!(found, [(ConfigMapKeyMissing, "api".to_owned())]);
+    }
+
+    #[test]
+    fn a_circle_has_one_beginning() {
+        let found = roots(vec![
+            no_endpoints("a", "a"),
+            no_endpoints("b", "b"),
+            waits("a", "b"),
+            waits("b", "a"),
+        ]);
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+
+    #[test]
+    fn another_container_is_not_blamed() {
+        let found = roots(vec![on(OutOfMemory, "a", "sidecar"), on(ContainerCrashing, "a", "app")]);
+        assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn pods_of_one_fault_are_counted() {
+        let of = |pod: &str| {
+            Finding::error(
+                ImagePullFailing,
+                "not-found",
+                Subject::of(deployment("a")).container("c").pod(pod),
+                "",
+            )
+        };
+        let found = link(["a-1", "a-2", "a-3", "a-4"].map(of).to_vec());
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].subject.pod_count, found[0].subject.pods.len()), (Some(4), 3));
+    }
+
+    #[test]
+    fn a_probe_that_kills_explains_the_restart_and_the_budget_explains_the_probe() {
+        let found = roots(vec![
+            on(LivenessKilled, "a", "c"),
+            on(LivenessProbeFailing, "a", "c"),
+            on(ProbeBudgetTooShort, "a", "c"),
+            on(RolloutStuck, "a", "c"),
+        ]);
+        assert_eq!(found, [(ProbeBudgetTooShort, "a".to_owned())]);
+    }
+}

@@ -1,0 +1,322 @@
+//! The verdict on each workload, Service and Ingress, and the words for its state.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::context::{Context, Workload, WorkloadObject, condition, containers, has_ended, is_ready, is_terminating, reference_of};
+use super::scope::Scope;
+use crate::model::age;
+use crate::model::code::Code;
+use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
+use crate::model::kind;
+use crate::model::report::{Judged, Verdict};
+
+/// A controller without a deadline of its own gets the one that Deployments have by default.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Judges every workload, Service and Ingress of the scope, and whatever else an error is about; worst first.
+/// `findings` are linked already. `blind`: something could not be read that might have told a cause.
+pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: bool) -> Vec<Judged> {
+    let objects = &context.snapshot.objects;
+    let mut judged: Vec<Judged> = context
+        .workloads()
+        .filter(|w| scope.has(&w.reference))
+        .filter(|w| !is_over(w))
+        .map(|w| workload(context, w, findings, blind))
+        .collect();
+    for service in &objects.services {
+        let reference = reference_of(&kind::SERVICE, &service.metadata);
+        if scope.has(&reference) {
+            let gone = findings.iter().any(|f| {
+                f.severity != Severity::Advice
+                    && (f
+                        .effects
+                        .contains(&Effect::Service(reference.namespace.clone(), reference.name.clone()))
+                        || (f.subject.object == reference && f.code != Code::TargetPortMismatch && f.severity == Severity::Error))
+            });
+            judged.push(plain(reference, if gone { Verdict::Broken } else { Verdict::Healthy }, findings));
+        }
+    }
+    for ingress in &objects.ingresses {
+        let reference = reference_of(&kind::INGRESS, &ingress.metadata);
+        if scope.has(&reference) {
+            let wrong = findings
+                .iter()
+                .any(|f| f.subject.object == reference && f.severity != Severity::Advice);
+            judged.push(plain(reference, if wrong { Verdict::Broken } else { Verdict::Healthy }, findings));
+        }
+    }
+    let known: BTreeSet<ObjectRef> = judged.iter().map(|j| j.object.clone()).collect();
+    let others: BTreeSet<&ObjectRef> = findings
+        .iter()
+        .filter(|f| f.severity == Severity::Error && !known.contains(&f.subject.object))
+        .map(|f| &f.subject.object)
+        .collect();
+    judged.extend(others.into_iter().map(|object| plain(object.clone(), Verdict::Degraded, findings)));
+    judged.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
+    judged
+}
+
+/// Bare pods and Jobs that ended well are history, not workloads.
+fn is_over(workload: &Workload<'_>) -> bool {
+    matches!(workload.object, Some(WorkloadObject::Pod(pod)) if super::context::phase(pod) == "Succeeded")
+}
+
+fn plain(object: ObjectRef, verdict: Verdict, findings: &[Finding]) -> Judged {
+    let causes = root_causes_of(&object, findings);
+    Judged {
+        object,
+        verdict,
+        state: String::new(),
+        ready_pods: None,
+        wanted_pods: None,
+        causes,
+    }
+}
+
+fn workload(context: &Context<'_>, workload: &Workload<'_>, findings: &[Finding], blind: bool) -> Judged {
+    let reference = workload.reference.clone();
+    let live: Vec<&Pod> = workload
+        .pods
+        .iter()
+        .copied()
+        .filter(|p| !has_ended(p) && !is_terminating(p))
+        .collect();
+    let ready = live.iter().filter(|p| is_ready(p)).count();
+    let wanted = workload
+        .object
+        .and_then(WorkloadObject::wanted)
+        .map_or(live.len(), |w| usize::try_from(w).unwrap_or_default());
+    let finite = workload.object.is_some_and(WorkloadObject::is_finite);
+
+    let about = |severity: Severity| {
+        findings
+            .iter()
+            .any(|f| f.severity == severity && (f.subject.object == reference || f.effects.contains(&Effect::NotReady(reference.clone()))))
+    };
+    let explained = about(Severity::Error)
+        || findings
+            .iter()
+            .any(|f| f.severity == Severity::Symptom && !f.caused_by.is_empty() && touches(f, &reference));
+    let symptom = about(Severity::Symptom);
+    // What has no status comes from a manifest: only its spec can be judged.
+    let unseen = workload.pods.is_empty() && !context.snapshot.is_complete(&kind::POD, &reference.namespace);
+    let serves_nobody = if finite {
+        job_failed(workload)
+    } else {
+        wanted > 0 && ready == 0 && !unseen
+    };
+
+    let verdict = if explained || symptom {
+        if serves_nobody {
+            if explained || !blind {
+                Verdict::Broken
+            } else {
+                Verdict::Inconclusive
+            }
+        } else {
+            Verdict::Degraded
+        }
+    } else if finite {
+        if job_failed(workload) {
+            Verdict::Broken
+        } else if live.is_empty() {
+            Verdict::Healthy
+        } else if live.iter().all(|p| is_ready(p)) {
+            Verdict::Healthy
+        } else {
+            Verdict::Progressing
+        }
+    } else if unseen || (ready >= wanted && is_rolled_out(workload)) {
+        Verdict::Healthy
+    } else if since_change(context, workload).is_none_or(|age| age < DEADLINE) {
+        Verdict::Progressing
+    } else if blind {
+        Verdict::Inconclusive
+    } else if ready == 0 {
+        Verdict::Broken
+    } else {
+        Verdict::Degraded
+    };
+    let state = state(context, workload, ready, wanted, finite);
+    let causes = root_causes_of(&reference, findings);
+    Judged {
+        object: reference,
+        verdict,
+        state,
+        ready_pods: (!finite).then_some(ready),
+        wanted_pods: (!finite).then_some(wanted),
+        causes,
+    }
+}
+
+fn touches(finding: &Finding, reference: &ObjectRef) -> bool {
+    finding.subject.object == *reference || finding.effects.contains(&Effect::NotReady(reference.clone()))
+}
+
+fn job_failed(workload: &Workload<'_>) -> bool {
+    let failed = |conditions: Option<&Vec<k8s_openapi::api::batch::v1::JobCondition>>| {
+        conditions.into_iter().flatten().any(|c| c.type_ == "Failed" && c.status == "True")
+    };
+    match workload.object {
+        Some(WorkloadObject::Job(job)) => failed(job.status.as_ref().and_then(|s| s.conditions.as_ref())),
+        Some(WorkloadObject::Pod(pod)) => super::context::phase(pod) == "Failed",
+        _ => false,
+    }
+}
+
+/// Whether every pod is of the newest template and the controller has seen the newest spec.
+fn is_rolled_out(workload: &Workload<'_>) -> bool {
+    match workload.object {
+        Some(WorkloadObject::Deployment(o)) => {
+            let (Some(spec), Some(status)) = (&o.spec, &o.status) else {
+                return true;
+            };
+            let wanted = spec.replicas.unwrap_or(1);
+            status.observed_generation >= o.metadata.generation
+                && status.updated_replicas.unwrap_or_default() >= wanted
+                && status.replicas.unwrap_or_default() <= wanted.max(status.updated_replicas.unwrap_or_default())
+        }
+        Some(WorkloadObject::StatefulSet(o)) => o.status.as_ref().is_none_or(|s| {
+            s.observed_generation >= o.metadata.generation
+                && s.ready_replicas.unwrap_or_default() >= o.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)
+        }),
+        Some(WorkloadObject::DaemonSet(o)) => o
+            .status
+            .as_ref()
+            .is_none_or(|s| s.observed_generation >= o.metadata.generation && s.number_ready >= s.desired_number_scheduled),
+        _ => true,
+    }
+}
+
+/// How long ago something last moved: a pod was made, a container started, a condition changed.
+fn since_change(context: &Context<'_>, workload: &Workload<'_>) -> Option<Duration> {
+    let pods = workload.pods.iter().flat_map(|pod| {
+        let made = pod.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        let started = containers(pod).into_iter().filter_map(|c| c.running_since());
+        made.into_iter().chain(started).collect::<Vec<_>>()
+    });
+    let made = workload.object.and_then(|o| o.metadata().creation_timestamp.as_ref()).map(|t| t.0);
+    let progress = match workload.object {
+        Some(WorkloadObject::Deployment(o)) => o.status.as_ref().and_then(|s| {
+            let progressing = s.conditions.iter().flatten().find(|c| c.type_ == "Progressing")?;
+            progressing.last_update_time.as_ref().map(|t| t.0)
+        }),
+        _ => None,
+    };
+    pods.chain(made).chain(progress).max().map(|newest| context.age(newest))
+}
+
+/// `0/2 ready for 6m`, `complete`, `scaled to zero`.
+fn state(context: &Context<'_>, workload: &Workload<'_>, ready: usize, wanted: usize, finite: bool) -> String {
+    if finite {
+        return match workload.object {
+            Some(WorkloadObject::Job(job)) => {
+                let status = job.status.as_ref();
+                let is = |type_: &str| {
+                    status
+                        .and_then(|s| s.conditions.as_ref())
+                        .into_iter()
+                        .flatten()
+                        .any(|c| c.type_ == type_ && c.status == "True")
+                };
+                if is("Complete") {
+                    "complete".to_owned()
+                } else if is("Failed") {
+                    format!("failed, {} pods failed", status.and_then(|s| s.failed).unwrap_or_default())
+                } else if is("Suspended") {
+                    "suspended".to_owned()
+                } else {
+                    format!(
+                        "{} active, {} failed",
+                        status.and_then(|s| s.active).unwrap_or_default(),
+                        status.and_then(|s| s.failed).unwrap_or_default()
+                    )
+                }
+            }
+            Some(WorkloadObject::Pod(pod)) => super::context::phase(pod).to_lowercase(),
+            _ => String::new(),
+        };
+    }
+    if wanted == 0 {
+        return "scaled to zero".to_owned();
+    }
+    let mut state = format!("{ready}/{wanted} ready");
+    if ready < wanted {
+        // The longest unready pod tells how long this has been going on.
+        let unready = workload.pods.iter().filter(|p| !is_ready(p) && !has_ended(p) && !is_terminating(p));
+        let since = unready
+            .filter_map(|pod| {
+                let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+                let changed = conditions.iter().find(|c| c.type_ == "Ready")?.last_transition_time.as_ref()?;
+                Some(changed.0)
+            })
+            .min();
+        let unavailable = match workload.object {
+            Some(WorkloadObject::Deployment(o)) => o.status.as_ref().and_then(|s| {
+                let available = s
+                    .conditions
+                    .iter()
+                    .flatten()
+                    .find(|c| c.type_ == "Available" && c.status == "False")?;
+                available.last_transition_time.as_ref().map(|t| t.0)
+            }),
+            _ => None,
+        };
+        if let Some(since) = [unavailable, since].into_iter().flatten().min() {
+            state.push_str(&format!(" for {}", age::short(context.age(since))));
+        }
+    }
+    let restarts: i32 = workload.pods.iter().flat_map(|pod| containers(pod)).map(|c| c.restarts()).sum();
+    let crashing = workload
+        .pods
+        .iter()
+        .any(|pod| condition(pod, "Ready").is_some_and(|(status, ..)| status != "True"));
+    if restarts > 0 && crashing {
+        state.push_str(&format!(", {restarts} restarts"));
+    }
+    state
+}
+
+/// The root causes that an object suffers from: errors about it, and what explains its symptoms.
+fn root_causes_of(object: &ObjectRef, findings: &[Finding]) -> Vec<String> {
+    let by_id = |id: &String| findings.iter().find(|f| &f.id == id);
+    let service = object
+        .is(&kind::SERVICE)
+        .then(|| Effect::Service(object.namespace.clone(), object.name.clone()));
+    let mut open: Vec<&Finding> = findings
+        .iter()
+        .filter(|f| f.severity != Severity::Advice)
+        .filter(|f| touches(f, object) || service.as_ref().is_some_and(|effect| f.effects.contains(effect)))
+        .collect();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    while let Some(next) = open.pop() {
+        if seen.insert(&next.id) {
+            open.extend(next.caused_by.iter().filter_map(by_id));
+        }
+    }
+    findings
+        .iter()
+        .filter(|f| f.severity == Severity::Error && seen.contains(f.id.as_str()))
+        .map(|f| f.id.clone())
+        .collect()
+}
+
+/// How many pods the scope has.
+pub fn pod_count(context: &Context<'_>, scope: &Scope) -> usize {
+    context
+        .snapshot
+        .objects
+        .pods
+        .iter()
+        .filter(|pod| scope.has(&context.workload_of(pod)) || scope.has(&reference_of(&kind::POD, &pod.metadata)))
+        .count()
+}
+
+/// The names of namespaces that pods of the snapshot live in.
+pub fn namespaces(context: &Context<'_>) -> BTreeSet<String> {
+    context.snapshot.objects.pods.iter().filter_map(ResourceExt::namespace).collect()
+}
