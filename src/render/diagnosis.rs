@@ -1,0 +1,352 @@
+//! A diagnosis for people: the verdict, then each root cause with its evidence and the next command; healthy things in one line.
+
+use std::collections::BTreeMap;
+
+use super::paper::{Paper, Tone, width};
+use crate::model::finding::{Confidence, Finding, ObjectRef};
+use crate::model::kind;
+use crate::model::report::{Diagnosis, Judged, Verdict};
+use crate::model::snapshot::Unchecked;
+
+/// How much is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail {
+    /// Advice too.
+    pub advice: bool,
+    /// Symptoms in full, and every workload.
+    pub wide: bool,
+}
+
+const EVIDENCE_SHOWN: usize = 4;
+const CONSEQUENCES_SHOWN: usize = 4;
+
+/// Writes a diagnosis.
+pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
+    let names = Names::of(diagnosis);
+    header(diagnosis, &names, paper);
+    let judged: BTreeMap<&ObjectRef, &Judged> = diagnosis.workloads.iter().map(|j| (&j.object, j)).collect();
+
+    let mut shown: Vec<&ObjectRef> = Vec::new();
+    for finding in &diagnosis.root_causes {
+        let object = &finding.subject.object;
+        if !shown.contains(&object) {
+            shown.push(object);
+            paper.gap();
+            heading(judged.get(object).copied(), object, &names, paper);
+            for same in diagnosis.root_causes.iter().filter(|f| &f.subject.object == object) {
+                root_cause(same, diagnosis, &names, detail, paper);
+            }
+        }
+    }
+    unexplained(diagnosis, &names, paper);
+    under_way(diagnosis, &names, paper);
+    if detail.advice && !diagnosis.advice.is_empty() {
+        paper.gap();
+        for finding in &diagnosis.advice {
+            advice(finding, &names, paper);
+        }
+    }
+    paper.gap();
+    healthy(diagnosis, &names, detail, paper);
+    if !detail.advice && !diagnosis.advice.is_empty() && !diagnosis.root_causes.is_empty() {
+        let count = diagnosis.advice.len();
+        let lead = paper.tone(Tone::Faint, "i ");
+        paper.line(
+            &lead,
+            2,
+            &format!("{count} {} with --advice", if count == 1 { "remark" } else { "remarks" }),
+        );
+    }
+    unchecked(&diagnosis.unchecked, paper);
+}
+
+/// How objects are named: with their namespace where several are shown.
+struct Names {
+    with_namespace: bool,
+}
+
+impl Names {
+    fn of(diagnosis: &Diagnosis) -> Self {
+        let mut namespaces = diagnosis.workloads.iter().map(|j| &j.object.namespace).filter(|n| !n.is_empty());
+        let first = namespaces.next();
+        Self {
+            with_namespace: namespaces.any(|n| Some(n) != first),
+        }
+    }
+
+    fn of_object(&self, object: &ObjectRef) -> String {
+        if self.with_namespace && !object.namespace.is_empty() {
+            format!("{}/{} (in {})", object.kind.to_lowercase(), object.name, object.namespace)
+        } else {
+            object.short()
+        }
+    }
+}
+
+fn tone_of(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Broken => Tone::Bad,
+        Verdict::Degraded | Verdict::Inconclusive => Tone::Doubtful,
+        Verdict::Progressing => Tone::Moving,
+        Verdict::Healthy => Tone::Good,
+    }
+}
+
+fn sign_of(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Broken => "✗",
+        Verdict::Degraded => "!",
+        Verdict::Inconclusive => "?",
+        Verdict::Progressing => "…",
+        Verdict::Healthy => "✓",
+    }
+}
+
+fn header(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
+    let word = diagnosis.verdict.as_str().to_uppercase();
+    let is_workload = |j: &&Judged| !j.object.is(&kind::SERVICE) && !j.object.is(&kind::INGRESS);
+    let workloads: Vec<&Judged> = diagnosis.workloads.iter().filter(is_workload).collect();
+    let worst = diagnosis.workloads.iter().filter(|j| j.verdict == diagnosis.verdict).count();
+    let of = diagnosis.workloads.len();
+    let share = match diagnosis.verdict {
+        _ if of == 0 => String::new(),
+        Verdict::Healthy => format!("{of} {}", if of == 1 { "object" } else { "objects" }),
+        _ => format!("{worst} of {of} objects"),
+    };
+    let services = diagnosis.workloads.iter().filter(|j| j.object.is(&kind::SERVICE)).count();
+    let mut facts = Vec::new();
+    match diagnosis.targets.as_slice() {
+        [] => facts.push("all namespaces".to_owned()),
+        [one] => facts.push(
+            one.strip_prefix("namespace/")
+                .map_or_else(|| one.clone(), |name| format!("namespace {name}")),
+        ),
+        many => facts.push(format!("{} targets", many.len())),
+    }
+    let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+    facts.push(count(workloads.len(), "workload"));
+    facts.push(count(diagnosis.pod_count, "pod"));
+    if services > 0 {
+        facts.push(count(services, "Service"));
+    }
+    if diagnosis.elapsed_seconds > 0.0 {
+        facts.push(format!("{:.1} s", diagnosis.elapsed_seconds));
+    }
+    let _ = names;
+    let lead = format!("{}  ", paper.tone(tone_of(diagnosis.verdict), &word));
+    let facts = facts.join(" · ");
+    let words = if share.is_empty() { facts } else { format!("{share}   {facts}") };
+    paper.line(&lead, width(&word) + 2, &words);
+}
+
+fn heading(judged: Option<&Judged>, object: &ObjectRef, names: &Names, paper: &mut Paper) {
+    let verdict = judged.map_or(Verdict::Degraded, |j| j.verdict);
+    let name = names.of_object(object);
+    let lead = format!(
+        "{} {}",
+        paper.tone(tone_of(verdict), sign_of(verdict)),
+        paper.tone(Tone::Strong, &name)
+    );
+    let state = judged.map(|j| j.state.as_str()).filter(|s| !s.is_empty());
+    let words = state.map(|s| format!("   {s}")).unwrap_or_default();
+    paper.line(&lead, width(&name) + 2, &words);
+}
+
+fn root_cause(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: Detail, paper: &mut Paper) {
+    let code = finding.code.as_str();
+    let doubt = match finding.confidence {
+        Confidence::Proven => "",
+        Confidence::Likely => " (likely)",
+        Confidence::Possible => " (possible)",
+    };
+    paper.labelled(2, code, 0, Tone::Bad, &format!("{}{doubt}", finding.summary));
+    let shown = if detail.wide { usize::MAX } else { EVIDENCE_SHOWN };
+    let column = finding
+        .evidence
+        .iter()
+        .take(shown)
+        .map(|e| width(&e.source))
+        .max()
+        .unwrap_or_default()
+        .min(34);
+    for evidence in finding.evidence.iter().take(shown) {
+        paper.labelled(4, &evidence.source, column, Tone::Faint, &evidence.detail);
+    }
+    if let Some(count) = finding.subject.pod_count.filter(|count| *count > 1) {
+        let names = finding.subject.pods.join(", ");
+        let more = if count > finding.subject.pods.len() { ", …" } else { "" };
+        paper.labelled(4, &format!("{count} pods"), column, Tone::Faint, &format!("{names}{more}"));
+    }
+    consequences(finding, diagnosis, names, detail, paper);
+    for (at, fix) in finding.fixes.iter().enumerate() {
+        let label = if at == 0 { "fix" } else { "" };
+        if !fix.text.is_empty() {
+            paper.labelled(2, label, 6, Tone::Good, &fix.text);
+        }
+        if let Some(command) = &fix.command {
+            paper.labelled(2, if fix.text.is_empty() { label } else { "" }, 6, Tone::Good, command);
+        }
+    }
+}
+
+/// What a root cause brings about, nearest first; what its own controller reports is no news.
+fn consequences(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: Detail, paper: &mut Paper) {
+    let mut order: Vec<&Finding> = Vec::new();
+    let mut open: Vec<&str> = finding.breaks.iter().map(String::as_str).collect();
+    while !open.is_empty() {
+        let mut next = Vec::new();
+        for id in open {
+            let Some(symptom) = diagnosis.symptoms.iter().find(|s| s.id == id) else {
+                continue;
+            };
+            if !order.iter().any(|seen| seen.id == symptom.id) {
+                order.push(symptom);
+                next.extend(symptom.breaks.iter().map(String::as_str));
+            }
+        }
+        open = next;
+    }
+    if !detail.wide {
+        order.retain(|s| s.subject.object != finding.subject.object);
+    }
+    let shown = if detail.wide { usize::MAX } else { CONSEQUENCES_SHOWN };
+    for (at, symptom) in order.iter().take(shown).enumerate() {
+        let label = if at == 0 { "breaks" } else { "" };
+        let words = format!("{}: {}", names.of_object(&symptom.subject.object), symptom.summary);
+        paper.labelled(2, label, 6, Tone::Doubtful, &words);
+    }
+    if order.len() > shown {
+        paper.labelled(2, "", 6, Tone::Doubtful, &format!("and {} more", order.len() - shown));
+    }
+}
+
+/// What is not right, and no root cause says why.
+fn unexplained(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
+    let alone = diagnosis
+        .workloads
+        .iter()
+        .filter(|j| j.causes.is_empty() && j.verdict <= Verdict::Inconclusive);
+    for judged in alone {
+        paper.gap();
+        heading(Some(judged), &judged.object, names, paper);
+        let symptoms: Vec<&Finding> = diagnosis.symptoms.iter().filter(|s| s.subject.object == judged.object).collect();
+        for symptom in &symptoms {
+            root_cause(symptom, diagnosis, names, Detail::default(), paper);
+        }
+        if symptoms.is_empty() {
+            let command = if judged.object.namespace.is_empty() {
+                format!("kubectl describe {} {}", judged.object.kind.to_lowercase(), judged.object.name)
+            } else {
+                format!(
+                    "kubectl describe {} {} -n {}",
+                    judged.object.kind.to_lowercase(),
+                    judged.object.name,
+                    judged.object.namespace
+                )
+            };
+            paper.line("  ", 2, "nothing that was read says why");
+            paper.labelled(2, "look", 6, Tone::Good, &command);
+        }
+    }
+}
+
+fn under_way(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
+    let moving: Vec<&Judged> = diagnosis.workloads.iter().filter(|j| j.verdict == Verdict::Progressing).collect();
+    if moving.is_empty() {
+        return;
+    }
+    paper.gap();
+    for judged in moving {
+        let state = if judged.state.is_empty() {
+            String::new()
+        } else {
+            format!("   {}", judged.state)
+        };
+        let name = names.of_object(&judged.object);
+        let lead = format!("{} {name}", paper.tone(Tone::Moving, "…"));
+        paper.line(&lead, width(&name) + 2, &format!("{state}, still under way"));
+    }
+}
+
+fn advice(finding: &Finding, names: &Names, paper: &mut Paper) {
+    let object = names.of_object(&finding.subject.object);
+    let lead = format!("{} {object}  {}  ", paper.tone(Tone::Faint, "i"), finding.code);
+    let seen = width(&object) + width(finding.code.as_str()) + 6;
+    let lead_width = if paper.columns.is_some_and(|columns| seen > columns / 2) {
+        4
+    } else {
+        seen
+    };
+    paper.line(&lead, lead_width, &finding.summary);
+    for fix in &finding.fixes {
+        paper.labelled(4, "", 0, Tone::Plain, &fix.text);
+        if let Some(command) = &fix.command {
+            paper.labelled(4, "", 0, Tone::Plain, command);
+        }
+    }
+}
+
+fn healthy(diagnosis: &Diagnosis, names: &Names, detail: Detail, paper: &mut Paper) {
+    let well: Vec<&Judged> = diagnosis.workloads.iter().filter(|j| j.verdict == Verdict::Healthy).collect();
+    if well.is_empty() {
+        return;
+    }
+    if detail.wide {
+        for judged in &well {
+            let name = names.of_object(&judged.object);
+            let lead = format!("{} {name}", paper.tone(Tone::Good, "✓"));
+            let state = if judged.state.is_empty() {
+                String::new()
+            } else {
+                format!("   {}", judged.state)
+            };
+            paper.line(&lead, width(&name) + 2, &state);
+        }
+        return;
+    }
+    let list: Vec<String> = well.iter().take(8).map(|j| names.of_object(&j.object)).collect();
+    let more = if well.len() > list.len() {
+        format!(" and {} more", well.len() - list.len())
+    } else {
+        String::new()
+    };
+    let lead = format!("{} ", paper.tone(Tone::Good, "✓"));
+    paper.line(&lead, 2, &format!("{} healthy: {}{more}", well.len(), list.join(", ")));
+}
+
+/// One line per reason, with the rule to grant.
+fn unchecked(unchecked: &[Unchecked], paper: &mut Paper) {
+    let mut by_reason: BTreeMap<(&str, bool), Vec<&Unchecked>> = BTreeMap::new();
+    for entry in unchecked {
+        by_reason.entry((&entry.why, entry.resource.is_empty())).or_default().push(entry);
+    }
+    for ((why, _), entries) in by_reason {
+        let what: Vec<&str> = entries.iter().map(|e| e.what.as_str()).collect();
+        let grant = if entries.iter().any(|e| !e.resource.is_empty()) {
+            let rules: Vec<String> = entries.iter().map(|e| format!("{} {}", e.verb, e.resource)).collect();
+            format!("; needs {}; see kubectl podlife rbac diagnose", rules.join(", "))
+        } else {
+            String::new()
+        };
+        let lead = format!("{} ", paper.tone(Tone::Doubtful, "?"));
+        paper.line(&lead, 2, &format!("not checked: {} ({why}{grant})", what.join(", ")));
+    }
+}
+
+/// `kind/name` of everything that is not healthy, the worst first.
+pub fn names(diagnosis: &Diagnosis) -> String {
+    diagnosis
+        .workloads
+        .iter()
+        .filter(|j| j.verdict < Verdict::Progressing)
+        .map(|j| {
+            let group = j
+                .object
+                .api_version
+                .split_once('/')
+                .map(|(group, _)| format!(".{group}"))
+                .unwrap_or_default();
+            format!("{}{group}/{}\n", j.object.kind.to_lowercase(), j.object.name)
+        })
+        .collect()
+}

@@ -1,0 +1,5 @@
+//! Every output format of every report: text for people, and documents for programs.
+
+pub mod diagnosis;
+pub mod document;
+pub mod paper;

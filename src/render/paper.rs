@@ -1,0 +1,167 @@
+//! Lines of text for a terminal or a file: colour, width and hanging indents.
+
+use std::fmt::Write as _;
+
+use owo_colors::{OwoColorize, Style};
+
+use crate::model::text::is_unsafe;
+
+/// What a piece of text means; its colour follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As it is.
+    Plain,
+    /// Broken.
+    Bad,
+    /// Degraded, or not known.
+    Doubtful,
+    /// Under way.
+    Moving,
+    /// Healthy.
+    Good,
+    /// A name to find quickly.
+    Strong,
+    /// Less important.
+    Faint,
+}
+
+/// Collects lines; wraps them where a width is known.
+#[derive(Debug, Default)]
+pub struct Paper {
+    text: String,
+    /// Whether escape sequences for colour may be written.
+    pub colour: bool,
+    /// Width to wrap at; none for pipes and files.
+    pub columns: Option<usize>,
+}
+
+impl Paper {
+    /// An empty sheet.
+    pub fn new(colour: bool, columns: Option<usize>) -> Self {
+        Self {
+            text: String::new(),
+            colour,
+            columns,
+        }
+    }
+
+    /// What was written.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    /// Text in the colour of its tone.
+    pub fn tone(&self, tone: Tone, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let style = match tone {
+            Tone::Plain => return text.to_owned(),
+            Tone::Bad => Style::new().red().bold(),
+            Tone::Doubtful => Style::new().yellow().bold(),
+            Tone::Moving => Style::new().cyan(),
+            Tone::Good => Style::new().green(),
+            Tone::Strong => Style::new().bold(),
+            Tone::Faint => Style::new().dimmed(),
+        };
+        text.style(style).to_string()
+    }
+
+    /// An empty line.
+    pub fn gap(&mut self) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+    }
+
+    /// A line: `lead` (may hold colour; `lead_width` columns of it are seen), then words wrapped under themselves.
+    pub fn line(&mut self, lead: &str, lead_width: usize, words: &str) {
+        let room = self.columns.map(|columns| columns.saturating_sub(lead_width).max(24));
+        let mut lines = wrap(words, room).into_iter();
+        let first = lines.next().unwrap_or_default();
+        let line = format!("{lead}{first}");
+        let _ = writeln!(self.text, "{}", line.trim_end());
+        for line in lines {
+            let _ = writeln!(self.text, "{:lead_width$}{line}", "");
+        }
+    }
+
+    /// `label` in a column of its own, then words.
+    pub fn labelled(&mut self, indent: usize, label: &str, column: usize, tone: Tone, words: &str) {
+        let width = width(label).max(column);
+        let padded = format!("{label}{:1$}", "", width - self::width(label));
+        let lead = format!("{:indent$}{}  ", "", self.tone(tone, &padded));
+        self.line(&lead, indent + width + 2, words);
+    }
+}
+
+/// Columns that a text takes on a terminal: East Asian wide characters take two.
+pub fn width(text: &str) -> usize {
+    text.chars()
+        .map(|c| match c {
+            c if is_unsafe(c) => 0,
+            '\u{1100}'..='\u{115F}'
+            | '\u{2E80}'..='\u{A4CF}'
+            | '\u{AC00}'..='\u{D7A3}'
+            | '\u{F900}'..='\u{FAFF}'
+            | '\u{FE30}'..='\u{FE6F}'
+            | '\u{FF00}'..='\u{FF60}'
+            | '\u{FFE0}'..='\u{FFE6}'
+            | '\u{1F300}'..='\u{1FAFF}'
+            | '\u{20000}'..='\u{3FFFD}' => 2,
+            _ => 1,
+        })
+        .sum()
+}
+
+/// Breaks at spaces; a word that is longer than the room stays whole, so that it can be copied.
+fn wrap(words: &str, room: Option<usize>) -> Vec<String> {
+    let Some(room) = room else { return vec![words.to_owned()] };
+    let mut lines = vec![String::new()];
+    for word in words.split(' ') {
+        let needed = width(word);
+        let line_is_full = lines.last().is_some_and(|line| !line.is_empty() && width(line) + 1 + needed > room);
+        if line_is_full {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_wrap_under_themselves_and_long_words_stay_whole() {
+        let mut paper = Paper::new(false, Some(40));
+        paper.labelled(
+            2,
+            "fix",
+            6,
+            Tone::Faint,
+            "start it with --host 0.0.0.0 instead of the loopback address",
+        );
+        assert_eq!(
+            paper.into_text(),
+            "  fix     start it with --host 0.0.0.0\n          instead of the loopback\n          address\n"
+        );
+        assert_eq!(
+            wrap("a-very-long-word-that-stays-whole b", Some(10)),
+            ["a-very-long-word-that-stays-whole", "b"]
+        );
+    }
+
+    #[test]
+    fn no_colour_means_no_escape() {
+        let paper = Paper::new(false, None);
+        assert_eq!(paper.tone(Tone::Bad, "x"), "x");
+        assert!(Paper::new(true, None).tone(Tone::Bad, "x").contains('\u{1b}'));
+    }
+}
