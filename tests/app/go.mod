@@ -1,0 +1,3 @@
+module podlife.test/app
+
+go 1.24.0
