@@ -1,0 +1,396 @@
+//! From flags, environment and kubeconfig files to one server and one user, by client-go's rules.
+//!
+//! kube's own loader makes a missing file of a list fatal, turns an unknown user into nobody and asks the wrong
+//! question about proxies; its parser of single files is used.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Uri;
+use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::error::{ApiError, ApiErrorKind};
+use super::options::ConnectOptions;
+use super::proxy;
+use crate::io::Environment;
+
+/// Where the kubelet mounts a pod's own credentials.
+pub(super) const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+const DOING: &str = "reading the kubeconfig";
+
+/// One API server and one user.
+pub(super) struct Target {
+    pub server: Uri,
+    pub namespace: String,
+    /// PEM; none means the system's certificates.
+    pub ca: Option<Vec<u8>>,
+    /// Read again now and then, where the platform renews it.
+    pub ca_file: Option<PathBuf>,
+    pub insecure: bool,
+    pub tls_server_name: Option<String>,
+    pub proxy: Option<Uri>,
+    pub disable_compression: bool,
+    pub user: AuthInfo,
+    /// Client certificate and key, PEM.
+    pub identity: Option<Identity>,
+    /// What a credential plugin is told of the cluster where it asks for that.
+    pub cluster_info: Value,
+}
+
+/// Client certificate and key, both PEM.
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub certificate: Vec<u8>,
+    pub key: SecretString,
+}
+
+fn config(message: impl Into<String>) -> ApiError {
+    ApiError::before(ApiErrorKind::Config, DOING, message)
+}
+
+fn usage(message: impl Into<String>, hint: &str) -> ApiError {
+    ApiError::before(ApiErrorKind::Usage, DOING, message).hint(hint)
+}
+
+/// Reads what leads to the API server. `service_account` is where a pod finds its own credentials.
+pub(super) fn resolve(
+    options: &ConnectOptions,
+    environment: &Environment,
+    service_account: &Path,
+) -> Result<Target, ApiError> {
+    let kubeconfig = load(options, environment)?;
+    let is_empty = kubeconfig.clusters.is_empty()
+        && kubeconfig.contexts.is_empty()
+        && kubeconfig.auth_infos.is_empty()
+        && kubeconfig.current_context.is_none();
+    let (mut cluster, mut user, mut namespace, mut ca_file) = match is_empty {
+        true => from_within(options, environment, service_account),
+        false => from_contexts(options, &kubeconfig)?,
+    };
+    if let Some(given) = options.namespace.as_deref().filter(|given| !given.is_empty()) {
+        namespace = Some(given.to_owned());
+    }
+    override_cluster(&mut cluster, options, &mut ca_file);
+    override_user(&mut user, options)?;
+
+    let has_tls = cluster.certificate_authority.is_some()
+        || cluster.certificate_authority_data.is_some()
+        || cluster.insecure_skip_tls_verify == Some(true)
+        || user.client_certificate.is_some()
+        || user.client_certificate_data.is_some();
+    let server = cluster.server.clone().filter(|server| !server.is_empty()).ok_or_else(|| {
+        config("no configuration has been provided: there is no kubeconfig, and this is not inside a cluster")
+            .hint("set KUBECONFIG, pass --kubeconfig FILE, or see `kubectl config view`")
+    })?;
+    let server = server_url(&server, has_tls)?;
+    let insecure = cluster.insecure_skip_tls_verify == Some(true);
+    let ca = match insecure {
+        true => None,
+        false => data_or_file(
+            cluster.certificate_authority_data.as_deref(),
+            cluster.certificate_authority.as_deref(),
+            "certificate authority",
+        )?,
+    };
+    let proxy = proxy::for_server(&server, cluster.proxy_url.as_deref(), environment).map_err(config)?;
+    let cluster_info = describe(&cluster, ca.as_deref());
+    Ok(Target {
+        identity: identity(&user)?,
+        server,
+        namespace: namespace.filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
+        ca,
+        ca_file: if insecure { None } else { ca_file },
+        insecure,
+        tls_server_name: cluster.tls_server_name.filter(|name| !name.is_empty()),
+        proxy,
+        disable_compression: options.disable_compression || cluster.disable_compression == Some(true),
+        user,
+        cluster_info,
+    })
+}
+
+/// Every file that counts, merged: the first one to name something wins.
+fn load(options: &ConnectOptions, environment: &Environment) -> Result<Kubeconfig, ApiError> {
+    if let Some(file) = &options.kubeconfig {
+        return read(file)?.ok_or_else(|| {
+            config(format!("{} does not exist", file.display())).hint("see `kubectl config view` for the one in use")
+        });
+    }
+    let listed: Vec<PathBuf> = environment
+        .get("KUBECONFIG")
+        .map(|list| std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect())
+        .unwrap_or_default();
+    let files = match listed.is_empty() {
+        false => listed,
+        true => environment.home().map(|home| home.join(".kube").join("config")).into_iter().collect(),
+    };
+    let mut merged = Kubeconfig::default();
+    for file in files {
+        let Some(next) = read(&file)? else { continue };
+        merged = merged.merge(next).map_err(|error| config(format!("{}: {error}", file.display())))?;
+    }
+    Ok(merged)
+}
+
+/// One file; none where it does not exist, which client-go skips.
+fn read(file: &Path) -> Result<Option<Kubeconfig>, ApiError> {
+    match Kubeconfig::read_from(file) {
+        Ok(mut kubeconfig) => {
+            // An empty name must not win over the next file's.
+            kubeconfig.current_context = kubeconfig.current_context.filter(|name| !name.is_empty());
+            Ok(Some(kubeconfig))
+        }
+        Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(KubeconfigError::ReadConfig(error, _)) => {
+            Err(config(format!("cannot read {}: {error}", file.display())).caused_by(error))
+        }
+        // The parser quotes the line it stumbles over, which may hold a token.
+        Err(KubeconfigError::Parse(error)) => Err(config(format!(
+            "{} is not a kubeconfig: {}",
+            file.display(),
+            error.to_string().lines().next().unwrap_or_default()
+        ))),
+        Err(error) => Err(config(format!("{}: {error}", file.display())).caused_by(error)),
+    }
+}
+
+type Parts = (Cluster, AuthInfo, Option<String>, Option<PathBuf>);
+
+fn from_contexts(options: &ConnectOptions, kubeconfig: &Kubeconfig) -> Result<Parts, ApiError> {
+    let name = options.context.as_ref().or(kubeconfig.current_context.as_ref());
+    let context = match name {
+        None => None,
+        Some(name) => {
+            let found = kubeconfig.contexts.iter().find(|context| &context.name == name);
+            Some(found.and_then(|found| found.context.clone()).ok_or_else(|| match &options.context {
+                Some(_) => usage(format!("context {name:?} does not exist"), "see `kubectl config get-contexts`"),
+                None => config(format!("the current context {name:?} does not exist"))
+                    .hint("choose one with `kubectl config use-context NAME`"),
+            })?)
+        }
+    };
+    let wanted = options.cluster.as_ref().or(context.as_ref().map(|context| &context.cluster));
+    let cluster = match wanted.filter(|name| !name.is_empty()) {
+        None if options.server.is_some() => Cluster::default(),
+        None => {
+            return Err(config("no context is chosen, so no cluster is known")
+                .hint("choose one with `kubectl config use-context NAME`, or pass --context"));
+        }
+        Some(name) => {
+            let found = kubeconfig.clusters.iter().find(|cluster| &cluster.name == name);
+            found.and_then(|found| found.cluster.clone()).ok_or_else(|| match &options.cluster {
+                Some(_) => usage(format!("cluster {name:?} does not exist"), "see `kubectl config get-clusters`"),
+                None => config(format!("the context names cluster {name:?}, which does not exist"))
+                    .hint("see `kubectl config get-clusters`"),
+            })?
+        }
+    };
+    let wanted = options.user.as_ref().or(context.as_ref().and_then(|context| context.user.as_ref()));
+    let user = match wanted.filter(|name| !name.is_empty()) {
+        None => AuthInfo::default(),
+        Some(name) => match kubeconfig.auth_infos.iter().find(|user| &user.name == name) {
+            Some(found) => found.auth_info.clone().unwrap_or_default(),
+            // kube (and client-go for a context's user) would go on as nobody, which ends in a puzzling 401.
+            None => {
+                return Err(match &options.user {
+                    Some(_) => usage(format!("user {name:?} does not exist"), "see `kubectl config get-users`"),
+                    None => config(format!("the context names user {name:?}, who does not exist"))
+                        .hint("see `kubectl config get-users`"),
+                });
+            }
+        },
+    };
+    Ok((cluster, user, context.and_then(|context| context.namespace), None))
+}
+
+/// What a pod knows of its own cluster; empty outside of one.
+fn from_within(options: &ConnectOptions, environment: &Environment, service_account: &Path) -> Parts {
+    let token_file = service_account.join("token");
+    let (Some(host), Some(port)) = (
+        environment.get("KUBERNETES_SERVICE_HOST"),
+        environment.get("KUBERNETES_SERVICE_PORT"),
+    ) else {
+        return Default::default();
+    };
+    if !token_file.is_file() {
+        return Default::default();
+    }
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let ca_file = service_account.join("ca.crt");
+    let has_ca = ca_file.is_file();
+    let cluster = Cluster {
+        server: Some(format!("https://{host}:{port}")),
+        certificate_authority: has_ca.then(|| ca_file.display().to_string()),
+        ..Cluster::default()
+    };
+    let user = AuthInfo {
+        token_file: options.token.is_none().then(|| token_file.display().to_string()),
+        ..AuthInfo::default()
+    };
+    let namespace = environment.get("POD_NAMESPACE").map(str::to_owned).or_else(|| {
+        let text = std::fs::read_to_string(service_account.join("namespace")).ok()?;
+        Some(text.trim().to_owned())
+    });
+    (cluster, user, namespace, has_ca.then_some(ca_file))
+}
+
+/// `getCluster` of client-go's `client_config.go`.
+fn override_cluster(cluster: &mut Cluster, options: &ConnectOptions, ca_file: &mut Option<PathBuf>) {
+    if let Some(server) = &options.server {
+        cluster.server = Some(server.clone());
+    }
+    let insecure = options.insecure_skip_tls_verify;
+    if insecure == Some(true) || options.certificate_authority.is_some() {
+        cluster.insecure_skip_tls_verify = insecure;
+        cluster.certificate_authority = options.certificate_authority.as_ref().map(|path| path.display().to_string());
+        cluster.certificate_authority_data = None;
+        *ca_file = None;
+    } else if insecure == Some(false) {
+        cluster.insecure_skip_tls_verify = insecure;
+    }
+    if options.server.is_some() || options.tls_server_name.is_some() {
+        // Another server has another name.
+        cluster.tls_server_name = options.tls_server_name.clone();
+    }
+}
+
+fn override_user(user: &mut AuthInfo, options: &ConnectOptions) -> Result<(), ApiError> {
+    if let Some(token) = &options.token {
+        *user = AuthInfo {
+            token: Some(token.clone()),
+            token_file: None,
+            exec: None,
+            auth_provider: None,
+            username: None,
+            password: None,
+            ..user.clone()
+        };
+    }
+    if options.username.is_some() || options.password.is_some() {
+        if options.token.is_some() {
+            return Err(usage("--token and --username/--password exclude each other", "pass one of them"));
+        }
+        user.username = options.username.clone().or(user.username.take());
+        user.password = options.password.clone().or(user.password.take());
+        (user.token, user.token_file, user.exec, user.auth_provider) = (None, None, None, None);
+    }
+    if let Some(file) = &options.client_certificate {
+        user.client_certificate = Some(file.display().to_string());
+        user.client_certificate_data = None;
+    }
+    if let Some(file) = &options.client_key {
+        user.client_key = Some(file.display().to_string());
+        user.client_key_data = None;
+    }
+    if let Some(name) = &options.as_user {
+        user.impersonate = Some(name.clone());
+    }
+    if let Some(uid) = &options.as_uid {
+        user.impersonate_uid = Some(uid.clone());
+    }
+    if !options.as_groups.is_empty() {
+        user.impersonate_groups = Some(options.as_groups.clone());
+    }
+    if !options.as_user_extra.is_empty() {
+        let extra = user.impersonate_user_extra.get_or_insert_default();
+        for (key, _) in &options.as_user_extra {
+            extra.remove(key);
+        }
+        for (key, value) in &options.as_user_extra {
+            extra.entry(key.clone()).or_default().push(value.clone());
+        }
+    }
+    let acts_as_part = user.impersonate_uid.is_some()
+        || user.impersonate_groups.as_ref().is_some_and(|groups| !groups.is_empty())
+        || user.impersonate_user_extra.as_ref().is_some_and(|extra| !extra.is_empty());
+    if acts_as_part && user.impersonate.as_ref().is_none_or(String::is_empty) {
+        return Err(usage("a group, uid or extra to act as needs a user to act as", "add --as USER"));
+    }
+    Ok(())
+}
+
+fn server_url(text: &str, has_tls: bool) -> Result<Uri, ApiError> {
+    let scheme = if has_tls { "https" } else { "http" };
+    let full = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };
+    let bad = |why: &str| config(format!("server {} is no URL: {why}", proxy::masked(text)));
+    let uri: Uri = full.parse().map_err(|error: http::uri::InvalidUri| bad(&error.to_string()))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
+        (Some("http" | "https"), _) => Err(bad("no host")),
+        _ => Err(bad("use http or https")),
+    }
+}
+
+fn data_or_file(data: Option<&str>, file: Option<&str>, what: &str) -> Result<Option<Vec<u8>>, ApiError> {
+    let data = data.filter(|data| !data.is_empty());
+    let file = file.filter(|file| !file.is_empty());
+    match (data, file) {
+        (Some(data), _) => {
+            // Line breaks inside are common, because the YAML was folded.
+            let packed: String = data.chars().filter(|c| !c.is_whitespace()).collect();
+            let bytes = STANDARD.decode(packed).map_err(|error| config(format!("the {what} data is not base64: {error}")))?;
+            Ok(Some(bytes))
+        }
+        (None, Some(file)) => std::fs::read(file)
+            .map(Some)
+            .map_err(|error| config(format!("cannot read the {what} {file}: {error}")).caused_by(error)),
+        (None, None) => Ok(None),
+    }
+}
+
+fn identity(user: &AuthInfo) -> Result<Option<Identity>, ApiError> {
+    let certificate = data_or_file(
+        user.client_certificate_data.as_deref(),
+        user.client_certificate.as_deref(),
+        "client certificate",
+    )?;
+    let key = data_or_file(
+        user.client_key_data.as_ref().map(|key| key.expose_secret()),
+        user.client_key.as_deref(),
+        "client key",
+    )?;
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(config("there is a client certificate, but no client key")),
+        (None, Some(_)) => Err(config("there is a client key, but no client certificate")),
+        (Some(certificate), Some(key)) => {
+            let key = String::from_utf8(key).map_err(|_| config("the client key is not PEM"))?;
+            if key.contains("ENCRYPTED") {
+                let file = user.client_key.as_deref().filter(|_| user.client_key_data.is_none()).unwrap_or("KEY");
+                return Err(config("the client key is encrypted, and only plain keys can be used")
+                    .hint(format!("decrypt it with `openssl pkey -in {file} -out PLAIN`")));
+            }
+            Ok(Some(Identity { certificate, key: SecretString::from(key) }))
+        }
+    }
+}
+
+/// `spec.cluster` of an ExecCredential.
+fn describe(cluster: &Cluster, ca: Option<&[u8]>) -> Value {
+    let mut info = json!({"server": cluster.server});
+    if let Some(name) = &cluster.tls_server_name {
+        info["tls-server-name"] = json!(name);
+    }
+    if cluster.insecure_skip_tls_verify == Some(true) {
+        info["insecure-skip-tls-verify"] = json!(true);
+    }
+    if let Some(ca) = ca {
+        info["certificate-authority-data"] = json!(STANDARD.encode(ca));
+    }
+    if let Some(proxy) = &cluster.proxy_url {
+        info["proxy-url"] = json!(proxy);
+    }
+    if cluster.disable_compression == Some(true) {
+        info["disable-compression"] = json!(true);
+    }
+    // The name is reserved in the cluster's extensions for this use.
+    let extension = cluster.extensions.iter().flatten().find(|e| e.name == "client.authentication.k8s.io/exec");
+    if let Some(extension) = extension {
+        info["config"] = extension.extension.clone();
+    }
+    info
+}

@@ -1,0 +1,94 @@
+//! The only module that talks to a cluster. It reads, watches and writes; it decides nothing.
+//!
+//! [`Connection`] is the way in. Requests are built here rather than through kube's typed API, so that one place
+//! ([`request`]) holds time limits, retries, warnings, records and the meaning of a refusal.
+
+mod credential;
+mod discovery;
+mod error;
+mod kubeconfig;
+mod options;
+mod proxy;
+mod read;
+mod request;
+mod watch;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+pub use discovery::ServerVersion;
+pub use error::{ApiError, ApiErrorKind};
+pub use options::{ConnectOptions, Log, no_log};
+pub use read::{List, ListQuery, LogQuery};
+pub use request::RequestRecord;
+pub use watch::WatchEvent;
+pub use write::{Deletion, Patch, Preconditions, WriteOptions};
+
+use crate::io::Environment;
+
+/// A way to one API server as one user. Cheap to clone; clones share records, warnings and the limit on requests at once.
+#[derive(Clone)]
+pub struct Connection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    transport: request::Transport,
+    chunk_size: u32,
+    discovery: OnceCell<discovery::Resources>,
+}
+
+impl Connection {
+    /// Reads the kubeconfig, or a pod's own credentials, and gets a credential where a plugin provides it. Makes no
+    /// request yet. `log` takes warnings of the API server and, from `-v 6` on, the requests.
+    pub async fn open(options: &ConnectOptions, environment: &Environment, log: Log) -> Result<Self, ApiError> {
+        Self::open_with(options, environment, log, Path::new(kubeconfig::SERVICE_ACCOUNT)).await
+    }
+
+    async fn open_with(
+        options: &ConnectOptions,
+        environment: &Environment,
+        log: Log,
+        service_account: &Path,
+    ) -> Result<Self, ApiError> {
+        let target = kubeconfig::resolve(options, environment, service_account)?;
+        let credential = credential::Credential::new(&target, options, environment)?;
+        let transport = request::Transport::new(target, credential, options, log).await?;
+        let inner = Inner { transport, chunk_size: options.chunk_size, discovery: OnceCell::new() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The namespace that is meant where none is named: `--namespace`, the context's, the pod's own, `default`.
+    pub fn default_namespace(&self) -> &str {
+        self.inner.transport.namespace()
+    }
+
+    /// URL of the API server, without credentials.
+    pub fn server(&self) -> String {
+        self.inner.transport.server()
+    }
+
+    /// Every request made so far, in the order in which they ended, retries included.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.inner.transport.records()
+    }
+
+    /// How many requests were made so far, retries included.
+    pub fn request_count(&self) -> usize {
+        self.inner.transport.request_count()
+    }
+
+    /// Warnings of the API server so far, each once.
+    pub fn warnings(&self) -> Vec<String> {
+        self.inner.transport.warnings()
+    }
+
+    /// kube's own client with the present credential, for streams that only kube can open (exec, port-forward).
+    #[expect(dead_code, reason = "dials and exec come later and need it")]
+    pub(crate) async fn client(&self) -> Result<kube::Client, ApiError> {
+        Ok(self.inner.transport.client().await?.1)
+    }
+}
