@@ -300,7 +300,7 @@ fn is_opaque(word: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_'))
         && count(char::is_ascii_uppercase) >= 4
         && count(char::is_ascii_lowercase) >= 4
-        && count(char::is_ascii_digit) >= 3
+        && count(char::is_ascii_digit) >= 2
         && count(|c| !c.is_ascii_alphanumeric()) * 10 <= word.len()
 }
 
