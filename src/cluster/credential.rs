@@ -33,7 +33,9 @@ const DOING: &str = "getting a credential";
 enum Source {
     /// Nothing, or something that never changes.
     Fixed,
-    File { path: PathBuf },
+    File {
+        path: PathBuf,
+    },
     Plugin(Plugin),
 }
 
@@ -70,8 +72,15 @@ impl Credential {
     /// Works out where the credential comes from; runs and reads nothing yet.
     pub(super) fn new(target: &Target, options: &ConnectOptions, environment: &Environment) -> Result<Self, ApiError> {
         let user: &AuthInfo = &target.user;
-        let mut state = State { identity: target.identity.clone(), ..State::default() };
-        let token = user.token.as_ref().map(ExposeSecret::expose_secret).filter(|token| !token.is_empty());
+        let mut state = State {
+            identity: target.identity.clone(),
+            ..State::default()
+        };
+        let token = user
+            .token
+            .as_ref()
+            .map(ExposeSecret::expose_secret)
+            .filter(|token| !token.is_empty());
         let file = user.token_file.as_ref().filter(|file| !file.is_empty());
         if let Some(token) = token {
             state.header = Some(bearer(token)?);
@@ -104,7 +113,10 @@ impl Credential {
             return Err(ApiError::before(
                 ApiErrorKind::Config,
                 DOING,
-                format!("the auth-provider {:?} is not supported; kubectl itself dropped most of them in 1.26", provider.name),
+                format!(
+                    "the auth-provider {:?} is not supported; kubectl itself dropped most of them in 1.26",
+                    provider.name
+                ),
             )
             .hint(match provider.name.as_str() {
                 "gcp" => "use the plugin gke-gcloud-auth-plugin",
@@ -115,7 +127,11 @@ impl Credential {
         } else {
             Source::Fixed
         };
-        Ok(Self { source, state: RwLock::new(state), renewing: Mutex::new(()) })
+        Ok(Self {
+            source,
+            state: RwLock::new(state),
+            renewing: Mutex::new(()),
+        })
     }
 
     fn read<T>(&self, of: impl FnOnce(&State) -> T) -> T {
@@ -166,9 +182,7 @@ impl Credential {
         self.read(|state| match &self.source {
             Source::Fixed => false,
             Source::File { .. } => state.read_at.is_none_or(|at| at.elapsed() >= TOKEN_FILE_PERIOD),
-            Source::Plugin(_) => {
-                state.read_at.is_none() || state.expires.is_some_and(|expires| Timestamp::now() >= expires)
-            }
+            Source::Plugin(_) => state.read_at.is_none() || state.expires.is_some_and(|expires| Timestamp::now() >= expires),
         })
     }
 
@@ -183,9 +197,7 @@ impl Credential {
                     _ if self.header().is_some() => None,
                     Ok(_) => return Err(failed(format!("the token file {} is empty", path.display()))),
                     Err(error) => {
-                        return Err(
-                            failed(format!("cannot read the token file {}: {error}", path.display())).caused_by(error)
-                        );
+                        return Err(failed(format!("cannot read the token file {}: {error}", path.display())).caused_by(error));
                     }
                 };
                 self.write(|state| {
@@ -203,8 +215,10 @@ impl Credential {
                 self.write(|state| {
                     state.header = header;
                     if let (Some(certificate), Some(key)) = (status.client_certificate_data, status.client_key_data) {
-                        state.identity =
-                            Some(Identity { certificate: certificate.into_bytes(), key: SecretString::from(key) });
+                        state.identity = Some(Identity {
+                            certificate: certificate.into_bytes(),
+                            key: SecretString::from(key),
+                        });
                     }
                     state.expires = status.expiration_timestamp;
                     state.read_at = Some(Instant::now());
@@ -217,8 +231,7 @@ impl Credential {
 }
 
 fn header(value: String) -> Result<HeaderValue, ApiError> {
-    let mut value =
-        HeaderValue::try_from(value).map_err(|_| failed("the credential holds characters that no header may hold"))?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| failed("the credential holds characters that no header may hold"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -326,8 +339,7 @@ impl Plugin {
     fn parse(&self, output: &[u8]) -> Result<ExecStatus, ApiError> {
         // client-go reads YAML here too, and JSON is YAML. What the parser quotes may be the token, so it stays unsaid.
         let text = String::from_utf8_lossy(output);
-        let credential: ExecCredential =
-            serde_saphyr::from_str(&text).map_err(|_| self.error("its output is no ExecCredential"))?;
+        let credential: ExecCredential = serde_saphyr::from_str(&text).map_err(|_| self.error("its output is no ExecCredential"))?;
         if credential.kind.as_deref() != Some("ExecCredential") {
             return Err(self.error("its output is no ExecCredential"));
         }

@@ -127,8 +127,15 @@ fn listed(list: &Value, group: &str, version: &str, preferred: bool) -> Vec<Reso
 
 impl Connection {
     async fn document(&self, path: String, accept: &'static str, doing: &str) -> Result<Value, ApiError> {
-        let about = About { doing: doing.to_owned(), verb: "get", ..About::default() };
-        let call = Call { accept, ..Call::get(path, about.clone()) };
+        let about = About {
+            doing: doing.to_owned(),
+            verb: "get",
+            ..About::default()
+        };
+        let call = Call {
+            accept,
+            ..Call::get(path, about.clone())
+        };
         decode(&about, &self.inner.transport.call(&call).await?.body)
     }
 
@@ -136,9 +143,11 @@ impl Connection {
     pub async fn server_version(&self) -> Result<ServerVersion, ApiError> {
         let doing = "reading the version of the API server";
         let value = self.document("/version".to_owned(), super::request::JSON, doing).await?;
-        let about = About { doing: doing.to_owned(), ..About::default() };
-        serde_json::from_value(value)
-            .map_err(|error| ApiError::of(&about, super::ApiErrorKind::Decode, format!("odd answer: {error}")))
+        let about = About {
+            doing: doing.to_owned(),
+            ..About::default()
+        };
+        serde_json::from_value(value).map_err(|error| ApiError::of(&about, super::ApiErrorKind::Decode, format!("odd answer: {error}")))
     }
 
     /// Finds a kind by any name that kubectl takes: plural, singular, kind or short name, each also with `.group` or
@@ -178,9 +187,7 @@ impl Connection {
                 for group in items(&groups["groups"]) {
                     let preferred = &group["preferredVersion"]["version"];
                     let versions = items(&group["versions"]).map(|version| &version["version"]);
-                    documents.extend(
-                        versions.map(|version| (text(&group["name"]), text(version), version == preferred)),
-                    );
+                    documents.extend(versions.map(|version| (text(&group["name"]), text(version), version == preferred)));
                 }
             }
         }
@@ -220,7 +227,14 @@ mod tests {
     #[test]
     fn kubectls_names_are_understood() {
         let resource = rollouts("v1alpha1", true);
-        for name in ["rollouts", "rollout", "Rollout", "ro", "rollouts.argoproj.io", "ro.v1alpha1.argoproj.io"] {
+        for name in [
+            "rollouts",
+            "rollout",
+            "Rollout",
+            "ro",
+            "rollouts.argoproj.io",
+            "ro.v1alpha1.argoproj.io",
+        ] {
             assert!(resource.is_named(name), "{name}");
         }
         for name in ["rollouts.example.org", "rollouts.v1.argoproj.io", "roll"] {

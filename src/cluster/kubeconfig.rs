@@ -57,11 +57,7 @@ fn usage(message: impl Into<String>, hint: &str) -> ApiError {
 }
 
 /// Reads what leads to the API server. `service_account` is where a pod finds its own credentials.
-pub(super) fn resolve(
-    options: &ConnectOptions,
-    environment: &Environment,
-    service_account: &Path,
-) -> Result<Target, ApiError> {
+pub(super) fn resolve(options: &ConnectOptions, environment: &Environment, service_account: &Path) -> Result<Target, ApiError> {
     let kubeconfig = load(options, environment)?;
     let is_empty = kubeconfig.clusters.is_empty()
         && kubeconfig.contexts.is_empty()
@@ -116,9 +112,8 @@ pub(super) fn resolve(
 /// Every file that counts, merged: the first one to name something wins.
 fn load(options: &ConnectOptions, environment: &Environment) -> Result<Kubeconfig, ApiError> {
     if let Some(file) = &options.kubeconfig {
-        return read(file)?.ok_or_else(|| {
-            config(format!("{} does not exist", file.display())).hint("see `kubectl config view` for the one in use")
-        });
+        return read(file)?
+            .ok_or_else(|| config(format!("{} does not exist", file.display())).hint("see `kubectl config view` for the one in use"));
     }
     let listed: Vec<PathBuf> = environment
         .get("KUBECONFIG")
@@ -126,7 +121,11 @@ fn load(options: &ConnectOptions, environment: &Environment) -> Result<Kubeconfi
         .unwrap_or_default();
     let files = match listed.is_empty() {
         false => listed,
-        true => environment.home().map(|home| home.join(".kube").join("config")).into_iter().collect(),
+        true => environment
+            .home()
+            .map(|home| home.join(".kube").join("config"))
+            .into_iter()
+            .collect(),
     };
     let mut merged = Kubeconfig::default();
     for file in files {
@@ -145,9 +144,7 @@ fn read(file: &Path) -> Result<Option<Kubeconfig>, ApiError> {
             Ok(Some(kubeconfig))
         }
         Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(KubeconfigError::ReadConfig(error, _)) => {
-            Err(config(format!("cannot read {}: {error}", file.display())).caused_by(error))
-        }
+        Err(KubeconfigError::ReadConfig(error, _)) => Err(config(format!("cannot read {}: {error}", file.display())).caused_by(error)),
         // The parser quotes the line it stumbles over, which may hold a token.
         Err(KubeconfigError::Parse(error)) => Err(config(format!(
             "{} is not a kubeconfig: {}",
@@ -162,17 +159,20 @@ type Parts = (Cluster, AuthInfo, Option<String>, Option<PathBuf>);
 
 fn from_contexts(options: &ConnectOptions, kubeconfig: &Kubeconfig) -> Result<Parts, ApiError> {
     let name = options.context.as_ref().or(kubeconfig.current_context.as_ref());
-    let context = match name {
-        None => None,
-        Some(name) => {
-            let found = kubeconfig.contexts.iter().find(|context| &context.name == name);
-            Some(found.and_then(|found| found.context.clone()).ok_or_else(|| match &options.context {
-                Some(_) => usage(format!("context {name:?} does not exist"), "see `kubectl config get-contexts`"),
-                None => config(format!("the current context {name:?} does not exist"))
-                    .hint("choose one with `kubectl config use-context NAME`"),
-            })?)
-        }
-    };
+    let context =
+        match name {
+            None => None,
+            Some(name) => {
+                let found = kubeconfig.contexts.iter().find(|context| &context.name == name);
+                Some(found.and_then(|found| found.context.clone()).ok_or_else(|| {
+                    match &options.context {
+                        Some(_) => usage(format!("context {name:?} does not exist"), "see `kubectl config get-contexts`"),
+                        None => config(format!("the current context {name:?} does not exist"))
+                            .hint("choose one with `kubectl config use-context NAME`"),
+                    }
+                })?)
+            }
+        };
     let wanted = options.cluster.as_ref().or(context.as_ref().map(|context| &context.cluster));
     let cluster = match wanted.filter(|name| !name.is_empty()) {
         None if options.server.is_some() => Cluster::default(),
@@ -182,11 +182,13 @@ fn from_contexts(options: &ConnectOptions, kubeconfig: &Kubeconfig) -> Result<Pa
         }
         Some(name) => {
             let found = kubeconfig.clusters.iter().find(|cluster| &cluster.name == name);
-            found.and_then(|found| found.cluster.clone()).ok_or_else(|| match &options.cluster {
-                Some(_) => usage(format!("cluster {name:?} does not exist"), "see `kubectl config get-clusters`"),
-                None => config(format!("the context names cluster {name:?}, which does not exist"))
-                    .hint("see `kubectl config get-clusters`"),
-            })?
+            found
+                .and_then(|found| found.cluster.clone())
+                .ok_or_else(|| match &options.cluster {
+                    Some(_) => usage(format!("cluster {name:?} does not exist"), "see `kubectl config get-clusters`"),
+                    None => config(format!("the context names cluster {name:?}, which does not exist"))
+                        .hint("see `kubectl config get-clusters`"),
+                })?
         }
     };
     let wanted = options.user.as_ref().or(context.as_ref().and_then(|context| context.user.as_ref()));
@@ -198,8 +200,7 @@ fn from_contexts(options: &ConnectOptions, kubeconfig: &Kubeconfig) -> Result<Pa
             None => {
                 return Err(match &options.user {
                     Some(_) => usage(format!("user {name:?} does not exist"), "see `kubectl config get-users`"),
-                    None => config(format!("the context names user {name:?}, who does not exist"))
-                        .hint("see `kubectl config get-users`"),
+                    None => config(format!("the context names user {name:?}, who does not exist")).hint("see `kubectl config get-users`"),
                 });
             }
         },
@@ -315,7 +316,11 @@ fn override_user(user: &mut AuthInfo, options: &ConnectOptions) -> Result<(), Ap
 
 fn server_url(text: &str, has_tls: bool) -> Result<Uri, ApiError> {
     let scheme = if has_tls { "https" } else { "http" };
-    let full = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };
+    let full = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("{scheme}://{text}")
+    };
     let bad = |why: &str| config(format!("server {} is no URL: {why}", proxy::masked(text)));
     let uri: Uri = full.parse().map_err(|error: http::uri::InvalidUri| bad(&error.to_string()))?;
     match (uri.scheme_str(), uri.host()) {
@@ -332,7 +337,9 @@ fn data_or_file(data: Option<&str>, file: Option<&str>, what: &str) -> Result<Op
         (Some(data), _) => {
             // Line breaks inside are common, because the YAML was folded.
             let packed: String = data.chars().filter(|c| !c.is_whitespace()).collect();
-            let bytes = STANDARD.decode(packed).map_err(|error| config(format!("the {what} data is not base64: {error}")))?;
+            let bytes = STANDARD
+                .decode(packed)
+                .map_err(|error| config(format!("the {what} data is not base64: {error}")))?;
             Ok(Some(bytes))
         }
         (None, Some(file)) => std::fs::read(file)
@@ -360,11 +367,18 @@ fn identity(user: &AuthInfo) -> Result<Option<Identity>, ApiError> {
         (Some(certificate), Some(key)) => {
             let key = String::from_utf8(key).map_err(|_| config("the client key is not PEM"))?;
             if key.contains("ENCRYPTED") {
-                let file = user.client_key.as_deref().filter(|_| user.client_key_data.is_none()).unwrap_or("KEY");
+                let file = user
+                    .client_key
+                    .as_deref()
+                    .filter(|_| user.client_key_data.is_none())
+                    .unwrap_or("KEY");
                 return Err(config("the client key is encrypted, and only plain keys can be used")
                     .hint(format!("decrypt it with `openssl pkey -in {file} -out PLAIN`")));
             }
-            Ok(Some(Identity { certificate, key: SecretString::from(key) }))
+            Ok(Some(Identity {
+                certificate,
+                key: SecretString::from(key),
+            }))
         }
     }
 }
@@ -388,7 +402,11 @@ fn describe(cluster: &Cluster, ca: Option<&[u8]>) -> Value {
         info["disable-compression"] = json!(true);
     }
     // The name is reserved in the cluster's extensions for this use.
-    let extension = cluster.extensions.iter().flatten().find(|e| e.name == "client.authentication.k8s.io/exec");
+    let extension = cluster
+        .extensions
+        .iter()
+        .flatten()
+        .find(|e| e.name == "client.authentication.k8s.io/exec");
     if let Some(extension) = extension {
         info["config"] = extension.extension.clone();
     }

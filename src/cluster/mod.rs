@@ -48,16 +48,15 @@ impl Connection {
         Self::open_with(options, environment, log, Path::new(kubeconfig::SERVICE_ACCOUNT)).await
     }
 
-    async fn open_with(
-        options: &ConnectOptions,
-        environment: &Environment,
-        log: Log,
-        service_account: &Path,
-    ) -> Result<Self, ApiError> {
+    async fn open_with(options: &ConnectOptions, environment: &Environment, log: Log, service_account: &Path) -> Result<Self, ApiError> {
         let target = kubeconfig::resolve(options, environment, service_account)?;
         let credential = credential::Credential::new(&target, options, environment)?;
         let transport = request::Transport::new(target, credential, options, log).await?;
-        let inner = Inner { transport, chunk_size: options.chunk_size, discovery: OnceCell::new() };
+        let inner = Inner {
+            transport,
+            chunk_size: options.chunk_size,
+            discovery: OnceCell::new(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

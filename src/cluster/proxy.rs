@@ -10,11 +10,7 @@ use ipnet::IpNet;
 use crate::io::Environment;
 
 /// The proxy for `server`: `configured` (the kubeconfig's `proxy-url`) first, then the environment. The error says what is wrong with the setting.
-pub(super) fn for_server(
-    server: &Uri,
-    configured: Option<&str>,
-    environment: &Environment,
-) -> Result<Option<Uri>, String> {
+pub(super) fn for_server(server: &Uri, configured: Option<&str>, environment: &Environment) -> Result<Option<Uri>, String> {
     if let Some(configured) = configured.filter(|url| !url.is_empty()) {
         if !configured.contains("://") {
             return Err(format!("proxy-url {} has no scheme; use http, https or socks5", masked(configured)));
@@ -22,11 +18,18 @@ pub(super) fn for_server(
         return parse(configured, "proxy-url").map(Some);
     }
     let https = server.scheme_str() == Some("https");
-    let (upper, lower) = if https { ("HTTPS_PROXY", "https_proxy") } else { ("HTTP_PROXY", "http_proxy") };
+    let (upper, lower) = if https {
+        ("HTTPS_PROXY", "https_proxy")
+    } else {
+        ("HTTP_PROXY", "http_proxy")
+    };
     let Some(proxy) = environment.get(upper).or_else(|| environment.get(lower)) else {
         return Ok(None);
     };
-    let exceptions = environment.get("NO_PROXY").or_else(|| environment.get("no_proxy")).unwrap_or_default();
+    let exceptions = environment
+        .get("NO_PROXY")
+        .or_else(|| environment.get("no_proxy"))
+        .unwrap_or_default();
     let host = server.host().unwrap_or_default();
     let port = server.port_u16().unwrap_or(if https { 443 } else { 80 });
     if is_direct(host, port, exceptions) {
@@ -36,7 +39,11 @@ pub(super) fn for_server(
 }
 
 fn parse(text: &str, setting: &str) -> Result<Uri, String> {
-    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let with_scheme = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
     // Host names are resolved by the proxy in both spellings.
     let with_scheme = with_scheme.replacen("socks5h://", "socks5://", 1);
     let uri: Uri = with_scheme
@@ -156,14 +163,22 @@ mod tests {
         let both = [("HTTPS_PROXY", "http://s:1"), ("HTTP_PROXY", "p:2")];
         assert_eq!(proxy("https://a", None, &both), Ok(Some("http://s:1/".into())));
         assert_eq!(proxy("http://a", None, &both), Ok(Some("http://p:2/".into())));
-        assert_eq!(proxy("https://a", None, &[("https_proxy", "http://l:1")]), Ok(Some("http://l:1/".into())));
+        assert_eq!(
+            proxy("https://a", None, &[("https_proxy", "http://l:1")]),
+            Ok(Some("http://l:1/".into()))
+        );
         assert_eq!(proxy("https://a", None, &[("ALL_PROXY", "http://l:1")]), Ok(None));
     }
 
     #[test]
     fn loopback_is_never_proxied_but_by_the_kubeconfig() {
         let variables = [("HTTPS_PROXY", "http://s:1")];
-        for server in ["https://localhost:6443", "https://127.0.0.1:6443", "https://127.1.1.1", "https://[::1]:6443"] {
+        for server in [
+            "https://localhost:6443",
+            "https://127.0.0.1:6443",
+            "https://127.1.1.1",
+            "https://[::1]:6443",
+        ] {
             assert_eq!(proxy(server, None, &variables), Ok(None), "{server}");
         }
         assert_eq!(

@@ -7,8 +7,7 @@ use super::error::{About, ApiError, ApiErrorKind};
 use super::request::{Call, JSON, Repeat};
 use crate::model::kind::{self, Kind};
 
-const LIST_METADATA: &str =
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+const LIST_METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 pub(super) const GET_METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
 /// What to list.
@@ -150,12 +149,7 @@ impl Connection {
     }
 
     /// The error comes with whether pages had been read before it.
-    async fn list_pages(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        wanted: &ListQuery,
-    ) -> Result<List, (ApiError, bool)> {
+    async fn list_pages(&self, kind: &Kind, namespace: Option<&str>, wanted: &ListQuery) -> Result<List, (ApiError, bool)> {
         let about = about_list("list", "listing", kind, namespace);
         let limit = match self.inner.chunk_size {
             0 => String::new(),
@@ -182,7 +176,8 @@ impl Connection {
                 Value::Null if metadata.is_object() => Vec::new(),
                 _ => return Err((ApiError::of(&about, ApiErrorKind::Decode, "the answer is not a list"), further)),
             };
-            list.items.extend(items.into_iter().filter_map(|item| complete(kind, wanted.metadata_only, item)));
+            list.items
+                .extend(items.into_iter().filter_map(|item| complete(kind, wanted.metadata_only, item)));
             list.resource_version = metadata["resourceVersion"].as_str().unwrap_or_default().to_owned();
             match metadata["continue"].as_str().filter(|next| !next.is_empty()) {
                 Some(next) if next == token => {
@@ -196,20 +191,16 @@ impl Connection {
 
     /// Reads one object; none where it does not exist. A type that the API server does not know is an error
     /// ([`ApiErrorKind::NoSuchKind`]).
-    pub async fn get(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        name: &str,
-        metadata_only: bool,
-    ) -> Result<Option<Value>, ApiError> {
+    pub async fn get(&self, kind: &Kind, namespace: Option<&str>, name: &str, metadata_only: bool) -> Result<Option<Value>, ApiError> {
         let about = about("get", format!("reading {}", object_name(kind, namespace, name)), kind, namespace);
         let mut call = Call::get(format!("{}/{}", collection(kind, namespace), escape(name)), about.clone());
         call.accept = if metadata_only { GET_METADATA } else { JSON };
         match self.inner.transport.call(&call).await {
             Ok(answer) => {
                 let object = complete(kind, metadata_only, decode(&about, &answer.body)?);
-                object.map(Some).ok_or_else(|| ApiError::of(&about, ApiErrorKind::Decode, "the answer is not an object"))
+                object
+                    .map(Some)
+                    .ok_or_else(|| ApiError::of(&about, ApiErrorKind::Decode, "the answer is not an object"))
             }
             Err(error) if error.kind == ApiErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -228,9 +219,17 @@ impl Connection {
         ]);
         let previous = if wanted.previous { "previous log" } else { "log" };
         let doing = format!("reading the {previous} of pod/{namespace}/{pod}, container {container}");
-        let about = About { resource: "pods/log".to_owned(), ..about("get", doing, &kind::POD, Some(namespace)) };
+        let about = About {
+            resource: "pods/log".to_owned(),
+            ..about("get", doing, &kind::POD, Some(namespace))
+        };
         let path = format!("{}/{}/log{parameters}", collection(&kind::POD, Some(namespace)), escape(pod));
-        let call = Call { accept: "*/*", repeat: Repeat::Busy, enough: wanted.limit_bytes, ..Call::get(path, about) };
+        let call = Call {
+            accept: "*/*",
+            repeat: Repeat::Busy,
+            enough: wanted.limit_bytes,
+            ..Call::get(path, about)
+        };
         let answer = self.inner.transport.call(&call).await?;
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
@@ -245,7 +244,10 @@ mod tests {
     fn no_name_leaves_its_place() {
         assert_eq!(escape("a/b?c=d&e"), "a%2Fb%3Fc%3Dd%26e");
         assert_eq!(escape(".."), "%2E%2E");
-        assert_eq!(query(&[("a", "x=y,z in (1)".into()), ("b", String::new())]), "?a=x%3Dy%2Cz%20in%20%281%29");
+        assert_eq!(
+            query(&[("a", "x=y,z in (1)".into()), ("b", String::new())]),
+            "?a=x%3Dy%2Cz%20in%20%281%29"
+        );
     }
 
     #[test]

@@ -78,7 +78,15 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn get(path: String, about: About) -> Self {
-        Self { method: Method::GET, path, accept: JSON, body: None, about, repeat: Repeat::Yes, enough: None }
+        Self {
+            method: Method::GET,
+            path,
+            accept: JSON,
+            body: None,
+            about,
+            repeat: Repeat::Yes,
+            enough: None,
+        }
     }
 }
 
@@ -152,12 +160,7 @@ pub(super) fn user_agent() -> String {
 }
 
 impl Transport {
-    pub(super) async fn new(
-        target: Target,
-        credential: Credential,
-        options: &ConnectOptions,
-        log: Log,
-    ) -> Result<Self, ApiError> {
+    pub(super) async fn new(target: Target, credential: Credential, options: &ConnectOptions, log: Log) -> Result<Self, ApiError> {
         let none_if_zero = |limit: Duration| (!limit.is_zero()).then_some(limit);
         let timeout = options.request_timeout.map_or(Some(REQUEST_TIMEOUT), none_if_zero);
         let connect_timeout = match options.request_timeout {
@@ -242,11 +245,14 @@ impl Transport {
                     (self.broken(&call.about, error), wait)
                 }
                 Err(Failure::Late) => (self.late(&call.about), None),
-                Err(Failure::TooLong) => {
-                    (ApiError::of(&call.about, ApiErrorKind::Decode, "the answer is longer than 256 MiB"), None)
-                }
+                Err(Failure::TooLong) => (
+                    ApiError::of(&call.about, ApiErrorKind::Decode, "the answer is longer than 256 MiB"),
+                    None,
+                ),
             };
-            let Some(wait) = wait.filter(|_| tries < TRIES) else { return Err(error) };
+            let Some(wait) = wait.filter(|_| tries < TRIES) else {
+                return Err(error);
+            };
             let wait = wait.max(BACK_OFF * 2_u32.pow(tries - 1));
             if wait > LONGEST_WAIT || deadline.is_some_and(|deadline| Instant::now() + wait >= deadline) {
                 return Err(error);
@@ -275,7 +281,11 @@ impl Transport {
             let body = limited(deadline, collect(body, Some(LONGEST_ANSWER)))
                 .await
                 .map_err(|failure| self.failed(&call.about, failure))?;
-            let raw = Raw { status: parts.status, headers: parts.headers, body };
+            let raw = Raw {
+                status: parts.status,
+                headers: parts.headers,
+                body,
+            };
             if raw.status == StatusCode::UNAUTHORIZED && !renewed && self.credential.renew(generation).await? {
                 renewed = true;
                 continue;
@@ -293,7 +303,11 @@ impl Transport {
             let (parts, body) = response.into_parts();
             let enough = call.enough.filter(|_| parts.status.is_success());
             let body = collect(body, Some(enough.unwrap_or(LONGEST_ANSWER))).await?;
-            Ok(Raw { status: parts.status, headers: parts.headers, body })
+            Ok(Raw {
+                status: parts.status,
+                headers: parts.headers,
+                body,
+            })
         };
         let raw = limited(deadline, exchange).await;
         self.record(call, status, started.elapsed());
@@ -345,7 +359,9 @@ impl Transport {
 
     fn note_warnings(&self, headers: &HeaderMap) {
         for value in headers.get_all(WARNING) {
-            let Some(text) = value.to_str().ok().and_then(warning_text) else { continue };
+            let Some(text) = value.to_str().ok().and_then(warning_text) else {
+                continue;
+            };
             if lock(&self.warnings).insert(text.clone()) {
                 (self.log)(&format!("Warning: {}", crate::model::text::sanitise(&text)));
             }
@@ -397,8 +413,9 @@ impl Transport {
     }
 
     fn refusal(&self, about: &About, raw: &Raw) -> ApiError {
-        let status: Option<Status> =
-            serde_json::from_slice(&raw.body).ok().filter(|status: &Status| status.kind == "Status");
+        let status: Option<Status> = serde_json::from_slice(&raw.body)
+            .ok()
+            .filter(|status: &Status| status.kind == "Status");
         refusal(about, raw.status, status, &raw.body)
     }
 }
@@ -451,7 +468,11 @@ pub(super) fn refusal(about: &About, code: StatusCode, status: Option<Status>, b
                 None => "--all-namespaces".to_owned(),
             };
             let (resource, sub) = about.resource.split_once('/').unwrap_or((&about.resource, ""));
-            let sub = if sub.is_empty() { String::new() } else { format!(" --subresource={sub}") };
+            let sub = if sub.is_empty() {
+                String::new()
+            } else {
+                format!(" --subresource={sub}")
+            };
             Some(format!("`kubectl auth can-i {} {resource}{sub} {scope}`", about.verb))
         }
         NoSuchKind => Some("see `kubectl api-resources`".to_owned()),
@@ -462,7 +483,10 @@ pub(super) fn refusal(about: &About, code: StatusCode, status: Option<Status>, b
 }
 
 fn request(call: &Call, streams: bool) -> Result<http::Request<Body>, kube::Error> {
-    let mut builder = http::Request::builder().method(call.method.clone()).uri(&call.path).header(ACCEPT, call.accept);
+    let mut builder = http::Request::builder()
+        .method(call.method.clone())
+        .uri(&call.path)
+        .header(ACCEPT, call.accept);
     if streams {
         // kube's layer decodes only the first gzip member, and Kubernetes 1.37 sends one per event.
         builder = builder.header(ACCEPT_ENCODING, "identity");
@@ -477,10 +501,7 @@ fn request(call: &Call, streams: bool) -> Result<http::Request<Body>, kube::Erro
     builder.body(body).map_err(kube::Error::HttpError)
 }
 
-async fn limited<T>(
-    deadline: Option<Instant>,
-    exchange: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, Failure> {
+async fn limited<T>(deadline: Option<Instant>, exchange: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
     match deadline {
         Some(deadline) => match tokio::time::timeout_at(deadline, exchange).await {
             Ok(result) => result.map_err(Failure::Broken),
@@ -513,7 +534,10 @@ fn pause(repeat: Repeat, raw: &Raw) -> Option<Duration> {
         _ => false,
     };
     again.then(|| {
-        let header = raw.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let header = raw
+            .headers
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let asked = header.or_else(|| {
             let status: Status = serde_json::from_slice(&raw.body).ok()?;
             status.details.map(|details| details.retry_after_seconds)
@@ -522,11 +546,7 @@ fn pause(repeat: Repeat, raw: &Raw) -> Option<Duration> {
     })
 }
 
-fn build(
-    target: &Target,
-    credential: &Arc<Credential>,
-    connect_timeout: Option<Duration>,
-) -> Result<Client, ApiError> {
+fn build(target: &Target, credential: &Arc<Credential>, connect_timeout: Option<Duration>) -> Result<Client, ApiError> {
     let bad = |message: String| ApiError::before(ApiErrorKind::Config, "preparing the connection", message);
     let mut config = kube::Config::new(target.server.clone());
     config.default_namespace = target.namespace.clone();
@@ -577,8 +597,9 @@ fn build(
 fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     use rustls_pki_types::CertificateDer;
     use rustls_pki_types::pem::PemObject as _;
-    let all: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(pem).map(|der| der.map(|der| der.as_ref().to_vec())).collect();
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem)
+        .map(|der| der.map(|der| der.as_ref().to_vec()))
+        .collect();
     match all {
         Ok(all) if all.is_empty() => Err("holds no PEM certificate".to_owned()),
         Ok(all) => Ok(all),
@@ -588,7 +609,9 @@ fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
 
 fn is_secret_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["authorization", "cookie", "token", "secret"].iter().any(|part| name.contains(part))
+    ["authorization", "cookie", "token", "secret"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 /// `299 - "text"`, as RFC 7234 and the API server write it.
@@ -665,9 +688,7 @@ fn is_cut_off(error: &(dyn StdError + 'static)) -> bool {
 fn tls_text(error: &rustls::Error) -> String {
     use rustls::CertificateError::*;
     match error {
-        rustls::Error::InvalidCertificate(UnknownIssuer) => {
-            "its certificate is signed by an authority that is not trusted".to_owned()
-        }
+        rustls::Error::InvalidCertificate(UnknownIssuer) => "its certificate is signed by an authority that is not trusted".to_owned(),
         rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => "its certificate has expired".to_owned(),
         rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => {
             "its certificate is not valid yet; compare the clocks".to_owned()
@@ -698,7 +719,10 @@ mod tests {
 
     #[test]
     fn warnings_are_read_with_their_escapes() {
-        assert_eq!(warning_text(r#"299 - "v1 Endpoints is deprecated""#), Some("v1 Endpoints is deprecated".into()));
+        assert_eq!(
+            warning_text(r#"299 - "v1 Endpoints is deprecated""#),
+            Some("v1 Endpoints is deprecated".into())
+        );
         assert_eq!(warning_text(r#"299 kube "a \"b\" c" "date""#), Some(r#"a "b" c"#.into()));
         assert_eq!(warning_text(r#"199 - "other""#), None);
         assert_eq!(warning_text(r#"299 - "open"#), None);
@@ -706,13 +730,22 @@ mod tests {
 
     #[test]
     fn a_missing_type_is_not_a_missing_object() {
-        let about = About { resource: "pods".into(), ..About::default() };
+        let about = About {
+            resource: "pods".into(),
+            ..About::default()
+        };
         let kind = |body: &str| {
             let status = serde_json::from_str(body).ok();
             refusal(&about, StatusCode::NOT_FOUND, status, body.as_bytes()).kind
         };
-        assert_eq!(kind(r#"{"kind":"Status","message":"pods \"a\" not found","details":{"name":"a","kind":"pods"}}"#), ApiErrorKind::NotFound);
-        assert_eq!(kind(r#"{"kind":"Status","message":"the server could not find the requested resource","details":{}}"#), ApiErrorKind::NoSuchKind);
+        assert_eq!(
+            kind(r#"{"kind":"Status","message":"pods \"a\" not found","details":{"name":"a","kind":"pods"}}"#),
+            ApiErrorKind::NotFound
+        );
+        assert_eq!(
+            kind(r#"{"kind":"Status","message":"the server could not find the requested resource","details":{}}"#),
+            ApiErrorKind::NoSuchKind
+        );
         assert_eq!(kind("404 page not found"), ApiErrorKind::NoSuchKind);
     }
 

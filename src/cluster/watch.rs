@@ -152,9 +152,7 @@ impl Watch {
         match error.kind {
             Usage | Config | Decode | Invalid | NoSuchKind | NotFound | Tls => true,
             // A plugin may need the network that is away just now.
-            Unauthorized | Forbidden | Credential => {
-                !self.worked || self.failing_since.is_some_and(|since| since.elapsed() > REFUSALS)
-            }
+            Unauthorized | Forbidden | Credential => !self.worked || self.failing_since.is_some_and(|since| since.elapsed() > REFUSALS),
             Unreachable | Timeout | TooManyRequests | Server | Conflict | Gone => !self.worked,
         }
     }
@@ -205,13 +203,21 @@ impl Watch {
             ("fieldSelector", self.query.field_selector.clone()),
         ]);
         let path = collection(&self.kind, self.namespace.as_deref()) + &parameters;
-        let mut call = Call { repeat: Repeat::Never, ..Call::get(path, self.about()) };
+        let mut call = Call {
+            repeat: Repeat::Never,
+            ..Call::get(path, self.about())
+        };
         if self.query.metadata_only {
             call.accept = super::read::GET_METADATA;
         }
         let body = self.connection.inner.transport.open_stream(&call).await?;
         let until = Instant::now() + PERIOD + SLACK;
-        self.stream = Some(Open { body, buffer: Vec::new(), searched: 0, until });
+        self.stream = Some(Open {
+            body,
+            buffer: Vec::new(),
+            searched: 0,
+            until,
+        });
         Ok(())
     }
 

@@ -101,20 +101,16 @@ impl WriteOptions {
 /// `pods/eviction`
 fn sub(about: About, subresource: Option<&str>) -> About {
     match subresource {
-        Some(subresource) => About { resource: format!("{}/{subresource}", about.resource), ..about },
+        Some(subresource) => About {
+            resource: format!("{}/{subresource}", about.resource),
+            ..about
+        },
         None => about,
     }
 }
 
 impl Connection {
-    async fn write(
-        &self,
-        method: Method,
-        path: String,
-        content_type: &'static str,
-        body: &Value,
-        about: About,
-    ) -> Result<Value, ApiError> {
+    async fn write(&self, method: Method, path: String, content_type: &'static str, body: &Value, about: About) -> Result<Value, ApiError> {
         let call = Call {
             method,
             path,
@@ -132,17 +128,12 @@ impl Connection {
     }
 
     /// Creates an object and returns it as the API server stored it. The name is the object's own.
-    pub async fn create(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        object: &Value,
-        options: &WriteOptions,
-    ) -> Result<Value, ApiError> {
+    pub async fn create(&self, kind: &Kind, namespace: Option<&str>, object: &Value, options: &WriteOptions) -> Result<Value, ApiError> {
         let name = object["metadata"]["name"].as_str().or(object["metadata"]["generateName"].as_str());
         let doing = format!("creating {}", object_name(kind, namespace, name.unwrap_or_default()));
         let path = collection(kind, namespace) + &options.parameters(false);
-        self.write(Method::POST, path, JSON, object, about("create", doing, kind, namespace)).await
+        self.write(Method::POST, path, JSON, object, about("create", doing, kind, namespace))
+            .await
     }
 
     /// Creates a subresource of an object: `eviction`, `binding`, `token`.
@@ -173,7 +164,8 @@ impl Connection {
     ) -> Result<Value, ApiError> {
         let doing = format!("replacing {}", object_name(kind, namespace, name));
         let path = format!("{}/{}{}", collection(kind, namespace), escape(name), options.parameters(false));
-        self.write(Method::PUT, path, JSON, object, about("update", doing, kind, namespace)).await
+        self.write(Method::PUT, path, JSON, object, about("update", doing, kind, namespace))
+            .await
     }
 
     /// Changes an object, or a subresource of it such as `scale` or `status`, and returns the outcome.
@@ -193,23 +185,31 @@ impl Connection {
             Patch::Apply { object, force } => ("application/apply-patch+yaml", object, *force),
         };
         let doing = format!("changing {}", object_name(kind, namespace, name));
-        let tail = subresource.map(|subresource| format!("/{}", escape(subresource))).unwrap_or_default();
-        let path = format!("{}/{}{tail}{}", collection(kind, namespace), escape(name), options.parameters(force));
+        let tail = subresource
+            .map(|subresource| format!("/{}", escape(subresource)))
+            .unwrap_or_default();
+        let path = format!(
+            "{}/{}{tail}{}",
+            collection(kind, namespace),
+            escape(name),
+            options.parameters(force)
+        );
         let about = sub(about("patch", doing, kind, namespace), subresource);
         self.write(Method::PATCH, path, content_type, body, about).await
     }
 
     /// Deletes an object. Returns what the API server says of it: the object while it goes, or a Status.
-    pub async fn delete(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        name: &str,
-        deletion: &Deletion,
-    ) -> Result<Value, ApiError> {
+    pub async fn delete(&self, kind: &Kind, namespace: Option<&str>, name: &str, deletion: &Deletion) -> Result<Value, ApiError> {
         let doing = format!("deleting {}", object_name(kind, namespace, name));
         let path = format!("{}/{}", collection(kind, namespace), escape(name));
-        self.write(Method::DELETE, path, JSON, &deletion.body(), about("delete", doing, kind, namespace)).await
+        self.write(
+            Method::DELETE,
+            path,
+            JSON,
+            &deletion.body(),
+            about("delete", doing, kind, namespace),
+        )
+        .await
     }
 
     /// Evicts a pod, which respects its disruption budgets: a budget that forbids it is
@@ -228,7 +228,12 @@ impl Connection {
             "metadata": {"name": pod, "namespace": namespace},
             "deleteOptions": options,
         });
-        let write = WriteOptions { dry_run: deletion.dry_run, ..WriteOptions::default() };
-        self.create_subresource(&kind::POD, Some(namespace), pod, "eviction", &eviction, &write).await.map(drop)
+        let write = WriteOptions {
+            dry_run: deletion.dry_run,
+            ..WriteOptions::default()
+        };
+        self.create_subresource(&kind::POD, Some(namespace), pod, "eviction", &eviction, &write)
+            .await
+            .map(drop)
     }
 }

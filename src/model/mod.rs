@@ -4,6 +4,7 @@ pub mod age;
 pub mod code;
 pub mod finding;
 pub mod kind;
+pub mod near;
 pub mod report;
 pub mod snapshot;
 pub mod text;
