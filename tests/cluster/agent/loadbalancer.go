@@ -22,6 +22,7 @@ const loadBalancerAnnotation = "podlife.test/load-balancer"
 func newLoadBalancer(client kubernetes.Interface, factory informers.SharedInformerFactory, block netip.Prefix) *reconciler {
 	services := factory.Core().V1().Services()
 	r := newReconciler("load balancer")
+	last := block.Addr()
 	r.reconcile = func(ctx context.Context) (time.Duration, error) {
 		all, err := services.Lister().List(labels.Everything())
 		if err != nil {
@@ -42,10 +43,10 @@ func newLoadBalancer(client kubernetes.Interface, factory informers.SharedInform
 			if !wanted {
 				continue
 			}
-			address, err := freeAddress(block, used)
-			if err != nil {
+			if last, err = freeAddress(block, last, used); err != nil {
 				return 0, err
 			}
+			address := last.String()
 			used[address] = true
 			patch := fmt.Sprintf(`{"status":{"loadBalancer":{"ingress":[{"ip":%q,"ipMode":"VIP"}]}}}`, address)
 			_, err = client.CoreV1().Services(service.Namespace).Patch(ctx, service.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
@@ -81,11 +82,16 @@ func wantsAddress(service *corev1.Service, now time.Time) (bool, time.Duration) 
 	return left <= 0, max(left, 0)
 }
 
-func freeAddress(block netip.Prefix, used map[string]bool) (string, error) {
-	for address := block.Addr().Next(); block.Contains(address.Next()); address = address.Next() {
+// freeAddress is the next one after the last given: an address that has just become free is taken last, since clients
+// of its former Service may still be about. The block's first and last address are not used.
+func freeAddress(block netip.Prefix, last netip.Addr, used map[string]bool) (netip.Addr, error) {
+	for address, left := last.Next(), 1<<(32-block.Bits()); left > 0; address, left = address.Next(), left-1 {
+		if !block.Contains(address.Next()) {
+			address = block.Addr().Next()
+		}
 		if !used[address.String()] {
-			return address.String(), nil
+			return address, nil
 		}
 	}
-	return "", fmt.Errorf("no address is left in %s", block)
+	return last, fmt.Errorf("no address is left in %s", block)
 }
