@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+
+use crate::cmd::exit::Exit;
 
 /// What a run sees of its process: built once in `main`, or by a test.
 pub struct Io {
@@ -14,6 +17,8 @@ pub struct Io {
     pub stderr: Stream,
     /// Standard input, read only where `-f -` asks for it.
     pub stdin: Box<dyn io::Read + Send>,
+    /// Whether a person can type on standard input.
+    pub stdin_is_terminal: bool,
     /// Environment variables.
     pub environment: Environment,
     /// The clock.
@@ -24,11 +29,19 @@ impl Io {
     /// The process's own streams and environment.
     pub fn of_process() -> Self {
         let environment = Environment::of_process();
-        let columns = environment.get("COLUMNS").and_then(|c| c.parse().ok());
+        let columns = || {
+            environment
+                .get("COLUMNS")
+                .and_then(|c| c.parse().ok())
+                .or_else(|| Some(usize::from(terminal_size::terminal_size()?.0.0)))
+        };
+        let width = |terminal: bool| if terminal { columns() } else { None };
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
-            stdout: Stream::new(Box::new(io::stdout()), io::stdout().is_terminal(), columns),
-            stderr: Stream::new(Box::new(io::stderr()), io::stderr().is_terminal(), columns),
+            stdout: Stream::new(Box::new(io::stdout()), out, width(out)),
+            stderr: Stream::new(Box::new(io::stderr()), err, width(err)),
             stdin: Box::new(io::stdin()),
+            stdin_is_terminal: io::stdin().is_terminal(),
             environment,
             now: Timestamp::now,
         }
@@ -73,25 +86,32 @@ impl Environment {
     }
 }
 
-/// One output stream. A closed pipe is remembered, and what is written after it is dropped, so that `| head` changes no verdict.
+/// One output stream; clones write to the same place. A closed pipe is remembered, and what is written after it is dropped, so that `| head` changes no verdict.
+#[derive(Clone)]
 pub struct Stream {
-    to: Box<dyn Write + Send>,
+    state: Arc<Mutex<State>>,
     terminal: bool,
     columns: Option<usize>,
+}
+
+struct State {
+    to: Box<dyn Write + Send>,
     closed: bool,
-    /// The first error that was not a closed pipe.
-    pub failure: Option<io::Error>,
+    failure: Option<String>,
 }
 
 impl Stream {
-    /// A stream; `columns` overrides the terminal's width.
+    /// A stream; `columns` is the width to wrap at, none for pipes and files.
     pub fn new(to: Box<dyn Write + Send>, terminal: bool, columns: Option<usize>) -> Self {
-        Self {
+        let state = State {
             to,
-            terminal,
-            columns,
             closed: false,
             failure: None,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            terminal,
+            columns,
         }
     }
 
@@ -100,26 +120,57 @@ impl Stream {
         self.terminal
     }
 
-    /// Width to wrap at: `COLUMNS`, the terminal's, or none for pipes and files.
+    /// Width to wrap at.
     pub fn columns(&self) -> Option<usize> {
         self.columns
     }
 
     /// Writes text as it is.
-    pub fn write(&mut self, text: &str) {
-        if self.closed || self.failure.is_some() {
+    pub fn write(&self, text: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed || state.failure.is_some() {
             return;
         }
-        match self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()) {
+        let written = state.to.write_all(text.as_bytes()).and_then(|()| state.to.flush());
+        match written {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-            Err(error) => self.failure = Some(error),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => state.closed = true,
+            Err(error) => state.failure = Some(error.to_string()),
         }
     }
 
     /// Writes a line.
-    pub fn line(&mut self, text: &str) {
+    pub fn line(&self, text: &str) {
         self.write(&format!("{text}\n"));
+    }
+
+    /// The first error that was not a closed pipe: a full disk, for example.
+    pub fn failure(&self) -> Option<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).failure.clone()
+    }
+
+    /// Whether the reader has gone.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM, and says which exit code that means.
+pub async fn interrupted() -> Exit {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            return tokio::select! {
+                _ = terminate.recv() => Exit::Terminated,
+                _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+            };
+        }
+    }
+    // Without a handler the wait never ends, and the system's own way of ending the process holds.
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => Exit::Interrupted,
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -139,9 +190,9 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_no_failure() {
-        let mut stream = Stream::new(Box::new(Closed), false, None);
+        let stream = Stream::new(Box::new(Closed), false, None);
         stream.line("a");
         stream.line("b");
-        assert!(stream.failure.is_none());
+        assert!(stream.failure().is_none() && stream.is_closed());
     }
 }

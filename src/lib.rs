@@ -6,3 +6,26 @@ pub mod io;
 pub mod model;
 pub mod render;
 pub mod rules;
+
+use cmd::exit::Exit;
+
+/// Runs one command line (without the program's name) to its end, or until Ctrl-C or SIGTERM.
+pub fn run(arguments: &[String], io: &mut io::Io) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            io.stderr.line(&format!("error: starting: {error}"));
+            return Exit::Fault;
+        }
+    };
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            exit = io::interrupted() => exit,
+            exit = cmd::run(arguments, io) => exit,
+        }
+    });
+    // A lookup of a name that hangs must not keep a finished run.
+    runtime.shutdown_background();
+    exit
+}

@@ -1,3 +1,130 @@
 //! One file per verb: its flags, its plan, its wiring.
 
+pub mod collect;
+pub mod diagnose;
+pub mod exit;
+pub mod flags;
 pub mod local;
+pub mod targets;
+pub mod watching;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use exit::{Exit, Failure};
+
+use crate::cluster::Log;
+use crate::io::Io;
+use crate::model::text::sanitise;
+
+/// How a verb ends: with an exit code after it has printed its result, or with a failure and no result.
+pub type Outcome = Result<Exit, Failure>;
+
+/// Say why pods are broken.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-podlife", bin_name = "kubectl podlife", version, disable_version_flag = false, after_help = exit::HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    connect: flags::ConnectFlags,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Diagnose(Box<diagnose::DiagnoseArgs>),
+}
+
+/// When colour is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Runs one command line, without the name of the program, and says how it ended. A failure has been printed by then.
+pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
+    let named = std::iter::once("kubectl-podlife".to_owned()).chain(arguments.iter().cloned());
+    let cli = match Cli::try_parse_from(named) {
+        Ok(cli) => cli,
+        Err(error) => return no_command(&error, io),
+    };
+    let stderr = io.stderr.clone();
+    let log: Log = std::sync::Arc::new(move |line: &str| stderr.line(&sanitise(line)));
+    let outcome = match &cli.verb {
+        Verb::Diagnose(args) => diagnose::run(args, &cli.connect, io, log).await,
+    };
+    match outcome {
+        Ok(exit) => match io.stdout.failure() {
+            Some(why) => {
+                io.stderr.line(&format!("error: writing the result: {why}"));
+                Exit::Fault
+            }
+            None => exit,
+        },
+        Err(failure) => {
+            explain(&failure, is_document(arguments), io);
+            failure.exit
+        }
+    }
+}
+
+/// `--help` and `--version` are results; anything else is a command line that makes no sense.
+fn no_command(error: &clap::Error, io: &Io) -> Exit {
+    if error.use_stderr() {
+        let text = error.to_string();
+        io.stderr.write(&text);
+        Exit::Usage
+    } else {
+        io.stdout.write(&error.to_string());
+        Exit::Good
+    }
+}
+
+/// Whether a program asked: then the error is a document on stderr.
+fn is_document(arguments: &[String]) -> Option<&'static str> {
+    let mut values = arguments.iter().zip(arguments.iter().skip(1).map(String::as_str).chain([""]));
+    values.find_map(|(flag, next)| {
+        let value = match flag.as_str() {
+            "-o" | "--output" => next,
+            flag => flag
+                .strip_prefix("--output=")
+                .or_else(|| flag.strip_prefix("-o"))
+                .map(|v| v.trim_start_matches('='))
+                .unwrap_or_default(),
+        };
+        ["json", "yaml"].into_iter().find(|known| *known == value)
+    })
+}
+
+fn explain(failure: &Failure, document: Option<&'static str>, io: &Io) {
+    let message = sanitise(&failure.message);
+    match document {
+        None => {
+            io.stderr.line(&format!("error: {message}"));
+            if let Some(hint) = &failure.hint {
+                io.stderr.line(&format!("hint: {}", sanitise(hint)));
+            }
+        }
+        Some(format) => {
+            let mut error = serde_json::json!({
+                "apiVersion": crate::model::report::API_VERSION,
+                "kind": "Error",
+                "message": message,
+                "exitCode": failure.exit as u8,
+            });
+            if let Some(hint) = &failure.hint {
+                error["hint"] = sanitise(hint).into();
+            }
+            let text = if format == "json" {
+                serde_json::to_string_pretty(&error).ok().map(|t| t + "\n")
+            } else {
+                serde_saphyr::to_string(&error).ok()
+            };
+            io.stderr.write(&text.unwrap_or_default());
+        }
+    }
+}

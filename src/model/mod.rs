@@ -2,9 +2,11 @@
 
 pub mod age;
 pub mod code;
+pub mod duration;
 pub mod finding;
 pub mod kind;
 pub mod near;
 pub mod report;
+pub mod selector;
 pub mod snapshot;
 pub mod text;

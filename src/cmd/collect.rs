@@ -1,0 +1,260 @@
+//! Reads a cluster into a snapshot: lists first, then what rules ask for.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery};
+use crate::model::finding::ObjectRef;
+use crate::model::kind::{self, Kind};
+use crate::model::snapshot::{Coverage, LogKey, Snapshot, Unchecked};
+use crate::rules::Need;
+
+/// Kinds that are listed at once. ConfigMaps are listed as metadata: their content is read one by one, and only where a finding needs it.
+pub const FIRST: &[Kind] = &[
+    kind::POD,
+    kind::SERVICE,
+    kind::ENDPOINT_SLICE,
+    kind::EVENT,
+    kind::DEPLOYMENT,
+    kind::REPLICA_SET,
+    kind::STATEFUL_SET,
+    kind::DAEMON_SET,
+    kind::REPLICATION_CONTROLLER,
+    kind::JOB,
+    kind::CRON_JOB,
+    kind::INGRESS,
+    kind::NETWORK_POLICY,
+    kind::CLAIM,
+    kind::CONFIG_MAP,
+    kind::AUTOSCALER,
+    kind::DISRUPTION_BUDGET,
+    kind::GATEWAY,
+    kind::HTTP_ROUTE,
+];
+
+/// Lines of a log that are read: what explains an end stands near the end.
+const LOG_LINES: u64 = 100;
+const LOG_BYTES: usize = 64 << 10;
+
+/// Which rights a run may use.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rights {
+    /// Ask for the metadata of Secrets.
+    pub secrets: bool,
+    /// Ask for nodes.
+    pub nodes: bool,
+}
+
+/// Reads the first round: every kind of [`FIRST`] in these namespaces, or everywhere.
+/// What may not be read becomes an `unchecked` entry; only an API that gives no usable answer at all is an error.
+pub async fn first_round(connection: &Connection, namespaces: &[String], now: Timestamp) -> Result<Snapshot, ApiError> {
+    let mut snapshot = Snapshot::new(now, false);
+    snapshot.namespaces = namespaces.to_vec();
+    let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().map(|n| Some(n.as_str())).collect()
+    };
+    let requests: Vec<(&Kind, Option<&str>)> = scopes
+        .iter()
+        .flat_map(|scope| FIRST.iter().map(move |kind| (kind, *scope)))
+        .collect();
+    let answers = join_all(requests.iter().map(|(kind, namespace)| list(connection, kind, *namespace))).await;
+    let mut refused: Option<ApiError> = None;
+    let mut read = 0;
+    for ((kind, namespace), answer) in requests.into_iter().zip(answers) {
+        match answer {
+            Ok(items) => {
+                read += 1;
+                take(&mut snapshot, kind, namespace, items);
+            }
+            Err(error) => {
+                if error.is_fatal_for_api() {
+                    return Err(error);
+                }
+                refuse(&mut snapshot, kind, namespace, &error);
+                if error.kind != ApiErrorKind::NoSuchKind {
+                    refused.get_or_insert(error);
+                }
+            }
+        }
+    }
+    match refused {
+        Some(error) if read == 0 => Err(error),
+        _ => {
+            snapshot.sort();
+            Ok(snapshot)
+        }
+    }
+}
+
+/// Fetches what rules asked for. A failure is noted, never fatal: the rest is still worth saying.
+pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, needs: BTreeSet<Need>, rights: Rights) {
+    let wanted: Vec<Need> = needs.into_iter().filter(|need| is_allowed(need, rights)).collect();
+    let answers = join_all(wanted.iter().map(|need| fetch(connection, need))).await;
+    for (need, answer) in wanted.into_iter().zip(answers) {
+        match (need, answer) {
+            (Need::Log(key), Answer::Log(Ok(text))) => snapshot.put_log(key, Some(text)),
+            (Need::Log(key), Answer::Log(Err(error))) => {
+                note_log(snapshot, &key, &error);
+                snapshot.put_log(key, None);
+            }
+            (Need::Object(object), Answer::Object(Ok(Some(value)))) => {
+                let named = object.clone();
+                note_bad(snapshot, value);
+                snapshot.note_full(named);
+            }
+            (Need::Object(object), Answer::Object(Ok(None))) => snapshot.note_absent(object),
+            (Need::Object(object), Answer::Object(Err(error))) => {
+                if error.kind == ApiErrorKind::NoSuchKind {
+                    snapshot.note_absent(object);
+                } else {
+                    note(snapshot, &object.to_string(), &error);
+                }
+            }
+            (Need::List(kind, namespace), Answer::List(Ok(items))) => take(snapshot, &kind, namespace.as_deref(), items),
+            (Need::List(kind, namespace), Answer::List(Err(error))) => refuse(snapshot, &kind, namespace.as_deref(), &error),
+            _ => {}
+        }
+    }
+    snapshot.sort();
+}
+
+/// Whether the API server was told to show it: Secrets and nodes only where the user asked for them.
+fn is_allowed(need: &Need, rights: Rights) -> bool {
+    let of_secrets = match need {
+        Need::Log(_) => false,
+        Need::Object(object) => object.is(&kind::SECRET),
+        Need::List(kind, _) => kind == &kind::SECRET,
+    };
+    !of_secrets || rights.secrets
+}
+
+enum Answer {
+    Log(Result<String, ApiError>),
+    Object(Result<Option<serde_json::Value>, ApiError>),
+    List(Result<Vec<serde_json::Value>, ApiError>),
+}
+
+async fn fetch(connection: &Connection, need: &Need) -> Answer {
+    match need {
+        Need::Log(key) => {
+            let query = LogQuery {
+                previous: key.previous,
+                tail_lines: Some(LOG_LINES),
+                limit_bytes: Some(LOG_BYTES),
+                since_seconds: None,
+            };
+            Answer::Log(connection.log(&key.namespace, &key.pod, &key.container, &query).await)
+        }
+        Need::Object(object) => match kind::of_object(&object.api_version, &object.kind) {
+            Some(kind) => {
+                let namespace = (!object.namespace.is_empty()).then_some(object.namespace.as_str());
+                Answer::Object(connection.get(kind, namespace, &object.name, kind == &kind::SECRET).await)
+            }
+            None => Answer::Object(Ok(None)),
+        },
+        Need::List(kind, namespace) => Answer::List(list(connection, kind, namespace.as_deref()).await),
+    }
+}
+
+async fn list(connection: &Connection, kind: &Kind, namespace: Option<&str>) -> Result<Vec<serde_json::Value>, ApiError> {
+    let metadata_only = kind == &kind::CONFIG_MAP || kind == &kind::SECRET;
+    let query = ListQuery {
+        metadata_only,
+        ..ListQuery::default()
+    };
+    connection.list(kind, namespace, &query).await.map(|list| list.items)
+}
+
+fn take(snapshot: &mut Snapshot, kind: &Kind, namespace: Option<&str>, items: Vec<serde_json::Value>) {
+    for item in items {
+        note_bad(snapshot, item);
+    }
+    snapshot.cover(kind, namespace, Coverage::Complete);
+}
+
+fn note_bad(snapshot: &mut Snapshot, item: serde_json::Value) {
+    if let Err(bad) = snapshot.insert(item) {
+        snapshot.unchecked.insert(Unchecked {
+            what: bad.object,
+            why: format!("it is not as its API version says: {}", bad.reason),
+            verb: String::new(),
+            resource: String::new(),
+            namespace: String::new(),
+        });
+    }
+}
+
+fn refuse(snapshot: &mut Snapshot, kind: &Kind, namespace: Option<&str>, error: &ApiError) {
+    if error.kind == ApiErrorKind::NoSuchKind {
+        snapshot.cover(kind, namespace, Coverage::NoSuchKind);
+    } else {
+        snapshot.cover(kind, namespace, Coverage::Unreadable);
+        note(snapshot, &kind.plural, error);
+    }
+}
+
+fn note(snapshot: &mut Snapshot, what: &str, error: &ApiError) {
+    let forbidden = error.kind == ApiErrorKind::Forbidden;
+    let right = |text: &str| if forbidden { text.to_owned() } else { String::new() };
+    snapshot.unchecked.insert(Unchecked {
+        what: what.to_owned(),
+        why: if forbidden { "forbidden".to_owned() } else { error.message.clone() },
+        verb: right(&error.verb),
+        resource: right(&error.resource),
+        namespace: right(error.namespace.as_deref().unwrap_or_default()),
+    });
+}
+
+/// A log that is not there is nothing to grant a right for; a refusal is.
+fn note_log(snapshot: &mut Snapshot, key: &LogKey, error: &ApiError) {
+    if matches!(error.kind, ApiErrorKind::Forbidden) || error.is_fatal_for_api() {
+        let what = if error.kind == ApiErrorKind::Forbidden {
+            "logs".to_owned()
+        } else {
+            format!("log of pod/{} container {}", key.pod, key.container)
+        };
+        note(snapshot, &what, error);
+    }
+}
+
+/// Whether a namespace exists; none where that may not be seen.
+pub async fn namespace_exists(connection: &Connection, name: &str) -> Result<Option<bool>, ApiError> {
+    match connection.get(&kind::NAMESPACE, None, name, true).await {
+        Ok(found) => Ok(Some(found.is_some())),
+        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads one object that the lists do not hold: true where it exists, none where that may not be seen.
+pub async fn add_object(
+    connection: &Connection,
+    snapshot: &mut Snapshot,
+    kind: &Kind,
+    object: &ObjectRef,
+) -> Result<Option<bool>, ApiError> {
+    let namespace = (!object.namespace.is_empty()).then_some(object.namespace.as_str());
+    match connection
+        .get(kind, namespace, &object.name, kind == &kind::SECRET || kind == &kind::CONFIG_MAP)
+        .await
+    {
+        Ok(Some(value)) => {
+            note_bad(snapshot, value);
+            snapshot.sort();
+            Ok(Some(true))
+        }
+        Ok(None) => {
+            snapshot.note_absent(object.clone());
+            Ok(Some(false))
+        }
+        Err(error) if error.kind == ApiErrorKind::Forbidden => {
+            note(snapshot, &object.to_string(), &error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,132 @@
+//! What the user named on the command line: `TYPE/NAME`, `TYPE NAME`, `TYPE`, or a bare name.
+
+use super::exit::Failure;
+use crate::model::kind::{self, Kind};
+
+/// One thing that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A name of a kind as the user wrote it.
+    Named(String, String),
+    /// Every object of a kind.
+    All(String),
+    /// A name alone: a pod, else the one workload of that name.
+    Bare(String),
+}
+
+/// Reads the positional arguments as kubectl does.
+pub fn parse(arguments: &[String]) -> Result<Vec<Wanted>, Failure> {
+    let Some(first) = arguments.first() else { return Ok(Vec::new()) };
+    if let Some(odd) = arguments
+        .iter()
+        .find(|a| a.is_empty() || a.starts_with('/') || a.ends_with('/') || a.matches('/').count() > 1)
+    {
+        return Err(Failure::usage(format!("{odd:?} is not a target")).hint("name it as TYPE/NAME, for example deployment/web"));
+    }
+    if arguments.iter().any(|a| a.contains('/')) {
+        return arguments
+            .iter()
+            .map(|argument| match argument.split_once('/') {
+                Some((kind, name)) => Ok(Wanted::Named(kind.to_owned(), name.to_owned())),
+                None => Err(Failure::usage(format!("{argument:?} stands beside TYPE/NAME targets, but is none"))
+                    .hint("name every target as TYPE/NAME, or use TYPE NAME NAME...")),
+            })
+            .collect();
+    }
+    let kinds: Vec<&str> = first.split(',').collect();
+    // What the table does not know may still be a custom resource, if something follows it.
+    let is_kind = kinds.iter().all(|k| kind::named(k).is_some()) || (arguments.len() > 1 && first.contains(['.', ',']));
+    if !is_kind {
+        if arguments.len() == 2 {
+            // `rollout web` and two pods look alike; the type is looked up before the answer is given.
+            return Ok(vec![Wanted::Named(first.clone(), arguments[1].clone())]);
+        }
+        return Ok(arguments.iter().map(|name| Wanted::Bare(name.clone())).collect());
+    }
+    let names = &arguments[1..];
+    if names.is_empty() {
+        return Ok(kinds.iter().map(|kind| Wanted::All((*kind).to_owned())).collect());
+    }
+    Ok(kinds
+        .iter()
+        .flat_map(|kind| names.iter().map(move |name| Wanted::Named((*kind).to_owned(), name.clone())))
+        .collect())
+}
+
+/// Kinds that a bare name may mean, in the order in which they are tried: pods first, as everywhere in kubectl.
+pub const BARE: &[Kind] = &[
+    kind::POD,
+    kind::DEPLOYMENT,
+    kind::STATEFUL_SET,
+    kind::DAEMON_SET,
+    kind::JOB,
+    kind::CRON_JOB,
+    kind::REPLICA_SET,
+    kind::SERVICE,
+    kind::INGRESS,
+];
+
+/// Names that resemble a wanted one, nearest first.
+pub fn near<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|name| (distance(wanted, name), name))
+        .filter(|(distance, name)| *distance <= wanted.len().max(name.len()) / 3 + 1)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut before = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replace = before + usize::from(x != *y);
+            before = row[j + 1];
+            row[j + 1] = replace.min(before + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Vec<Wanted>, Failure> {
+        parse(&arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn kubectls_forms_are_understood() {
+        let named = |kind: &str, name: &str| Wanted::Named(kind.into(), name.into());
+        assert_eq!(
+            read(&["deploy/web", "svc/api"]).unwrap(),
+            [named("deploy", "web"), named("svc", "api")]
+        );
+        assert_eq!(
+            read(&["deploy", "web", "api"]).unwrap(),
+            [named("deploy", "web"), named("deploy", "api")]
+        );
+        assert_eq!(read(&["deploy,svc", "web"]).unwrap(), [named("deploy", "web"), named("svc", "web")]);
+        assert_eq!(read(&["deploy"]).unwrap(), [Wanted::All("deploy".into())]);
+        assert_eq!(read(&["web-6d4-2k8"]).unwrap(), [Wanted::Bare("web-6d4-2k8".into())]);
+        assert_eq!(
+            read(&["rollouts.argoproj.io", "web"]).unwrap(),
+            [named("rollouts.argoproj.io", "web")]
+        );
+        assert_eq!(read(&[]).unwrap(), []);
+        for bad in [&["deploy/"][..], &["/web"], &["a/b/c"], &["deploy/web", "api"], &[""]] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn near_misses_are_near() {
+        assert_eq!(near("wbe", ["api", "web"]), Some("web"));
+        assert_eq!(near("completely-different", ["api", "web"]), None);
+    }
+}
