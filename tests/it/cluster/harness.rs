@@ -1,0 +1,341 @@
+//! Applies manifests in a namespace of their own, waits for what they come to, and asks podlife about it.
+//!
+//! ```ignore
+//! Scenario::new("wrong-key")                                            // a namespace of its own, removed at the end
+//!     .apply(MANIFEST)                                                  // kubectl apply -f -
+//!     .until("the container waits", waiting("app", "CreateContainerConfigError"))   // a condition, never a pause
+//!     .first_root_cause("ConfigMapKeyMissing", "", "deployment/api");   // and no second one; or .healthy()
+//! ```
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use podlife::cluster::{ConnectOptions, Connection, ListQuery, no_log};
+use podlife::io::{Environment, Io, Stream};
+use podlife::model::kind::{self, Kind};
+use serde_json::Value;
+
+/// Far beyond what anything takes on a loaded machine: reached only when a condition will never hold.
+const DEADLINE: Duration = Duration::from_secs(240);
+
+/// One namespace of the test cluster.
+pub struct Scenario {
+    /// Its name.
+    pub namespace: String,
+    connection: Connection,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What is in the namespace at one moment.
+pub struct State {
+    pub pods: Vec<Value>,
+    pub events: Vec<Value>,
+}
+
+/// What podlife answered.
+pub struct Answer {
+    pub exit: u8,
+    pub stdout: String,
+    pub stderr: String,
+    /// The diagnosis, where JSON was asked for.
+    pub json: Value,
+}
+
+impl Answer {
+    /// The first root cause.
+    pub fn root_cause(&self) -> &Value {
+        &self.json["rootCauses"][0]
+    }
+}
+
+/// The kubeconfig of the test cluster.
+pub fn kubeconfig() -> String {
+    std::env::var("PODLIFE_TEST_KUBECONFIG").expect("PODLIFE_TEST_KUBECONFIG names no cluster: use tests/run, which starts one")
+}
+
+impl Scenario {
+    /// Makes a namespace that no other test uses.
+    pub fn new(name: &str) -> Self {
+        let unique = format!("{:x}", std::process::id());
+        let namespace = format!("podlife-{name}-{unique}");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let options = ConnectOptions {
+            kubeconfig: Some(kubeconfig().into()),
+            ..ConnectOptions::default()
+        };
+        let connection = runtime
+            .block_on(Connection::open(&options, &Environment::of_process(), no_log()))
+            .unwrap();
+        kubectl(&["create", "namespace", &namespace], None);
+        let scenario = Self {
+            namespace,
+            connection,
+            runtime,
+        };
+        // Until the namespace has its service account, bare pods are refused.
+        scenario.wait("the service account default exists", |scenario| {
+            !scenario.list(&kind::SERVICE_ACCOUNT).is_empty()
+        });
+        scenario
+    }
+
+    /// Applies a manifest to the namespace.
+    pub fn apply(self, manifest: &str) -> Self {
+        self.kubectl_in(&["apply", "-f", "-"], Some(manifest));
+        self
+    }
+
+    /// Runs kubectl in the namespace and returns what it printed; its failure is the test's.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.kubectl_in(arguments, None)
+    }
+
+    fn kubectl_in(&self, arguments: &[&str], input: Option<&str>) -> String {
+        let mut all = vec!["-n", self.namespace.as_str()];
+        all.extend(arguments);
+        kubectl(&all, input)
+    }
+
+    /// Every object of a kind in the namespace.
+    pub fn list(&self, kind: &Kind) -> Vec<Value> {
+        let namespace = kind.namespaced.then_some(self.namespace.as_str());
+        let query = ListQuery::default();
+        self.runtime
+            .block_on(self.connection.list(kind, namespace, &query))
+            .map(|list| list.items)
+            .unwrap_or_default()
+    }
+
+    /// What is in the namespace now.
+    pub fn state(&self) -> State {
+        State {
+            pods: self.list(&kind::POD),
+            events: self.list(&kind::EVENT),
+        }
+    }
+
+    /// Waits until a condition on pods and events holds.
+    pub fn until(self, what: &str, condition: impl Fn(&State) -> bool) -> Self {
+        self.wait(what, |scenario| condition(&scenario.state()));
+        self
+    }
+
+    /// Waits until a condition on anything in the namespace holds.
+    pub fn wait(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !condition(self) {
+            if start.elapsed() > DEADLINE {
+                let objects = kubectl(&["-n", &self.namespace, "get", "all,events", "-o", "wide"], None);
+                panic!("it never came about that {what}\n{objects}");
+            }
+            std::thread::sleep(Duration::from_millis(400));
+        }
+    }
+
+    /// Runs `podlife` with these arguments against the namespace.
+    pub fn podlife(&self, arguments: &[&str]) -> Answer {
+        let mut all = vec!["--namespace", self.namespace.as_str()];
+        all.extend(arguments);
+        podlife(&all)
+    }
+
+    /// Diagnoses the namespace as JSON.
+    pub fn diagnose(&self) -> Answer {
+        self.podlife(&["diagnose", "-o", "json"])
+    }
+
+    /// Asserts code, cause and subject (`kind/name`) of the first root cause, that there is no second one, and exit code 3.
+    pub fn first_root_cause(&self, code: &str, cause: &str, subject: &str) -> Answer {
+        let answer = self.diagnose();
+        let roots = answer.json["rootCauses"].as_array().cloned().unwrap_or_default();
+        let said: Vec<String> = roots.iter().map(describe).collect();
+        assert_eq!(said, [format!("{code} ({cause}) {subject}")], "{}", self.explain(&answer));
+        assert_eq!(answer.exit, 3, "{}", self.explain(&answer));
+        answer
+    }
+
+    /// Asserts that nothing is wrong: no root cause, no symptom, and exit code 0.
+    pub fn healthy(&self) -> Answer {
+        let answer = self.diagnose();
+        let wrong = |list: &str| answer.json[list].as_array().is_none_or(|l| !l.is_empty());
+        assert!(
+            !wrong("rootCauses") && !wrong("symptoms") && answer.exit == 0,
+            "{}",
+            self.explain(&answer)
+        );
+        answer
+    }
+
+    fn explain(&self, answer: &Answer) -> String {
+        let text = self.podlife(&["diagnose", "-o", "wide", "--advice"]);
+        let objects = kubectl(&["-n", &self.namespace, "get", "all,events", "-o", "wide"], None);
+        format!("exit {}\n{}\n{}{}\n{objects}", answer.exit, answer.stderr, text.stdout, text.stderr)
+    }
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        let kept = std::env::var_os("PODLIFE_TEST_KEEP").is_some();
+        if !kept {
+            let gone = Command::new(kubectl_program())
+                .args([
+                    "--kubeconfig",
+                    &kubeconfig(),
+                    "delete",
+                    "namespace",
+                    &self.namespace,
+                    "--wait=false",
+                ])
+                .stdout(Stdio::null())
+                .status();
+            if !std::thread::panicking() {
+                assert!(
+                    gone.is_ok_and(|status| status.success()),
+                    "namespace {} could not be removed",
+                    self.namespace
+                );
+            }
+        }
+    }
+}
+
+fn describe(finding: &Value) -> String {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let subject = &finding["subject"];
+    format!(
+        "{} ({}) {}/{}",
+        text(&finding["code"]),
+        text(&finding["cause"]),
+        text(&subject["kind"]).to_lowercase(),
+        text(&subject["name"])
+    )
+}
+
+fn kubectl_program() -> String {
+    std::env::var("PODLIFE_TEST_KUBECTL").unwrap_or_else(|_| "kubectl".to_owned())
+}
+
+/// Runs kubectl against the test cluster and returns what it printed.
+pub fn kubectl(arguments: &[&str], input: Option<&str>) -> String {
+    let mut child = Command::new(kubectl_program())
+        .args(["--kubeconfig", &kubeconfig()])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("kubectl starts");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.unwrap_or_default().as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "kubectl {arguments:?}: {err}{out}");
+    out.into_owned()
+}
+
+/// Runs podlife in this process against the test cluster.
+pub fn podlife(arguments: &[&str]) -> Answer {
+    let kubeconfig = kubeconfig();
+    let mut all: Vec<String> = vec!["--kubeconfig".to_owned(), kubeconfig];
+    all.extend(arguments.iter().map(|a| (*a).to_owned()));
+    run(&all, "")
+}
+
+/// Runs podlife in this process with captured streams.
+pub fn run(arguments: &[String], input: &str) -> Answer {
+    let (stdout, stderr) = (Captured::default(), Captured::default());
+    let mut io = Io {
+        stdout: Stream::new(Box::new(stdout.clone()), false, None),
+        stderr: Stream::new(Box::new(stderr.clone()), false, None),
+        stdin: Box::new(std::io::Cursor::new(input.to_owned())),
+        stdin_is_terminal: false,
+        environment: Environment::of_process(),
+        now: jiff::Timestamp::now,
+    };
+    let exit = podlife::run(arguments, &mut io) as u8;
+    let stdout = stdout.text();
+    let json = serde_json::from_str(&stdout).unwrap_or_default();
+    Answer {
+        exit,
+        stdout,
+        stderr: stderr.text(),
+        json,
+    }
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).expect("what podlife prints is UTF-8")
+    }
+}
+
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The statuses of every container of that name, init containers included.
+pub fn statuses<'a>(state: &'a State, container: &'a str) -> impl Iterator<Item = &'a Value> {
+    state
+        .pods
+        .iter()
+        .flat_map(|pod| ["initContainerStatuses", "containerStatuses"].map(|list| &pod["status"][list]))
+        .flat_map(|list| list.as_array().into_iter().flatten())
+        .filter(move |status| status["name"] == container)
+}
+
+/// Every container of that name (at least one) waits with this reason.
+pub fn waiting(container: &'static str, reason: &'static str) -> impl Fn(&State) -> bool {
+    move |state| statuses(state, container).count() > 0 && statuses(state, container).all(|s| s["state"]["waiting"]["reason"] == reason)
+}
+
+/// A container has been started again at least so often.
+pub fn restarts(container: &'static str, at_least: i64) -> impl Fn(&State) -> bool {
+    move |state| statuses(state, container).any(|s| s["restartCount"].as_i64() >= Some(at_least))
+}
+
+/// A container runs now.
+pub fn running(container: &'static str) -> impl Fn(&State) -> bool {
+    move |state| statuses(state, container).any(|s| s["state"]["running"].is_object())
+}
+
+/// An event with this reason, whose message has this text.
+pub fn event(reason: &'static str, text: &'static str) -> impl Fn(&State) -> bool {
+    move |state| {
+        state
+            .events
+            .iter()
+            .any(|e| e["reason"] == reason && e["message"].as_str().unwrap_or_default().contains(text))
+    }
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
+/// Exactly so many pods are there, and all are ready.
+pub fn pods_ready(count: usize) -> impl Fn(&State) -> bool {
+    move |state| state.pods.len() == count && state.pods.iter().all(is_ready)
+}
+
+/// Exactly so many pods are there, and none is pending.
+pub fn pods_started(count: usize) -> impl Fn(&State) -> bool {
+    move |state| state.pods.len() == count && state.pods.iter().all(|pod| pod["status"]["phase"] != "Pending")
+}
+
+/// Both conditions hold.
+pub fn both(a: impl Fn(&State) -> bool, b: impl Fn(&State) -> bool) -> impl Fn(&State) -> bool {
+    move |state| a(state) && b(state)
+}

@@ -1,0 +1,3 @@
+//! Broken and healthy workloads, each in a namespace of its own: what is applied is real, and so is the answer.
+
+mod basics;
