@@ -3,6 +3,7 @@
 pub mod collect;
 pub mod diagnose;
 pub mod exit;
+pub mod explain;
 pub mod flags;
 pub mod local;
 pub mod targets;

@@ -19,6 +19,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,7 +28,7 @@ use super::finding::ObjectRef;
 use super::kind::{self, Kind};
 
 /// How much of a collection was seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Coverage {
     /// Every object.
@@ -52,7 +53,7 @@ pub enum Presence {
 }
 
 /// Something that could not be read, and the right that would have helped.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unchecked {
     /// What was left unread: `events`, `log of pod/a container b`.
@@ -71,7 +72,7 @@ pub struct Unchecked {
 }
 
 /// Names one container's log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LogKey {
     /// Namespace of the pod.
@@ -84,15 +85,16 @@ pub struct LogKey {
     pub previous: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 struct SavedLog {
     #[serde(flatten)]
     key: LogKey,
+    /// The last lines of it; none where it could not be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct SavedList {
     /// `pods`, `deployments.apps`
@@ -100,29 +102,48 @@ struct SavedList {
     /// Empty: all namespaces, or a cluster-wide kind.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     namespace: String,
+    /// How much of it was seen.
     coverage: Coverage,
 }
 
-#[derive(Serialize, Deserialize)]
+/// What `--save` writes and `--local -f` reads.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Snapshot")]
 #[serde(rename_all = "camelCase")]
 struct Saved {
+    /// `podlife/v1`
     api_version: String,
+    /// `Snapshot`
     kind: String,
+    /// When the objects were read, RFC 3339, UTC.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     taken_at: Timestamp,
+    /// The namespaces that were read; none means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     namespaces: Vec<String>,
+    /// The collections that were read, and how much of each was seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lists: Vec<SavedList>,
+    /// Objects that do not exist, as the API server said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     absent: Vec<ObjectRef>,
+    /// Objects that were read with their content, not only their metadata.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     read_in_full: Vec<ObjectRef>,
+    /// What could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unchecked: Vec<Unchecked>,
+    /// Logs of containers, without what looks like a credential.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     logs: Vec<SavedLog>,
+    /// The objects, as in the Kubernetes API, without values of Secrets.
     #[serde(default)]
     items: Vec<Value>,
+}
+
+/// The JSON Schema of a saved snapshot.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Saved)
 }
 
 /// Why a document could not be taken in.

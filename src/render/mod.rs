@@ -2,4 +2,5 @@
 
 pub mod diagnosis;
 pub mod document;
+pub mod explanation;
 pub mod paper;

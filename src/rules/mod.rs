@@ -4,6 +4,7 @@ pub mod admission;
 pub mod assess;
 pub mod autoscale;
 pub mod causes;
+pub mod codes;
 pub mod config;
 pub mod container;
 pub mod context;
