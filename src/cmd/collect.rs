@@ -34,6 +34,20 @@ pub const FIRST: &[Kind] = &[
     kind::HTTP_ROUTE,
 ];
 
+/// Kinds within a namespace that are listed only where a finding needs them.
+pub const ON_DEMAND: &[Kind] = &[kind::SERVICE_ACCOUNT, kind::RESOURCE_QUOTA, kind::LIMIT_RANGE, kind::SECRET];
+
+/// Kinds of the cluster as a whole that are listed only where a finding needs them.
+pub const CLUSTER_WIDE: &[Kind] = &[
+    kind::NODE,
+    kind::VOLUME,
+    kind::STORAGE_CLASS,
+    kind::INGRESS_CLASS,
+    kind::PRIORITY_CLASS,
+    kind::RUNTIME_CLASS,
+    kind::NAMESPACE,
+];
+
 /// Lines of a log that are read: what explains an end stands near the end.
 const LOG_LINES: u64 = 100;
 const LOG_BYTES: usize = 64 << 10;

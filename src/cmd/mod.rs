@@ -6,6 +6,7 @@ pub mod exit;
 pub mod explain;
 pub mod flags;
 pub mod local;
+pub mod rbac;
 pub mod targets;
 pub mod watching;
 
@@ -33,6 +34,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Diagnose(Box<diagnose::DiagnoseArgs>),
+    Rbac(rbac::RbacArgs),
 }
 
 /// When colour is written.
@@ -57,6 +59,7 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
     let log: Log = std::sync::Arc::new(move |line: &str| stderr.line(&sanitise(line)));
     let outcome = match &cli.verb {
         Verb::Diagnose(args) => diagnose::run(args, &cli.connect, io, log).await,
+        Verb::Rbac(args) => rbac::run(args, &cli.connect, io),
     };
     match outcome {
         Ok(exit) => match io.stdout.failure() {

@@ -9,7 +9,7 @@ use crate::cluster::{ApiError, Connection, ListQuery, WatchEvent};
 use crate::model::kind::{self, Kind};
 
 /// What a diagnosis mostly follows from: five connections, whatever the size of the namespace.
-const WATCHED: &[Kind] = &[kind::POD, kind::EVENT, kind::ENDPOINT_SLICE, kind::SERVICE, kind::DEPLOYMENT];
+pub const WATCHED: &[Kind] = &[kind::POD, kind::EVENT, kind::ENDPOINT_SLICE, kind::SERVICE, kind::DEPLOYMENT];
 
 /// Changes mostly come in bunches: an answer is given when it has been quiet for so long, ...
 const QUIET: Duration = Duration::from_millis(500);

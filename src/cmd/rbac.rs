@@ -1,0 +1,198 @@
+//! `rbac`: the least rights that a verb needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::collect::{CLUSTER_WIDE, FIRST, ON_DEMAND};
+use super::exit::{Exit, Failure};
+use super::flags::ConnectFlags;
+use super::watching::WATCHED;
+use crate::io::Io;
+use crate::model::kind::{self, Kind};
+use crate::render::document::{self, Format};
+
+/// Print the least Role that a verb needs, ready for kubectl apply.
+///
+/// What is not granted is left unread and named in the answer; nothing fails for the lack of it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  # rights to diagnose namespace shop, for a service account
+  kubectl podlife rbac diagnose -n shop --bind serviceaccount:ci:deployer | kubectl apply -f -
+  # what nodes, volumes and classes say, too
+  kubectl podlife rbac diagnose --with nodes")]
+pub struct RbacArgs {
+    /// The verb
+    verb: Verb,
+    /// Rights for more: nodes (with volumes and classes), secrets (metadata; RBAC cannot grant less than the data), watch
+    #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
+    with: Vec<With>,
+    /// Rights in every namespace: a ClusterRole instead of a Role
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Print a binding too: user:NAME, group:NAME or serviceaccount:NAMESPACE:NAME
+    #[arg(long, value_name = "SUBJECT", value_parser = subject)]
+    bind: Option<Subject>,
+    /// Output: yaml or json
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "yaml")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Verb {
+    Diagnose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum With {
+    Nodes,
+    Secrets,
+    Watch,
+}
+
+/// Who gets the rights.
+#[derive(Clone, Debug)]
+struct Subject(Value);
+
+fn subject(text: &str) -> Result<Subject, String> {
+    let parts: Vec<&str> = text.splitn(3, ':').collect();
+    let api = "rbac.authorization.k8s.io";
+    match parts.as_slice() {
+        ["user", name @ ..] if !name.is_empty() && !name[0].is_empty() => {
+            Ok(Subject(json!({"kind": "User", "name": name.join(":"), "apiGroup": api})))
+        }
+        ["group", name @ ..] if !name.is_empty() && !name[0].is_empty() => {
+            Ok(Subject(json!({"kind": "Group", "name": name.join(":"), "apiGroup": api})))
+        }
+        ["serviceaccount", namespace, name] if !namespace.is_empty() && !name.is_empty() => {
+            Ok(Subject(json!({"kind": "ServiceAccount", "name": name, "namespace": namespace})))
+        }
+        _ => Err("expected user:NAME, group:NAME or serviceaccount:NAMESPACE:NAME".to_owned()),
+    }
+}
+
+/// Resource (with its group) and the verbs on it.
+type Rights = BTreeMap<(String, String), BTreeSet<&'static str>>;
+
+fn grant(rights: &mut Rights, kind: &Kind, verb: &'static str) {
+    rights
+        .entry((kind.group.to_string(), kind.plural.to_string()))
+        .or_default()
+        .insert(verb);
+}
+
+/// What `diagnose` reads within a namespace.
+fn namespaced(with: &[With]) -> Rights {
+    let mut rights = Rights::new();
+    for kind in FIRST.iter().chain(ON_DEMAND) {
+        if kind != &kind::SECRET || with.contains(&With::Secrets) {
+            grant(&mut rights, kind, "list");
+        }
+    }
+    // The content of a ConfigMap that a pod refers to, and whether the namespace exists.
+    grant(&mut rights, &kind::CONFIG_MAP, "get");
+    grant(&mut rights, &kind::NAMESPACE, "get");
+    rights.entry((String::new(), "pods/log".to_owned())).or_default().insert("get");
+    if with.contains(&With::Watch) {
+        for kind in WATCHED {
+            grant(&mut rights, kind, "watch");
+        }
+    }
+    rights
+}
+
+/// What it reads of the cluster as a whole.
+fn cluster_wide(with: &[With]) -> Rights {
+    let mut rights = Rights::new();
+    if with.contains(&With::Nodes) {
+        for kind in CLUSTER_WIDE {
+            grant(&mut rights, kind, "list");
+        }
+    }
+    rights
+}
+
+/// Rules of a role: resources of one group with the same verbs stand together.
+fn rules(rights: &Rights) -> Vec<Value> {
+    let mut together: BTreeMap<(&str, Vec<&str>), Vec<&str>> = BTreeMap::new();
+    for ((group, resource), verbs) in rights {
+        together.entry((group, verbs.iter().copied().collect())).or_default().push(resource);
+    }
+    together
+        .into_iter()
+        .map(|((group, verbs), resources)| json!({"apiGroups": [group], "resources": resources, "verbs": verbs}))
+        .collect()
+}
+
+fn role(kind: &str, name: &str, namespace: Option<&str>, rights: &Rights) -> Value {
+    let mut metadata = json!({"name": name});
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = namespace.into();
+    }
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": rules(rights)})
+}
+
+fn binding(role: &Value, subject: &Subject) -> Value {
+    let kind = if role["kind"] == "Role" {
+        "RoleBinding"
+    } else {
+        "ClusterRoleBinding"
+    };
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": role["metadata"],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role["kind"], "name": role["metadata"]["name"]},
+        "subjects": [subject.0],
+    })
+}
+
+fn roles(args: &RbacArgs, namespace: Option<&str>) -> Vec<Value> {
+    let name = match args.verb {
+        Verb::Diagnose => "podlife-diagnose",
+    };
+    let mut roles = Vec::new();
+    if args.all_namespaces {
+        let mut rights = namespaced(&args.with);
+        for (resource, verbs) in cluster_wide(&args.with) {
+            rights.entry(resource).or_default().extend(verbs);
+        }
+        roles.push(role("ClusterRole", name, None, &rights));
+    } else {
+        roles.push(role("Role", name, namespace, &namespaced(&args.with)));
+        let wide = cluster_wide(&args.with);
+        if !wide.is_empty() {
+            roles.push(role("ClusterRole", &format!("{name}-cluster"), None, &wide));
+        }
+    }
+    if let Some(subject) = &args.bind {
+        let bindings: Vec<Value> = roles.iter().map(|role| binding(role, subject)).collect();
+        roles.extend(bindings);
+    }
+    roles
+}
+
+/// Runs the verb; it asks no server.
+pub fn run(args: &RbacArgs, connect: &ConnectFlags, io: &Io) -> Outcome {
+    if args.all_namespaces && connect.namespace.is_some() {
+        return Err(Failure::usage("-A and -n cannot be used together"));
+    }
+    let roles = roles(args, connect.namespace.as_deref());
+    match &args.output {
+        Format::Yaml => {
+            let documents: Result<Vec<String>, _> = roles.iter().map(serde_saphyr::to_string).collect();
+            let documents = documents.map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
+            io.stdout.write(&documents.join("---\n"));
+        }
+        Format::Json => {
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": roles});
+            let text = document::print(&list, &Format::Json).map_err(|e| Failure::new(Exit::Fault, e))?;
+            io.stdout.write(&text.unwrap_or_default());
+        }
+        _ => return Err(Failure::usage("a role is printed as yaml or json")),
+    }
+    Ok(Exit::Good)
+}
