@@ -1,9 +1,184 @@
 //! Autoscalers and disruption budgets.
 
+use std::time::Duration;
+
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use super::Context;
-use crate::model::finding::Finding;
+use super::context::reference_of;
+use crate::model::code::Code;
+use crate::model::finding::{Effect, Finding, ObjectRef, Severity, Subject};
+use crate::model::kind;
+use crate::model::text::shorten;
+
+/// The metrics of new pods come after this time.
+const METRICS_ARRIVE: Duration = Duration::from_secs(120);
 
 /// Autoscalers that cannot scale and budgets that block.
-pub fn check(_context: &Context<'_>) -> Vec<Finding> {
-    Vec::new()
+pub fn check(context: &Context<'_>) -> Vec<Finding> {
+    let objects = &context.snapshot.objects;
+    let mut found: Vec<Finding> = objects.autoscalers.iter().filter_map(|scaler| autoscaler(context, scaler)).collect();
+    found.extend(objects.disruption_budgets.iter().filter_map(budget));
+    found
 }
+
+fn condition<'a>(scaler: &'a HorizontalPodAutoscaler, type_: &str, status: &str) -> Option<&'a HorizontalPodAutoscalerCondition> {
+    let conditions = scaler.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|c| c.type_ == type_ && c.status == status)
+}
+
+fn autoscaler(context: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Option<Finding> {
+    let spec = scaler.spec.as_ref()?;
+    let reference = reference_of(&kind::AUTOSCALER, &scaler.metadata);
+    let (name, namespace) = (&reference.name, &reference.namespace);
+    let aim = &spec.scale_target_ref;
+    let target = ObjectRef {
+        api_version: aim.api_version.clone().unwrap_or_default(),
+        kind: aim.kind.clone(),
+        namespace: namespace.clone(),
+        name: aim.name.clone(),
+    };
+    let describe = format!("kubectl describe hpa {name} -n {namespace}");
+    let make = |cause: &str, severity: Severity, condition: &HorizontalPodAutoscalerCondition, summary: String| {
+        Finding::error(Code::AutoscalerUnableToScale, cause, Subject::of(reference.clone()), summary)
+            .severity(severity)
+            .related("target", target.clone())
+            .evidence(
+                format!("horizontalpodautoscaler/{name} condition {}", condition.type_),
+                format!(
+                    "{}: {}",
+                    condition.reason.as_deref().unwrap_or_default(),
+                    shorten(condition.message.as_deref().unwrap_or_default(), 200)
+                ),
+            )
+    };
+    if let Some(unable) = condition(scaler, "AbleToScale", "False") {
+        let message = unable.message.as_deref().unwrap_or_default();
+        if unable.reason.as_deref() == Some("FailedGetScale") && (message.contains("not found") || message.contains("no matches for kind")) {
+            return Some(
+                make(
+                    "target-missing",
+                    Severity::Error,
+                    unable,
+                    format!("autoscaler {name} scales {}, which does not exist", target.short()),
+                )
+                .fix_command("correct spec.scaleTargetRef, or create the target", format!("kubectl edit hpa {name} -n {namespace}")),
+            );
+        }
+    }
+    if let Some(inactive) = condition(scaler, "ScalingActive", "False") {
+        return metrics(context, scaler, &target, inactive, &make).map(|f| f.fix_command("see what the autoscaler says", describe));
+    }
+    let limited = condition(scaler, "ScalingLimited", "True").filter(|c| c.reason.as_deref() == Some("TooManyReplicas"))?;
+    let current = scaler.status.as_ref().and_then(|s| s.current_replicas)?;
+    (current >= spec.max_replicas && spec.max_replicas > spec.min_replicas.unwrap_or(1)).then(|| {
+        make(
+            "at-maximum",
+            Severity::Advice,
+            limited,
+            format!("autoscaler {name} wants more than its maximum of {} pods", spec.max_replicas),
+        )
+        .fix_command("raise maxReplicas if the load is real", format!("kubectl edit hpa {name} -n {namespace}"))
+    })
+}
+
+fn metrics(
+    context: &Context<'_>,
+    scaler: &HorizontalPodAutoscaler,
+    target: &ObjectRef,
+    inactive: &HorizontalPodAutoscalerCondition,
+    make: &dyn Fn(&str, Severity, &HorizontalPodAutoscalerCondition, String) -> Finding,
+) -> Option<Finding> {
+    let reason = inactive.reason.as_deref().unwrap_or_default();
+    let message = inactive.message.as_deref().unwrap_or_default();
+    let name = scaler.metadata.name.as_deref().unwrap_or_default();
+    // Scaled to zero: the workload's own finding says it.
+    if reason == "ScalingDisabled" {
+        return None;
+    }
+    // `missing request for cpu in container c of Pod p` (pkg/controller/podautoscaler/replica_calculator.go)
+    if let Some((_, rest)) = message.split_once("missing request for ") {
+        let resource = rest.split_whitespace().next().unwrap_or_default();
+        let container = rest.split_once("in container ").and_then(|(_, c)| c.split_whitespace().next());
+        let of = container.map(|c| format!("container {c} of ")).unwrap_or_default();
+        return Some(
+            make(
+                "no-requests",
+                Severity::Error,
+                inactive,
+                format!(
+                    "autoscaler {name} cannot compute a utilisation: {of}{} has no request for {resource}",
+                    target.short()
+                ),
+            )
+            .fix_command(
+                format!("set resources.requests.{resource} on every container of the pod template"),
+                format!("kubectl edit {} -n {}", target.short(), target.namespace),
+            ),
+        );
+    }
+    let age = context.age_of(inactive.last_transition_time.as_ref()).unwrap_or_default();
+    let api_missing = message.contains("the server could not find the requested resource")
+        || message.contains("no custom metrics API")
+        || message.contains("the server is currently unable to handle the request")
+        || message.contains("no known available metric versions found");
+    // Metrics of pods that have just come up, or are not ready, are missing for a while.
+    if !api_missing && age < METRICS_ARRIVE {
+        return None;
+    }
+    let what = if api_missing {
+        "the metrics API does not exist or does not answer (is metrics-server installed?)"
+    } else {
+        "it gets no metrics"
+    };
+    let mut finding = make("no-metrics", Severity::Error, inactive, format!("autoscaler {name} does not scale: {what}"));
+    if api_missing {
+        finding = finding.fix_command("see whether the metrics API is there", "kubectl get apiservices | grep metrics");
+    } else {
+        finding = finding.suffering(Effect::NotReady(target.clone()));
+    }
+    Some(finding)
+}
+
+/// A budget that allows no eviction even while everything is well: it stops every drain.
+fn budget(budget: &PodDisruptionBudget) -> Option<Finding> {
+    let (spec, status) = (budget.spec.as_ref()?, budget.status.as_ref()?);
+    let is_whole = status.expected_pods > 0 && status.current_healthy >= status.expected_pods && status.disruptions_allowed == 0;
+    if !is_whole {
+        return None;
+    }
+    let reference = reference_of(&kind::DISRUPTION_BUDGET, &budget.metadata);
+    let text = |value: &IntOrString| match value {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(text) => text.clone(),
+    };
+    let setting = match (&spec.min_available, &spec.max_unavailable) {
+        (Some(min), _) => format!("minAvailable {}", text(min)),
+        (None, Some(max)) => format!("maxUnavailable {}", text(max)),
+        (None, None) => "minAvailable 1".to_owned(),
+    };
+    Some(
+        Finding::advice(
+            Code::DisruptionBudgetBlocks,
+            "",
+            Subject::of(reference.clone()),
+            format!(
+                "budget {} allows no eviction although all {} pods are healthy ({setting}): a node with one of them cannot be drained",
+                reference.name, status.expected_pods
+            ),
+        )
+        .evidence(
+            format!("poddisruptionbudget/{} status", reference.name),
+            format!("disruptionsAllowed 0, currentHealthy {}, desiredHealthy {}", status.current_healthy, status.desired_healthy),
+        )
+        .fix_command(
+            "run one more replica, or set maxUnavailable to 1",
+            format!("kubectl edit pdb {} -n {}", reference.name, reference.namespace),
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {}

@@ -1,0 +1,293 @@
+//! Containers that are killed before they could start: the time that a start-up or liveness probe leaves, against the time a start takes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Probe};
+use kube::ResourceExt;
+
+use super::message::{describe, status_code};
+use super::{Failing, Which};
+use crate::model::age;
+use crate::model::code::Code;
+use crate::model::finding::{Confidence, Finding};
+use crate::model::text::{redact, shorten};
+use crate::rules::Context;
+use crate::rules::context::{LogView, containers, probe_budget};
+
+/// How long a start takes, and what says so.
+struct Start {
+    takes: Duration,
+    /// The start was cut off: it takes longer than `takes`.
+    at_least: bool,
+    source: String,
+    detail: String,
+}
+
+/// Says that a probe that kills leaves less time than the application needs; silent where nothing shows how long a start takes.
+pub fn check(context: &Context<'_>, failing: &Failing<'_>) -> Option<Finding> {
+    let container = &failing.container;
+    let probe = failing.which.of(container.spec)?;
+    if !may_be_starting(failing) || container.restarts() == 0 && container.terminated().is_none() {
+        return None;
+    }
+    let budget = probe_budget(probe);
+    let start = from_status(failing)
+        .or_else(|| from_command(container.spec))
+        .or_else(|| from_logs(context, failing))?;
+    if start.takes < shortest(probe) && !start.at_least {
+        return None;
+    }
+    let seconds = |d: Duration| d.as_secs_f64().round() as u64;
+    let took = format!("{}{} s", if start.at_least { "more than " } else { "about " }, seconds(start.takes));
+    let summary = format!(
+        "container {} is killed before it has started: its {} probe gives it {} s ({}), a start takes {took}",
+        container.name(),
+        failing.which.word(),
+        seconds(budget),
+        sum(probe),
+    );
+    let namespace = container.pod.namespace().unwrap_or_default();
+    let wanted = start.takes.max(budget).as_secs() * 2;
+    let threshold = wanted.div_ceil(10).max(6);
+    let advice = match failing.which {
+        Which::Startup => format!("raise the start-up probe's budget: startupProbe periodSeconds 10, failureThreshold {threshold} ({} s)", threshold * 10),
+        _ => format!(
+            "add a startupProbe that asks the same ({}) with periodSeconds 10, failureThreshold {threshold} ({} s); the liveness probe then begins after it has passed",
+            describe(probe),
+            threshold * 10
+        ),
+    };
+    let mut finding = Finding::new(
+        Code::ProbeBudgetTooShort,
+        "",
+        crate::model::finding::Severity::Error,
+        Confidence::Likely,
+        context.subject_of(container),
+        summary,
+    )
+    .evidence("spec", format!("{}Probe: {}, {}", failing.which.word(), describe(probe), sum(probe)))
+    .evidence(start.source, start.detail);
+    if let Some((lived, ended)) = last_run(context, failing) {
+        finding = finding.evidence(
+            container.source(),
+            format!("the last run was ended by the kubelet after {} s, {ended} ago; {} restarts", seconds(lived), container.restarts()),
+        );
+    }
+    for effect in context.container_effects(container) {
+        finding = finding.breaking(effect);
+    }
+    Some(finding.fix_command(
+        advice,
+        format!("kubectl edit {} -n {namespace}", context.workload_of(container.pod).short()),
+    ))
+}
+
+/// An application that is still starting refuses, hangs, or answers that it is not there yet; it does not answer 404.
+fn may_be_starting(failing: &Failing<'_>) -> bool {
+    match failing.cause {
+        "http-status" => status_code(&failing.text).is_some_and(|status| status >= 500),
+        cause => matches!(cause, "refused" | "timeout" | "reset" | "grpc" | "exec-exit" | ""),
+    }
+}
+
+/// The earliest moment at which the probe can have used up its failures.
+fn shortest(probe: &Probe) -> Duration {
+    let period = Duration::from_secs(u64::try_from(probe.period_seconds.unwrap_or(10)).unwrap_or(10));
+    probe_budget(probe).saturating_sub(period)
+}
+
+/// `initialDelaySeconds 5 + periodSeconds 2 × failureThreshold 3`
+fn sum(probe: &Probe) -> String {
+    let delay = probe.initial_delay_seconds.filter(|d| *d > 0).map(|d| format!("initialDelaySeconds {d} + "));
+    format!(
+        "{}periodSeconds {} × failureThreshold {}",
+        delay.unwrap_or_default(),
+        probe.period_seconds.unwrap_or(10),
+        probe.failure_threshold.unwrap_or(3)
+    )
+}
+
+fn last_run(context: &Context<'_>, failing: &Failing<'_>) -> Option<(Duration, String)> {
+    let end = failing.container.newest_end()?;
+    let (from, to) = (end.started_at.as_ref()?.0, end.finished_at.as_ref()?.0);
+    Some((Duration::try_from(to.duration_since(from)).ok()?, age::short(context.age(to))))
+}
+
+/// A run that did start, seen by the pod's own condition: it became ready this long after the container began.
+fn from_status(failing: &Failing<'_>) -> Option<Start> {
+    let container = &failing.container;
+    if !container.is_ready() || container.spec.readiness_probe.is_none() {
+        return None;
+    }
+    let since = container.running_since()?;
+    let conditions = container.pod.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().find(|c| c.type_ == "ContainersReady" && c.status == "True")?;
+    let takes = Duration::try_from(ready.last_transition_time.as_ref()?.0.duration_since(since)).ok()?;
+    Some(Start {
+        takes,
+        at_least: false,
+        source: format!("pod/{} status", container.pod.name_any()),
+        detail: format!("this run became ready {} s after it began", takes.as_secs()),
+    })
+}
+
+/// A script that sleeps before it starts its server.
+fn from_command(container: &Container) -> Option<Start> {
+    let words = container.command.iter().chain(&container.args).flatten();
+    let script = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+    let seconds = sleeps_before_last_step(&script);
+    (seconds > 0).then(|| Start {
+        takes: Duration::from_secs(seconds),
+        at_least: false,
+        source: "spec".to_owned(),
+        detail: format!("its command sleeps {seconds} s before its last step: {}", shorten(&redact(&script), 120)),
+    })
+}
+
+fn sleeps_before_last_step(script: &str) -> u64 {
+    let steps: Vec<&str> = script.split([';', '&', '|', '\n']).map(str::trim).filter(|s| !s.is_empty()).collect();
+    let Some((last, before)) = steps.split_last() else { return 0 };
+    // A loop that sleeps is waiting for something, not starting.
+    if *last == "done" || script.contains("while ") || script.contains("until ") {
+        return 0;
+    }
+    before
+        .iter()
+        .filter_map(|step| {
+            let mut words = step.split_whitespace().skip_while(|word| *word != "sleep").skip(1);
+            let word = words.next()?;
+            word.trim_end_matches('s').parse::<f64>().ok()
+        })
+        .sum::<f64>() as u64
+}
+
+fn from_logs(context: &Context<'_>, failing: &Failing<'_>) -> Option<Start> {
+    let container = failing.container;
+    // One pod of the revision speaks for all.
+    let same = |other: &k8s_openapi::api::core::v1::Pod| {
+        containers(other)
+            .iter()
+            .any(|c| c.name() == container.name() && (c.restarts() > 0 || c.terminated().is_some()))
+    };
+    if !context.is_representative(container.pod, same) {
+        return None;
+    }
+    let log = context.end_log(&container)?;
+    let lived = last_run(context, failing).map(|(lived, _)| lived);
+    let mut start = read_log(&log, lived)?;
+    start.source = format!("pod/{} {} {}", container.pod.name_any(), log.source(), container.name());
+    Some(start)
+}
+
+const STARTED: &[&str] = &[
+    "listening", "started", "ready to accept", "ready for", "is ready", "now ready", "server running", "serving", "accepting connections",
+    "up and running", "startup complete",
+];
+const STARTING: &[&str] = &[
+    "starting", "loading", "initializ", "initialis", "migrat", "warming", "warm-up", "warmup", "booting", "bootstrap", "compiling", "building",
+    "indexing", "importing", "preparing", "restoring", "replaying", "recovering", "fetching", "downloading",
+];
+const TROUBLE: &[&str] = &["error", "fatal", "panic", "exception", "traceback", "refused", "denied", "no such"];
+
+/// How long a start takes, as a log says: in words (`Started in 45.2 seconds`), by its time stamps, or because it ends in the middle.
+fn read_log(log: &LogView<'_>, lived: Option<Duration>) -> Option<Start> {
+    let lines: Vec<&str> = log.lines().collect();
+    let says = |line: &str, words: &[&str]| {
+        let line = line.to_lowercase();
+        words.iter().any(|word| line.contains(word))
+    };
+    let start = |takes: Duration, at_least: bool, line: &str| Start {
+        takes,
+        at_least,
+        source: String::new(),
+        detail: shorten(&redact(line), 160),
+    };
+    let about_start = lines.iter().rev().filter(|line| says(line, STARTED) || says(line, STARTING));
+    for line in about_start {
+        if let Some(takes) = duration_in(line) {
+            return Some(start(takes, false, line));
+        }
+    }
+    if let Some(up) = lines.iter().find(|line| says(line, STARTED) && !says(line, STARTING)) {
+        let (first, up_at) = (lines.iter().find_map(|l| time_of(l))?, time_of(up)?);
+        let takes = Duration::try_from(up_at.duration_since(first)).ok()?;
+        return Some(start(takes, false, up));
+    }
+    // It ends in the middle of its start, without a complaint: it needs more than it got.
+    let last = lines.last()?;
+    if says(last, STARTING) && !lines.iter().any(|line| says(line, TROUBLE)) {
+        return Some(start(lived?, true, last));
+    }
+    None
+}
+
+/// A number of seconds in a line: `in 45.2 seconds`, `took 1500 ms`, `needs 40s`.
+fn duration_in(line: &str) -> Option<Duration> {
+    let words: Vec<&str> = line.split_whitespace().map(|w| w.trim_matches(['(', ')', ',', ';', ':', '.', '[', ']'])).collect();
+    words.iter().enumerate().rev().find_map(|(i, word)| {
+        let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let number: f64 = digits.parse().ok().filter(|n| *n >= 0.0)?;
+        let unit = match &word[digits.len()..] {
+            "" => words.get(i + 1).copied().unwrap_or_default(),
+            unit => unit,
+        };
+        let seconds = match unit.to_lowercase().as_str() {
+            "ms" | "millis" | "milliseconds" => number / 1000.0,
+            "s" | "sec" | "secs" | "second" | "seconds" => number,
+            "min" | "mins" | "minute" | "minutes" => number * 60.0,
+            _ => return None,
+        };
+        Duration::try_from_secs_f64(seconds).ok()
+    })
+}
+
+/// The time stamp a line begins with, if it is written as RFC 3339.
+fn time_of(line: &str) -> Option<Timestamp> {
+    let word = line.split_whitespace().next()?.trim_matches(['[', ']']);
+    word.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(text: &str) -> LogView<'_> {
+        LogView {
+            text: Some(text),
+            previous: true,
+        }
+    }
+
+    #[test]
+    fn a_log_tells_how_long_a_start_takes() {
+        let lived = Some(Duration::from_secs(9));
+        for (text, expected) in [
+            ("boot\nStarted Application in 45.123 seconds (process running for 46.5)", Some((46.5, false))),
+            ("starting, this takes 40s", Some((40.0, false))),
+            ("server ready for requests, startup took 31000 ms", Some((31.0, false))),
+            ("2026-01-01T12:00:00Z boot\n2026-01-01T12:00:33Z listening on 8080", Some((33.0, false))),
+            ("hello\nloading the model", Some((9.0, true))),
+            ("loading\nerror: cannot open /model\nloading", None),
+            ("listening on 8080", None),
+            ("", None),
+        ] {
+            let start = read_log(&log(text), lived).map(|s| (s.takes.as_secs_f64(), s.at_least));
+            assert_eq!(start, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_sleeps_before_its_server() {
+        for (script, expected) in [
+            ("sh -c sleep 40; httpd -f -p 8080", 40),
+            ("sh -c echo a && sleep 20s && exec server", 20),
+            ("sh -c sleep 30 & wait; echo up; httpd -f", 30),
+            ("sleep 3600", 0),
+            ("sh -c while true; do sleep 60; date; done", 0),
+            ("sh -c sleep infinity; x", 0),
+        ] {
+            assert_eq!(sleeps_before_last_step(script), expected, "{script}");
+        }
+    }
+}

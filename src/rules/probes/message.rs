@@ -1,0 +1,215 @@
+//! What the kubelet's Unhealthy events say: which probe, and why it failed.
+
+use k8s_openapi::api::core::v1::{Container, Probe};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+/// The three probes of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Which {
+    /// Runs until it passes once; nothing else is probed before.
+    Startup,
+    /// Kills the container.
+    Liveness,
+    /// Takes the pod out of its Services.
+    Readiness,
+}
+
+impl Which {
+    /// `startup`, as in `startupProbe`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Liveness => "liveness",
+            Self::Readiness => "readiness",
+        }
+    }
+
+    /// The probe of this kind that a container has.
+    pub fn of(self, container: &Container) -> Option<&Probe> {
+        match self {
+            Self::Startup => container.startup_probe.as_ref(),
+            Self::Liveness => container.liveness_probe.as_ref(),
+            Self::Readiness => container.readiness_probe.as_ref(),
+        }
+    }
+}
+
+/// Splits an event's text into the probe and what happened
+/// (`Readiness probe failed: …`, `… probe errored: …`, `… probe errored and resulted in unknown state: …`; pkg/kubelet/prober).
+pub fn parse(message: &str) -> Option<(Which, &str)> {
+    let (which, rest) = [Which::Startup, Which::Liveness, Which::Readiness].into_iter().find_map(|which| {
+        let mut name = which.word().to_owned();
+        name[..1].make_ascii_uppercase();
+        message.strip_prefix(&format!("{name} probe ")).map(|rest| (which, rest))
+    })?;
+    [
+        "failed:",
+        "errored and resulted in unknown state:",
+        "errored:",
+    ]
+    .into_iter()
+    .find_map(|verb| rest.strip_prefix(verb))
+    .map(|text| (which, text.trim()))
+}
+
+/// Says nothing about the application: the container was gone while its probe ran.
+pub fn is_noise(text: &str) -> bool {
+    text.contains("no running task found") || text.contains("container is not running") || text.contains("not found: not found")
+}
+
+/// Why a probe failed, in the words of finding-codes; empty when the text does not tell.
+pub fn cause(text: &str, probe: &Probe, container: &Container) -> &'static str {
+    let has = |needle: &str| text.contains(needle);
+    if probe.grpc.is_some() {
+        return "grpc";
+    }
+    if probe.exec.is_some() {
+        let missing = has("executable file not found") || has("no such file or directory") && (has("unable to start container process") || has("failed to exec"));
+        let forbidden = has("permission denied") && has("unable to start container process");
+        return if missing || forbidden {
+            "exec-missing"
+        } else if has("timed out after") || has("command timed out") || has("context deadline exceeded") {
+            "timeout"
+        } else {
+            "exec-exit"
+        };
+    }
+    if has("strconv.Atoi") || has("invalid port number") || has("couldn't find port") {
+        return "named-port-missing";
+    }
+    if let Some(status) = status_code(text) {
+        // A TLS server answers plain HTTP with 400; the kubelet does not print the answer's text, but the port gives it away.
+        return if status == 400 && looks_like_tls(probe, container) {
+            "http-sent-to-https"
+        } else {
+            "http-status"
+        };
+    }
+    if has("server gave HTTP response to HTTPS client") {
+        "https-sent-to-http"
+    } else if has("malformed HTTP") {
+        "http-sent-to-https"
+    } else if has("first record does not look like a TLS handshake") || has("tls:") || has("x509:") {
+        "tls"
+    } else if has("dial tcp: lookup") || has("no such host") || has("server misbehaving") {
+        "dns"
+    } else if has("connection refused") {
+        "refused"
+    } else if has("connection reset") || has("EOF") || has("broken pipe") {
+        "reset"
+    } else if has("deadline exceeded") || has("i/o timeout") || has("Client.Timeout") || has("no route to host") || has("unreachable") {
+        "timeout"
+    } else {
+        ""
+    }
+}
+
+/// The status of `HTTP probe failed with statuscode: 503`.
+pub fn status_code(text: &str) -> Option<u16> {
+    let (_, rest) = text.split_once("statuscode: ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+fn looks_like_tls(probe: &Probe, container: &Container) -> bool {
+    let Some(get) = &probe.http_get else { return false };
+    let number = match &get.port {
+        IntOrString::Int(number) => *number,
+        IntOrString::String(name) => return name.contains("https") || name.contains("tls"),
+    };
+    let named = container
+        .ports
+        .iter()
+        .flatten()
+        .any(|port| port.container_port == number && port.name.as_deref().is_some_and(|n| n.contains("https") || n.contains("tls")));
+    named || matches!(number, 443 | 8443 | 6443 | 9443 | 4443)
+}
+
+/// What a probe asks, for people: `GET /healthz on port 8080`, `a TCP connection to port 5432`.
+pub fn describe(probe: &Probe) -> String {
+    let port = |port: &IntOrString| match port {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(name) => format!("\"{name}\""),
+    };
+    if let Some(get) = &probe.http_get {
+        let scheme = if get.scheme.as_deref() == Some("HTTPS") { "HTTPS " } else { "" };
+        let host = get.host.as_deref().filter(|h| !h.is_empty()).map(|h| format!(" of {h}")).unwrap_or_default();
+        format!("{scheme}GET {} on port {}{host}", get.path.as_deref().unwrap_or("/"), port(&get.port))
+    } else if let Some(tcp) = &probe.tcp_socket {
+        format!("a TCP connection to port {}", port(&tcp.port))
+    } else if let Some(grpc) = &probe.grpc {
+        format!("the gRPC health check on port {}", grpc.port)
+    } else if let Some(exec) = &probe.exec {
+        let command = exec.command.as_deref().unwrap_or_default().join(" ");
+        format!("the command `{}`", crate::model::text::shorten(&command, 80))
+    } else {
+        "its check".to_owned()
+    }
+}
+
+/// The port a probe asks, as it is written in the spec.
+pub fn port(probe: &Probe) -> Option<String> {
+    let of = |port: &IntOrString| match port {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(name) => name.clone(),
+    };
+    probe
+        .http_get
+        .as_ref()
+        .map(|get| of(&get.port))
+        .or_else(|| probe.tcp_socket.as_ref().map(|tcp| of(&tcp.port)))
+        .or_else(|| probe.grpc.as_ref().map(|grpc| grpc.port.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(yaml: &str) -> Container {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn every_text_of_the_kubelet_has_its_cause() {
+        let http = "{httpGet: {path: /, port: 8080}}";
+        let named = "{httpGet: {path: /, port: web}}";
+        let tls = "{httpGet: {path: /, port: 8443}}";
+        let exec = "{exec: {command: [x]}}";
+        let grpc = "{grpc: {port: 9000}}";
+        for (probe, text, expected) in [
+            (http, r#"Get "http://10.244.0.3:8080/": dial tcp 10.244.0.3:8080: connect: connection refused"#, "refused"),
+            (http, r#"Get "http://10.244.0.5:8082/": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"#, "timeout"),
+            (http, "dial tcp 10.244.0.5:8085: i/o timeout", "timeout"),
+            (http, "HTTP probe failed with statuscode: 404", "http-status"),
+            (http, "HTTP probe failed with statuscode: 400", "http-status"),
+            (tls, "HTTP probe failed with statuscode: 400", "http-sent-to-https"),
+            (http, r#"Get "https://10.244.0.5:8081/": http: server gave HTTP response to HTTPS client"#, "https-sent-to-http"),
+            (http, r#"Get "http://10.0.0.1:8443/": net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x15\x03\x01\x00\x02\x02""#, "http-sent-to-https"),
+            (http, r#"Get "https://10.0.0.1:8443/": remote error: tls: handshake failure"#, "tls"),
+            (http, r#"Get "http://nope.example.invalid:80/": dial tcp: lookup nope.example.invalid on 10.96.0.10:53: no such host"#, "dns"),
+            (http, r#"Get "http://10.244.0.5:8083/": EOF"#, "reset"),
+            (http, r#"Get "http://10.244.0.5:8083/": read tcp 10.244.0.1:40000->10.244.0.5:8083: read: connection reset by peer"#, "reset"),
+            (named, r#"strconv.Atoi: parsing "web": invalid syntax"#, "named-port-missing"),
+            (exec, "", "exec-exit"),
+            (exec, "cat: can't open '/tmp/healthy': No such file or directory", "exec-exit"),
+            (exec, r#"command timed out: "sleep 10" timed out after 1s"#, "timeout"),
+            (exec, r#"rpc error: code = Unknown desc = failed to exec in container: failed to start exec "97aa": OCI runtime exec failed: exec failed: unable to start container process: exec: "curl": executable file not found in $PATH: unknown"#, "exec-missing"),
+            (grpc, r#"timeout: failed to connect service "10.244.0.4:9000" within 1s: context deadline exceeded"#, "grpc"),
+            (grpc, r#"service unhealthy (responded with "NOT_SERVING")"#, "grpc"),
+        ] {
+            let c = container(&format!("{{name: c, readinessProbe: {probe}}}"));
+            assert_eq!(cause(text, c.readiness_probe.as_ref().unwrap(), &c), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_probe_is_named_by_the_text() {
+        assert_eq!(parse("Liveness probe failed: x"), Some((Which::Liveness, "x")));
+        assert_eq!(
+            parse("Readiness probe errored and resulted in unknown state: x"),
+            Some((Which::Readiness, "x"))
+        );
+        assert_eq!(parse("Startup probe failed: "), Some((Which::Startup, "")));
+        assert_eq!(parse("Back-off restarting"), None);
+    }
+}

@@ -1,0 +1,352 @@
+//! Probes and their timing: start-up, liveness and readiness probes that fail, budgets that are too short, gates that stay closed.
+//!
+//! The container's status decides whether a probe fails now; events only supply the text, because the kubelet's counters lag.
+
+mod advice;
+mod budget;
+mod message;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use message::{Which, describe, port};
+
+use super::Context;
+use super::context::{ContainerView, HEALED_AFTER, Role, condition, containers, has_ended, is_terminating, probe_budget};
+use crate::model::age;
+use crate::model::code::Code;
+use crate::model::finding::{Confidence, Effect, Finding, Subject};
+use crate::model::text::shorten;
+
+/// An application may take this long to become ready before its readiness probe is reported, whatever the probe's own budget.
+const NORMAL_START: Duration = Duration::from_secs(30);
+
+/// Probes that fail, and budgets that are too short.
+pub fn check(context: &Context<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for pod in &context.snapshot.objects.pods {
+        if has_ended(pod) || is_terminating(pod) {
+            continue;
+        }
+        for container in containers(pod) {
+            if container.role != Role::Init {
+                found.extend(container_findings(context, &container));
+            }
+        }
+        found.extend(gate(context, pod));
+    }
+    found.extend(advice::check(context));
+    found
+}
+
+/// One probe of a container that fails now, and what is known about it.
+pub struct Failing<'a> {
+    /// Which probe.
+    pub which: Which,
+    /// The kubelet's words; empty where an exec probe printed nothing, or no event is left.
+    pub text: String,
+    /// Why, in the words of finding-codes.
+    pub cause: &'static str,
+    /// The container.
+    pub container: ContainerView<'a>,
+    /// Whether an event of this probe was seen at all.
+    pub has_event: bool,
+}
+
+fn container_findings(context: &Context<'_>, container: &ContainerView<'_>) -> Vec<Finding> {
+    // A probe that kills comes first: what the readiness probe says of the same container follows from the restarts.
+    for which in [Which::Startup, Which::Liveness] {
+        let Some(failing) = killing(context, container, which) else { continue };
+        let too_short = budget::check(context, &failing);
+        let finding = failing_finding(context, &failing);
+        return match too_short {
+            Some(too_short) => vec![too_short, finding],
+            None => vec![finding],
+        };
+    }
+    unready(context, container)
+        .map(|failing| failing_finding(context, &failing))
+        .into_iter()
+        .collect()
+}
+
+/// The newest text that a probe's events give, without what was said while the container was gone.
+fn newest_text(context: &Context<'_>, container: &ContainerView<'_>, which: Which) -> Option<String> {
+    context
+        .pod_events(container.pod)
+        .into_iter()
+        .filter(|event| event.reason() == "Unhealthy" && event.container() == Some(container.name()))
+        .filter_map(|event| message::parse(event.message()))
+        .filter(|(of, text)| *of == which && !message::is_noise(text))
+        .map(|(_, text)| text.to_owned())
+        .next()
+}
+
+/// When the container's start-up or liveness probe last had it killed, as the kubelet's event says.
+fn was_killed(context: &Context<'_>, container: &ContainerView<'_>, which: Which) -> bool {
+    let words = format!("Container {} failed {} probe", container.name(), which.word());
+    context
+        .pod_events(container.pod)
+        .into_iter()
+        .any(|event| event.reason() == "Killing" && event.message().starts_with(&words))
+}
+
+fn killing<'a>(context: &Context<'_>, container: &ContainerView<'a>, which: Which) -> Option<Failing<'a>> {
+    let probe = which.of(container.spec)?;
+    let text = newest_text(context, container, which);
+    let cause = text.as_deref().map_or("", |text| message::cause(text, probe, container.spec));
+    // These do not heal with time: no need to wait for the first kill.
+    let hopeless = matches!(cause, "exec-missing" | "named-port-missing") && !container.is_started();
+    let end = container.newest_end();
+    let killed = end.is_some_and(|end| {
+        let recently = end.finished_at.as_ref().is_none_or(|t| context.age(t.0) < HEALED_AFTER) || !container.is_running();
+        // After SIGTERM and SIGKILL: 143, 137; an application that handles SIGTERM may end with 0.
+        let by_signal = matches!(end.exit_code, 137 | 143) && end.reason.as_deref() != Some("OOMKilled");
+        recently && (was_killed(context, container, which) || (by_signal && text.is_some() && container.restarts() > 0))
+    });
+    // A start-up probe guards the liveness probe: while it has not passed, the liveness probe does not run.
+    let plausible = match which {
+        Which::Startup => !container.is_started() || !container.is_running(),
+        Which::Liveness => true,
+        Which::Readiness => false,
+    };
+    (plausible && (killed && container.restarts() + i32::from(container.terminated().is_some()) > 0 || hopeless)).then(|| Failing {
+        which,
+        has_event: text.is_some(),
+        text: text.unwrap_or_default(),
+        cause,
+        container: *container,
+    })
+}
+
+fn unready<'a>(context: &Context<'_>, container: &ContainerView<'a>) -> Option<Failing<'a>> {
+    let probe = container.spec.readiness_probe.as_ref()?;
+    if container.is_ready() || !container.is_started() {
+        return None;
+    }
+    let since = container.running_since()?;
+    let text = newest_text(context, container, Which::Readiness);
+    let cause = text.as_deref().map_or("", |text| message::cause(text, probe, container.spec));
+    let hopeless = matches!(cause, "exec-missing" | "named-port-missing");
+    let has_started = context.age(since) >= probe_budget(probe).max(NORMAL_START) || was_ready(container.pod, since);
+    (hopeless || has_started).then(|| Failing {
+        which: Which::Readiness,
+        has_event: text.is_some(),
+        text: text.unwrap_or_default(),
+        cause,
+        container: *container,
+    })
+}
+
+/// Whether the pod has been ready in the life of this container: its conditions changed well after the container started.
+fn was_ready(pod: &Pod, running_since: Timestamp) -> bool {
+    let conditions = pod.status.iter().filter_map(|s| s.conditions.as_ref()).flatten();
+    conditions
+        .filter(|c| c.type_ == "ContainersReady" && c.status == "False")
+        .filter_map(|c| c.last_transition_time.as_ref())
+        .any(|t| t.0.duration_since(running_since).as_secs() > 5)
+}
+
+fn failing_finding(context: &Context<'_>, failing: &Failing<'_>) -> Finding {
+    let container = &failing.container;
+    let (name, which) = (container.name(), failing.which);
+    let code = match which {
+        Which::Startup => Code::StartupProbeFailing,
+        Which::Liveness => Code::LivenessProbeFailing,
+        Which::Readiness => Code::ReadinessProbeFailing,
+    };
+    let Some(probe) = which.of(container.spec) else {
+        return Finding::symptom(code, failing.cause, context.subject_of(container), "");
+    };
+    let asks = describe(probe);
+    let what = match failing.cause {
+        "refused" => format!("{asks} is refused: nothing listens there on the pod's address"),
+        "timeout" => format!("{asks} gets no answer within {} s", probe.timeout_seconds.unwrap_or(1)),
+        "http-status" => format!(
+            "{asks} is answered with status {}",
+            message::status_code(&failing.text).map_or_else(|| "of failure".to_owned(), |s| s.to_string())
+        ),
+        "http-sent-to-https" if failing.text.contains("malformed") && !failing.text.contains("\\x15") => {
+            format!("{asks} is answered by something that does not speak HTTP")
+        }
+        "http-sent-to-https" => format!("{asks} is sent as plain HTTP, but the port speaks TLS"),
+        "https-sent-to-http" => format!("{asks} is sent over TLS, but the port speaks plain HTTP"),
+        "tls" => format!("{asks} fails in the TLS handshake"),
+        "dns" => format!("{asks} names a host that does not resolve on the node"),
+        "exec-exit" => format!("{asks} fails"),
+        "exec-missing" => format!("{asks} cannot be run: the program is not in the image or not executable"),
+        "grpc" => format!("{asks} does not answer SERVING"),
+        "reset" => format!("{asks} connects, but the connection is closed without an answer"),
+        "named-port-missing" => format!("it asks the port named {}, but the container declares no port of that name", port_name(probe)),
+        _ => format!("{asks} does not pass"),
+    };
+    let result = match which {
+        Which::Startup | Which::Liveness if container.restarts() > 0 => {
+            format!("; the kubelet has killed the container {}", times(container.restarts()))
+        }
+        Which::Readiness => "; the pod gets no traffic".to_owned(),
+        _ => String::new(),
+    };
+    let summary = format!("the {} probe of container {name} fails: {what}{result}", which.word());
+    let mut finding = Finding::error(code, failing.cause, context.subject_of(container), summary)
+        .evidence(container.source(), state(context, container))
+        .evidence(format!("pod/{} event Unhealthy", container.pod.name_any()), shorten(&failing.text, 200));
+    if failing.text.is_empty() && failing.has_event && probe.exec.is_some() {
+        finding = finding.evidence(
+            format!("pod/{} event Unhealthy", container.pod.name_any()),
+            "the command failed without printing anything",
+        );
+    }
+    if !failing.has_event {
+        finding = finding.confidence(Confidence::Likely);
+    }
+    if let Some(port) = port(probe) {
+        finding.subject.port = None;
+        finding = finding.evidence("spec", format!("{}Probe port {port}", which.word()));
+    }
+    for effect in context.container_effects(container) {
+        finding = finding.breaking(effect);
+    }
+    fixes(context, failing, finding)
+}
+
+fn port_name(probe: &k8s_openapi::api::core::v1::Probe) -> String {
+    port(probe).unwrap_or_default()
+}
+
+fn times(count: i32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// `running for 2m, not ready, 3 restarts`
+fn state(context: &Context<'_>, container: &ContainerView<'_>) -> String {
+    let mut parts = Vec::new();
+    match (container.running_since(), container.waiting()) {
+        (Some(since), _) => parts.push(format!("running for {}", age::short(context.age(since)))),
+        (None, Some((reason, _))) => parts.push(reason.to_owned()),
+        _ => parts.push("ended".to_owned()),
+    }
+    if !container.is_started() {
+        parts.push("not started".to_owned());
+    }
+    parts.push(if container.is_ready() { "ready" } else { "not ready" }.to_owned());
+    if container.restarts() > 0 {
+        parts.push(format!("{} restarts", container.restarts()));
+    }
+    if let Some(end) = container.newest_end() {
+        let ago = context.age_of(end.finished_at.as_ref()).map(age::short);
+        parts.push(format!(
+            "last ended with exit code {}{}",
+            end.exit_code,
+            ago.map(|a| format!(" {a} ago")).unwrap_or_default()
+        ));
+    }
+    parts.join(", ")
+}
+
+fn fixes(context: &Context<'_>, failing: &Failing<'_>, finding: Finding) -> Finding {
+    let container = &failing.container;
+    let namespace = container.pod.namespace().unwrap_or_default();
+    let (pod, name, which) = (container.pod.name_any(), container.name(), failing.which.word());
+    let object = context.workload_of(container.pod).short();
+    let edit = format!("kubectl edit {object} -n {namespace}");
+    let logs = format!("kubectl logs {pod} -c {name} -n {namespace} --tail=50");
+    match failing.cause {
+        "refused" => finding
+            .fix_command(
+                format!("make the application listen on 0.0.0.0 at the port that the {which} probe asks, or change the probe to the port it listens on"),
+                logs,
+            )
+            .fix_command("see what it listens on", format!("kubectl podlife diagnose pod/{pod} -n {namespace} --exec")),
+        "timeout" => finding
+            .fix_command(format!("see why the answer is slow; if it is meant to be, raise {which}Probe.timeoutSeconds"), edit)
+            .fix_command("look at the log", logs),
+        "http-status" => finding
+            .fix_command(format!("set {which}Probe.httpGet.path to a path that answers 200, or mend what the path reports"), edit)
+            .fix_command("look at the log", logs),
+        "http-sent-to-https" => finding.fix_command(format!("set {which}Probe.httpGet.scheme to HTTPS, or use a plain port"), edit),
+        "https-sent-to-http" => finding.fix_command(format!("set {which}Probe.httpGet.scheme to HTTP, or use the TLS port"), edit),
+        "dns" => finding.fix_command(
+            format!("remove {which}Probe.httpGet.host: the kubelet then asks the pod's address; put a host name into httpHeaders"),
+            edit,
+        ),
+        "exec-missing" => finding.fix_command(
+            format!("use a program that is in the image, or an httpGet, tcpSocket or grpc {which} probe"),
+            edit,
+        ),
+        "exec-exit" => {
+            let command = failing.which.of(container.spec).and_then(|p| p.exec.as_ref());
+            let command = command.and_then(|e| e.command.as_deref()).unwrap_or_default().join(" ");
+            finding.fix_command(
+                "run the command in the container and mend what it reports",
+                format!("kubectl exec {pod} -c {name} -n {namespace} -- {}", shorten(&command, 120)),
+            )
+        }
+        "grpc" => finding.fix_command(
+            format!("implement grpc.health.v1.Health on the port that the {which} probe asks, or use another kind of probe"),
+            logs,
+        ),
+        "named-port-missing" => {
+            let declared: Vec<String> = container.spec.ports.iter().flatten().filter_map(|p| p.name.clone()).collect();
+            let among = if declared.is_empty() {
+                "declare a port of that name on the container, or use the number".to_owned()
+            } else {
+                format!("use one of the names that the container declares ({}), or the number", declared.join(", "))
+            };
+            finding.fix_command(among, edit)
+        }
+        _ => finding.fix_command("look at the log", logs),
+    }
+}
+
+/// A readiness gate whose condition is not True while all containers are ready.
+fn gate(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
+    let (ready, reason, _) = condition(pod, "Ready")?;
+    let (containers_ready, ..) = condition(pod, "ContainersReady")?;
+    if ready == "True" || containers_ready != "True" || reason != "ReadinessGatesNotReady" {
+        return None;
+    }
+    let closed: Vec<&str> = pod
+        .spec
+        .iter()
+        .flat_map(|s| s.readiness_gates.iter().flatten())
+        .map(|gate| gate.condition_type.as_str())
+        .filter(|type_| condition(pod, type_).is_none_or(|(status, ..)| status != "True"))
+        .collect();
+    let first = *closed.first()?;
+    let newest_start = containers(pod).iter().filter_map(ContainerView::running_since).max()?;
+    // A load balancer's controller needs some seconds after the containers are up.
+    if context.age(newest_start) < NORMAL_START {
+        return None;
+    }
+    let said = condition(pod, first);
+    let detail = match said {
+        None => format!("the condition {first} does not exist on the pod"),
+        Some((status, reason, message)) => format!("{first}={status} {reason} {message}"),
+    };
+    let workload = context.workload_of(pod);
+    let namespace = pod.namespace().unwrap_or_default();
+    Some(
+        Finding::error(
+            Code::ReadinessGateUnmet,
+            "",
+            Subject::of(workload.clone()).pod(&pod.name_any()),
+            format!(
+                "all containers are ready, but the pod is not: nobody has set its readiness gate {} to True",
+                closed.join(", ")
+            ),
+        )
+        .evidence(format!("pod/{} status", pod.name_any()), shorten(&detail, 200))
+        .breaking(Effect::NotReady(workload.clone()))
+        .fix_command(
+            format!("see why the controller that sets {first} does not (is it installed, does it see this pod?), or remove the gate from the pod template"),
+            format!("kubectl edit {} -n {namespace}", workload.short()),
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! StatefulSets whose pods start one after the other: one that does not become ready stops all later ones.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use crate::model::age;
+use crate::model::code::Code;
+use crate::model::finding::{Effect, Finding, Subject};
+use crate::rules::Context;
+use crate::rules::context::{WorkloadObject, is_ready, is_terminating, revision};
+
+/// A pod may take this long before those that wait for it are worth a word.
+const WAITS: Duration = Duration::from_secs(60);
+
+/// StatefulSets with ordered pods.
+pub fn check(context: &Context<'_>) -> Vec<Finding> {
+    context
+        .workloads()
+        .filter_map(|workload| {
+            let Some(WorkloadObject::StatefulSet(set)) = workload.object else { return None };
+            let spec = set.spec.as_ref()?;
+            let status = set.status.as_ref()?;
+            if spec.pod_management_policy.as_deref() == Some("Parallel") {
+                return None;
+            }
+            let mut pods: Vec<(u32, &Pod)> = workload.pods.iter().filter_map(|p| Some((ordinal(&p.name_any())?, *p))).collect();
+            pods.sort_by_key(|(ordinal, _)| *ordinal);
+            let (first, pod) = pods.iter().find(|(_, p)| !is_ready(p)).copied()?;
+            let age = context.age_of(pod.metadata.creation_timestamp.as_ref())?;
+            let wanted = spec.replicas.unwrap_or(1);
+            let missing = wanted - status.replicas;
+            let update = status.update_revision.as_deref().unwrap_or_default();
+            let is_old = !update.is_empty() && !revision(pod).is_empty() && revision(pod) != update;
+            let reference = &workload.reference;
+            let subject = Subject::of(reference.clone()).pod(&pod.name_any());
+            let name = pod.name_any();
+            let namespace = &reference.namespace;
+            if is_old && age >= WAITS && !is_terminating(pod) {
+                // The controller waits for the pod of the bad revision to become ready before it puts the mended one in its place
+                // (documented as "forced rollback"): only deleting the pod helps.
+                return Some(
+                    Finding::error(
+                        Code::OrderedStartBlocked,
+                        "",
+                        subject,
+                        format!(
+                            "{name} is of an older revision and does not become ready; the newer one waits for it, so {} stays stuck until the pod is deleted",
+                            reference.short()
+                        ),
+                    )
+                    .evidence(format!("pod/{name}"), format!("revision {}, not ready, {} old", revision(pod), age::short(age)))
+                    .evidence(format!("{} status", reference.short()), format!("updateRevision {update}"))
+                    .breaking(Effect::NotReady(reference.clone()))
+                    .fix_command("delete the pod; it comes back with the new revision", format!("kubectl delete pod {name} -n {namespace}")),
+                );
+            }
+            if missing <= 0 || age < WAITS {
+                return None;
+            }
+            Some(
+                Finding::symptom(
+                    Code::OrderedStartBlocked,
+                    "",
+                    subject,
+                    format!(
+                        "{name} is not ready, so ordinal {} and later are not made: {} of {wanted} pods exist",
+                        first + 1,
+                        status.replicas
+                    ),
+                )
+                .evidence(format!("{} status", reference.short()), format!("replicas {} of {wanted}, {name} not ready for {}", status.replicas, age::short(age)))
+                .suffering(Effect::NotReady(reference.clone()))
+                .fix_command("mend that pod first", format!("kubectl podlife diagnose pod/{name} -n {namespace}")),
+            )
+        })
+        .collect()
+}
+
+fn ordinal(name: &str) -> Option<u32> {
+    name.rsplit_once('-')?.1.parse().ok()
+}
