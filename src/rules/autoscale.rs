@@ -19,7 +19,11 @@ const METRICS_ARRIVE: Duration = Duration::from_secs(120);
 /// Autoscalers that cannot scale and budgets that block.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
     let objects = &context.snapshot.objects;
-    let mut found: Vec<Finding> = objects.autoscalers.iter().filter_map(|scaler| autoscaler(context, scaler)).collect();
+    let mut found: Vec<Finding> = objects
+        .autoscalers
+        .iter()
+        .filter_map(|scaler| autoscaler(context, scaler))
+        .collect();
     found.extend(objects.disruption_budgets.iter().filter_map(budget));
     found
 }
@@ -56,7 +60,8 @@ fn autoscaler(context: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Option
     };
     if let Some(unable) = condition(scaler, "AbleToScale", "False") {
         let message = unable.message.as_deref().unwrap_or_default();
-        if unable.reason.as_deref() == Some("FailedGetScale") && (message.contains("not found") || message.contains("no matches for kind")) {
+        if unable.reason.as_deref() == Some("FailedGetScale") && (message.contains("not found") || message.contains("no matches for kind"))
+        {
             return Some(
                 make(
                     "target-missing",
@@ -64,7 +69,10 @@ fn autoscaler(context: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Option
                     unable,
                     format!("autoscaler {name} scales {}, which does not exist", target.short()),
                 )
-                .fix_command("correct spec.scaleTargetRef, or create the target", format!("kubectl edit hpa {name} -n {namespace}")),
+                .fix_command(
+                    "correct spec.scaleTargetRef, or create the target",
+                    format!("kubectl edit hpa {name} -n {namespace}"),
+                ),
             );
         }
     }
@@ -80,7 +88,10 @@ fn autoscaler(context: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Option
             limited,
             format!("autoscaler {name} wants more than its maximum of {} pods", spec.max_replicas),
         )
-        .fix_command("raise maxReplicas if the load is real", format!("kubectl edit hpa {name} -n {namespace}"))
+        .fix_command(
+            "raise maxReplicas if the load is real",
+            format!("kubectl edit hpa {name} -n {namespace}"),
+        )
     })
 }
 
@@ -133,7 +144,12 @@ fn metrics(
     } else {
         "it gets no metrics"
     };
-    let mut finding = make("no-metrics", Severity::Error, inactive, format!("autoscaler {name} does not scale: {what}"));
+    let mut finding = make(
+        "no-metrics",
+        Severity::Error,
+        inactive,
+        format!("autoscaler {name} does not scale: {what}"),
+    );
     if api_missing {
         finding = finding.fix_command("see whether the metrics API is there", "kubectl get apiservices | grep metrics");
     } else {
@@ -171,7 +187,10 @@ fn budget(budget: &PodDisruptionBudget) -> Option<Finding> {
         )
         .evidence(
             format!("poddisruptionbudget/{} status", reference.name),
-            format!("disruptionsAllowed 0, currentHealthy {}, desiredHealthy {}", status.current_healthy, status.desired_healthy),
+            format!(
+                "disruptionsAllowed 0, currentHealthy {}, desiredHealthy {}",
+                status.current_healthy, status.desired_healthy
+            ),
         )
         .fix_command(
             "run one more replica, or set maxUnavailable to 1",
@@ -181,4 +200,87 @@ fn budget(budget: &PodDisruptionBudget) -> Option<Finding> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests {
+    use crate::model::code::Code;
+    use crate::model::finding::Severity;
+    use crate::rules::testing::check;
+
+    fn scaler(condition: &str) -> Vec<(Code, String, Severity)> {
+        let yaml = format!(
+            "
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: api}}
+spec: {{minReplicas: 1, maxReplicas: 3, scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: api}}}}
+status: {{currentReplicas: 3, desiredReplicas: 3, conditions: [{condition}]}}
+"
+        );
+        check(super::check, &yaml)
+            .into_iter()
+            .map(|f| (f.code, f.cause, f.severity))
+            .collect()
+    }
+
+    #[test]
+    fn conditions_of_an_autoscaler_have_their_causes() {
+        for (condition, cause, severity) in [
+            (
+                "{type: AbleToScale, status: 'False', reason: FailedGetScale, message: 'the HPA controller was unable to get the target''s current scale: deployments.apps \"nope\" not found'}",
+                "target-missing",
+                Severity::Error,
+            ),
+            (
+                "{type: ScalingActive, status: 'False', reason: FailedGetResourceMetric, message: 'the HPA was unable to compute the replica count: failed to get cpu utilization: unable to get metrics for resource cpu: unable to fetch metrics from resource metrics API: the server could not find the requested resource (get pods.metrics.k8s.io)'}",
+                "no-metrics",
+                Severity::Error,
+            ),
+            (
+                "{type: ScalingActive, status: 'False', reason: FailedGetResourceMetric, message: 'the HPA was unable to compute the replica count: failed to get cpu utilization: missing request for cpu in container c of Pod api-1'}",
+                "no-requests",
+                Severity::Error,
+            ),
+            (
+                "{type: ScalingLimited, status: 'True', reason: TooManyReplicas, message: the desired replica count is more than the maximum replica count}",
+                "at-maximum",
+                Severity::Advice,
+            ),
+        ] {
+            assert_eq!(
+                scaler(condition),
+                [(Code::AutoscalerUnableToScale, cause.to_owned(), severity)],
+                "{condition}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_autoscaler_that_waits_for_metrics_of_new_pods_is_silent() {
+        let message = "message: 'failed to get cpu utilization: did not receive metrics for targeted pods (pods might be unready)'";
+        let of = |since: &str| {
+            scaler(&format!(
+                "{{type: ScalingActive, status: 'False', reason: FailedGetResourceMetric, lastTransitionTime: {since}, {message}}}"
+            ))
+        };
+        assert!(of("2026-01-01T11:59:30Z").is_empty());
+        assert_eq!(of("2026-01-01T11:50:00Z").len(), 1);
+        assert!(scaler("{type: ScalingActive, status: 'False', reason: ScalingDisabled}").is_empty());
+        assert!(scaler("{type: ScalingActive, status: 'True', reason: ValidMetricFound}").is_empty());
+    }
+
+    #[test]
+    fn a_budget_blocks_only_where_all_is_well() {
+        let budget = |healthy: i32| {
+            let yaml = format!(
+                "
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {{name: b}}
+spec: {{minAvailable: 1}}
+status: {{currentHealthy: {healthy}, desiredHealthy: 1, disruptionsAllowed: 0, expectedPods: 1}}
+"
+            );
+            check(super::check, &yaml).len()
+        };
+        assert_eq!((budget(1), budget(0)), (1, 0));
+    }
+}

@@ -16,7 +16,10 @@ use refusal::Refusal;
 
 /// Quota, limits, policy and references that admission refuses.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut found: Vec<Finding> = refused(context).into_iter().flat_map(|creator| finding(context, &creator)).collect();
+    let mut found: Vec<Finding> = refused(context)
+        .into_iter()
+        .flat_map(|creator| finding(context, &creator))
+        .collect();
     found.extend(terminating_namespaces(context));
     found
 }
@@ -37,7 +40,11 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
         let status = set.status.as_ref();
         let lacks = wanted - status.map_or(0, |s| s.replicas);
         let condition = status.and_then(|s| {
-            let failure = s.conditions.iter().flatten().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
+            let failure = s
+                .conditions
+                .iter()
+                .flatten()
+                .find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
             Some((failure.message.clone()?, failure.last_transition_time.as_ref().map(|t| t.0)))
         });
         creators.extend(creator(context, &kind::REPLICA_SET, &set.metadata, lacks, condition));
@@ -47,7 +54,11 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
         let status = set.status.as_ref();
         let lacks = wanted - status.map_or(0, |s| s.replicas);
         let condition = status.and_then(|s| {
-            let failure = s.conditions.iter().flatten().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
+            let failure = s
+                .conditions
+                .iter()
+                .flatten()
+                .find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
             Some((failure.message.clone()?, failure.last_transition_time.as_ref().map(|t| t.0)))
         });
         creators.extend(creator(context, &kind::REPLICATION_CONTROLLER, &set.metadata, lacks, condition));
@@ -61,9 +72,15 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
                 .flatten()
                 .any(|owner| Some(&owner.uid) == deployment.metadata.uid.as_ref())
         });
-        let Some(status) = deployment.status.as_ref().filter(|_| !has_sets) else { continue };
+        let Some(status) = deployment.status.as_ref().filter(|_| !has_sets) else {
+            continue;
+        };
         let lacks = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1) - status.updated_replicas.unwrap_or(0);
-        let condition = status.conditions.iter().flatten().find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
+        let condition = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
         let condition = condition.and_then(|c| Some((c.message.clone()?, c.last_transition_time.as_ref().map(|t| t.0))));
         creators.extend(creator(context, &kind::DEPLOYMENT, &deployment.metadata, lacks, condition));
     }
@@ -73,14 +90,18 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
         creators.extend(creator(context, &kind::STATEFUL_SET, &set.metadata, lacks, None));
     }
     for set in &objects.daemon_sets {
-        let lacks = set.status.as_ref().map_or(0, |s| s.desired_number_scheduled - s.current_number_scheduled);
+        let lacks = set
+            .status
+            .as_ref()
+            .map_or(0, |s| s.desired_number_scheduled - s.current_number_scheduled);
         creators.extend(creator(context, &kind::DAEMON_SET, &set.metadata, lacks, None));
     }
     for job in &objects.jobs {
         let status = job.status.as_ref();
-        let is_over = status
-            .and_then(|s| s.conditions.as_ref())
-            .is_some_and(|c| c.iter().any(|c| matches!(c.type_.as_str(), "Complete" | "Failed" | "Suspended") && c.status == "True"));
+        let is_over = status.and_then(|s| s.conditions.as_ref()).is_some_and(|c| {
+            c.iter()
+                .any(|c| matches!(c.type_.as_str(), "Complete" | "Failed" | "Suspended") && c.status == "True")
+        });
         let active = status.and_then(|s| s.active).unwrap_or(0);
         let lacks = if is_over || active > 0 { 0 } else { 1 };
         creators.extend(creator(context, &kind::JOB, &job.metadata, lacks, None));
@@ -105,7 +126,9 @@ fn creator(
     let failed = newest("FailedCreate");
     let (source, message) = match (failed, condition) {
         // The condition keeps the text of the first refusal; a newer event tells the present one.
-        (Some(event), Some((_, since))) if event.last_seen > since => (format!("{} event FailedCreate", object.short()), event.message().to_owned()),
+        (Some(event), Some((_, since))) if event.last_seen > since => {
+            (format!("{} event FailedCreate", object.short()), event.message().to_owned())
+        }
         (_, Some((message, _))) => (format!("{} condition ReplicaFailure", object.short()), message),
         (Some(event), None) => {
             let made = newest("SuccessfulCreate").and_then(|e| e.last_seen);
@@ -131,7 +154,11 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
     let code = refusal.code();
     let edit = format!("kubectl edit {} -n {namespace}", workload.short());
     let subject = Subject::of(workload.clone());
-    let pods = if creator.lacks == 1 { "1 pod".to_owned() } else { format!("{} pods", creator.lacks) };
+    let pods = if creator.lacks == 1 {
+        "1 pod".to_owned()
+    } else {
+        format!("{} pods", creator.lacks)
+    };
     let object = |kind: &Kind, name: &str| ObjectRef::new(kind, &namespace, name);
     let lead = format!("{pods} of {} cannot be created", workload.short());
     let finding = match &refusal {
@@ -141,7 +168,11 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
             used,
             limited,
         } => {
-            let value = |list: &[(String, String)], key: &str| list.iter().find(|(k, _)| k == key).map_or_else(|| "?".to_owned(), |(_, v)| v.clone());
+            let value = |list: &[(String, String)], key: &str| {
+                list.iter()
+                    .find(|(k, _)| k == key)
+                    .map_or_else(|| "?".to_owned(), |(_, v)| v.clone())
+            };
             let numbers: Vec<String> = requested
                 .iter()
                 .map(|(key, asked)| format!("{key}: asks for {asked}, {} of {} used", value(used, key), value(limited, key)))
@@ -153,16 +184,27 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
                 format!("{lead}: quota {quota} is used up ({})", numbers.join("; ")),
             )
             .related("quota", object(&kind::RESOURCE_QUOTA, quota))
-            .fix_command("see what uses the quota", format!("kubectl describe resourcequota {quota} -n {namespace}"))
+            .fix_command(
+                "see what uses the quota",
+                format!("kubectl describe resourcequota {quota} -n {namespace}"),
+            )
             .fix_command("ask for less or run fewer replicas, or have the quota raised", edit)
         }
         Refusal::MustSpecify { quota, values } => {
             let what: Vec<String> = values
                 .iter()
-                .map(|(value, containers)| if containers.is_empty() { value.clone() } else { format!("{value} for {containers}") })
+                .map(|(value, containers)| {
+                    if containers.is_empty() {
+                        value.clone()
+                    } else {
+                        format!("{value} for {containers}")
+                    }
+                })
                 .collect();
             let container = match values.first() {
-                Some((_, first)) if !first.is_empty() && !first.contains(',') && values.iter().all(|(_, c)| c == first) => Some(first.clone()),
+                Some((_, first)) if !first.is_empty() && !first.contains(',') && values.iter().all(|(_, c)| c == first) => {
+                    Some(first.clone())
+                }
                 _ => None,
             };
             let subject = match &container {
@@ -181,12 +223,18 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
         }
         Refusal::LimitRange(text) => {
             let ranges = context.snapshot.objects.limit_ranges.iter();
-            let of_namespace: Vec<String> = ranges.filter(|r| r.namespace().as_deref() == Some(&namespace)).map(ResourceExt::name_any).collect();
+            let of_namespace: Vec<String> = ranges
+                .filter(|r| r.namespace().as_deref() == Some(&namespace))
+                .map(ResourceExt::name_any)
+                .collect();
             let mut finding = Finding::error(
                 code,
                 "",
                 subject,
-                format!("{lead}: the namespace's LimitRange does not allow its resources: {}", shorten(text, 160)),
+                format!(
+                    "{lead}: the namespace's LimitRange does not allow its resources: {}",
+                    shorten(text, 160)
+                ),
             );
             if let [only] = of_namespace.as_slice() {
                 finding = finding.related("limits", object(&kind::LIMIT_RANGE, only));
@@ -199,14 +247,18 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
             code,
             "",
             subject,
-            format!("{lead}: the pod violates the namespace's Pod Security level {level}: {}", shorten(violations, 160)),
+            format!(
+                "{lead}: the pod violates the namespace's Pod Security level {level}: {}",
+                shorten(violations, 160)
+            ),
         )
         .related("namespace", ObjectRef::new(&kind::NAMESPACE, "", &namespace))
-        .fix_command(format!("set the securityContext that {level} asks for: {}", shorten(violations, 300)), edit),
-        Refusal::Denied { by, reason } => {
-            Finding::error(code, "", subject, format!("{lead}: {by} denies it: {}", shorten(reason, 160)))
-                .fix_command("change the pod template to what the policy asks for", edit)
-        }
+        .fix_command(
+            format!("set the securityContext that {level} asks for: {}", shorten(violations, 300)),
+            edit,
+        ),
+        Refusal::Denied { by, reason } => Finding::error(code, "", subject, format!("{lead}: {by} denies it: {}", shorten(reason, 160)))
+            .fix_command("change the pod template to what the policy asks for", edit),
         Refusal::WebhookDown { webhook, service, reason } => {
             let mut finding = Finding::error(
                 code,
@@ -218,7 +270,10 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
                 finding = finding
                     .related("webhook", ObjectRef::new(&kind::SERVICE, namespace, name))
                     .suffering(Effect::Service(namespace.clone(), name.clone()))
-                    .fix_command("mend what serves the webhook", format!("kubectl podlife diagnose service/{name} -n {namespace}"));
+                    .fix_command(
+                        "mend what serves the webhook",
+                        format!("kubectl podlife diagnose service/{name} -n {namespace}"),
+                    );
             }
             finding.fix_command(
                 "or remove the webhook's configuration, or set its failurePolicy to Ignore",
@@ -258,13 +313,8 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
         )?
         .fix_command("see which exist", "kubectl get runtimeclasses")
         .fix_command("correct runtimeClassName", edit),
-        Refusal::Invalid(text) => Finding::error(
-            code,
-            "",
-            subject,
-            format!("{lead}: the pod is not valid: {}", shorten(text, 160)),
-        )
-        .fix_command("correct the pod template (defaults of a LimitRange count too)", edit),
+        Refusal::Invalid(text) => Finding::error(code, "", subject, format!("{lead}: the pod is not valid: {}", shorten(text, 160)))
+            .fix_command("correct the pod template (defaults of a LimitRange count too)", edit),
         // The namespace's own finding says it for everything in it.
         Refusal::Terminating => {
             let reference = ObjectRef::new(&kind::NAMESPACE, "", &namespace);
@@ -273,8 +323,10 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
             }
             return None;
         }
-        Refusal::Other(text) => Finding::error(code, "", subject, format!("{lead}: {}", shorten(text, 160)))
-            .fix_command("see what the controller says", format!("kubectl describe {} -n {namespace}", creator.object.short())),
+        Refusal::Other(text) => Finding::error(code, "", subject, format!("{lead}: {}", shorten(text, 160))).fix_command(
+            "see what the controller says",
+            format!("kubectl describe {} -n {namespace}", creator.object.short()),
+        ),
     };
     Some(
         finding

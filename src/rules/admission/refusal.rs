@@ -198,18 +198,54 @@ mod tests {
     #[test]
     fn every_refusal_has_its_code() {
         for (message, code) in [
-            (r#"(combined from similar events): Error creating: pods "api-68ff858d8-pxmmh" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1"#, Code::QuotaExceeded),
-            (r#"Error creating: pods "api-68ff858d8-lhscs" is forbidden: failed quota: compute: must specify limits.memory for: c; requests.cpu for: c"#, Code::QuotaExceeded),
-            (r#"Error creating: pods "api-5c45cfc59f-5999s" is forbidden: [maximum memory usage per Container is 64Mi, but limit is 1Gi, cpu max limit to request ratio per Container is 2, but no request is specified or request is 0]"#, Code::LimitRangeViolated),
-            (r#"Error creating: pods "api-6588678d9d-n54dr" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false)"#, Code::PodSecurityViolated),
-            (r#"Error creating: pods "prio-c89656cb9-" is forbidden: no PriorityClass with name very-high was found"#, Code::PriorityClassMissing),
-            (r#"Error creating: pods "rtc-849894b49d-" is forbidden: pod rejected: RuntimeClass "gvisor" not found"#, Code::RuntimeClassMissing),
-            (r#"Error creating: pods "sa-7f48fd7db6-" is forbidden: error looking up service account r2-refs/nobody: serviceaccount "nobody" not found"#, Code::ServiceAccountMissing),
-            (r#"Error creating: admission webhook "policy.example.com" denied the request: no root"#, Code::AdmissionDenied),
-            (r#"Error creating: pods "a-" is forbidden: ValidatingAdmissionPolicy 'no-latest' with binding 'no-latest' denied request: name a tag"#, Code::AdmissionDenied),
-            (r#"Error creating: Internal error occurred: failed calling webhook "v.example.com": failed to call webhook: Post "https://hook.infra.svc:443/validate?timeout=10s": service "hook" not found"#, Code::WebhookUnavailable),
-            (r#"Error creating: Pod "a-x" is invalid: spec.containers[0].resources.requests: Invalid value: "200m": must be less than or equal to cpu limit of 100m"#, Code::InvalidPodSpec),
-            (r#"Error creating: pods "a-x" is forbidden: unable to create new content in namespace n because it is being terminated"#, Code::NamespaceTerminating),
+            (
+                r#"(combined from similar events): Error creating: pods "api-68ff858d8-pxmmh" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1"#,
+                Code::QuotaExceeded,
+            ),
+            (
+                r#"Error creating: pods "api-68ff858d8-lhscs" is forbidden: failed quota: compute: must specify limits.memory for: c; requests.cpu for: c"#,
+                Code::QuotaExceeded,
+            ),
+            (
+                r#"Error creating: pods "api-5c45cfc59f-5999s" is forbidden: [maximum memory usage per Container is 64Mi, but limit is 1Gi, cpu max limit to request ratio per Container is 2, but no request is specified or request is 0]"#,
+                Code::LimitRangeViolated,
+            ),
+            (
+                r#"Error creating: pods "api-6588678d9d-n54dr" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false)"#,
+                Code::PodSecurityViolated,
+            ),
+            (
+                r#"Error creating: pods "prio-c89656cb9-" is forbidden: no PriorityClass with name very-high was found"#,
+                Code::PriorityClassMissing,
+            ),
+            (
+                r#"Error creating: pods "rtc-849894b49d-" is forbidden: pod rejected: RuntimeClass "gvisor" not found"#,
+                Code::RuntimeClassMissing,
+            ),
+            (
+                r#"Error creating: pods "sa-7f48fd7db6-" is forbidden: error looking up service account r2-refs/nobody: serviceaccount "nobody" not found"#,
+                Code::ServiceAccountMissing,
+            ),
+            (
+                r#"Error creating: admission webhook "policy.example.com" denied the request: no root"#,
+                Code::AdmissionDenied,
+            ),
+            (
+                r#"Error creating: pods "a-" is forbidden: ValidatingAdmissionPolicy 'no-latest' with binding 'no-latest' denied request: name a tag"#,
+                Code::AdmissionDenied,
+            ),
+            (
+                r#"Error creating: Internal error occurred: failed calling webhook "v.example.com": failed to call webhook: Post "https://hook.infra.svc:443/validate?timeout=10s": service "hook" not found"#,
+                Code::WebhookUnavailable,
+            ),
+            (
+                r#"Error creating: Pod "a-x" is invalid: spec.containers[0].resources.requests: Invalid value: "200m": must be less than or equal to cpu limit of 100m"#,
+                Code::InvalidPodSpec,
+            ),
+            (
+                r#"Error creating: pods "a-x" is forbidden: unable to create new content in namespace n because it is being terminated"#,
+                Code::NamespaceTerminating,
+            ),
             (r#"Error creating: something new"#, Code::ObjectCreationFailing),
         ] {
             assert_eq!(parse(message).code(), code, "{message}");
@@ -219,7 +255,9 @@ mod tests {
     #[test]
     fn numbers_and_names_are_taken_from_the_text() {
         assert_eq!(
-            parse(r#"pods "x" is forbidden: exceeded quota: compute, requested: limits.memory=2Gi,requests.cpu=1500m, used: limits.memory=0,requests.cpu=0, limited: limits.memory=1Gi,requests.cpu=1"#),
+            parse(
+                r#"pods "x" is forbidden: exceeded quota: compute, requested: limits.memory=2Gi,requests.cpu=1500m, used: limits.memory=0,requests.cpu=0, limited: limits.memory=1Gi,requests.cpu=1"#
+            ),
             Refusal::Exhausted {
                 quota: "compute".into(),
                 requested: vec![("limits.memory".into(), "2Gi".into()), ("requests.cpu".into(), "1500m".into())],
@@ -228,17 +266,22 @@ mod tests {
             }
         );
         assert_eq!(
-            parse(r#"create Pod db-0 in StatefulSet db failed error: pods "db-0" is forbidden: failed quota: compute: must specify limits.memory for: c; requests.cpu for: c"#),
+            parse(
+                r#"create Pod db-0 in StatefulSet db failed error: pods "db-0" is forbidden: failed quota: compute: must specify limits.memory for: c; requests.cpu for: c"#
+            ),
             Refusal::MustSpecify {
                 quota: "compute".into(),
                 values: vec![("limits.memory".into(), "c".into()), ("requests.cpu".into(), "c".into())],
             }
         );
-        let Refusal::WebhookDown { webhook, service, .. } =
-            parse(r#"Internal error occurred: failed calling webhook "v.example.com": failed to call webhook: Post "https://hook.infra.svc:443/validate?timeout=10s": dial tcp 10.0.0.1:443: connect: connection refused"#)
-        else {
+        let Refusal::WebhookDown { webhook, service, .. } = parse(
+            r#"Internal error occurred: failed calling webhook "v.example.com": failed to call webhook: Post "https://hook.infra.svc:443/validate?timeout=10s": dial tcp 10.0.0.1:443: connect: connection refused"#,
+        ) else {
             panic!("a webhook");
         };
-        assert_eq!((webhook.as_str(), service), ("v.example.com", Some(("infra".to_owned(), "hook".to_owned()))));
+        assert_eq!(
+            (webhook.as_str(), service),
+            ("v.example.com", Some(("infra".to_owned(), "hook".to_owned())))
+        );
     }
 }

@@ -35,7 +35,10 @@ fn looks_lost(pod: &Pod) -> bool {
         && !gated
         && phase(pod) == "Running"
         && condition(pod, "Ready").is_some_and(|(status, ..)| status != "True")
-        && containers(pod).iter().filter(|c| c.role != super::context::Role::Init).all(|c| c.is_ready() && c.is_running())
+        && containers(pod)
+            .iter()
+            .filter(|c| c.role != super::context::Role::Init)
+            .all(|c| c.is_ready() && c.is_running())
 }
 
 fn node_condition<'a>(node: &'a Node, type_: &str) -> Option<&'a k8s_openapi::api::core::v1::NodeCondition> {
@@ -47,7 +50,10 @@ fn nodes(context: &Context<'_>) -> Vec<Finding> {
     if pods.iter().any(looks_lost) {
         context.needs_list(&kind::NODE, "");
     }
-    let taint_named = |taint: &str| pods.iter().any(|p| condition(p, "PodScheduled").is_some_and(|(_, _, message)| message.contains(taint)));
+    let taint_named = |taint: &str| {
+        pods.iter()
+            .any(|p| condition(p, "PodScheduled").is_some_and(|(_, _, message)| message.contains(taint)))
+    };
     let mut found = Vec::new();
     for node in &context.snapshot.objects.nodes {
         let name = node.name_any();
@@ -63,7 +69,9 @@ fn nodes(context: &Context<'_>) -> Vec<Finding> {
             ("DiskPressure", "node.kubernetes.io/disk-pressure", "disk space"),
             ("PIDPressure", "node.kubernetes.io/pid-pressure", "process ids"),
         ] {
-            let Some(pressure) = node_condition(node, type_).filter(|c| c.status == "True") else { continue };
+            let Some(pressure) = node_condition(node, type_).filter(|c| c.status == "True") else {
+                continue;
+            };
             let evicted = pods
                 .iter()
                 .filter(|p| node_of(p) == Some(&name) && p.status.as_ref().and_then(|s| s.reason.as_deref()) == Some("Evicted"));
@@ -112,7 +120,12 @@ fn not_ready(context: &Context<'_>, node: &Node, ready: &k8s_openapi::api::core:
     )
     .evidence(
         format!("node/{name} condition Ready"),
-        format!("{} {}: {}", ready.status, ready.reason.as_deref().unwrap_or_default(), shorten(message, 200)),
+        format!(
+            "{} {}: {}",
+            ready.status,
+            ready.reason.as_deref().unwrap_or_default(),
+            shorten(message, 200)
+        ),
     )
     .breaking(Effect::Node(name.clone()))
     .fix_command("see what the node says", format!("kubectl describe node {name}"))
@@ -128,7 +141,9 @@ fn not_ready(context: &Context<'_>, node: &Node, ready: &k8s_openapi::api::core:
 fn is_satisfied(workload: &Workload<'_>) -> bool {
     let ready = workload.pods.iter().filter(|p| is_ready(p)).count();
     match workload.object {
-        Some(object) => object.wanted().is_some_and(|wanted| ready >= usize::try_from(wanted).unwrap_or_default()),
+        Some(object) => object
+            .wanted()
+            .is_some_and(|wanted| ready >= usize::try_from(wanted).unwrap_or_default()),
         None => ready > 0,
     }
 }
@@ -199,7 +214,14 @@ fn evicted(context: &Context<'_>) -> Vec<Finding> {
             } else {
                 Severity::Advice
             };
-            Some(eviction_finding(&reference, newest, cause, evictions.len(), severity, when.map(age::short)))
+            Some(eviction_finding(
+                &reference,
+                newest,
+                cause,
+                evictions.len(),
+                severity,
+                when.map(age::short),
+            ))
         })
         .collect()
 }
@@ -212,7 +234,14 @@ fn ended(pod: &Pod) -> Option<jiff::Timestamp> {
     of_containers.or_else(|| pod.metadata.creation_timestamp.as_ref().map(|t| t.0))
 }
 
-fn eviction_finding(workload: &ObjectRef, newest: &Eviction<'_>, cause: &str, count: usize, severity: Severity, when: Option<String>) -> Finding {
+fn eviction_finding(
+    workload: &ObjectRef,
+    newest: &Eviction<'_>,
+    cause: &str,
+    count: usize,
+    severity: Severity,
+    when: Option<String>,
+) -> Finding {
     let pod = newest.pod;
     let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
     let node = node_of(pod).unwrap_or("its node").to_owned();
@@ -224,8 +253,16 @@ fn eviction_finding(workload: &ObjectRef, newest: &Eviction<'_>, cause: &str, co
         "api" => "it was evicted through the API (a drain)".to_owned(),
         _ => "a pod of higher priority took its place".to_owned(),
     };
-    let code = if cause == "preempted" { Code::PodPreempted } else { Code::PodEvicted };
-    let again = if count > 1 { format!("; {count} pods of {} were", workload.short()) } else { String::new() };
+    let code = if cause == "preempted" {
+        Code::PodPreempted
+    } else {
+        Code::PodEvicted
+    };
+    let again = if count > 1 {
+        format!("; {count} pods of {} were", workload.short())
+    } else {
+        String::new()
+    };
     let ago = when.map(|w| format!(" {w} ago")).unwrap_or_default();
     let tail = if workload.is(&kind::POD) { "; nothing starts it again" } else { "" };
     let finding = Finding::new(
@@ -248,7 +285,10 @@ fn eviction_finding(workload: &ObjectRef, newest: &Eviction<'_>, cause: &str, co
             "set memory requests to what the pods really use, so that the node is not overcommitted",
             format!("kubectl describe node {node}"),
         ),
-        "disk" => finding.fix_command("free disk space on the node, or set ephemeral-storage requests", format!("kubectl describe node {node}")),
+        "disk" => finding.fix_command(
+            "free disk space on the node, or set ephemeral-storage requests",
+            format!("kubectl describe node {node}"),
+        ),
         "taint" => finding.fix_command("see the node's taints", format!("kubectl describe node {node}")),
         "preempted" => finding.fix_command(
             "give it a higher priority, or add room",
@@ -268,7 +308,11 @@ fn preemptions<'a>(context: &Context<'a>) -> Vec<(ObjectRef, &'a k8s_openapi::ap
         .iter()
         .filter(|event| event.reason.as_deref() == Some("Preempted") && event.involved_object.kind.as_deref() == Some("Pod"))
         .filter(|event| {
-            let seen = event.event_time.as_ref().map(|t| t.0).or_else(|| event.last_timestamp.as_ref().map(|t| t.0));
+            let seen = event
+                .event_time
+                .as_ref()
+                .map(|t| t.0)
+                .or_else(|| event.last_timestamp.as_ref().map(|t| t.0));
             seen.is_none_or(|t| context.age(t) <= context.options.since)
         })
         .filter_map(|event| {
@@ -276,7 +320,13 @@ fn preemptions<'a>(context: &Context<'a>) -> Vec<(ObjectRef, &'a k8s_openapi::ap
             let name = event.involved_object.name.as_deref()?;
             // The pod is gone; its name still begins with that of its controller.
             let (owner, _) = name.rsplit_once('-')?;
-            let owned = [&kind::REPLICA_SET, &kind::STATEFUL_SET, &kind::DAEMON_SET, &kind::JOB, &kind::REPLICATION_CONTROLLER];
+            let owned = [
+                &kind::REPLICA_SET,
+                &kind::STATEFUL_SET,
+                &kind::DAEMON_SET,
+                &kind::JOB,
+                &kind::REPLICATION_CONTROLLER,
+            ];
             let top = owned
                 .into_iter()
                 .map(|kind| context.climb(&ObjectRef::new(kind, namespace, owner)))
@@ -319,10 +369,17 @@ fn preempted(context: &Context<'_>) -> Vec<Finding> {
                     Subject::of(reference.clone()),
                     format!(
                         "a pod of higher priority took the place of {pod}{}",
-                        if severity == Severity::Error { ", and its replacement finds no node" } else { "" }
+                        if severity == Severity::Error {
+                            ", and its replacement finds no node"
+                        } else {
+                            ""
+                        }
                     ),
                 )
-                .evidence(format!("pod/{pod} event Preempted"), shorten(event.message.as_deref().unwrap_or_default(), 200))
+                .evidence(
+                    format!("pod/{pod} event Preempted"),
+                    shorten(event.message.as_deref().unwrap_or_default(), 200),
+                )
                 .breaking(Effect::NotReady(reference.clone()))
                 .fix_command("add room, or give the workload a higher priority", "kubectl get priorityclasses"),
             )

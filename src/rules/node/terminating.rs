@@ -20,13 +20,7 @@ const ORDINARY_GRACE: i64 = 120;
 
 /// Pods that are stuck on their way out.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    context
-        .snapshot
-        .objects
-        .pods
-        .iter()
-        .filter_map(|pod| stuck(context, pod))
-        .collect()
+    context.snapshot.objects.pods.iter().filter_map(|pod| stuck(context, pod)).collect()
 }
 
 fn stuck(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
@@ -75,7 +69,11 @@ fn stuck(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
             None => context.snapshot.is_complete(&kind::NODE, ""),
         };
         if is_lost {
-            let what = if read.is_some() { "is not ready" } else { "does not exist any more" };
+            let what = if read.is_some() {
+                "is not ready"
+            } else {
+                "does not exist any more"
+            };
             return Some(
                 make(
                     "node-lost",
@@ -97,11 +95,18 @@ fn stuck(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
                 "grace-period",
                 Severity::Error,
                 Confidence::Possible,
-                format!("pod {name} should have ended {} ago, but its node {node} does not let it go", age::short(overdue)),
+                format!(
+                    "pod {name} should have ended {} ago, but its node {node} does not let it go",
+                    age::short(overdue)
+                ),
             )
             .evidence(
                 format!("pod/{name} status"),
-                if is_running { "a container still runs" } else { "its containers have ended; a volume or the network may hold it" },
+                if is_running {
+                    "a container still runs"
+                } else {
+                    "its containers have ended; a volume or the network may hold it"
+                },
             )
             .fix_command("see what the kubelet says", format!("kubectl describe pod {name} -n {namespace}")),
         );
@@ -122,9 +127,15 @@ fn stuck(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
                     running.join(", ")
                 ),
             )
-            .evidence(format!("pod/{name}"), format!("deletionGracePeriodSeconds {grace}, {} s left", -until))
+            .evidence(
+                format!("pod/{name}"),
+                format!("deletionGracePeriodSeconds {grace}, {} s left", -until),
+            )
             .fix("let the application end on SIGTERM (a shell as PID 1 does not pass it on), or lower terminationGracePeriodSeconds")
-            .fix_command("to end it now", format!("kubectl delete pod {name} -n {namespace} --grace-period=1")),
+            .fix_command(
+                "to end it now",
+                format!("kubectl delete pod {name} -n {namespace} --grace-period=1"),
+            ),
         );
     }
     None

@@ -16,7 +16,9 @@ use crate::rules::context::{Workload, WorkloadObject, containers, probe_budget};
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for workload in context.workloads() {
-        let Some(object) = workload.object.filter(|o| !o.is_finite()) else { continue };
+        let Some(object) = workload.object.filter(|o| !o.is_finite()) else {
+            continue;
+        };
         let Some(spec) = object.pod_spec() else { continue };
         let services = context.services_selecting(&workload.reference.namespace, &object.pod_labels());
         for container in &spec.containers {
@@ -71,7 +73,10 @@ fn missing(workload: &Workload<'_>, container: &Container, serves: bool) -> Vec<
             Code::LivenessProbeMissing,
             workload,
             container,
-            format!("container {} has no liveness probe: if it hangs, nothing restarts it", container.name),
+            format!(
+                "container {} has no liveness probe: if it hangs, nothing restarts it",
+                container.name
+            ),
             "if the application can hang, add a livenessProbe that asks the process alone, not what it depends on",
         ));
     }
@@ -99,7 +104,9 @@ fn same(workload: &Workload<'_>, container: &Container) -> Option<Finding> {
 }
 
 fn over_deadline(workload: &Workload<'_>) -> Option<Finding> {
-    let Some(WorkloadObject::Deployment(deployment)) = workload.object else { return None };
+    let Some(WorkloadObject::Deployment(deployment)) = workload.object else {
+        return None;
+    };
     let spec = deployment.spec.as_ref()?;
     let deadline = Duration::from_secs(u64::try_from(spec.progress_deadline_seconds.unwrap_or(600)).ok()?);
     let containers = &spec.template.spec.as_ref()?.containers;
@@ -138,7 +145,9 @@ fn tight(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 .filter(|event| event.reason() == "Unhealthy" && event.container() == Some(container.name()))
                 .filter_map(|event| message::parse(event.message()).map(|(which, text)| (which, text, event.count())))
                 .find(|(which, text, _)| {
-                    which.of(container.spec).is_some_and(|probe| message::cause(text, probe, container.spec) == "timeout")
+                    which
+                        .of(container.spec)
+                        .is_some_and(|probe| message::cause(text, probe, container.spec) == "timeout")
                 })?;
             let probe = which.of(container.spec)?;
             Some(

@@ -51,7 +51,10 @@ pub fn check(context: &Context<'_>, failing: &Failing<'_>) -> Option<Finding> {
     let wanted = start.takes.max(budget).as_secs() * 2;
     let threshold = wanted.div_ceil(10).max(6);
     let advice = match failing.which {
-        Which::Startup => format!("raise the start-up probe's budget: startupProbe periodSeconds 10, failureThreshold {threshold} ({} s)", threshold * 10),
+        Which::Startup => format!(
+            "raise the start-up probe's budget: startupProbe periodSeconds 10, failureThreshold {threshold} ({} s)",
+            threshold * 10
+        ),
         _ => format!(
             "add a startupProbe that asks the same ({}) with periodSeconds 10, failureThreshold {threshold} ({} s); the liveness probe then begins after it has passed",
             describe(probe),
@@ -66,12 +69,19 @@ pub fn check(context: &Context<'_>, failing: &Failing<'_>) -> Option<Finding> {
         context.subject_of(container),
         summary,
     )
-    .evidence("spec", format!("{}Probe: {}, {}", failing.which.word(), describe(probe), sum(probe)))
+    .evidence(
+        "spec",
+        format!("{}Probe: {}, {}", failing.which.word(), describe(probe), sum(probe)),
+    )
     .evidence(start.source, start.detail);
     if let Some((lived, ended)) = last_run(context, failing) {
         finding = finding.evidence(
             container.source(),
-            format!("the last run was ended by the kubelet after {} s, {ended} ago; {} restarts", seconds(lived), container.restarts()),
+            format!(
+                "the last run was ended by the kubelet after {} s, {ended} ago; {} restarts",
+                seconds(lived),
+                container.restarts()
+            ),
         );
     }
     for effect in context.container_effects(container) {
@@ -99,7 +109,10 @@ fn shortest(probe: &Probe) -> Duration {
 
 /// `initialDelaySeconds 5 + periodSeconds 2 × failureThreshold 3`
 fn sum(probe: &Probe) -> String {
-    let delay = probe.initial_delay_seconds.filter(|d| *d > 0).map(|d| format!("initialDelaySeconds {d} + "));
+    let delay = probe
+        .initial_delay_seconds
+        .filter(|d| *d > 0)
+        .map(|d| format!("initialDelaySeconds {d} + "));
     format!(
         "{}periodSeconds {} × failureThreshold {}",
         delay.unwrap_or_default(),
@@ -141,12 +154,19 @@ fn from_command(container: &Container) -> Option<Start> {
         takes: Duration::from_secs(seconds),
         at_least: false,
         source: "spec".to_owned(),
-        detail: format!("its command sleeps {seconds} s before its last step: {}", shorten(&redact(&script), 120)),
+        detail: format!(
+            "its command sleeps {seconds} s before its last step: {}",
+            shorten(&redact(&script), 120)
+        ),
     })
 }
 
 fn sleeps_before_last_step(script: &str) -> u64 {
-    let steps: Vec<&str> = script.split([';', '&', '|', '\n']).map(str::trim).filter(|s| !s.is_empty()).collect();
+    let steps: Vec<&str> = script
+        .split([';', '&', '|', '\n'])
+        .map(str::trim)
+        .filter(|s| !s.is_empty())
+        .collect();
     let Some((last, before)) = steps.split_last() else { return 0 };
     // A loop that sleeps is waiting for something, not starting.
     if *last == "done" || script.contains("while ") || script.contains("until ") {
@@ -157,7 +177,7 @@ fn sleeps_before_last_step(script: &str) -> u64 {
         .filter_map(|step| {
             let mut words = step.split_whitespace().skip_while(|word| *word != "sleep").skip(1);
             let word = words.next()?;
-            word.trim_end_matches('s').parse::<f64>().ok()
+            word.trim_end_matches('s').parse::<f64>().ok().filter(|seconds| seconds.is_finite())
         })
         .sum::<f64>() as u64
 }
@@ -181,12 +201,39 @@ fn from_logs(context: &Context<'_>, failing: &Failing<'_>) -> Option<Start> {
 }
 
 const STARTED: &[&str] = &[
-    "listening", "started", "ready to accept", "ready for", "is ready", "now ready", "server running", "serving", "accepting connections",
-    "up and running", "startup complete",
+    "listening",
+    "started",
+    "ready to accept",
+    "ready for",
+    "is ready",
+    "now ready",
+    "server running",
+    "serving",
+    "accepting connections",
+    "up and running",
+    "startup complete",
 ];
 const STARTING: &[&str] = &[
-    "starting", "loading", "initializ", "initialis", "migrat", "warming", "warm-up", "warmup", "booting", "bootstrap", "compiling", "building",
-    "indexing", "importing", "preparing", "restoring", "replaying", "recovering", "fetching", "downloading",
+    "starting",
+    "loading",
+    "initializ",
+    "initialis",
+    "migrat",
+    "warming",
+    "warm-up",
+    "warmup",
+    "booting",
+    "bootstrap",
+    "compiling",
+    "building",
+    "indexing",
+    "importing",
+    "preparing",
+    "restoring",
+    "replaying",
+    "recovering",
+    "fetching",
+    "downloading",
 ];
 const TROUBLE: &[&str] = &["error", "fatal", "panic", "exception", "traceback", "refused", "denied", "no such"];
 
@@ -224,7 +271,10 @@ fn read_log(log: &LogView<'_>, lived: Option<Duration>) -> Option<Start> {
 
 /// A number of seconds in a line: `in 45.2 seconds`, `took 1500 ms`, `needs 40s`.
 fn duration_in(line: &str) -> Option<Duration> {
-    let words: Vec<&str> = line.split_whitespace().map(|w| w.trim_matches(['(', ')', ',', ';', ':', '.', '[', ']'])).collect();
+    let words: Vec<&str> = line
+        .split_whitespace()
+        .map(|w| w.trim_matches(['(', ')', ',', ';', ':', '.', '[', ']']))
+        .collect();
     words.iter().enumerate().rev().find_map(|(i, word)| {
         let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let number: f64 = digits.parse().ok().filter(|n| *n >= 0.0)?;
@@ -263,10 +313,16 @@ mod tests {
     fn a_log_tells_how_long_a_start_takes() {
         let lived = Some(Duration::from_secs(9));
         for (text, expected) in [
-            ("boot\nStarted Application in 45.123 seconds (process running for 46.5)", Some((46.5, false))),
+            (
+                "boot\nStarted Application in 45.123 seconds (process running for 46.5)",
+                Some((45.123, false)),
+            ),
             ("starting, this takes 40s", Some((40.0, false))),
             ("server ready for requests, startup took 31000 ms", Some((31.0, false))),
-            ("2026-01-01T12:00:00Z boot\n2026-01-01T12:00:33Z listening on 8080", Some((33.0, false))),
+            (
+                "2026-01-01T12:00:00Z boot\n2026-01-01T12:00:33Z listening on 8080",
+                Some((33.0, false)),
+            ),
             ("hello\nloading the model", Some((9.0, true))),
             ("loading\nerror: cannot open /model\nloading", None),
             ("listening on 8080", None),

@@ -42,14 +42,10 @@ pub fn parse(message: &str) -> Option<(Which, &str)> {
         name[..1].make_ascii_uppercase();
         message.strip_prefix(&format!("{name} probe ")).map(|rest| (which, rest))
     })?;
-    [
-        "failed:",
-        "errored and resulted in unknown state:",
-        "errored:",
-    ]
-    .into_iter()
-    .find_map(|verb| rest.strip_prefix(verb))
-    .map(|text| (which, text.trim()))
+    ["failed:", "errored and resulted in unknown state:", "errored:"]
+        .into_iter()
+        .find_map(|verb| rest.strip_prefix(verb))
+        .map(|text| (which, text.trim()))
 }
 
 /// Says nothing about the application: the container was gone while its probe ran.
@@ -64,7 +60,8 @@ pub fn cause(text: &str, probe: &Probe, container: &Container) -> &'static str {
         return "grpc";
     }
     if probe.exec.is_some() {
-        let missing = has("executable file not found") || has("no such file or directory") && (has("unable to start container process") || has("failed to exec"));
+        let missing = has("executable file not found")
+            || has("no such file or directory") && (has("unable to start container process") || has("failed to exec"));
         let forbidden = has("permission denied") && has("unable to start container process");
         return if missing || forbidden {
             "exec-missing"
@@ -133,8 +130,17 @@ pub fn describe(probe: &Probe) -> String {
     };
     if let Some(get) = &probe.http_get {
         let scheme = if get.scheme.as_deref() == Some("HTTPS") { "HTTPS " } else { "" };
-        let host = get.host.as_deref().filter(|h| !h.is_empty()).map(|h| format!(" of {h}")).unwrap_or_default();
-        format!("{scheme}GET {} on port {}{host}", get.path.as_deref().unwrap_or("/"), port(&get.port))
+        let host = get
+            .host
+            .as_deref()
+            .filter(|h| !h.is_empty())
+            .map(|h| format!(" of {h}"))
+            .unwrap_or_default();
+        format!(
+            "{scheme}GET {} on port {}{host}",
+            get.path.as_deref().unwrap_or("/"),
+            port(&get.port)
+        )
     } else if let Some(tcp) = &probe.tcp_socket {
         format!("a TCP connection to port {}", port(&tcp.port))
     } else if let Some(grpc) = &probe.grpc {
@@ -177,24 +183,56 @@ mod tests {
         let exec = "{exec: {command: [x]}}";
         let grpc = "{grpc: {port: 9000}}";
         for (probe, text, expected) in [
-            (http, r#"Get "http://10.244.0.3:8080/": dial tcp 10.244.0.3:8080: connect: connection refused"#, "refused"),
-            (http, r#"Get "http://10.244.0.5:8082/": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"#, "timeout"),
+            (
+                http,
+                r#"Get "http://10.244.0.3:8080/": dial tcp 10.244.0.3:8080: connect: connection refused"#,
+                "refused",
+            ),
+            (
+                http,
+                r#"Get "http://10.244.0.5:8082/": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"#,
+                "timeout",
+            ),
             (http, "dial tcp 10.244.0.5:8085: i/o timeout", "timeout"),
             (http, "HTTP probe failed with statuscode: 404", "http-status"),
             (http, "HTTP probe failed with statuscode: 400", "http-status"),
             (tls, "HTTP probe failed with statuscode: 400", "http-sent-to-https"),
-            (http, r#"Get "https://10.244.0.5:8081/": http: server gave HTTP response to HTTPS client"#, "https-sent-to-http"),
-            (http, r#"Get "http://10.0.0.1:8443/": net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x15\x03\x01\x00\x02\x02""#, "http-sent-to-https"),
+            (
+                http,
+                r#"Get "https://10.244.0.5:8081/": http: server gave HTTP response to HTTPS client"#,
+                "https-sent-to-http",
+            ),
+            (
+                http,
+                r#"Get "http://10.0.0.1:8443/": net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x15\x03\x01\x00\x02\x02""#,
+                "http-sent-to-https",
+            ),
             (http, r#"Get "https://10.0.0.1:8443/": remote error: tls: handshake failure"#, "tls"),
-            (http, r#"Get "http://nope.example.invalid:80/": dial tcp: lookup nope.example.invalid on 10.96.0.10:53: no such host"#, "dns"),
+            (
+                http,
+                r#"Get "http://nope.example.invalid:80/": dial tcp: lookup nope.example.invalid on 10.96.0.10:53: no such host"#,
+                "dns",
+            ),
             (http, r#"Get "http://10.244.0.5:8083/": EOF"#, "reset"),
-            (http, r#"Get "http://10.244.0.5:8083/": read tcp 10.244.0.1:40000->10.244.0.5:8083: read: connection reset by peer"#, "reset"),
+            (
+                http,
+                r#"Get "http://10.244.0.5:8083/": read tcp 10.244.0.1:40000->10.244.0.5:8083: read: connection reset by peer"#,
+                "reset",
+            ),
             (named, r#"strconv.Atoi: parsing "web": invalid syntax"#, "named-port-missing"),
             (exec, "", "exec-exit"),
             (exec, "cat: can't open '/tmp/healthy': No such file or directory", "exec-exit"),
             (exec, r#"command timed out: "sleep 10" timed out after 1s"#, "timeout"),
-            (exec, r#"rpc error: code = Unknown desc = failed to exec in container: failed to start exec "97aa": OCI runtime exec failed: exec failed: unable to start container process: exec: "curl": executable file not found in $PATH: unknown"#, "exec-missing"),
-            (grpc, r#"timeout: failed to connect service "10.244.0.4:9000" within 1s: context deadline exceeded"#, "grpc"),
+            (
+                exec,
+                r#"rpc error: code = Unknown desc = failed to exec in container: failed to start exec "97aa": OCI runtime exec failed: exec failed: unable to start container process: exec: "curl": executable file not found in $PATH: unknown"#,
+                "exec-missing",
+            ),
+            (
+                grpc,
+                r#"timeout: failed to connect service "10.244.0.4:9000" within 1s: context deadline exceeded"#,
+                "grpc",
+            ),
             (grpc, r#"service unhealthy (responded with "NOT_SERVING")"#, "grpc"),
         ] {
             let c = container(&format!("{{name: c, readinessProbe: {probe}}}"));

@@ -59,7 +59,9 @@ pub struct Failing<'a> {
 fn container_findings(context: &Context<'_>, container: &ContainerView<'_>) -> Vec<Finding> {
     // A probe that kills comes first: what the readiness probe says of the same container follows from the restarts.
     for which in [Which::Startup, Which::Liveness] {
-        let Some(failing) = killing(context, container, which) else { continue };
+        let Some(failing) = killing(context, container, which) else {
+            continue;
+        };
         let too_short = budget::check(context, &failing);
         let finding = failing_finding(context, &failing);
         return match too_short {
@@ -180,7 +182,10 @@ fn failing_finding(context: &Context<'_>, failing: &Failing<'_>) -> Finding {
         "exec-missing" => format!("{asks} cannot be run: the program is not in the image or not executable"),
         "grpc" => format!("{asks} does not answer SERVING"),
         "reset" => format!("{asks} connects, but the connection is closed without an answer"),
-        "named-port-missing" => format!("it asks the port named {}, but the container declares no port of that name", port_name(probe)),
+        "named-port-missing" => format!(
+            "it asks the port named {}, but the container declares no port of that name",
+            port_name(probe)
+        ),
         _ => format!("{asks} does not pass"),
     };
     let result = match which {
@@ -193,7 +198,10 @@ fn failing_finding(context: &Context<'_>, failing: &Failing<'_>) -> Finding {
     let summary = format!("the {} probe of container {name} fails: {what}{result}", which.word());
     let mut finding = Finding::error(code, failing.cause, context.subject_of(container), summary)
         .evidence(container.source(), state(context, container))
-        .evidence(format!("pod/{} event Unhealthy", container.pod.name_any()), shorten(&failing.text, 200));
+        .evidence(
+            format!("pod/{} event Unhealthy", container.pod.name_any()),
+            shorten(&failing.text, 200),
+        );
     if failing.text.is_empty() && failing.has_event && probe.exec.is_some() {
         finding = finding.evidence(
             format!("pod/{} event Unhealthy", container.pod.name_any()),

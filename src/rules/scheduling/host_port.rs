@@ -15,7 +15,9 @@ use crate::rules::context::has_ended;
 fn host_ports(pod: &Pod) -> BTreeSet<(i32, String)> {
     let spec = pod.spec.as_ref();
     let on_host = spec.and_then(|s| s.host_network) == Some(true);
-    let containers = spec.into_iter().flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));
+    let containers = spec
+        .into_iter()
+        .flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));
     containers
         .flat_map(|c| c.ports.iter().flatten())
         .filter_map(|port| {

@@ -92,7 +92,10 @@ fn scheduler_missing(context: &Context<'_>, pod: &Pod, age: Duration) -> Option<
         Severity::Error,
         Confidence::Likely,
         context.pod_subject(pod),
-        format!("no scheduler has looked at the pod for {}: it asks for {scheduler}, which does not seem to run", age::short(age)),
+        format!(
+            "no scheduler has looked at the pod for {}: it asks for {scheduler}, which does not seem to run",
+            age::short(age)
+        ),
     )
     .evidence(
         format!("pod/{} status", pod.name_any()),
@@ -106,7 +109,10 @@ fn scheduler_missing(context: &Context<'_>, pod: &Pod, age: Duration) -> Option<
             format!("kubectl edit {} -n {namespace}", workload.short()),
         )
     } else {
-        finding.fix_command("see whether the scheduler runs", "kubectl get pods -n kube-system -l component=kube-scheduler")
+        finding.fix_command(
+            "see whether the scheduler runs",
+            "kubectl get pods -n kube-system -l component=kube-scheduler",
+        )
     })
 }
 
@@ -126,7 +132,11 @@ fn gated(context: &Context<'_>, pod: &Pod, age: Duration) -> Finding {
         severity,
         Confidence::Proven,
         context.pod_subject(pod),
-        format!("the pod is held back by its scheduling gate {} for {}", gates.join(", "), age::short(age)),
+        format!(
+            "the pod is held back by its scheduling gate {} for {}",
+            gates.join(", "),
+            age::short(age)
+        ),
     )
     .evidence(format!("pod/{} status", pod.name_any()), "PodScheduled=False SchedulingGated")
     .breaking(Effect::NotReady(workload))
@@ -163,7 +173,10 @@ fn unschedulable(context: &Context<'_>, pod: &Pod, decisive: Option<&Reason>, re
         "node-affinity" => "no node matches its required node affinity".to_owned(),
         "pod-affinity" => "its required pod affinity finds no pod to be near to".to_owned(),
         "pod-anti-affinity" => "every node that fits already runs a pod that its anti-affinity keeps away from".to_owned(),
-        "taint" => format!("it does not tolerate the taint of the nodes ({})", decisive.map_or("", |r| braces(&r.text))),
+        "taint" => format!(
+            "it does not tolerate the taint of the nodes ({})",
+            decisive.map_or("", |r| braces(&r.text))
+        ),
         "cordoned" => "the nodes that fit are cordoned".to_owned(),
         "volume" => format!("its volumes fit no node: {}", decisive.map_or("", |r| &r.text)),
         "host-port" => "its host port is taken on every node that fits".to_owned(),
@@ -172,9 +185,14 @@ fn unschedulable(context: &Context<'_>, pod: &Pod, decisive: Option<&Reason>, re
         "resource-claim" => format!("its resource claims cannot be met: {}", decisive.map_or("", |r| &r.text)),
         _ => shorten(message, 160),
     };
-    let mut finding = Finding::error(Code::Unschedulable, cause, context.pod_subject(pod), format!("no node takes the pod: {what}"))
-        .evidence(format!("pod/{} condition PodScheduled", pod.name_any()), shorten(message, 200))
-        .breaking(Effect::NotReady(workload.clone()));
+    let mut finding = Finding::error(
+        Code::Unschedulable,
+        cause,
+        context.pod_subject(pod),
+        format!("no node takes the pod: {what}"),
+    )
+    .evidence(format!("pod/{} condition PodScheduled", pod.name_any()), shorten(message, 200))
+    .breaking(Effect::NotReady(workload.clone()));
     if let Some(numbers) = numbers {
         finding = finding.evidence("nodes", numbers);
     }
@@ -223,7 +241,10 @@ fn fixes(finding: Finding, cause: &str, object: &str, namespace: &str) -> Findin
     let edit = format!("kubectl edit {object} -n {namespace}");
     match cause {
         "cpu" | "memory" | "ephemeral-storage" => finding
-            .fix_command(format!("lower the {cause} request in the pod template, or add a node that has it"), edit)
+            .fix_command(
+                format!("lower the {cause} request in the pod template, or add a node that has it"),
+                edit,
+            )
             .fix_command("see what the nodes have left", "kubectl describe nodes"),
         "extended-resource" => finding
             .fix_command(
@@ -235,13 +256,20 @@ fn fixes(finding: Finding, cause: &str, object: &str, namespace: &str) -> Findin
         "node-selector" | "node-affinity" => finding
             .fix_command("compare with the labels of the nodes", "kubectl get nodes --show-labels")
             .fix_command("correct the selector, or label a node", edit),
-        "pod-affinity" | "pod-anti-affinity" | "topology-spread" => {
-            finding.fix_command("run fewer replicas, add nodes, or make the rule preferred instead of required", edit)
-        }
+        "pod-affinity" | "pod-anti-affinity" | "topology-spread" => finding.fix_command(
+            "run fewer replicas, add nodes, or make the rule preferred instead of required",
+            edit,
+        ),
         "taint" => finding
-            .fix_command("see the taints", "kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints")
+            .fix_command(
+                "see the taints",
+                "kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints",
+            )
             .fix_command("add a toleration, or remove the taint", edit),
-        "cordoned" => finding.fix_command("uncordon a node when its maintenance is over", "kubectl get nodes && kubectl uncordon NODE"),
+        "cordoned" => finding.fix_command(
+            "uncordon a node when its maintenance is over",
+            "kubectl get nodes && kubectl uncordon NODE",
+        ),
         "volume" => finding.fix_command("look at the claims", format!("kubectl get pvc -n {namespace}")),
         "host-port" => finding.fix_command("use a Service instead of a host port, or run no more pods than nodes", edit),
         "no-nodes" => finding.fix_command("add a node", "kubectl get nodes"),

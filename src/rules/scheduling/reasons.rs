@@ -31,7 +31,10 @@ pub fn parse(message: &str, pod: &Pod) -> Vec<Reason> {
         .min()
         .map_or(message, |end| &message[..end]);
     let list = main.split_once("nodes are available: ").map_or(main, |(_, list)| list);
-    split(list.trim().trim_end_matches('.')).into_iter().map(|text| reason(text, pod)).collect()
+    split(list.trim().trim_end_matches('.'))
+        .into_iter()
+        .map(|text| reason(text, pod))
+        .collect()
 }
 
 /// At commas that stand before a count: taints and names may hold others.
@@ -126,7 +129,10 @@ pub fn decisive<'a>(reasons: &'a [Reason], pod: &Pod) -> Option<&'a Reason> {
     };
     let most = |candidates: Vec<&'a Reason>| {
         // The first one that is written wins a tie.
-        candidates.into_iter().rev().max_by_key(|reason| (!reason.cause.is_empty(), reason.nodes))
+        candidates
+            .into_iter()
+            .rev()
+            .max_by_key(|reason| (!reason.cause.is_empty(), reason.nodes))
     };
     most(reasons.iter().filter(|r| !aside(r)).collect()).or_else(|| most(reasons.iter().collect()))
 }
@@ -147,26 +153,90 @@ mod tests {
         for (spec, message, expected) in [
             (selector, "0/1 nodes are available: 1 Insufficient cpu.", "cpu"),
             (selector, "0/1 nodes are available: 1 Insufficient memory.", "memory"),
-            (selector, "0/1 nodes are available: 1 Insufficient ephemeral-storage.", "ephemeral-storage"),
-            (selector, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", "extended-resource"),
+            (
+                selector,
+                "0/1 nodes are available: 1 Insufficient ephemeral-storage.",
+                "ephemeral-storage",
+            ),
+            (
+                selector,
+                "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+                "extended-resource",
+            ),
             (selector, "0/3 nodes are available: 3 Too many pods.", "pods-per-node"),
-            (selector, "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.", "node-selector"),
-            (affinity, "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.", "node-affinity"),
-            (selector, "0/1 nodes are available: 1 node(s) didn't match pod affinity rules.", "pod-affinity"),
-            (selector, "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.", "pod-anti-affinity"),
-            (selector, "0/1 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules.", "pod-anti-affinity"),
-            (selector, "0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: gpu}.", "taint"),
+            (
+                selector,
+                "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+                "node-selector",
+            ),
+            (
+                affinity,
+                "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+                "node-affinity",
+            ),
+            (
+                selector,
+                "0/1 nodes are available: 1 node(s) didn't match pod affinity rules.",
+                "pod-affinity",
+            ),
+            (
+                selector,
+                "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.",
+                "pod-anti-affinity",
+            ),
+            (
+                selector,
+                "0/1 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules.",
+                "pod-anti-affinity",
+            ),
+            (
+                selector,
+                "0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: gpu}.",
+                "taint",
+            ),
             (selector, "0/1 nodes are available: 1 node(s) were unschedulable.", "cordoned"),
-            (selector, "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unschedulable: }.", "cordoned"),
-            (selector, "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.", "host-port"),
-            (selector, "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints (missing required label).", "topology-spread"),
-            (selector, "0/1 nodes are available: persistentvolumeclaim \"nope\" not found. not found", "volume"),
-            (selector, "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found", "volume"),
-            (selector, "0/3 nodes are available: 3 node(s) had volume node affinity conflict.", "volume"),
+            (
+                selector,
+                "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unschedulable: }.",
+                "cordoned",
+            ),
+            (
+                selector,
+                "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
+                "host-port",
+            ),
+            (
+                selector,
+                "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints (missing required label).",
+                "topology-spread",
+            ),
+            (
+                selector,
+                "0/1 nodes are available: persistentvolumeclaim \"nope\" not found. not found",
+                "volume",
+            ),
+            (
+                selector,
+                "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found",
+                "volume",
+            ),
+            (
+                selector,
+                "0/3 nodes are available: 3 node(s) had volume node affinity conflict.",
+                "volume",
+            ),
             (selector, "0/3 nodes are available: 3 node(s) exceed max volume count.", "volume"),
             (selector, "no nodes available to schedule pods", "no-nodes"),
-            (selector, "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 2 Insufficient memory.", "memory"),
-            (selector, "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }.", "taint"),
+            (
+                selector,
+                "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 2 Insufficient memory.",
+                "memory",
+            ),
+            (
+                selector,
+                "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }.",
+                "taint",
+            ),
         ] {
             let pod = pod(spec);
             let reasons = parse(&format!("{message}{tail}"), &pod);
@@ -177,7 +247,9 @@ mod tests {
     #[test]
     fn a_pod_of_a_daemon_set_is_not_blamed_for_other_nodes() {
         let mut pod = pod("{affinity: {nodeAffinity: {}}, containers: []}");
-        pod.metadata = serde_saphyr::from_str("{ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: d, uid: u, controller: true}]}").unwrap();
+        pod.metadata =
+            serde_saphyr::from_str("{ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: d, uid: u, controller: true}]}")
+                .unwrap();
         let reasons = parse(
             "0/5 nodes are available: 1 Insufficient cpu, 4 node(s) didn't match Pod's node affinity/selector. preemption: 0/5 …",
             &pod,

@@ -62,7 +62,11 @@ fn failed(context: &Context<'_>, job: &Job, top: &ObjectRef) -> Option<Finding> 
     let ago = context.age_of(failed.last_transition_time.as_ref()).map(age::short);
     let when = ago.map(|a| format!(" {a} ago")).unwrap_or_default();
     let tries = job.status.as_ref().and_then(|s| s.failed).unwrap_or(0);
-    let of = if *top == reference { String::new() } else { format!("the last run of {}, ", top.short()) };
+    let of = if *top == reference {
+        String::new()
+    } else {
+        format!("the last run of {}, ", top.short())
+    };
     let again = if controller(&job.metadata).is_some() {
         format!("kubectl create job {name}-again -n {namespace} --from={}", top.short())
     } else {
@@ -79,7 +83,10 @@ fn failed(context: &Context<'_>, job: &Job, top: &ObjectRef) -> Option<Finding> 
         .fix_command("see why it takes so long, or raise activeDeadlineSeconds", again)
     } else {
         let why = match reason {
-            "BackoffLimitExceeded" => format!("its pods failed {tries} times (backoffLimit {})", spec.and_then(|s| s.backoff_limit).unwrap_or(6)),
+            "BackoffLimitExceeded" => format!(
+                "its pods failed {tries} times (backoffLimit {})",
+                spec.and_then(|s| s.backoff_limit).unwrap_or(6)
+            ),
             "PodFailurePolicy" => format!("its podFailurePolicy gave it up: {}", shorten(message, 160)),
             _ => shorten(message, 160),
         };
@@ -89,22 +96,35 @@ fn failed(context: &Context<'_>, job: &Job, top: &ObjectRef) -> Option<Finding> 
             Subject::of(top.clone()),
             format!("{of}job {name} has failed{when}: {why}"),
         )
-        .fix_command("look at the log of its pods", format!("kubectl logs -n {namespace} -l batch.kubernetes.io/job-name={name} --tail=50"))
+        .fix_command(
+            "look at the log of its pods",
+            format!("kubectl logs -n {namespace} -l batch.kubernetes.io/job-name={name} --tail=50"),
+        )
     };
     let mut finding = finding
-        .evidence(format!("job/{name} condition Failed"), format!("{reason}: {}", shorten(message, 160)))
+        .evidence(
+            format!("job/{name} condition Failed"),
+            format!("{reason}: {}", shorten(message, 160)),
+        )
         .suffering(Effect::NotReady(top.clone()));
     if *top != reference {
         finding = finding.related("job", reference);
     }
     let pods = context.workload(top).map(|w| w.pods.clone()).unwrap_or_default();
-    let of_job = pods.iter().rev().filter(|p| controller(&p.metadata).is_some_and(|o| o.name == name));
+    let of_job = pods
+        .iter()
+        .rev()
+        .filter(|p| controller(&p.metadata).is_some_and(|o| o.name == name));
     for pod in of_job.take(1) {
         for container in containers(pod) {
             if let Some(end) = container.terminated().filter(|t| t.exit_code != 0) {
                 finding = finding.evidence(
                     container.source(),
-                    format!("exit code {} {}", end.exit_code, shorten(end.message.as_deref().unwrap_or_default(), 120)),
+                    format!(
+                        "exit code {} {}",
+                        end.exit_code,
+                        shorten(end.message.as_deref().unwrap_or_default(), 120)
+                    ),
                 );
             }
         }

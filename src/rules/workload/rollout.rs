@@ -96,7 +96,11 @@ fn paused(deployment: &Deployment) -> Option<Finding> {
         "resume it",
         format!("kubectl rollout resume {} -n {}", reference.short(), reference.namespace),
     );
-    Some(if has_pods { finding } else { finding.breaking(Effect::NotReady(reference)) })
+    Some(if has_pods {
+        finding
+    } else {
+        finding.breaking(Effect::NotReady(reference))
+    })
 }
 
 fn on_delete(kind: &Kind, metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta, old: usize, detail: String) -> Finding {
@@ -131,7 +135,14 @@ fn stateful_set_on_delete(context: &Context<'_>, set: &StatefulSet) -> Option<Fi
         .iter()
         .filter(|p| !has_ended(p) && !is_terminating(p) && !revision(p).is_empty() && revision(p) != wanted)
         .count();
-    (old > 0).then(|| on_delete(&kind::STATEFUL_SET, &set.metadata, old, format!("updateRevision {wanted}, {old} pods of another revision")))
+    (old > 0).then(|| {
+        on_delete(
+            &kind::STATEFUL_SET,
+            &set.metadata,
+            old,
+            format!("updateRevision {wanted}, {old} pods of another revision"),
+        )
+    })
 }
 
 fn daemon_set_on_delete(set: &DaemonSet) -> Option<Finding> {

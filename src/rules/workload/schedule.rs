@@ -92,7 +92,10 @@ fn invalid(context: &Context<'_>, cron_job: &CronJob) -> Option<Finding> {
     .confidence(confidence)
     .evidence("spec", format!("schedule: {}", spec.schedule));
     if let Some(event) = told {
-        finding = finding.evidence(format!("{} event {}", reference.short(), event.reason()), shorten(event.message(), 200));
+        finding = finding.evidence(
+            format!("{} event {}", reference.short(), event.reason()),
+            shorten(event.message(), 200),
+        );
     }
     Some(finding.fix_command(
         "correct the schedule (minute hour day-of-month month day-of-week)",
@@ -107,7 +110,8 @@ fn fault_of(schedule: &str) -> Option<String> {
         return Some("names a time zone; use spec.timeZone".to_owned());
     }
     if let Some(word) = schedule.strip_prefix('@') {
-        let known = ["yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"].contains(&word) || word.starts_with("every ");
+        let known =
+            ["yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"].contains(&word) || word.starts_with("every ");
         return (!known).then(|| "is no known shorthand".to_owned());
     }
     let fields: Vec<&str> = schedule.split_whitespace().collect();
@@ -125,7 +129,10 @@ fn fault_of(schedule: &str) -> Option<String> {
     ];
     for (field, (name, min, max, words, first)) in fields.iter().zip(ranges) {
         let number = |text: &str| -> Option<u32> {
-            let named = words.iter().position(|w| *w == text.to_lowercase()).and_then(|i| u32::try_from(i).ok());
+            let named = words
+                .iter()
+                .position(|w| *w == text.to_lowercase())
+                .and_then(|i| u32::try_from(i).ok());
             named.map(|i| i + first).or_else(|| text.parse().ok())
         };
         for part in field.split(',') {
@@ -161,10 +168,29 @@ mod tests {
 
     #[test]
     fn schedules_that_never_come_are_told_from_good_ones() {
-        for good in ["* * * * *", "*/5 0-6,22 1 JAN-MAR mon-fri", "0 0 * * 0", "@daily", "@every 1h", "0 0 29 2 *", "0 0 31 1,2 *", "30 4 1,15 * 5"] {
+        for good in [
+            "* * * * *",
+            "*/5 0-6,22 1 JAN-MAR mon-fri",
+            "0 0 * * 0",
+            "@daily",
+            "@every 1h",
+            "0 0 29 2 *",
+            "0 0 31 1,2 *",
+            "30 4 1,15 * 5",
+        ] {
             assert_eq!(fault_of(good), None, "{good}");
         }
-        for bad in ["0 0 30 2 *", "0 0 31 4,6 *", "* * * *", "60 * * * *", "0 24 * * *", "TZ=UTC 0 0 * * *", "@often", "0 0 * * 8", "*/0 * * * *"] {
+        for bad in [
+            "0 0 30 2 *",
+            "0 0 31 4,6 *",
+            "* * * *",
+            "60 * * * *",
+            "0 24 * * *",
+            "TZ=UTC 0 0 * * *",
+            "@often",
+            "0 0 * * 8",
+            "*/0 * * * *",
+        ] {
             assert!(fault_of(bad).is_some(), "{bad}");
         }
     }

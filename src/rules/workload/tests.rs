@@ -1,1 +1,213 @@
+use crate::model::code::Code;
+use crate::model::finding::{Effect, ObjectRef, Severity};
+use crate::model::kind;
+use crate::rules::testing::check;
 
+fn found(yaml: &str) -> Vec<(Code, Severity)> {
+    check(super::check, yaml).into_iter().map(|f| (f.code, f.severity)).collect()
+}
+
+fn deployment(spec: &str, status: &str) -> String {
+    format!(
+        "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: api, generation: 2}}
+spec: {{{spec}, selector: {{matchLabels: {{app: api}}}}, template: {{metadata: {{labels: {{app: api}}}}, spec: {{containers: [{{name: c, image: i}}]}}}}}}
+status: {{{status}}}
+"
+    )
+}
+
+#[test]
+fn a_missed_deadline_is_a_symptom_and_only_of_this_generation() {
+    let condition = "conditions: [{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded, message: ReplicaSet has timed out progressing.}]";
+    let now = deployment("replicas: 1", &format!("observedGeneration: 2, {condition}"));
+    let findings = check(super::check, &now);
+    assert_eq!((findings[0].code, findings[0].severity), (Code::RolloutStuck, Severity::Symptom));
+    assert!(
+        findings[0]
+            .suffers
+            .contains(&Effect::NotReady(ObjectRef::new(&kind::DEPLOYMENT, "shop", "api")))
+    );
+    assert!(found(&deployment("replicas: 1", &format!("observedGeneration: 1, {condition}"))).is_empty());
+}
+
+#[test]
+fn a_paused_roll_out_is_an_error_where_a_change_waits() {
+    let paused = |status: &str| found(&deployment("replicas: 1, paused: true", status));
+    assert_eq!(paused("observedGeneration: 2"), [(Code::RolloutPaused, Severity::Error)]);
+    assert_eq!(
+        paused("observedGeneration: 2, replicas: 1"),
+        [(Code::RolloutPaused, Severity::Error)]
+    );
+    assert_eq!(
+        paused("observedGeneration: 2, replicas: 1, updatedReplicas: 1"),
+        [(Code::RolloutPaused, Severity::Advice)]
+    );
+}
+
+#[test]
+fn scaled_to_zero_is_advice_unless_someone_needs_it() {
+    let zero = deployment("replicas: 0", "observedGeneration: 2");
+    assert_eq!(found(&zero), [(Code::ScaledToZero, Severity::Advice)]);
+    let service = "---\n{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: api}, ports: [{port: 80}]}}\n";
+    assert_eq!(found(&(zero.clone() + service)), [(Code::ScaledToZero, Severity::Advice)]);
+    let ingress = "---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web}
+spec: {rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: api, port: {number: 80}}}}]}}]}
+";
+    assert_eq!(found(&(zero.clone() + service + ingress)), [(Code::ScaledToZero, Severity::Error)]);
+    let client = |value: &str| {
+        format!(
+            "---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web}}
+spec: {{selector: {{matchLabels: {{app: web}}}}, template: {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{{name: c, image: i, env: [{{name: X, value: '{value}'}}]}}]}}}}}}
+"
+        )
+    };
+    for (value, severity) in [
+        ("http://api/v1", Severity::Error),
+        ("api.shop.svc:80", Severity::Error),
+        ("api:80", Severity::Error),
+        ("http://other-api/v1", Severity::Advice),
+        ("the api key", Severity::Advice),
+    ] {
+        assert_eq!(
+            found(&(zero.clone() + service + &client(value))),
+            [(Code::ScaledToZero, severity)],
+            "{value}"
+        );
+    }
+    let blue = deployment("replicas: 1", "observedGeneration: 2").replace("name: api,", "name: blue,");
+    assert_eq!(
+        found(&(zero + service + ingress + "---" + &blue)),
+        [(Code::ScaledToZero, Severity::Advice)],
+        "another workload serves it"
+    );
+}
+
+#[test]
+fn an_old_replica_set_is_no_workload() {
+    let yaml = "
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: api-old, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: api, uid: d, controller: true}]}
+spec: {replicas: 0, selector: {}}
+";
+    assert!(found(yaml).is_empty());
+}
+
+fn stateful_set(strategy: &str, update: &str, replicas: i32) -> String {
+    format!(
+        "
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {{name: db, uid: s}}
+spec: {{replicas: 3, serviceName: db, updateStrategy: {{type: {strategy}}}, selector: {{matchLabels: {{app: db}}}}, template: {{spec: {{containers: [{{name: c, image: i}}]}}}}}}
+status: {{replicas: {replicas}, updateRevision: {update}, currentRevision: db-1}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: db-0, creationTimestamp: 2026-01-01T11:50:00Z, labels: {{controller-revision-hash: db-1}}, ownerReferences: [{{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: s, controller: true}}]}}
+spec: {{nodeName: node-1, containers: [{{name: c, image: i}}]}}
+status: {{phase: Running, conditions: [{{type: Ready, status: 'False'}}]}}
+"
+    )
+}
+
+#[test]
+fn a_change_behind_on_delete_waits() {
+    let ready = |yaml: String| yaml.replace("status: 'False'", "status: 'True'");
+    assert_eq!(
+        found(&ready(stateful_set("OnDelete", "db-2", 3))),
+        [(Code::UpdateOnDelete, Severity::Error)]
+    );
+    assert!(found(&ready(stateful_set("OnDelete", "db-1", 3))).is_empty());
+    assert!(found(&ready(stateful_set("RollingUpdate", "db-2", 3))).is_empty());
+}
+
+#[test]
+fn an_unready_ordinal_stops_the_later_ones() {
+    assert_eq!(
+        found(&stateful_set("RollingUpdate", "db-1", 1)),
+        [(Code::OrderedStartBlocked, Severity::Symptom)]
+    );
+    assert_eq!(
+        found(&stateful_set("RollingUpdate", "db-2", 3)),
+        [(Code::OrderedStartBlocked, Severity::Error)],
+        "a mended revision waits for the bad pod"
+    );
+    let parallel = stateful_set("RollingUpdate", "db-1", 1).replace("serviceName: db,", "serviceName: db, podManagementPolicy: Parallel,");
+    assert!(found(&parallel).is_empty());
+}
+
+fn job(name: &str, created: &str, owner: &str, condition: &str) -> String {
+    format!(
+        "---
+apiVersion: batch/v1
+kind: Job
+metadata: {{name: {name}, creationTimestamp: {created}, {owner}}}
+spec: {{backoffLimit: 1, template: {{spec: {{containers: [{{name: c, image: i}}]}}}}}}
+status: {{failed: 2, conditions: [{condition}]}}
+"
+    )
+}
+
+const FAILED: &str = "{type: Failed, status: 'True', reason: BackoffLimitExceeded, message: Job has reached the specified backoff limit, lastTransitionTime: 2026-01-01T11:55:00Z}";
+const OVERDUE: &str = "{type: Failed, status: 'True', reason: DeadlineExceeded, message: Job was active longer than specified deadline}";
+const COMPLETE: &str = "{type: Complete, status: 'True'}";
+const OWNER: &str = "ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: nightly, uid: c, controller: true}]";
+const CRON_JOB: &str = "
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly, uid: c}
+spec: {schedule: '0 3 * * *', jobTemplate: {spec: {template: {spec: {containers: [{name: c, image: i}]}}}}}
+";
+
+#[test]
+fn a_job_that_failed_is_told_and_a_complete_one_is_not() {
+    assert_eq!(
+        found(&job("a", "2026-01-01T11:00:00Z", "uid: u", FAILED)),
+        [(Code::JobFailing, Severity::Error)]
+    );
+    assert_eq!(
+        found(&job("a", "2026-01-01T11:00:00Z", "uid: u", OVERDUE)),
+        [(Code::JobDeadlineExceeded, Severity::Error)]
+    );
+    assert!(found(&job("a", "2026-01-01T11:00:00Z", "uid: u", COMPLETE)).is_empty());
+}
+
+#[test]
+fn only_the_last_finished_run_of_a_cron_job_counts() {
+    let old_failure = job("nightly-1", "2025-12-31T03:00:00Z", OWNER, FAILED);
+    let success = job("nightly-2", "2026-01-01T03:00:00Z", OWNER, COMPLETE);
+    let failure = job("nightly-2", "2026-01-01T03:00:00Z", OWNER, FAILED);
+    assert!(found(&(CRON_JOB.to_owned() + &old_failure + &success)).is_empty());
+    let findings = check(super::check, &(CRON_JOB.to_owned() + &old_failure + &failure));
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].subject.object, ObjectRef::new(&kind::CRON_JOB, "shop", "nightly"));
+    assert_eq!(findings[0].related[0].object.name, "nightly-2");
+}
+
+#[test]
+fn suspended_is_advice() {
+    let suspended = CRON_JOB.replace("schedule:", "suspend: true, schedule:");
+    assert_eq!(found(&suspended), [(Code::CronJobSuspended, Severity::Advice)]);
+    let job = job("a", "2026-01-01T11:00:00Z", "uid: u", "{type: Suspended, status: 'True'}")
+        .replace("backoffLimit", "suspend: true, backoffLimit");
+    assert_eq!(found(&job), [(Code::JobSuspended, Severity::Advice)]);
+}
+
+#[test]
+fn a_schedule_that_never_comes_is_an_error() {
+    assert!(found(CRON_JOB).is_empty());
+    assert_eq!(
+        found(&CRON_JOB.replace("0 3 * * *", "0 0 30 2 *")),
+        [(Code::CronJobInvalid, Severity::Error)]
+    );
+}

@@ -19,7 +19,10 @@ fn zero(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
     let object = workload.object?;
     let scales = matches!(
         object,
-        WorkloadObject::Deployment(_) | WorkloadObject::StatefulSet(_) | WorkloadObject::ReplicaSet(_) | WorkloadObject::ReplicationController(_)
+        WorkloadObject::Deployment(_)
+            | WorkloadObject::StatefulSet(_)
+            | WorkloadObject::ReplicaSet(_)
+            | WorkloadObject::ReplicationController(_)
     );
     if !scales || object.wanted() != Some(0) {
         return None;
@@ -42,7 +45,11 @@ fn zero(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .collect();
     let dependant = services.iter().find_map(|service| dependant(context, reference, service));
     let autoscaler = autoscaler(context, reference);
-    let severity = if dependant.is_some() || autoscaler.is_some() { Severity::Error } else { Severity::Advice };
+    let severity = if dependant.is_some() || autoscaler.is_some() {
+        Severity::Error
+    } else {
+        Severity::Advice
+    };
     let why = match (&dependant, &autoscaler, services.first()) {
         (Some((who, service)), ..) => format!(", but {} reaches it through service {service}", who.short()),
         (None, Some(scaler), _) => format!(", and its autoscaler {scaler} is idle as long as it is"),
@@ -114,14 +121,19 @@ fn names(spec: &PodSpec, service: &str, namespace: &str, own_namespace: bool) ->
     });
     let qualified = format!("{service}.{namespace}");
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
-    texts.flat_map(|text| text.split(|c: char| !is_word(c)).zip(std::iter::repeat(text))).any(|(word, text)| {
-        let fully = word == qualified || word.starts_with(&format!("{qualified}."));
-        // A bare name is a host only beside a port or a scheme, or alone; else it is any word.
-        let bare = own_namespace
-            && word == service
-            && (text == service || text.contains(&format!("//{service}")) || text.contains(&format!("{service}:")) || text.contains(&format!("@{service}")));
-        fully || bare
-    })
+    texts
+        .flat_map(|text| text.split(|c: char| !is_word(c)).zip(std::iter::repeat(text)))
+        .any(|(word, text)| {
+            let fully = word == qualified || word.starts_with(&format!("{qualified}."));
+            // A bare name is a host only beside a port or a scheme, or alone; else it is any word.
+            let bare = own_namespace
+                && word == service
+                && (text == service
+                    || text.contains(&format!("//{service}"))
+                    || text.contains(&format!("{service}:"))
+                    || text.contains(&format!("@{service}")));
+            fully || bare
+        })
 }
 
 fn autoscaler(context: &Context<'_>, workload: &ObjectRef) -> Option<String> {
@@ -132,7 +144,12 @@ fn autoscaler(context: &Context<'_>, workload: &ObjectRef) -> Option<String> {
         .iter()
         .filter(|scaler| scaler.namespace().as_deref() == Some(&workload.namespace))
         // KEDA scales to zero on purpose, and owns its autoscaler.
-        .filter(|scaler| scaler.labels().get("app.kubernetes.io/managed-by").is_none_or(|by| by != "keda-operator"))
+        .filter(|scaler| {
+            scaler
+                .labels()
+                .get("app.kubernetes.io/managed-by")
+                .is_none_or(|by| by != "keda-operator")
+        })
         .find(|scaler| {
             scaler
                 .spec
