@@ -1,4 +1,7 @@
 //! Tests on a real cluster. `tests/run` starts one and names it in `PODLIFE_TEST_KUBECONFIG`.
 
+mod contract;
 mod harness;
+mod requests;
+mod rights;
 mod scenarios;

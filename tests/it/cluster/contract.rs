@@ -1,0 +1,235 @@
+//! Exit codes, streams and formats of `diagnose` on a real cluster.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+
+use super::harness::{Scenario, kubeconfig, podlife, pods_ready, waiting};
+
+const RUNS: &str = r"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: good, labels: {app: good}}
+spec:
+  selector: {matchLabels: {app: good}}
+  template:
+    metadata: {labels: {app: good}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers: [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600']}]
+";
+
+const BAD: &str = r"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: bad}
+spec:
+  selector: {matchLabels: {app: bad}}
+  template:
+    metadata: {labels: {app: bad}}
+    spec:
+      containers: [{name: bad, image: 'podlife.test/never-built:1'}]
+";
+
+#[test]
+fn an_empty_namespace_is_good_and_an_unknown_one_is_not_found() {
+    let scenario = Scenario::new("empty");
+    let empty = scenario.podlife(&["diagnose"]);
+    assert_eq!((empty.exit, empty.stdout.as_str()), (0, ""));
+    assert_eq!(empty.stderr, format!("No resources found in {} namespace.\n", scenario.namespace));
+    let unknown = podlife(&["diagnose", "-n", "podlife-there-is-no-such-namespace"]);
+    assert_eq!((unknown.exit, unknown.stdout.as_str()), (5, ""));
+    assert!(unknown.stderr.contains("does not exist"), "{}", unknown.stderr);
+}
+
+#[test]
+fn every_way_to_name_a_target_gives_the_same_answer() {
+    let scenario = Scenario::new("targets")
+        .apply(&format!("{RUNS}---{BAD}"))
+        .until("one is refused its image", waiting("bad", "ImagePullBackOff"));
+    scenario.wait("the other runs", |s| {
+        s.list(&podlife::model::kind::POD)
+            .iter()
+            .any(|p| p["status"]["phase"] == "Running" && p["status"]["containerStatuses"][0]["ready"] == true)
+    });
+    let pod = scenario.kubectl(&["get", "pods", "-l", "app=bad", "-o", "name"]);
+    let pod = pod.trim();
+    let bare = pod.trim_start_matches("pod/");
+    for target in [
+        &["deployment/bad"][..],
+        &["deploy", "bad"],
+        &["bad"],
+        &[pod],
+        &[bare],
+        &["-l", "app=bad"],
+        &["deployments.apps/bad", "deploy/good"],
+    ] {
+        let mut arguments = vec!["diagnose", "-o", "json"];
+        arguments.extend(target);
+        let answer = scenario.podlife(&arguments);
+        assert_eq!(answer.exit, 3, "{target:?}: {}", answer.stderr);
+        assert_eq!(answer.root_cause()["subject"]["name"], "bad", "{target:?}");
+    }
+    for healthy in [&["deployment/good"][..], &["-l", "app=good"], &["good"]] {
+        let mut arguments = vec!["diagnose", "-o", "json"];
+        arguments.extend(healthy);
+        let answer = scenario.podlife(&arguments);
+        assert_eq!(answer.exit, 0, "{healthy:?}: {}{}", answer.stdout, answer.stderr);
+    }
+    let missing = scenario.podlife(&["diagnose", "deployment/godo"]);
+    assert_eq!((missing.exit, missing.stdout.as_str()), (5, ""));
+    assert!(
+        missing.stderr.contains("deployment/good"),
+        "a near miss is offered: {}",
+        missing.stderr
+    );
+    let kind = scenario.podlife(&["diagnose", "gizmo/x"]);
+    assert_eq!(kind.exit, 5, "{}", kind.stderr);
+    let mixed = scenario.podlife(&["diagnose", "deployment/good", "-A"]);
+    assert_eq!(mixed.exit, 2, "{}", mixed.stderr);
+}
+
+#[test]
+fn formats_do_not_mix_and_agree_with_each_other() {
+    let scenario = Scenario::new("formats")
+        .apply(BAD)
+        .until("the image is refused", waiting("bad", "ImagePullBackOff"));
+    let json = scenario.podlife(&["diagnose", "-o", "json"]);
+    assert_eq!(json.json["apiVersion"], "podlife/v1");
+    assert_eq!(json.json["verdict"], "broken");
+    assert_eq!(json.stderr, "");
+    let yaml = scenario.podlife(&["diagnose", "-o", "yaml"]);
+    let from_yaml: serde_json::Value = serde_saphyr::from_str(&yaml.stdout).unwrap();
+    assert_eq!(from_yaml["rootCauses"][0]["id"], json.json["rootCauses"][0]["id"]);
+    let name = scenario.podlife(&["diagnose", "-o", "name"]);
+    assert_eq!(name.stdout, "deployment.apps/bad\n");
+    let path = scenario.podlife(&["diagnose", "-o", "jsonpath={.rootCauses[0].code}"]);
+    assert_eq!(path.stdout, "ImagePullFailing\n");
+    let text = scenario.podlife(&["diagnose"]);
+    assert!(
+        text.stdout.starts_with("BROKEN") && !text.stdout.contains('\u{1b}'),
+        "{}",
+        text.stdout
+    );
+    let coloured = scenario.podlife(&["diagnose", "--color", "always"]);
+    assert!(coloured.stdout.contains('\u{1b}'));
+    let ignored = scenario.podlife(&["diagnose", "--ignore", "imagepullfailing", "-o", "json"]);
+    assert!(ignored.json["rootCauses"].as_array().unwrap().is_empty());
+    let wrong = scenario.podlife(&["diagnose", "-o", "jsno"]);
+    assert_eq!((wrong.exit, wrong.stdout.as_str()), (2, ""));
+}
+
+#[test]
+fn a_saved_snapshot_gives_the_same_answer_without_a_cluster() {
+    let scenario = Scenario::new("saved")
+        .apply(BAD)
+        .until("the image is refused", waiting("bad", "ImagePullBackOff"));
+    let file = std::env::temp_dir().join(format!("{}.json", scenario.namespace));
+    let path = file.display().to_string();
+    let live = scenario.podlife(&["diagnose", "-o", "json", "--save", &path]);
+    let saved = podlife(&["diagnose", "--local", "-f", &path, "-o", "json"]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(saved.exit, 3, "{}", saved.stderr);
+    for part in ["verdict", "rootCauses", "symptoms", "workloads", "unchecked", "takenAt", "podCount"] {
+        assert_eq!(saved.json[part], live.json[part], "{part}");
+    }
+}
+
+#[test]
+fn what_kubectl_prints_can_be_judged() {
+    let scenario = Scenario::new("kubectl-output")
+        .apply(BAD)
+        .until("the image is refused", waiting("bad", "ImagePullBackOff"));
+    for format in ["json", "yaml"] {
+        let objects = scenario.kubectl(&["get", "deployments,replicasets,pods,events", "-o", format]);
+        let answer = super::harness::run(&["diagnose", "--local", "-f", "-", "-o", "json"].map(str::to_owned), &objects);
+        assert_eq!(answer.exit, 3, "{format}: {}", answer.stderr);
+        assert_eq!(answer.root_cause()["code"], "ImagePullFailing", "{format}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_keeps_the_verdict() {
+    let scenario = Scenario::new("pipe")
+        .apply(BAD)
+        .until("the image is refused", waiting("bad", "ImagePullBackOff"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-podlife"))
+        .args(["--kubeconfig", &kubeconfig(), "-n", &scenario.namespace, "diagnose", "-o", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(3), ""));
+}
+
+#[test]
+fn a_watch_prints_each_change_and_ends_with_ctrl_c() {
+    let scenario = Scenario::new("watched").apply(RUNS).until("it runs", pods_ready(1));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-podlife"))
+        .args([
+            "--kubeconfig",
+            &kubeconfig(),
+            "-n",
+            &scenario.namespace,
+            "diagnose",
+            "-w",
+            "-o",
+            "jsonpath={.verdict}",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap)
+        .filter(|line| !line.is_empty());
+    assert_eq!(lines.next().as_deref(), Some("healthy"));
+    let scenario = scenario.apply(BAD);
+    assert!(lines.any(|verdict| verdict == "broken"), "the watch ended before it saw the change");
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(scenario);
+}
+
+#[test]
+fn hostile_text_comes_out_clean() {
+    let scenario = Scenario::new("hostile").apply(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: hostile, labels: {app: hostile}}
+spec:
+  containers:
+  - name: app
+    image: busybox:1.36
+    imagePullPolicy: IfNotPresent
+    terminationMessagePolicy: FallbackToLogsOnError
+    command: [sh, -c, 'printf "\033[2J\033]0;title\007error: \342\200\256evil \342\200\213hidden\n" >&2; exit 3']
+---
+apiVersion: v1
+kind: Event
+metadata: {name: hostile.1}
+involvedObject: {apiVersion: v1, kind: Pod, name: hostile}
+reason: "Unhealthy"
+message: "\u001b[31mprobe\u202e failed\u0007"
+type: Warning
+"#,
+    );
+    // The event must be about the namespace's own object to be accepted; kubectl fills the namespace in.
+    let scenario = scenario
+        .until("it crashes", super::harness::restarts("app", 1))
+        .until("it is held back", waiting("app", "CrashLoopBackOff"));
+    for format in ["text", "wide", "json", "yaml"] {
+        let answer = scenario.podlife(&["diagnose", "-o", format]);
+        assert_eq!(answer.exit, 3, "{}", answer.stderr);
+        let hostile = answer.stdout.chars().find(|c| *c != '\n' && podlife::model::text::is_unsafe(*c));
+        assert_eq!(hostile, None, "{format}: {:?}", answer.stdout);
+        assert!(!answer.stdout.contains("\\u001b"), "{format}");
+    }
+    let text = scenario.podlife(&["diagnose"]).stdout;
+    assert!(text.contains("evil"), "the text itself is still shown: {text}");
+}

@@ -1,0 +1,144 @@
+//! What podlife does with fewer rights than it would like.
+
+use super::harness::{Answer, Scenario, kubeconfig, kubectl, restarts, run, waiting};
+
+const CRASHING: &str = r"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec:
+      containers: [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sh, -c, 'echo the fault; exit 3']}]
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: reader}
+";
+
+/// Runs podlife as the service account `reader` of the namespace.
+fn as_reader(scenario: &Scenario, arguments: &[&str]) -> Answer {
+    let token = scenario.kubectl(&["create", "token", "reader"]);
+    let server = kubectl(
+        &["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"],
+        None,
+    );
+    let ca = kubectl(
+        &[
+            "config",
+            "view",
+            "--minify",
+            "--raw",
+            "-o",
+            "jsonpath={.clusters[0].cluster.certificate-authority-data}",
+        ],
+        None,
+    );
+    let file = std::env::temp_dir().join(format!("{}.kubeconfig", scenario.namespace));
+    let config = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "reader",
+        "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority-data": ca}}],
+        "users": [{"name": "u", "user": {"token": token.trim()}}],
+        "contexts": [{"name": "reader", "context": {"cluster": "c", "user": "u", "namespace": scenario.namespace}}],
+    });
+    std::fs::write(&file, config.to_string()).unwrap();
+    let mut all = vec!["--kubeconfig".to_owned(), file.display().to_string()];
+    all.extend(arguments.iter().map(|a| (*a).to_owned()));
+    let answer = run(&all, "");
+    std::fs::remove_file(&file).unwrap();
+    answer
+}
+
+#[test]
+fn exactly_the_printed_role_is_enough() {
+    let scenario = Scenario::new("least-role")
+        .apply(CRASHING)
+        .until("it crashes", restarts("app", 1))
+        .until("it is held back", waiting("app", "CrashLoopBackOff"));
+    let account = format!("serviceaccount:{}:reader", scenario.namespace);
+    let role = scenario.podlife(&["rbac", "diagnose", "--bind", &account]).stdout;
+    let scenario = scenario.apply(&role);
+    let answer = as_reader(&scenario, &["diagnose", "-o", "json"]);
+    assert_eq!(answer.exit, 3, "{}", answer.stderr);
+    assert_eq!(answer.root_cause()["code"], "ContainerCrashing", "{}", answer.json);
+    // What is left are reads that only `--with nodes` grants.
+    let unchecked = answer.json["unchecked"].as_array().unwrap();
+    assert!(unchecked.is_empty(), "{unchecked:?}");
+}
+
+#[test]
+fn a_forbidden_kind_is_named_and_the_rest_is_still_told() {
+    let scenario = Scenario::new("no-logs")
+        .apply(CRASHING)
+        .until("it crashes", restarts("app", 1))
+        .until("it is held back", waiting("app", "CrashLoopBackOff"));
+    let role = scenario.kubectl(&[
+        "create",
+        "role",
+        "half",
+        "--verb=list",
+        "--resource=pods,deployments.apps,replicasets.apps,events",
+        "--dry-run=client",
+        "-o",
+        "yaml",
+    ]);
+    let binding = scenario.kubectl(&[
+        "create",
+        "rolebinding",
+        "half",
+        "--role=half",
+        &format!("--serviceaccount={}:reader", scenario.namespace),
+        "--dry-run=client",
+        "-o",
+        "yaml",
+    ]);
+    let scenario = scenario.apply(&format!("{role}---\n{binding}"));
+    let answer = as_reader(&scenario, &["diagnose", "-o", "json"]);
+    assert_eq!(answer.exit, 3, "{}{}", answer.stdout, answer.stderr);
+    assert_eq!(answer.root_cause()["code"], "ContainerCrashing");
+    let unchecked = answer.json["unchecked"].as_array().unwrap();
+    let named = |verb: &str, resource: &str| {
+        unchecked.iter().any(|u| {
+            u["verb"] == verb && u["resource"] == resource && u["namespace"] == scenario.namespace.as_str() && u["why"] == "forbidden"
+        })
+    };
+    assert!(
+        named("get", "pods/log") && named("list", "services") && named("list", "ingresses.networking.k8s.io"),
+        "{unchecked:?}"
+    );
+    let text = as_reader(&scenario, &["diagnose"]).stdout;
+    assert!(
+        text.contains("not checked:") && text.contains("kubectl podlife rbac diagnose"),
+        "{text}"
+    );
+}
+
+#[test]
+fn no_right_at_all_is_no_answer() {
+    let scenario = Scenario::new("no-rights").apply(CRASHING);
+    let answer = as_reader(&scenario, &["diagnose"]);
+    assert_eq!(answer.exit, 6, "{}", answer.stdout);
+    assert!(answer.stdout.is_empty());
+    assert!(answer.stderr.contains("forbidden"), "{}", answer.stderr);
+}
+
+#[test]
+fn secrets_are_not_requested_by_a_plain_run() {
+    let scenario = Scenario::new("no-secrets").apply(
+        r"
+apiVersion: v1
+kind: Pod
+metadata: {name: app}
+spec:
+  containers:
+  - {name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600'], envFrom: [{secretRef: {name: absent}}]}
+",
+    );
+    let scenario = scenario.until("it waits", waiting("app", "CreateContainerConfigError"));
+    let plain = scenario.podlife(&["diagnose", "-v", "6"]);
+    assert!(!plain.stderr.contains("/secrets"), "{}", plain.stderr);
+    assert!(plain.stdout.contains("SecretMissing"), "{}", plain.stdout);
+    assert!(std::path::Path::new(&kubeconfig()).exists());
+}
