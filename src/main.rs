@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    let mut words = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
+    let program = words.next().unwrap_or_default();
+    let arguments = podlife::cmd::complete::arguments(&program, words.collect());
     ExitCode::from(podlife::run(&arguments, &mut podlife::io::Io::of_process()) as u8)
 }

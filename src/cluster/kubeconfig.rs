@@ -109,6 +109,27 @@ pub(super) fn resolve(options: &ConnectOptions, environment: &Environment, servi
     })
 }
 
+/// What the kubeconfig names, for completion. Credentials stay out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Contexts, in the files' order.
+    pub contexts: Vec<String>,
+    /// Clusters, in the files' order.
+    pub clusters: Vec<String>,
+    /// Users, in the files' order.
+    pub users: Vec<String>,
+}
+
+/// Reads the names in the kubeconfig that `options` and `environment` lead to; no cluster is asked.
+pub fn names(options: &ConnectOptions, environment: &Environment) -> Result<Names, ApiError> {
+    let kubeconfig = load(options, environment)?;
+    Ok(Names {
+        contexts: kubeconfig.contexts.into_iter().map(|context| context.name).collect(),
+        clusters: kubeconfig.clusters.into_iter().map(|cluster| cluster.name).collect(),
+        users: kubeconfig.auth_infos.into_iter().map(|user| user.name).collect(),
+    })
+}
+
 /// Every file that counts, merged: the first one to name something wins.
 fn load(options: &ConnectOptions, environment: &Environment) -> Result<Kubeconfig, ApiError> {
     if let Some(file) = &options.kubeconfig {

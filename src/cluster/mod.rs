@@ -21,6 +21,7 @@ use tokio::sync::OnceCell;
 
 pub use discovery::ServerVersion;
 pub use error::{ApiError, ApiErrorKind};
+pub use kubeconfig::{Names, names};
 pub use options::{ConnectOptions, Log, no_log};
 pub use read::{List, ListQuery, LogQuery};
 pub use request::RequestRecord;

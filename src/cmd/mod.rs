@@ -1,6 +1,8 @@
 //! One file per verb: its flags, its plan, its wiring.
 
 pub mod collect;
+pub mod complete;
+pub mod completion;
 pub mod diagnose;
 pub mod exit;
 pub mod explain;
@@ -8,9 +10,10 @@ pub mod flags;
 pub mod local;
 pub mod rbac;
 pub mod targets;
+pub mod version;
 pub mod watching;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use exit::{Exit, Failure};
 
@@ -35,6 +38,8 @@ pub struct Cli {
 enum Verb {
     Diagnose(Box<diagnose::DiagnoseArgs>),
     Rbac(rbac::RbacArgs),
+    Version(version::VersionArgs),
+    Completion(completion::CompletionArgs),
 }
 
 /// When colour is written.
@@ -50,6 +55,12 @@ pub enum Colour {
 
 /// Runs one command line, without the name of the program, and says how it ended. A failure has been printed by then.
 pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
+    if let Some((complete::VERB, words)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        let mut command = Cli::command();
+        command.build();
+        io.stdout.write(&complete::complete(&command, words, &io.environment).await);
+        return Exit::Good;
+    }
     let named = std::iter::once("kubectl-podlife".to_owned()).chain(arguments.iter().cloned());
     let cli = match Cli::try_parse_from(named) {
         Ok(cli) => cli,
@@ -60,6 +71,11 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
     let outcome = match &cli.verb {
         Verb::Diagnose(args) => diagnose::run(args, &cli.connect, io, log).await,
         Verb::Rbac(args) => rbac::run(args, &cli.connect, io),
+        Verb::Version(args) => version::run(args, cli.connect.clone(), io, log).await,
+        Verb::Completion(args) => {
+            io.stdout.write(&completion::script(args.shell, Cli::command()));
+            Ok(Exit::Good)
+        }
     };
     match outcome {
         Ok(exit) => match io.stdout.failure() {
