@@ -1,0 +1,4 @@
+//! Tests that need no cluster.
+
+mod completion;
+mod connection;
