@@ -36,7 +36,7 @@ enum Source {
     File {
         path: PathBuf,
     },
-    Plugin(Plugin),
+    Plugin(Box<Plugin>),
 }
 
 struct Plugin {
@@ -102,13 +102,13 @@ impl Credential {
         } else if state.header.is_some() {
             Source::Fixed
         } else if let Some(exec) = &user.exec {
-            Source::Plugin(Plugin {
+            Source::Plugin(Box::new(Plugin {
                 exec: checked(exec)?,
                 variables: environment.all().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
                 cluster: target.cluster_info.clone(),
                 interactive: options.interactive,
                 timeout: options.request_timeout,
-            })
+            }))
         } else if let Some(provider) = &user.auth_provider {
             return Err(ApiError::before(
                 ApiErrorKind::Config,

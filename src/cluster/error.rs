@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// What kind of failure it was; decides exit codes and whether a verb goes on without the answer.
@@ -41,9 +42,13 @@ pub enum ApiErrorKind {
     Decode,
 }
 
-/// A failed request, or one that could not be made.
+/// A failed request, or one that could not be made. Boxed, because it travels in every result; read [`Problem`]'s fields as if they were its own.
 #[derive(Clone, Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Problem>);
+
+/// What an [`ApiError`] holds.
+#[derive(Clone, Debug)]
+pub struct Problem {
     /// What kind of failure.
     pub kind: ApiErrorKind,
     /// What was being done: `listing pods in namespace shop`.
@@ -77,7 +82,7 @@ pub(super) struct About {
 impl ApiError {
     /// An error before any request.
     pub(super) fn before(kind: ApiErrorKind, doing: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Problem {
             kind,
             doing: doing.into(),
             message: message.into(),
@@ -88,17 +93,16 @@ impl ApiError {
             status: None,
             reason: None,
             source: None,
-        }
+        }))
     }
 
     /// An error of a request.
     pub(super) fn of(about: &About, kind: ApiErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            verb: about.verb.to_owned(),
-            resource: about.resource.clone(),
-            namespace: about.namespace.clone(),
-            ..Self::before(kind, about.doing.clone(), message)
-        }
+        let mut error = Self::before(kind, about.doing.clone(), message);
+        error.verb = about.verb.to_owned();
+        error.resource = about.resource.clone();
+        error.namespace = about.namespace.clone();
+        error
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -123,6 +127,20 @@ impl ApiError {
     /// Whether an object or its namespace does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self.kind, ApiErrorKind::NotFound | ApiErrorKind::NoSuchKind)
+    }
+}
+
+impl Deref for ApiError {
+    type Target = Problem;
+
+    fn deref(&self) -> &Problem {
+        &self.0
+    }
+}
+
+impl DerefMut for ApiError {
+    fn deref_mut(&mut self) -> &mut Problem {
+        &mut self.0
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 pub use discovery::ServerVersion;
-pub use error::{ApiError, ApiErrorKind};
+pub use error::{ApiError, ApiErrorKind, Problem};
 pub use kubeconfig::{Names, names};
 pub use options::{ConnectOptions, Log, no_log};
 pub use read::{List, ListQuery, LogQuery};

@@ -90,7 +90,7 @@ impl From<crate::cluster::ApiError> for Failure {
         Self {
             exit,
             message: error.to_string(),
-            hint: error.hint,
+            hint: error.hint.clone(),
         }
     }
 }
