@@ -1,9 +1,369 @@
-//! Init containers: first-class, because nothing else starts before they end.
+//! Init containers that fail, and those that never end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kube::ResourceExt;
 
 use super::Context;
-use crate::model::finding::Finding;
+use super::container::ending::{Ending, counts, edit_command, for_each_pod, groups, logs_command, owner_name};
+use super::container::explain::explaining_line;
+use super::context::{ContainerView, LogView, Role, containers};
+use crate::model::age;
+use crate::model::code::Code;
+use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity};
+use crate::model::kind;
+use crate::model::text::{redact, redact_args, shorten};
 
-/// Init containers that fail or wait.
-pub fn check(_context: &Context<'_>) -> Vec<Finding> {
-    Vec::new()
+/// A start takes this long without anything being wrong.
+const NORMAL: Duration = Duration::from_secs(60);
+/// Work that shows progress in its log (a migration, a download) is given this long.
+const WITH_PROGRESS: Duration = Duration::from_secs(600);
+
+/// Init containers that fail or hang; sidecars are judged with the other containers.
+pub fn check(context: &Context<'_>) -> Vec<Finding> {
+    let failing = groups(context, |c| c.role == Role::Init);
+    let mut findings: Vec<Finding> = failing
+        .iter()
+        .filter(|group| group.first().is_some_and(|e| e.end.reason.as_deref() != Some("OOMKilled")))
+        .flat_map(|group| {
+            let finding = group.first().map(|ending| fails(context, ending));
+            finding.iter().flat_map(|f| for_each_pod(f, group)).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut hung: BTreeMap<(ObjectRef, &str), Finding> = BTreeMap::new();
+    for workload in context.workloads() {
+        for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
+            let running = |c: &ContainerView<'_>| c.role == Role::Init && c.is_running() && c.restarts() == 0;
+            for container in containers(pod).into_iter().filter(running) {
+                // Later pods of the same fault take the words of the first, whose log was read.
+                let key = (workload.reference.clone(), container.spec.name.as_str());
+                if let Some(first) = hung.get(&key) {
+                    let mut of_pod = first.clone();
+                    of_pod.subject.pods = vec![pod.name_any()];
+                    findings.push(of_pod);
+                } else if let Some(finding) = hangs(context, &container) {
+                    findings.push(finding.clone());
+                    hung.insert(key, finding);
+                }
+            }
+        }
+    }
+    findings
+}
+
+fn fails(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
+    let container = &ending.container;
+    let log = context.end_log(container);
+    let lines: Vec<&str> = log.iter().flat_map(|l| l.lines()).collect();
+    let message = ending.end.message.as_deref().filter(|m| !m.trim().is_empty());
+    let explained = match message {
+        // The runtime's own word on a program that could not be started.
+        Some(message) if ending.end.exit_code == 128 => Some(("status", super::container::tail_of(message), true)),
+        _ => explaining_line(&lines)
+            .map(|(line, strong)| (log.map_or("log", |l| l.source()), shorten(&redact(&line), 200), strong))
+            .or_else(|| message.map(|m| ("termination message", shorten(&redact(m), 200), true))),
+    };
+    let reason = match &explained {
+        Some((_, line, true)) => format!(", {line}"),
+        _ => String::new(),
+    };
+    let summary = format!(
+        "init container {} of {} fails, so the pod cannot start: exit code {}{reason}",
+        container.name(),
+        owner_name(context, container.pod),
+        ending.end.exit_code
+    );
+    let mut finding = Finding::error(Code::InitContainerFailing, "", context.subject_of(container), summary)
+        .evidence(container.source(), ending.describe(context));
+    if let Some((source, line, _)) = &explained {
+        finding = finding.evidence(source, line);
+    }
+    let previous = container.terminated().is_none() && container.restarts() > 0;
+    let finding = finding.fix_command(
+        "the pod goes on only when this container ends with 0: correct what its log names",
+        logs_command(container, previous),
+    );
+    with_dependencies(context, container, log.as_ref(), finding).1
+}
+
+fn hangs(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding> {
+    let since = context.age(container.running_since()?);
+    if since < NORMAL {
+        return None;
+    }
+    let log = context.log(container, false);
+    let lines: Vec<&str> = log.iter().flat_map(|l| l.lines()).collect();
+    let waits = is_waiting(container, &lines);
+    if !waits && since < WITH_PROGRESS && shows_progress(&lines) {
+        return None;
+    }
+    let owner = owner_name(context, container.pod);
+    let lasting = age::short(since);
+    let base = Finding::new(
+        Code::InitContainerStuck,
+        "",
+        Severity::Error,
+        Confidence::Likely,
+        context.subject_of(container),
+        "",
+    );
+    let (targets, _) = with_dependencies(context, container, log.as_ref(), base);
+    let cause = if targets.is_empty() { "" } else { "waits-for" };
+    let what = if targets.is_empty() {
+        String::new()
+    } else {
+        format!(": it waits for {}", targets.join(", "))
+    };
+    let summary = format!(
+        "init container {} of {owner} has been running for {lasting} and holds up the pod{what}",
+        container.name()
+    );
+    let mut finding = Finding::new(
+        Code::InitContainerStuck,
+        cause,
+        Severity::Error,
+        if waits { Confidence::Likely } else { Confidence::Possible },
+        context.subject_of(container),
+        summary,
+    )
+    .evidence(container.source(), format!("running for {lasting}"));
+    let spec = container.spec;
+    let command: Vec<&String> = spec.command.iter().chain(&spec.args).flatten().collect();
+    if !command.is_empty() {
+        finding = finding.evidence("command", shorten(&redact_args(command), 200));
+    }
+    if let (Some(log), Some(line)) = (log, lines.last()) {
+        finding = finding.evidence(log.source(), shorten(&redact(line), 200));
+    }
+    let fix = if targets.is_empty() {
+        "find out what it does; an init container must come to an end".to_owned()
+    } else {
+        format!("make {} answer, or correct its name and port in the command", targets.join(" and "))
+    };
+    let finding = finding.fix_command(fix, logs_command(container, false)).fix_command(
+        "what it was told to do stands in the pod template",
+        edit_command(context, container.pod),
+    );
+    Some(with_dependencies(context, container, log.as_ref(), finding).1)
+}
+
+/// Whether the container is there to wait for something else.
+fn is_waiting(container: &ContainerView<'_>, lines: &[&str]) -> bool {
+    let spec = container.spec;
+    let command: String = spec
+        .command
+        .iter()
+        .chain(&spec.args)
+        .flatten()
+        .map(|s| s.to_lowercase() + " ")
+        .collect();
+    let in_command = ["until ", "while ", "wait", "sleep", "pg_isready", "nslookup", "dockerize"]
+        .iter()
+        .any(|w| command.contains(w));
+    let in_name = ["wait", "check", "ready", "depend"].iter().any(|w| spec.name.contains(w));
+    let in_log = lines.last().is_some_and(|l| {
+        ["waiting", "not ready", "retry", "refused", "unreachable", "timed out"]
+            .iter()
+            .any(|w| l.to_lowercase().contains(w))
+    });
+    in_command || in_name || in_log
+}
+
+/// Whether the last lines of the log differ from each other by more than a number.
+fn shows_progress(lines: &[&str]) -> bool {
+    let tail = &lines[lines.len().saturating_sub(10)..];
+    let plain = |line: &&str| line.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let mut distinct: Vec<String> = tail.iter().map(plain).collect();
+    distinct.sort();
+    distinct.dedup();
+    distinct.len() >= 3
+}
+
+/// What the container waits for or fails on, as `host:port`; the finding gives way to those Services' own causes.
+fn with_dependencies(
+    context: &Context<'_>,
+    container: &ContainerView<'_>,
+    log: Option<&LogView<'_>>,
+    mut finding: Finding,
+) -> (Vec<String>, Finding) {
+    let namespace = container.pod.namespace().unwrap_or_default();
+    let mut texts = vec![expanded_command(container)];
+    texts.extend(log.iter().flat_map(|l| l.lines().rev().take(5)).map(str::to_owned));
+    let mut names: Vec<String> = Vec::new();
+    for (host, port) in texts.iter().flat_map(|text| targets(text)) {
+        let mut labels = host.split('.');
+        let service = labels.next().unwrap_or_default();
+        let of = labels.next().unwrap_or(&namespace);
+        let object = ObjectRef::new(&kind::SERVICE, of, service);
+        let known = context.service(of, service).is_some();
+        // A name with dots that is no Service here is a host outside of the cluster.
+        if !host.contains('.') || known || host.contains(".svc") {
+            finding = finding.suffering(Effect::Service(of.to_owned(), service.to_owned()));
+            if !finding.related.iter().any(|r| r.object == object) {
+                finding = finding.related("waits-for", object);
+            }
+        }
+        let name = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        // `db` of the log is `db:5432` of the command.
+        if !names.iter().any(|n| n == &name || n.starts_with(&format!("{name}:"))) {
+            names.push(name);
+        }
+    }
+    let finding = context.container_effects(container).into_iter().fold(finding, Finding::breaking);
+    names.truncate(3);
+    (names, finding)
+}
+
+/// Command and arguments with the container's plain variables put in, as the kubelet and a shell would.
+fn expanded_command(container: &ContainerView<'_>) -> String {
+    let spec = container.spec;
+    let mut text = spec
+        .command
+        .iter()
+        .chain(&spec.args)
+        .flatten()
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(" ");
+    for (name, value) in spec.env.iter().flatten().filter_map(|e| Some((&e.name, e.value.as_ref()?))) {
+        for form in [format!("$({name})"), format!("${{{name}}}"), format!("${name}")] {
+            text = text.replace(&form, value);
+        }
+    }
+    text
+}
+
+/// Words before a host that stands without a port behind it.
+const BEFORE_HOST: &[&str] = &["nslookup", "getent", "ping", "dig", "host", "-h", "--host"];
+
+/// Hosts with their ports that a command or log line names: `db:5432`, `nc -z db 5432`, `http://api/health`, `nslookup db`.
+fn targets(text: &str) -> Vec<(String, Option<u16>)> {
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || matches!(c, ';' | '"' | '\'' | '`' | '(' | ')' | '|' | '&' | '<' | '>' | ','))
+        .filter(|w| !w.is_empty())
+        .collect();
+    let mut found: Vec<(String, Option<u16>)> = Vec::new();
+    for (i, word) in words.iter().enumerate() {
+        let next_port = words.get(i + 1).and_then(|w| w.parse().ok());
+        let before = i.checked_sub(1).and_then(|i| words.get(i)).copied().unwrap_or_default();
+        let after_nc = words[..i]
+            .iter()
+            .rev()
+            .take(4)
+            .any(|w| matches!(*w, "nc" | "ncat" | "netcat" | "telnet"));
+        let target = if let Some((_, rest)) = word.split_once("://") {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let authority = authority.rsplit('@').next().unwrap_or_default();
+            let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+            is_host(host).then(|| (host.to_owned(), port.parse().ok()))
+        } else if let Some((host, port)) = word.trim_start_matches("tcp:").rsplit_once(':') {
+            let port = port.trim_end_matches('/').split('/').next().unwrap_or_default().parse().ok();
+            (is_host(host) && port.is_some()).then(|| (host.to_owned(), port))
+        } else if let Some(host) = word
+            .strip_prefix("--host=")
+            .or_else(|| BEFORE_HOST.contains(&before).then_some(*word))
+        {
+            let port = words
+                .iter()
+                .skip_while(|w| !matches!(**w, "-p" | "--port"))
+                .nth(1)
+                .and_then(|w| w.parse().ok());
+            (is_host(host) && host != "hosts").then(|| (host.to_owned(), port))
+        } else if before == "hosts" && words.get(i.wrapping_sub(2)) == Some(&"getent") {
+            is_host(word).then(|| ((*word).to_owned(), None))
+        } else if after_nc && next_port.is_some() {
+            is_host(word).then(|| ((*word).to_owned(), next_port))
+        } else {
+            None
+        };
+        found.extend(target.filter(|t| !found.contains(t)));
+    }
+    found
+}
+
+/// Whether a word can be the name of a host: letters, digits, dots and dashes, not a number, not this pod itself.
+fn is_host(word: &str) -> bool {
+    let begins = word.starts_with(|c: char| c.is_ascii_alphabetic());
+    begins && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')) && word != "localhost"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{check, check_snapshot, snapshot};
+
+    #[test]
+    fn hosts_are_found_in_commands_and_logs() {
+        for (text, wanted) in [
+            (
+                "sh -c until nc -z db 5432; do echo waiting for db:5432; sleep 2; done",
+                vec![("db", Some(5432))],
+            ),
+            ("until nc -w 2 -z db.prod.svc 5432", vec![("db.prod.svc", Some(5432))]),
+            ("curl -sf http://user:pw@api:8080/health", vec![("api", Some(8080))]),
+            (
+                "until nslookup mydb.default.svc.cluster.local; do sleep 2",
+                vec![("mydb.default.svc.cluster.local", None)],
+            ),
+            ("until getent hosts redis", vec![("redis", None)]),
+            ("pg_isready -h pg -p 5432", vec![("pg", Some(5432))]),
+            ("wait-for-it.sh rabbit:5672 -t 0", vec![("rabbit", Some(5672))]),
+            ("12:00:01 starting", vec![]),
+            ("sleep 1d", vec![]),
+        ] {
+            let found = targets(text);
+            let found: Vec<(&str, Option<u16>)> = found.iter().map(|(h, p)| (h.as_str(), *p)).collect();
+            assert_eq!(found, wanted, "{text}");
+        }
+    }
+
+    const WAITING: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: a, creationTimestamp: "2026-01-01T11:50:00Z"}
+spec:
+  initContainers: [{name: wait-db, image: i, command: [sh, -c, "until nc -z $DB 5432; do sleep 2; done"], env: [{name: DB, value: db}]}]
+  containers: [{name: c, image: i}]
+status:
+  phase: Pending
+  initContainerStatuses: [{name: wait-db, image: i, imageID: "", ready: false, restartCount: 0, state: {running: {startedAt: "STARTED"}}}]
+  containerStatuses: [{name: c, image: i, imageID: "", ready: false, restartCount: 0, state: {waiting: {reason: PodInitializing}}}]
+"#;
+
+    #[test]
+    fn a_wait_names_what_it_waits_for() {
+        let found = check(super::check, &WAITING.replace("STARTED", "2026-01-01T11:55:00Z"));
+        assert_eq!((found[0].code, found[0].cause.as_str()), (Code::InitContainerStuck, "waits-for"));
+        assert!(found[0].summary.contains("waits for db:5432"), "{}", found[0].summary);
+        assert!(found[0].suffers.contains(&Effect::Service("shop".into(), "db".into())));
+    }
+
+    #[test]
+    fn a_normal_start_is_silent() {
+        assert!(check(super::check, &WAITING.replace("STARTED", "2026-01-01T11:59:30Z")).is_empty());
+    }
+
+    #[test]
+    fn a_failing_one_quotes_its_log() {
+        let failing = WAITING.replace(
+            "{running: {startedAt: \"STARTED\"}}",
+            "{waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, reason: Error, finishedAt: \"2026-01-01T11:59:00Z\"}}",
+        );
+        let mut s = snapshot(&failing.replace(
+            "restartCount: 0, state: {waiting: {reason: CrashLoop",
+            "restartCount: 3, state: {waiting: {reason: CrashLoop",
+        ));
+        let key = crate::model::snapshot::LogKey {
+            namespace: "shop".into(),
+            pod: "a".into(),
+            container: "wait-db".into(),
+            previous: true,
+        };
+        s.put_log(key, Some("ERROR: relation \"users\" does not exist\n".into()));
+        let found = check_snapshot(super::check, &s);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].code, Code::InitContainerFailing);
+        assert!(found[0].summary.contains("relation \"users\""), "{}", found[0].summary);
+    }
 }

@@ -1,0 +1,289 @@
+//! Which ends of containers still matter: not those of pods that are done with, nor of containers that healed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use kube::ResourceExt;
+
+use crate::model::age;
+use crate::model::finding::{Finding, ObjectRef};
+use crate::model::kind;
+use crate::rules::Context;
+use crate::rules::context::{
+    ContainerView, EventView, HEALED_AFTER, Role, WorkloadObject, containers, controller, has_ended, is_terminating, phase, revision,
+};
+
+/// How long after a kubelet's `Killing` event the container may still take to end, beyond its grace period.
+const KILL_SLACK: Duration = Duration::from_secs(15);
+
+/// Up to this many restarts, a container that outlives its failed start several times is taken as healed.
+const FEW_RESTARTS: i32 = 3;
+
+/// The end of a container that still matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending<'a> {
+    /// The container.
+    pub container: ContainerView<'a>,
+    /// How it ended.
+    pub end: &'a ContainerStateTerminated,
+}
+
+impl Ending<'_> {
+    /// `exit code 1, 6 restarts, ended 12s ago`
+    pub fn describe(&self, context: &Context<'_>) -> String {
+        let mut parts = vec![match self.end.reason.as_deref() {
+            Some(reason) if !matches!(reason, "Error" | "Completed" | "") => format!("{reason}, exit code {}", self.end.exit_code),
+            _ => format!("exit code {}", self.end.exit_code),
+        }];
+        match self.container.restarts() {
+            0 => {}
+            1 => parts.push("1 restart".to_owned()),
+            n => parts.push(format!("{n} restarts")),
+        }
+        if let Some(ago) = context.age_of(self.end.finished_at.as_ref()) {
+            parts.push(format!("ended {} ago", age::short(ago)));
+        }
+        parts.join(", ")
+    }
+
+    /// How long the instance lived; zero where it never started.
+    pub fn lifetime(&self) -> Duration {
+        lifetime(self.end)
+    }
+}
+
+fn lifetime(end: &ContainerStateTerminated) -> Duration {
+    // A runtime that could not start the container reports the epoch as the start.
+    let started = end.started_at.as_ref().map(|t| t.0).filter(|t| *t > Timestamp::UNIX_EPOCH);
+    started
+        .zip(end.finished_at.as_ref())
+        .and_then(|(start, end)| Duration::try_from(end.0.duration_since(start)).ok())
+        .unwrap_or_default()
+}
+
+/// Whether what happens in this pod still matters: it is not on its way out, did not end well, was not given up for a new one.
+pub fn counts(context: &Context<'_>, pod: &Pod) -> bool {
+    if is_terminating(pod) || phase(pod) == "Succeeded" {
+        return false;
+    }
+    if phase(pod) == "Failed" {
+        let refused = pod.status.as_ref().and_then(|s| s.reason.as_deref()).is_some_and(|r| !r.is_empty());
+        let restarts = pod
+            .spec
+            .as_ref()
+            .and_then(|s| s.restart_policy.as_deref())
+            .is_none_or(|p| p == "Always");
+        // Evicted, refused by the node, or replaced by a controller that never gives up: other rules speak of those.
+        if refused || restarts {
+            return false;
+        }
+    }
+    match controller(&pod.metadata) {
+        Some(owner) if owner.kind == "Job" => job_counts(context, pod, &owner.name),
+        _ => true,
+    }
+}
+
+/// Of a Job, only what did not succeed in the end; of a CronJob, only the newest run that came to anything.
+fn job_counts(context: &Context<'_>, pod: &Pod, job: &str) -> bool {
+    let object = context
+        .snapshot
+        .objects
+        .jobs
+        .iter()
+        .find(|j| j.name_any() == job && j.namespace() == pod.namespace());
+    let completed = object
+        .and_then(|j| j.status.as_ref())
+        .and_then(|s| s.conditions.as_ref())
+        .is_some_and(|all| {
+            all.iter()
+                .any(|c| matches!(c.type_.as_str(), "Complete" | "SuccessCriteriaMet") && c.status == "True")
+        });
+    let suspended = object.and_then(|j| j.spec.as_ref()).and_then(|s| s.suspend) == Some(true);
+    if completed || suspended {
+        return false;
+    }
+    let Some(workload) = context.workload(&context.workload_of(pod)) else {
+        return true;
+    };
+    let mut runs: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+    for other in &workload.pods {
+        runs.entry(revision(other)).or_default().push(other);
+    }
+    let mine = runs.get(revision(pod)).cloned().unwrap_or_default();
+    // A retry that has been up for long is the answer to the failures before it.
+    let retried = phase(pod) == "Failed" && mine.iter().any(|p| is_settled(context, p));
+    let newest_with_outcome = runs
+        .values()
+        .filter(|pods| pods.iter().any(|p| has_outcome(p)))
+        .max_by_key(|pods| created(pods));
+    !retried && newest_with_outcome.is_none_or(|run| created(run) <= created(&mine))
+}
+
+fn created(pods: &[&Pod]) -> Option<Timestamp> {
+    pods.iter()
+        .filter_map(|p| p.metadata.creation_timestamp.as_ref())
+        .map(|t| t.0)
+        .max()
+}
+
+fn is_settled(context: &Context<'_>, pod: &Pod) -> bool {
+    phase(pod) == "Running"
+        && containers(pod)
+            .iter()
+            .filter_map(ContainerView::running_since)
+            .any(|t| context.age(t) >= HEALED_AFTER)
+}
+
+fn has_outcome(pod: &Pod) -> bool {
+    has_ended(pod)
+        || containers(pod)
+            .iter()
+            .any(|c| c.restarts() > 0 || c.waiting().is_some_and(|(reason, _)| is_trouble(reason)))
+}
+
+/// Reasons to wait that a normal start does not pass through.
+pub fn is_trouble(reason: &str) -> bool {
+    !matches!(reason, "" | "ContainerCreating" | "PodInitializing")
+}
+
+/// The end of a container that should run and that still matters; none where it healed, or is an init container that is done.
+pub fn ending<'a>(context: &Context<'_>, container: ContainerView<'a>) -> Option<Ending<'a>> {
+    let end = container.newest_end()?;
+    if !counts(context, container.pod) || is_healed(context, &container, end) {
+        return None;
+    }
+    if container.role == Role::Init && end.exit_code == 0 {
+        return None;
+    }
+    Some(Ending { container, end })
+}
+
+fn is_healed(context: &Context<'_>, container: &ContainerView<'_>, end: &ContainerStateTerminated) -> bool {
+    let Some(since) = container.running_since() else {
+        return false;
+    };
+    let uptime = context.age(since);
+    // The node or the kubelet went away and came back: no fault of the container.
+    let lost = matches!(end.reason.as_deref(), Some("Unknown" | "ContainerStatusUnknown"));
+    if uptime >= HEALED_AFTER || lost {
+        return true;
+    }
+    // A start that lost a race (a database that came up later) and then held several times as long.
+    let held = uptime > Duration::from_secs(60).max(lifetime(end) * 3);
+    container.role != Role::Init && container.is_ready() && container.restarts() <= FEW_RESTARTS && held
+}
+
+/// Whether a pod of a workload that is meant to end may exit with 0.
+pub fn may_complete(context: &Context<'_>, pod: &Pod) -> bool {
+    let finite = context
+        .workload(&context.workload_of(pod))
+        .and_then(|w| w.object)
+        .is_some_and(WorkloadObject::is_finite);
+    finite
+        || pod
+            .spec
+            .as_ref()
+            .and_then(|s| s.restart_policy.as_deref())
+            .is_some_and(|policy| policy != "Always")
+}
+
+/// The probe (`liveness` or `startup`) whose failure made the kubelet end this instance, with the event that says so.
+pub fn killed_by_probe<'a>(context: &Context<'a>, ending: &Ending<'_>) -> Option<(&'static str, EventView<'a>)> {
+    let container = &ending.container;
+    let event = context
+        .pod_events(container.pod)
+        .into_iter()
+        .find(|e| e.reason() == "Killing" && e.container() == Some(container.name()) && probe_of(e.message()).is_some())?;
+    let probe = probe_of(event.message())?;
+    // The kubelet's counter lags, so that the newest kill may have no event of its own: then the exit code must fit a kill.
+    let fits_kill = matches!(ending.end.exit_code, 0 | 137 | 143);
+    (fits_kill || ended_after(ending, &event)).then_some((probe, event))
+}
+
+fn probe_of(message: &str) -> Option<&'static str> {
+    ["liveness", "startup"]
+        .into_iter()
+        .find(|probe| message.contains(&format!("failed {probe} probe")))
+}
+
+/// Whether the instance ended as a consequence of what the event says: soon after it.
+pub fn ended_after(ending: &Ending<'_>, event: &EventView<'_>) -> bool {
+    let grace = ending
+        .container
+        .pod
+        .spec
+        .as_ref()
+        .and_then(|s| s.termination_grace_period_seconds)
+        .unwrap_or(30);
+    let slack = KILL_SLACK + Duration::from_secs(u64::try_from(grace).unwrap_or_default());
+    match (ending.end.finished_at.as_ref(), event.last_seen) {
+        (Some(end), Some(seen)) => {
+            let after = end.0.duration_since(seen);
+            after.as_secs() >= -1 && after <= jiff::SignedDuration::try_from(slack).unwrap_or_default()
+        }
+        _ => false,
+    }
+}
+
+/// The endings of all containers, in groups that one finding explains: same workload, revision, container and kind of end.
+/// The first of a group stands for it.
+pub fn groups<'a>(context: &Context<'a>, wanted: impl Fn(&ContainerView<'a>) -> bool) -> Vec<Vec<Ending<'a>>> {
+    let mut groups: BTreeMap<(ObjectRef, &str, &str, i32, &str), Vec<Ending<'a>>> = BTreeMap::new();
+    for workload in context.workloads() {
+        for &pod in &workload.pods {
+            for container in containers(pod).into_iter().filter(|c| wanted(c)) {
+                if let Some(ending) = ending(context, container) {
+                    let reason = ending.end.reason.as_deref().unwrap_or_default();
+                    let key = (
+                        workload.reference.clone(),
+                        revision(pod),
+                        &*container.spec.name,
+                        ending.end.exit_code,
+                        reason,
+                    );
+                    groups.entry(key).or_default().push(ending);
+                }
+            }
+        }
+    }
+    groups.into_values().collect()
+}
+
+/// The same finding for every pod of a group; they are merged into one that counts them.
+pub fn for_each_pod<'a>(finding: &Finding, group: impl IntoIterator<Item = &'a Ending<'a>>) -> Vec<Finding> {
+    let with_pod = |ending: &Ending<'_>| {
+        let mut of_pod = finding.clone();
+        of_pod.subject.pods = vec![ending.container.pod.name_any()];
+        of_pod
+    };
+    group.into_iter().map(with_pod).collect()
+}
+
+/// `deployment/api`, for a summary.
+pub fn owner_name(context: &Context<'_>, pod: &Pod) -> String {
+    context.workload_of(pod).short()
+}
+
+/// `kubectl -n shop logs pod/api-1 -c app --previous`
+pub fn logs_command(container: &ContainerView<'_>, previous: bool) -> String {
+    let flag = if previous { " --previous" } else { "" };
+    format!(
+        "kubectl -n {} logs {} -c {}{flag}",
+        container.pod.namespace().unwrap_or_default(),
+        container.pod.name_any(),
+        container.name()
+    )
+}
+
+/// `kubectl -n shop edit deployment/api`
+pub fn edit_command(context: &Context<'_>, pod: &Pod) -> String {
+    let owner = context.workload_of(pod);
+    if owner.is(&kind::POD) {
+        format!("kubectl -n {} get {} -o yaml", owner.namespace, owner.short())
+    } else {
+        format!("kubectl -n {} edit {}", owner.namespace, owner.short())
+    }
+}

@@ -1,0 +1,364 @@
+//! Claims that are missing, pending or lost. Why a claim is pending stands in its own events and its class.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::ResourceExt;
+
+use super::mount::claim_of;
+use crate::model::code::Code;
+use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity, Subject};
+use crate::model::kind;
+use crate::model::near;
+use crate::model::snapshot::Presence;
+use crate::model::text::{redact, shorten};
+use crate::rules::Context;
+use crate::rules::container::ending::counts;
+use crate::rules::context::{EventView, WorkloadObject, condition};
+
+/// A provisioner that works needs some seconds.
+const PROVISIONING: Duration = Duration::from_secs(60);
+
+pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
+    let mut findings = missing(context);
+    findings.extend(context.snapshot.objects.claims.iter().filter_map(|claim| judge(context, claim)));
+    findings
+}
+
+/// Claims that pods or templates name and that are not there. The pod waits for its node meanwhile.
+fn missing(context: &Context<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for workload in context.workloads() {
+        for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
+            let bound = pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).is_some();
+            for volume in pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()) {
+                // The claim of an ephemeral volume is made by a controller, not by the user.
+                let Some(source) = &volume.persistent_volume_claim else { continue };
+                let namespace = pod.namespace().unwrap_or_default();
+                let said = condition(pod, "PodScheduled")
+                    .map(|(_, _, message)| message)
+                    .filter(|m| m.contains(&format!("persistentvolumeclaim \"{}\" not found", source.claim_name)));
+                let absent = match context.snapshot.presence(&kind::CLAIM, &namespace, &source.claim_name) {
+                    Presence::Absent => true,
+                    Presence::Present => false,
+                    Presence::Unknown => said.is_some(),
+                };
+                if absent && !bound {
+                    let subject = context.pod_subject(pod).volume(&volume.name);
+                    findings.push(gone(context, &workload.reference, subject, &namespace, &source.claim_name, said));
+                }
+            }
+        }
+        let template = workload
+            .object
+            .filter(|o| workload.pods.is_empty() && !matches!(o, WorkloadObject::Pod(_)));
+        let wanted = template.and_then(WorkloadObject::wanted).is_none_or(|n| n > 0);
+        let Some(spec) = template.and_then(WorkloadObject::pod_spec).filter(|_| wanted) else {
+            continue;
+        };
+        for volume in spec.volumes.iter().flatten() {
+            let Some(source) = &volume.persistent_volume_claim else { continue };
+            let namespace = &workload.reference.namespace;
+            if context.snapshot.presence(&kind::CLAIM, namespace, &source.claim_name) == Presence::Absent {
+                let subject = Subject::of(workload.reference.clone()).volume(&volume.name);
+                findings.push(gone(context, &workload.reference, subject, namespace, &source.claim_name, None));
+            }
+        }
+    }
+    findings
+}
+
+fn gone(context: &Context<'_>, owner: &ObjectRef, subject: Subject, namespace: &str, claim: &str, said: Option<&str>) -> Finding {
+    let names = context
+        .snapshot
+        .objects
+        .claims
+        .iter()
+        .filter(|c| c.namespace().as_deref() == Some(namespace))
+        .filter_map(|c| c.metadata.name.as_deref());
+    let near = near::nearest(claim, names);
+    let meant = near.map_or_else(String::new, |near| format!("; there is one named {near}"));
+    let volume = subject.volume.clone().unwrap_or_default();
+    let summary = format!(
+        "volume {volume} of {} needs PersistentVolumeClaim {claim}, which does not exist in namespace {namespace}{meant}",
+        owner.short()
+    );
+    let fix = match near {
+        Some(near) => format!("name the claim {near}, or create {claim}"),
+        None => format!("create the claim {claim}, or correct claimName in the pod template"),
+    };
+    let (source, detail) = match said {
+        Some(said) => ("condition PodScheduled".to_owned(), shorten(said, 200)),
+        None => (format!("claims of namespace {namespace}"), format!("no claim {claim}")),
+    };
+    Finding::error(Code::ClaimMissing, "", subject, summary)
+        .related("missing", ObjectRef::new(&kind::CLAIM, namespace, claim))
+        .evidence(source, detail)
+        .breaking(Effect::Claim(namespace.to_owned(), claim.to_owned()))
+        .breaking(Effect::NotReady(owner.clone()))
+        .fix_command(fix, format!("kubectl -n {namespace} get pvc"))
+}
+
+/// Pods that use a claim and wait for it.
+fn users<'a>(context: &Context<'a>, claim: &PersistentVolumeClaim) -> Vec<&'a Pod> {
+    let name = claim.name_any();
+    let uses = |pod: &&Pod| {
+        pod.namespace() == claim.namespace()
+            && counts(context, pod)
+            && pod
+                .spec
+                .iter()
+                .flat_map(|s| s.volumes.iter().flatten())
+                .any(|v| claim_of(pod, v).as_deref() == Some(&name))
+    };
+    context.snapshot.objects.pods.iter().filter(uses).collect()
+}
+
+struct Why<'a> {
+    cause: &'static str,
+    what: String,
+    fix: String,
+    event: Option<EventView<'a>>,
+}
+
+fn judge(context: &Context<'_>, claim: &PersistentVolumeClaim) -> Option<Finding> {
+    let phase = claim.status.as_ref()?.phase.as_deref()?;
+    if claim.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
+    let pods = users(context, claim);
+    let (code, why) = match phase {
+        "Lost" => {
+            let volume = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()).unwrap_or_default();
+            let why = Why {
+                cause: "",
+                what: format!("its PersistentVolume {volume} is gone, and with it perhaps the data"),
+                fix: "restore the volume from a backup and make a new claim: a lost claim does not come back".to_owned(),
+                event: None,
+            };
+            (Code::ClaimLost, why)
+        }
+        "Pending" => (Code::ClaimPending, why_pending(context, claim, &pods)?),
+        _ => return None,
+    };
+    let reference = ObjectRef::new(&kind::CLAIM, &namespace, &name);
+    let owners: BTreeSet<ObjectRef> = pods.iter().map(|pod| context.workload_of(pod)).collect();
+    let users = match owners.first() {
+        Some(owner) => format!(", so {} waits", owner.short()),
+        None => String::new(),
+    };
+    let state = if code == Code::ClaimLost { "is lost" } else { "gets no volume" };
+    let summary = format!("PersistentVolumeClaim {name} {state}: {}{users}", why.what);
+    // Nothing is broken as long as nobody uses the claim.
+    let severity = if owners.is_empty() { Severity::Advice } else { Severity::Error };
+    let mut finding = Finding::new(code, why.cause, severity, Confidence::Proven, Subject::of(reference), summary)
+        .evidence(format!("pvc/{name}"), format!("phase {phase}"))
+        .breaking(Effect::Claim(namespace.clone(), name.clone()))
+        .fix_command(why.fix, format!("kubectl -n {namespace} describe pvc {name}"));
+    if let Some(event) = why.event {
+        finding = finding.evidence(
+            format!("pvc/{name} event {}", event.reason()),
+            shorten(&redact(event.message()), 200),
+        );
+    }
+    Some(owners.into_iter().map(Effect::NotReady).fold(finding, Finding::breaking))
+}
+
+/// Why a claim has no volume; none while that is in order.
+fn why_pending<'a>(context: &Context<'a>, claim: &PersistentVolumeClaim, pods: &[&Pod]) -> Option<Why<'a>> {
+    let events = context.events_of(&kind::CLAIM, &claim.metadata);
+    let newest = events.first().copied();
+    let spec = claim.spec.as_ref();
+    let class = spec.and_then(|s| s.storage_class_name.as_deref());
+    let age = context.age_of(claim.metadata.creation_timestamp.as_ref()).unwrap_or(PROVISIONING);
+    let class_absent = |name: &str| !name.is_empty() && context.snapshot.presence(&kind::STORAGE_CLASS, "", name) == Presence::Absent;
+    if let Some(name) = class.filter(|name| class_absent(name)) {
+        return Some(class_missing(context, name, newest));
+    }
+    let event = newest?;
+    let message = event.message();
+    match event.reason() {
+        "ProvisioningFailed" if message.contains("storageclass.storage.k8s.io") && message.contains("not found") => {
+            let known = class.is_some_and(|name| context.snapshot.presence(&kind::STORAGE_CLASS, "", name) == Presence::Present);
+            // The class came later than the claim: the controller will look again.
+            (!known).then(|| class_missing(context, class.unwrap_or_default(), newest))
+        }
+        "ProvisioningFailed" => Some(Why {
+            cause: "provisioning-failed",
+            what: format!("the provisioner fails: {}", shorten(&redact(message), 160)),
+            fix: "correct what the provisioner's message names: quota, zone, parameters of the class, size".to_owned(),
+            event: newest,
+        }),
+        "FailedBinding" => {
+            let what = match spec.and_then(|s| s.volume_name.as_deref()) {
+                Some(volume) => format!("it asks for PersistentVolume {volume}, which it cannot have"),
+                None => "it has no storage class, and no PersistentVolume fits it".to_owned(),
+            };
+            Some(Why {
+                cause: "no-matching-volume",
+                what,
+                fix: "name a storage class, mark one as default, or create a PersistentVolume that fits in size, access mode and class"
+                    .to_owned(),
+                event: newest,
+            })
+        }
+        // Every claim passes through this, the more so without a provisioner.
+        "ExternalProvisioning" if age >= PROVISIONING => {
+            let provisioner = message.split('\'').nth(1).unwrap_or("its provisioner");
+            Some(Why {
+                cause: "no-provisioner",
+                what: format!("the provisioner {provisioner} of its class does not answer"),
+                fix: format!("install or repair the provisioner {provisioner}, or use another storage class"),
+                event: newest,
+            })
+        }
+        "WaitForFirstConsumer" | "WaitForPodScheduled" => for_consumer(context, class, pods, newest),
+        _ => None,
+    }
+}
+
+fn class_missing<'a>(context: &Context<'_>, name: &str, event: Option<EventView<'a>>) -> Why<'a> {
+    let classes: Vec<&str> = context
+        .snapshot
+        .objects
+        .storage_classes
+        .iter()
+        .filter_map(|c| c.metadata.name.as_deref())
+        .collect();
+    let near = near::nearest(name, classes.iter().copied());
+    let there = match near {
+        Some(near) => format!("; there is one named {near}"),
+        None if classes.is_empty() => String::new(),
+        None => format!("; there are {}", classes.join(", ")),
+    };
+    Why {
+        cause: "storage-class-missing",
+        what: format!("its storage class {name} does not exist{there}"),
+        fix: "make the claim anew with a class that exists (the class of a claim cannot be changed), or create the class".to_owned(),
+        event: event.filter(|e| e.reason() == "ProvisioningFailed"),
+    }
+}
+
+/// A claim that waits for its pod to be scheduled: in order, unless the pod cannot be placed for want of a volume.
+fn for_consumer<'a>(context: &Context<'_>, class: Option<&str>, pods: &[&Pod], event: Option<EventView<'a>>) -> Option<Why<'a>> {
+    let message = pods.iter().find_map(|pod| {
+        condition(pod, "PodScheduled")
+            .filter(|(status, reason, _)| *status == "False" && *reason == "Unschedulable")
+            .map(|(_, _, message)| message)
+    })?;
+    let no_volume = message.contains("didn't find available persistent volumes to bind");
+    let classes = &context.snapshot.objects.storage_classes;
+    let manual = classes
+        .iter()
+        .any(|c| c.metadata.name.as_deref() == class && c.provisioner == "kubernetes.io/no-provisioner");
+    no_volume.then(|| Why {
+        cause: "no-matching-volume",
+        what: if manual {
+            format!(
+                "no PersistentVolume of class {} is free on any node that the pod may use",
+                class.unwrap_or_default()
+            )
+        } else {
+            "no PersistentVolume fits on any node that the pod may use".to_owned()
+        },
+        fix: "create a PersistentVolume that fits in size, access mode, class and node".to_owned(),
+        event,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    fn claim(class: &str, age: &str, reason: &str, message: &str) -> String {
+        format!(
+            r#"
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: data, uid: c1, creationTimestamp: "{age}"}}
+spec: {{storageClassName: "{class}"}}
+status: {{phase: Pending}}
+---
+{{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {{name: standard}}, provisioner: p}}
+---
+apiVersion: v1
+kind: Event
+metadata: {{name: e}}
+involvedObject: {{kind: PersistentVolumeClaim, name: data, uid: c1}}
+reason: {reason}
+message: {}
+lastTimestamp: "2026-01-01T11:59:50Z"
+"#,
+            serde_json::to_string(message).unwrap()
+        )
+    }
+
+    const USER: &str = "---\n{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: c, image: i}], volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]}, status: {phase: Pending}}\n";
+    const OLD: &str = "2026-01-01T11:50:00Z";
+    const WAITING: &str =
+        "Waiting for a volume to be created either by the external provisioner 'example.com/none' or manually by the system administrator.";
+
+    fn cause(yaml: &str) -> Option<String> {
+        check(super::super::check, yaml)
+            .into_iter()
+            .find(|f| f.severity == Severity::Error)
+            .map(|f| format!("{} {}", f.code, f.cause))
+    }
+
+    #[test]
+    fn events_of_a_claim_name_its_cause() {
+        for (class, reason, message, wanted) in [
+            (
+                "nosuch",
+                "ProvisioningFailed",
+                "storageclass.storage.k8s.io \"nosuch\" not found",
+                Some("ClaimPending storage-class-missing"),
+            ),
+            (
+                "",
+                "FailedBinding",
+                "no persistent volumes available for this claim and no storage class is set",
+                Some("ClaimPending no-matching-volume"),
+            ),
+            ("standard", "ExternalProvisioning", WAITING, Some("ClaimPending no-provisioner")),
+            (
+                "standard",
+                "ProvisioningFailed",
+                "failed to provision volume: quota exceeded",
+                Some("ClaimPending provisioning-failed"),
+            ),
+            (
+                "standard",
+                "WaitForFirstConsumer",
+                "waiting for first consumer to be created before binding",
+                None,
+            ),
+            (
+                "standard",
+                "ProvisioningFailed",
+                "storageclass.storage.k8s.io \"standard\" not found",
+                None,
+            ),
+        ] {
+            let yaml = claim(class, OLD, reason, message) + USER;
+            assert_eq!(cause(&yaml).as_deref(), wanted, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_being_provisioned_or_that_nobody_uses_is_silent() {
+        assert_eq!(
+            cause(&(claim("standard", "2026-01-01T11:59:45Z", "ExternalProvisioning", WAITING) + USER)),
+            None
+        );
+        assert_eq!(cause(&claim("standard", OLD, "ExternalProvisioning", WAITING)), None);
+    }
+
+    #[test]
+    fn a_claim_that_does_not_exist_is_named() {
+        assert_eq!(cause(USER).as_deref(), Some("ClaimMissing "));
+    }
+}
