@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::code::Code::{self, *};
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::{Confidence, Finding, Severity};
 
 /// How close two findings must be for one to explain the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +173,15 @@ const CONTROLLERS_SYMPTOMS: &[Code] = &[RolloutStuck, OrderedStartBlocked, JobFa
 pub fn link(findings: Vec<Finding>) -> Vec<Finding> {
     let mut findings = merge(findings);
     let mut causes = direct_causes(&findings);
+    // A symptom that is only possible is told for what it links; alone it would accuse what is merely starting.
+    let aimless = |i: &usize| {
+        let f = &findings[*i];
+        f.severity == Severity::Symptom && f.confidence == Confidence::Possible && !causes.contains_key(i)
+    };
+    if let Some(first) = (0..findings.len()).find(aimless) {
+        findings.remove(first);
+        return link(findings);
+    }
     break_cycles(&findings, &mut causes);
 
     let explained: Vec<(usize, BTreeSet<usize>)> = causes.iter().map(|(&effect, by)| (effect, by.clone())).collect();
@@ -384,6 +393,19 @@ mod tests {
             waits("b", "a"),
         ]);
         assert_eq!(found.len(), 1, "{found:?}");
+    }
+
+    #[test]
+    fn a_possible_symptom_without_a_cause_is_not_told() {
+        let weak = |service: &str, of: &str| {
+            let mut finding = no_endpoints(service, of);
+            (finding.severity, finding.confidence) = (Severity::Symptom, Confidence::Possible);
+            finding
+        };
+        assert!(link(vec![weak("api", "api")]).is_empty());
+        let linked = link(vec![weak("api", "api"), on(ReadinessProbeFailing, "api", "app")]);
+        assert_eq!(linked.len(), 2);
+        assert_eq!(linked[1].caused_by, [linked[0].id.clone()]);
     }
 
     #[test]
