@@ -14,6 +14,7 @@ pub mod ingress;
 pub mod init;
 pub mod network_policy;
 pub mod node;
+pub mod ports;
 pub mod probes;
 pub mod scheduling;
 pub mod scope;

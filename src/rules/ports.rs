@@ -1,0 +1,221 @@
+//! What a port of a Service means in the pods behind it, and who stands behind a Service: one reading for every rule.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Service, ServicePort};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+
+use super::context::{Context, Workload, WorkloadObject, has_ended, is_ready, is_terminating, service_selects};
+use crate::model::kind;
+
+/// A port that a container declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Declared<'a> {
+    /// The container that declares it.
+    pub container: &'a str,
+    /// Its name; empty where it has none.
+    pub name: &'a str,
+    /// Its number.
+    pub number: i32,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: &'a str,
+}
+
+/// A protocol as it counts: TCP where none is written.
+pub fn protocol(written: Option<&String>) -> &str {
+    written.map_or("TCP", String::as_str)
+}
+
+/// Containers whose ports a Service may lead to: those of the application and sidecars, not init containers that end.
+fn serving(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    let sidecars = spec.init_containers.iter().flatten();
+    spec.containers
+        .iter()
+        .chain(sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always")))
+}
+
+/// Every port that the containers of a pod declare.
+pub fn declared(spec: &PodSpec) -> Vec<Declared<'_>> {
+    serving(spec)
+        .flat_map(|container| {
+            container.ports.iter().flatten().map(|port| Declared {
+                container: &container.name,
+                name: port.name.as_deref().unwrap_or_default(),
+                number: port.container_port,
+                protocol: protocol(port.protocol.as_ref()),
+            })
+        })
+        .collect()
+}
+
+/// The port of the pod that a Service's port leads to, as it is written: a number or a name.
+pub fn target(port: &ServicePort) -> IntOrString {
+    port.target_port
+        .clone()
+        .filter(|target| !matches!(target, IntOrString::Int(0)))
+        .unwrap_or(IntOrString::Int(port.port))
+}
+
+/// The number that a Service's port leads to in this pod; none where the pod declares no port of that name and protocol
+/// (the rule of the EndpointSlice controller, `podutil.FindPort`).
+pub fn resolve(spec: &PodSpec, port: &ServicePort) -> Option<i32> {
+    match target(port) {
+        IntOrString::Int(number) => Some(number),
+        IntOrString::String(name) => declared(spec)
+            .into_iter()
+            .find(|d| d.name == name && d.protocol == protocol(port.protocol.as_ref()))
+            .map(|d| d.number),
+    }
+}
+
+/// `80`, or `80 (web)` where the port has a name.
+pub fn shown(port: &ServicePort) -> String {
+    match port.name.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => format!("{} ({name})", port.port),
+        None => port.port.to_string(),
+    }
+}
+
+/// The ports of a Service.
+pub fn of_service(service: &Service) -> &[ServicePort] {
+    service.spec.as_ref().and_then(|s| s.ports.as_deref()).unwrap_or_default()
+}
+
+/// The ports of a Service in words: `80, 443 (https)`.
+pub fn list(service: &Service) -> String {
+    let all: Vec<String> = of_service(service).iter().map(shown).collect();
+    if all.is_empty() { "no port".to_owned() } else { all.join(", ") }
+}
+
+/// Whether the Service only gives another name to something outside of the cluster.
+pub fn is_external_name(service: &Service) -> bool {
+    service.spec.as_ref().and_then(|s| s.type_.as_deref()) == Some("ExternalName")
+}
+
+/// Whether names of the Service lead straight to its pods, whose ports then count, not the Service's.
+pub fn is_headless(service: &Service) -> bool {
+    service.spec.as_ref().and_then(|s| s.cluster_ip.as_deref()) == Some("None")
+}
+
+/// Whether a Service finds its pods by labels.
+pub fn has_selector(service: &Service) -> bool {
+    service
+        .spec
+        .as_ref()
+        .and_then(|s| s.selector.as_ref())
+        .is_some_and(|s| !s.is_empty())
+}
+
+/// The workloads whose template or pods carry the labels that a Service selects.
+pub fn workloads_behind<'c, 'a>(context: &'c Context<'a>, service: &Service) -> Vec<&'c Workload<'a>> {
+    let namespace = service.namespace().unwrap_or_default();
+    context
+        .workloads()
+        .filter(|w| w.reference.namespace == namespace)
+        .filter(|w| {
+            w.pods.iter().any(|pod| service_selects(service, pod.labels()))
+                || w.object.is_some_and(|o| service_selects(service, &o.pod_labels()))
+        })
+        .collect()
+}
+
+/// The pods behind a Service that live, whether ready or not.
+pub fn pods_behind<'a>(context: &Context<'a>, service: &Service) -> Vec<&'a Pod> {
+    let mut pods = context.pods_selected(service);
+    pods.retain(|pod| !has_ended(pod) && !is_terminating(pod));
+    pods
+}
+
+/// The pod specs behind a Service, with the workload of each: of live pods, or of the template where there are none.
+pub fn specs_behind<'c, 'a>(context: &'c Context<'a>, service: &Service) -> Vec<(&'c Workload<'a>, &'a PodSpec)> {
+    workloads_behind(context, service)
+        .into_iter()
+        .flat_map(|workload| {
+            let pods = workload
+                .pods
+                .iter()
+                .filter(|pod| !has_ended(pod) && !is_terminating(pod) && service_selects(service, pod.labels()));
+            let mut specs: Vec<&PodSpec> = pods.filter_map(|pod| pod.spec.as_ref()).collect();
+            if specs.is_empty() {
+                specs.extend(workload.object.and_then(WorkloadObject::pod_spec));
+            }
+            specs.into_iter().map(move |spec| (workload, spec))
+        })
+        .collect()
+}
+
+/// The endpoint slices of a Service.
+pub fn slices<'a>(context: &Context<'a>, service: &Service) -> Vec<&'a EndpointSlice> {
+    let name = service.name_any();
+    context
+        .snapshot
+        .objects
+        .endpoint_slices
+        .iter()
+        .filter(|slice| {
+            slice.namespace() == service.namespace() && slice.labels().get("kubernetes.io/service-name").is_some_and(|of| *of == name)
+        })
+        .collect()
+}
+
+/// How a Service stands at this moment, as far as the snapshot tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Another name for something outside.
+    External,
+    /// Its selector takes no pod.
+    NoPods,
+    /// It has pods, but none is ready.
+    NoneReady,
+    /// Some of its endpoints are ready.
+    Ready,
+    /// The lists that would tell were not read.
+    Unknown,
+}
+
+/// How a Service stands: by pods where it has a selector, else by its endpoints.
+pub fn state(context: &Context<'_>, service: &Service) -> State {
+    if is_external_name(service) {
+        return State::External;
+    }
+    let namespace = service.namespace().unwrap_or_default();
+    if has_selector(service) {
+        let pods = pods_behind(context, service);
+        if pods.iter().any(|pod| is_ready(pod)) {
+            State::Ready
+        } else if !pods.is_empty() {
+            State::NoneReady
+        } else if !context.snapshot.is_complete(&kind::POD, &namespace) {
+            State::Unknown
+        } else if workloads_behind(context, service).is_empty() {
+            State::NoPods
+        } else {
+            State::NoneReady
+        }
+    } else if has_ready_endpoint(context, service) {
+        State::Ready
+    } else if context.snapshot.is_complete(&kind::ENDPOINT_SLICE, &namespace) {
+        State::NoneReady
+    } else {
+        State::Unknown
+    }
+}
+
+fn has_ready_endpoint(context: &Context<'_>, service: &Service) -> bool {
+    slices(context, service)
+        .iter()
+        .flat_map(|slice| slice.endpoints.iter())
+        // An endpoint that says nothing counts as ready, as in kube-proxy.
+        .any(|endpoint| endpoint.conditions.as_ref().and_then(|c| c.ready).unwrap_or(true))
+}
+
+/// The nodes that run ready pods of a Service.
+pub fn nodes_behind<'a>(context: &Context<'a>, service: &Service) -> BTreeSet<&'a str> {
+    pods_behind(context, service)
+        .into_iter()
+        .filter(|pod| is_ready(pod))
+        .filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref())
+        .collect()
+}

@@ -1,0 +1,239 @@
+//! Endpoints: none ready, none where the traffic policy looks for them, or not those that they should be.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Service};
+use kube::ResourceExt;
+
+use super::{effect, subject};
+use crate::model::code::Code::{EndpointsStale, LocalTrafficPolicyWithoutEndpoint, ServiceHasNoReadyEndpoints};
+use crate::model::finding::{Confidence, Effect, Finding, Severity};
+use crate::model::kind;
+use crate::rules::context::{Context, WorkloadObject, condition, is_ready};
+use crate::rules::ports::{self, State};
+
+/// A start that takes longer than this is no start any more, even if nothing else explains it (the default progress deadline).
+const START: Duration = Duration::from_secs(600);
+/// The controllers write endpoints within a second or two; lists are read one after the other.
+const LAG: Duration = Duration::from_secs(60);
+
+/// What is wrong with the endpoints of a Service that selects something.
+pub fn check(context: &Context<'_>, service: &Service) -> Vec<Finding> {
+    if !ports::has_selector(service) {
+        return Vec::new();
+    }
+    [
+        none_ready(context, service),
+        local_policy(context, service),
+        stale(context, service),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn publishes_unready(service: &Service) -> bool {
+    service.spec.as_ref().and_then(|s| s.publish_not_ready_addresses).unwrap_or(false)
+}
+
+fn none_ready(context: &Context<'_>, service: &Service) -> Option<Finding> {
+    let name = service.name_any();
+    let behind = ports::workloads_behind(context, service);
+    let lasting = behind.iter().any(|w| !w.object.is_some_and(WorkloadObject::is_finite));
+    // A manifest has no status, and the pods of a Job come and go.
+    if !lasting || publishes_unready(service) || !context.snapshot.is_complete(&kind::POD, &service.namespace().unwrap_or_default()) {
+        return None;
+    }
+    if ports::state(context, service) != State::NoneReady {
+        return None;
+    }
+    let pods = ports::pods_behind(context, service);
+    let names: Vec<String> = behind.iter().map(|w| w.reference.short()).collect();
+    let to_zero = behind.iter().all(|w| w.object.and_then(WorkloadObject::wanted) == Some(0));
+    let summary = if to_zero {
+        format!("Service {name} has no endpoints: {} is scaled to zero", names.join(" and "))
+    } else if pods.is_empty() {
+        format!("Service {name} has no endpoints: {} has no pods", names.join(" and "))
+    } else {
+        format!(
+            "Service {name} has no ready endpoints: none of the {} pods it selects is ready",
+            pods.len()
+        )
+    };
+    let youngest = pods
+        .iter()
+        .filter_map(|pod| context.age_of(pod.metadata.creation_timestamp.as_ref()))
+        .min();
+    let overdue = !to_zero && youngest.is_some_and(|age| age > START);
+    let mut finding = Finding::new(
+        ServiceHasNoReadyEndpoints,
+        "",
+        // Pods that are starting are no fault; what keeps them from it is found by others, and this tells what follows from that.
+        if overdue { Severity::Error } else { Severity::Symptom },
+        if overdue { Confidence::Proven } else { Confidence::Possible },
+        subject(service),
+        summary,
+    )
+    .breaking(effect(service));
+    for workload in &behind {
+        finding = finding
+            .suffering(Effect::NotReady(workload.reference.clone()))
+            .related("selected", workload.reference.clone());
+    }
+    if let Some(pod) = pods.first() {
+        let (_, reason, message) = condition(pod, "Ready").unwrap_or_default();
+        finding = finding.evidence(format!("pod/{} condition Ready", pod.name_any()), format!("{reason}: {message}"));
+    }
+    Some(finding.fix_command(
+        "make the pods behind it ready",
+        format!(
+            "kubectl get pods -n {} -l {}",
+            service.namespace().unwrap_or_default(),
+            selector(service)
+        ),
+    ))
+}
+
+fn selector(service: &Service) -> String {
+    let pairs = service
+        .spec
+        .iter()
+        .flat_map(|s| s.selector.iter().flatten())
+        .map(|(key, value)| format!("{key}={value}"));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// Nodes that load balancers leave out (service controller: `shouldIncludeNode` and its predicates).
+fn is_left_out(node: &Node) -> bool {
+    let labelled = node
+        .labels()
+        .contains_key("node.kubernetes.io/exclude-from-external-load-balancers");
+    let tainted = node
+        .spec
+        .iter()
+        .flat_map(|s| s.taints.iter().flatten())
+        .any(|t| t.key == "ToBeDeletedByClusterAutoscaler");
+    labelled || tainted
+}
+
+/// A load balancer sends to nodes with endpoints only; where all of these are nodes that it leaves out, it sends nowhere.
+fn local_policy(context: &Context<'_>, service: &Service) -> Option<Finding> {
+    let spec = service.spec.as_ref()?;
+    let external = spec.external_traffic_policy.as_deref() == Some("Local") && spec.type_.as_deref() == Some("LoadBalancer");
+    let behind = ports::nodes_behind(context, service);
+    if !external || behind.is_empty() {
+        return None;
+    }
+    let nodes: Vec<&Node> = context
+        .snapshot
+        .objects
+        .nodes
+        .iter()
+        .filter(|node| behind.contains(node.name_any().as_str()))
+        .collect();
+    if nodes.len() != behind.len() || !nodes.iter().all(|node| is_left_out(node)) {
+        return None;
+    }
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    let list: Vec<&str> = behind.into_iter().collect();
+    Some(
+        Finding::error(
+            LocalTrafficPolicyWithoutEndpoint,
+            "",
+            subject(service),
+            format!(
+                "Service {name} has externalTrafficPolicy Local, but its pods run only on nodes that load balancers leave out: {}",
+                list.join(", ")
+            ),
+        )
+        .evidence(
+            format!("node/{}", list.join(", ")),
+            "labelled node.kubernetes.io/exclude-from-external-load-balancers",
+        )
+        .fix_command(
+            "set externalTrafficPolicy: Cluster, or let the pods run on nodes that the load balancer uses",
+            format!("kubectl edit service {name} -n {namespace}"),
+        ),
+    )
+}
+
+/// Pods that are ready for long and are not among the endpoints, or endpoints whose pods are gone: the controller is not at work.
+fn stale(context: &Context<'_>, service: &Service) -> Option<Finding> {
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    let snapshot = context.snapshot;
+    if !snapshot.is_complete(&kind::POD, &namespace) || !snapshot.is_complete(&kind::ENDPOINT_SLICE, &namespace) {
+        return None;
+    }
+    let slices: Vec<_> = ports::slices(context, service)
+        .into_iter()
+        .filter(|slice| {
+            slice
+                .labels()
+                .get("endpointslice.kubernetes.io/managed-by")
+                .is_some_and(|by| by == "endpointslice-controller.k8s.io")
+        })
+        .collect();
+    let listed: BTreeSet<&str> = slices
+        .iter()
+        .flat_map(|s| s.endpoints.iter())
+        .flat_map(|e| e.addresses.iter().map(String::as_str))
+        .collect();
+    let old_service = context
+        .age_of(service.metadata.creation_timestamp.as_ref())
+        .is_some_and(|age| age > LAG);
+    let left_out = ports::pods_behind(context, service).into_iter().find(|pod| {
+        let ip = pod.status.as_ref().and_then(|s| s.pod_ip.as_deref());
+        let since = pod
+            .status
+            .iter()
+            .flat_map(|s| s.conditions.iter().flatten())
+            .find(|c| c.type_ == "Ready")
+            .and_then(|c| context.age_of(c.last_transition_time.as_ref()));
+        is_ready(pod) && old_service && ip.is_some_and(|ip| !listed.contains(ip)) && since.is_some_and(|age| age > LAG)
+    });
+    let gone = || {
+        slices
+            .iter()
+            .filter(|slice| written(slice).is_some_and(|at| context.age(at) > LAG))
+            .flat_map(|slice| slice.endpoints.iter())
+            .filter(|e| e.conditions.as_ref().and_then(|c| c.ready).unwrap_or(true))
+            .filter_map(|e| e.target_ref.as_ref().filter(|r| r.kind.as_deref() == Some("Pod"))?.name.clone())
+            .find(|pod| {
+                !snapshot
+                    .objects
+                    .pods
+                    .iter()
+                    .any(|p| p.name_any() == *pod && p.namespace().as_deref() == Some(&namespace))
+            })
+    };
+    let detail = match left_out {
+        Some(pod) => format!("pod {} is ready and selected, but not among the endpoints", pod.name_any()),
+        None => format!("its endpoints name pod {}, which does not exist any more", gone()?),
+    };
+    Some(
+        Finding::error(
+            EndpointsStale,
+            "",
+            subject(service),
+            format!("The endpoints of Service {name} are out of date: {detail}"),
+        )
+        .confidence(Confidence::Likely)
+        .evidence(format!("endpointslices of service/{name}"), detail)
+        .fix_command(
+            "see why the EndpointSlice controller (kube-controller-manager) does not write; deleting the slices makes it write them anew",
+            format!("kubectl get endpointslices -n {namespace} -l kubernetes.io/service-name={name} -o yaml"),
+        )
+        .breaking(effect(service)),
+    )
+}
+
+/// When the controller last wrote a slice because of a change.
+fn written(slice: &k8s_openapi::api::discovery::v1::EndpointSlice) -> Option<Timestamp> {
+    slice
+        .annotations()
+        .get("endpoints.kubernetes.io/last-change-trigger-time")?
+        .parse()
+        .ok()
+}

@@ -1,0 +1,223 @@
+//! Where the ports of a Service lead: names that no container declares, numbers and protocols that differ from what is declared.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{PodSpec, Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+
+use super::{effect, subject};
+use crate::model::code::Code::{ServiceProtocolMismatch, TargetPortMismatch, TargetPortNameUnresolved};
+use crate::model::finding::{Confidence, Finding, Severity};
+use crate::model::near;
+use crate::rules::context::{Context, Workload};
+use crate::rules::ports::{self, Declared};
+
+/// What is wrong with the ports of a Service that selects something.
+pub fn check(context: &Context<'_>, service: &Service) -> Vec<Finding> {
+    if !ports::has_selector(service) {
+        return Vec::new();
+    }
+    let behind = ports::specs_behind(context, service);
+    if behind.is_empty() {
+        return Vec::new();
+    }
+    ports::of_service(service)
+        .iter()
+        .filter_map(|port| match ports::target(port) {
+            IntOrString::String(name) => named(context, service, port, &name, &behind),
+            IntOrString::Int(number) => numbered(service, port, number, &behind),
+        })
+        .collect()
+}
+
+fn declared_by_all<'a>(behind: &[(&Workload<'_>, &'a PodSpec)]) -> Vec<Declared<'a>> {
+    let mut all: Vec<Declared<'a>> = Vec::new();
+    for (_, spec) in behind {
+        for port in ports::declared(spec) {
+            if !all.contains(&port) {
+                all.push(port);
+            }
+        }
+    }
+    all
+}
+
+/// `8080/TCP (http) in container api`
+fn list(declared: &[Declared<'_>]) -> String {
+    if declared.is_empty() {
+        return "no port at all".to_owned();
+    }
+    let shown: BTreeSet<String> = declared
+        .iter()
+        .map(|d| {
+            let name = if d.name.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", d.name)
+            };
+            format!("{}/{}{name} in container {}", d.number, d.protocol, d.container)
+        })
+        .collect();
+    shown.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn named(
+    context: &Context<'_>,
+    service: &Service,
+    port: &ServicePort,
+    name: &str,
+    behind: &[(&Workload<'_>, &PodSpec)],
+) -> Option<Finding> {
+    // Pods that do not know the name are left out of the port's endpoints; it is broken only when none knows it.
+    if behind.iter().any(|(_, spec)| ports::resolve(spec, port).is_some()) {
+        return None;
+    }
+    let (namespace, of) = (service.namespace().unwrap_or_default(), service.name_any());
+    let protocol = ports::protocol(port.protocol.as_ref());
+    let declared = declared_by_all(behind);
+    let workload = behind.first().map(|(w, _)| w.reference.clone())?;
+    let without_port = ports::slices(context, service)
+        .iter()
+        .any(|slice| slice.ports.as_ref().is_none_or(Vec::is_empty) && !slice.endpoints.is_empty());
+    if let Some(other) = declared.iter().find(|d| d.name == name) {
+        return Some(
+            protocol_differs(service, port, other, Confidence::Proven)
+                .related("target", workload)
+                .breaking(effect(service)),
+        );
+    }
+    let same_number = declared.iter().find(|d| d.number == port.port && !d.name.is_empty());
+    let near = near::nearest(name, declared.iter().map(|d| d.name).filter(|n| !n.is_empty()));
+    let only = declared.as_slice();
+    let remedy = match (near, same_number, only) {
+        (Some(near), ..) => format!("set targetPort of port {} to {near}", ports::shown(port)),
+        (None, Some(same), _) => format!("set targetPort of port {} to {}", ports::shown(port), same.name),
+        (None, None, [one]) => format!("set targetPort of port {} to {}", ports::shown(port), one.number),
+        _ => format!(
+            "set targetPort of port {} to the number that the application listens on",
+            ports::shown(port)
+        ),
+    };
+    let mut finding = Finding::error(
+        TargetPortNameUnresolved,
+        "",
+        subject(service).port(port.port),
+        format!(
+            "Service {of} sends port {} to a port named {name}, but no container of {} declares that name",
+            ports::shown(port),
+            workload.short()
+        ),
+    )
+    .evidence(
+        format!("service/{of}"),
+        format!("port {} has targetPort: {name} ({protocol})", ports::shown(port)),
+    )
+    .evidence(workload.short(), format!("its containers declare {}", list(&declared)))
+    .related("target", workload)
+    .fix_command(
+        format!("{remedy}, or give the container's port the name {name}"),
+        format!("kubectl edit service {of} -n {namespace}"),
+    )
+    .breaking(effect(service));
+    if without_port {
+        finding = finding.evidence(
+            format!("endpointslices of service/{of}"),
+            "addresses without a port: connections are refused",
+        );
+    }
+    Some(finding)
+}
+
+fn protocol_differs(service: &Service, port: &ServicePort, declared: &Declared<'_>, confidence: Confidence) -> Finding {
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    let protocol = ports::protocol(port.protocol.as_ref());
+    Finding::new(
+        ServiceProtocolMismatch,
+        "",
+        Severity::Error,
+        confidence,
+        subject(service).port(port.port),
+        format!(
+            "Service {name} forwards port {} as {protocol}, but container {} declares port {} as {}",
+            ports::shown(port),
+            declared.container,
+            declared.number,
+            declared.protocol
+        ),
+    )
+    .evidence(
+        format!("service/{name}"),
+        format!(
+            "port {} has protocol: {protocol}, targetPort: {}",
+            ports::shown(port),
+            shown(&ports::target(port))
+        ),
+    )
+    .evidence(
+        format!("container {}", declared.container),
+        format!("declares containerPort {} with protocol {}", declared.number, declared.protocol),
+    )
+    .fix_command(
+        format!(
+            "set protocol: {} on port {} of Service {name}",
+            declared.protocol,
+            ports::shown(port)
+        ),
+        format!("kubectl edit service {name} -n {namespace}"),
+    )
+}
+
+fn shown(target: &IntOrString) -> String {
+    match target {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(name) => name.clone(),
+    }
+}
+
+fn numbered(service: &Service, port: &ServicePort, number: i32, behind: &[(&Workload<'_>, &PodSpec)]) -> Option<Finding> {
+    let protocol = ports::protocol(port.protocol.as_ref());
+    // What is declared is for people to read; who declares nothing has said nothing.
+    let all: Vec<Vec<Declared<'_>>> = behind.iter().map(|(_, spec)| ports::declared(spec)).collect();
+    let fits = |declared: &Vec<Declared<'_>>| declared.is_empty() || declared.iter().any(|d| d.number == number && d.protocol == protocol);
+    if all.iter().any(fits) {
+        return None;
+    }
+    let declared = declared_by_all(behind);
+    let workload = behind.first().map(|(w, _)| w.reference.clone())?;
+    if let Some(other) = declared.iter().find(|d| d.number == number) {
+        // DNS and QUIC are offered over both, and often only one of the two is declared.
+        let both = ports::of_service(service)
+            .iter()
+            .any(|p| ports::target(p) == IntOrString::Int(number) && ports::protocol(p.protocol.as_ref()) != protocol);
+        return (!both).then(|| {
+            protocol_differs(service, port, other, Confidence::Likely)
+                .related("target", workload)
+                .breaking(effect(service))
+        });
+    }
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    Some(
+        Finding::advice(
+            TargetPortMismatch,
+            "declared",
+            subject(service).port(port.port),
+            format!(
+                "Service {name} sends port {} to {number}, which no container of {} declares",
+                ports::shown(port),
+                workload.short()
+            ),
+        )
+        .confidence(Confidence::Possible)
+        .evidence(
+            format!("service/{name}"),
+            format!("port {} has targetPort: {number}", ports::shown(port)),
+        )
+        .evidence(workload.short(), format!("its containers declare {}", list(&declared)))
+        .related("target", workload)
+        .fix_command(
+            "if the application listens on the declared port, make targetPort the same; declare the port otherwise",
+            format!("kubectl edit service {name} -n {namespace}"),
+        ),
+    )
+}
