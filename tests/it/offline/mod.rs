@@ -2,6 +2,3 @@
 
 mod completion;
 mod connection;
-mod docs;
-mod explain;
-mod krew;

@@ -1,0 +1,263 @@
+//! Containers that call others in vain: who is in trouble, what its log says, and whom it wanted.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+
+use super::failure::{self, How};
+use super::names::{self, Mention};
+use super::places::{self, Place, Reference};
+use crate::model::snapshot::Presence;
+use crate::rules::context::{ContainerView, Context, HEALED_AFTER, Role, containers, has_ended, is_ready, is_terminating};
+use crate::rules::{network_policy, ports};
+
+/// A container may wait this long for others before its wait is looked into.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A container that runs and is not ready may be starting for this long.
+const STARTING: Duration = Duration::from_secs(30);
+/// What explains an end stands near the end of the log.
+const LAST_LINES: usize = 20;
+
+/// Why a container is looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// An init container that runs and does not end.
+    Waits,
+    /// It ended with an error, and is not back for good.
+    Crashed,
+    /// It runs and is not ready.
+    Unready,
+    /// It is well, but its spec names something that cannot be reached.
+    Suspect,
+}
+
+/// A container in trouble and the text that may say why.
+#[derive(Clone, Debug)]
+pub struct Caller<'a> {
+    /// The container.
+    pub container: ContainerView<'a>,
+    /// Why it is looked into.
+    pub trouble: Trouble,
+    /// Where each line was seen, and the line; the newest last.
+    pub lines: Vec<(String, &'a str)>,
+    /// The hosts that its spec names.
+    pub references: Vec<Reference>,
+}
+
+/// A call that failed.
+#[derive(Clone, Debug)]
+pub struct Failure<'a> {
+    /// The container that calls.
+    pub container: ContainerView<'a>,
+    /// Why it was looked into.
+    pub trouble: Trouble,
+    /// How the call failed.
+    pub how: How,
+    /// Whom it called.
+    pub place: Place,
+    /// The port that it called, where that is known.
+    pub port: Option<u16>,
+    /// Where that is seen: `env DATABASE_HOST`, `command`, `log`.
+    pub named_by: String,
+    /// The line that shows it, and where it was seen; none where only the spec and the wait are known.
+    pub line: Option<(String, &'a str)>,
+}
+
+/// The containers that are in trouble, one of each revision. Asks for their logs.
+pub fn callers<'a>(context: &Context<'a>) -> Vec<Caller<'a>> {
+    let mut found = Vec::new();
+    for pod in &context.snapshot.objects.pods {
+        if has_ended(pod) || is_terminating(pod) {
+            continue;
+        }
+        for container in containers(pod) {
+            let Some(trouble) = trouble(context, &container) else { continue };
+            let alike = |other: &k8s_openapi::api::core::v1::Pod| {
+                !has_ended(other)
+                    && !is_terminating(other)
+                    && containers(other)
+                        .iter()
+                        .any(|c| c.name() == container.name() && self::trouble(context, c) == Some(trouble))
+            };
+            if !context.is_representative(pod, alike) {
+                continue;
+            }
+            let references = places::references(context, &container, trouble != Trouble::Suspect);
+            let mut lines = Vec::new();
+            let log = match trouble {
+                Trouble::Crashed => context.end_log(&container),
+                Trouble::Waits | Trouble::Unready | Trouble::Suspect => context.log(&container, false),
+            };
+            if let Some(log) = log {
+                let all: Vec<&str> = log.lines().collect();
+                let skip = all.len().saturating_sub(LAST_LINES);
+                lines.extend(all.into_iter().skip(skip).map(|line| {
+                    (
+                        format!("{} of pod/{} container {}", log.source(), pod.name_any(), container.name()),
+                        line,
+                    )
+                }));
+            }
+            let message = container.newest_end().and_then(|end| end.message.as_deref());
+            if let Some(message) = message.filter(|_| trouble == Trouble::Crashed) {
+                let source = format!("pod/{} container {} termination message", pod.name_any(), container.name());
+                lines.extend(
+                    message
+                        .lines()
+                        .map(str::trim_end)
+                        .filter(|l| !l.is_empty())
+                        .map(|line| (source.clone(), line)),
+                );
+            }
+            let exec_probe = container.spec.readiness_probe.as_ref().is_some_and(|p| p.exec.is_some());
+            // The other probes report the kubelet's own call of the pod, not a call of the application.
+            if trouble == Trouble::Unready && exec_probe {
+                let probe = context
+                    .pod_events(pod)
+                    .into_iter()
+                    .find(|e| e.reason() == "Unhealthy" && e.container() == Some(container.name()));
+                if let Some(event) = probe {
+                    lines.push((format!("pod/{} event Unhealthy", pod.name_any()), event.message()));
+                }
+            }
+            found.push(Caller {
+                container,
+                trouble,
+                lines,
+                references,
+            });
+        }
+    }
+    found
+}
+
+fn trouble(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Trouble> {
+    let failed = container.newest_end().is_some_and(|end| end.exit_code != 0);
+    if container.role == Role::Init {
+        if let Some(since) = container.running_since() {
+            return if container.restarts() > 0 && failed {
+                Some(Trouble::Crashed)
+            } else {
+                (context.age(since) > PATIENCE).then_some(Trouble::Waits)
+            };
+        }
+        return (failed && !container.is_ready()).then_some(Trouble::Crashed);
+    }
+    let Some(since) = container.running_since() else {
+        return failed.then_some(Trouble::Crashed);
+    };
+    if container.is_ready() {
+        // One look at a crash loop can say Running and Ready.
+        let recent = container
+            .last_terminated()
+            .and_then(|end| context.age_of(end.finished_at.as_ref()))
+            .is_some_and(|age| age < HEALED_AFTER);
+        if failed && recent && container.restarts() > 2 {
+            return Some(Trouble::Crashed);
+        }
+        return (is_ready(container.pod) && is_suspect(context, container)).then_some(Trouble::Suspect);
+    }
+    if failed && container.restarts() > 0 {
+        return Some(Trouble::Crashed);
+    }
+    (context.age(since) > STARTING).then_some(Trouble::Unready)
+}
+
+/// Whether the spec of a container that is well names what it cannot reach: only then its log is worth a request.
+fn is_suspect(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
+    let namespace = container.pod.namespace().unwrap_or_default();
+    places::references(context, container, false).iter().any(|reference| {
+        let Place::Service { namespace: of, name } = &reference.place else {
+            return false;
+        };
+        match context.service(of, name) {
+            Some(service) => {
+                wrong_port(service, reference.mention.port)
+                    || network_policy::denies(context, container.pod, service, reference.mention.port).is_some()
+            }
+            None => *of == namespace && context.snapshot.presence(&crate::model::kind::SERVICE, of, name) == Presence::Absent,
+        }
+    })
+}
+
+/// Whether a Service has no such port. Names of a headless Service lead to its pods, whatever ports it lists; an external name leads anywhere.
+pub fn wrong_port(service: &k8s_openapi::api::core::v1::Service, port: Option<u16>) -> bool {
+    let listed = ports::of_service(service);
+    port.is_some_and(|port| {
+        !ports::is_headless(service)
+            && !ports::is_external_name(service)
+            && !listed.is_empty()
+            && listed.iter().all(|p| p.port != i32::from(port))
+    })
+}
+
+/// The calls of containers in trouble that failed, at most one of each container and place.
+pub fn failures<'a>(context: &Context<'a>) -> Vec<Failure<'a>> {
+    callers(context).iter().flat_map(|caller| of_caller(context, caller)).collect()
+}
+
+/// The calls of one container that failed.
+pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<'a>> {
+    let namespace = caller.container.pod.namespace().unwrap_or_default();
+    let make = |how, place: &Place, port, named_by: &str, line| Failure {
+        container: caller.container,
+        trouble: caller.trouble,
+        how,
+        place: place.clone(),
+        port,
+        named_by: named_by.to_owned(),
+        line,
+    };
+    // The newest line that says how a call failed and whom it was for.
+    let own_ip = caller.container.pod.status.as_ref().and_then(|s| s.pod_ip.as_deref());
+    for (at, (source, line)) in caller.lines.iter().enumerate().rev() {
+        let Some(how) = failure::in_line(line) else {
+            if caller.trouble == Trouble::Crashed && failure::is_of_another_kind(line) {
+                return Vec::new();
+            }
+            continue;
+        };
+        // libpq says on the next lines whom it called: `Is the server running on host "db" …`.
+        let below = caller.lines.iter().skip(at + 1).take(2).flat_map(|(_, line)| names::in_line(line));
+        let located = names::in_line(line)
+            .into_iter()
+            .chain(below)
+            .filter(|m| (how != How::Unresolved || m.ip().is_none()) && Some(m.host.as_str()) != own_ip)
+            .filter_map(|m| Some((places::locate(context, &namespace, &m)?, m)));
+        let mut located: Vec<(Place, Mention)> = located.collect();
+        // A Service says more than a host outside, and one with a port more than one without.
+        located.sort_by_key(|(place, m)| (!matches!(place, Place::Service { .. }), m.port.is_none()));
+        if let Some((place, mention)) = located.into_iter().next() {
+            let named = caller.references.iter().find(|r| r.place == place);
+            let port = mention.port.or_else(|| named.and_then(|r| r.mention.port));
+            let by = named.map_or("log", |r| &r.source);
+            return vec![make(how, &place, port, by, Some((source.clone(), line)))];
+        }
+        // The line does not say for whom: `nc: timed out`. With one host in the spec there is no doubt.
+        let says_call = ["connect", "dial", "nc:", "wget:", "telnet:", "os error", "errno"]
+            .iter()
+            .any(|w| line.to_ascii_lowercase().contains(w));
+        let inside: Vec<&Reference> = caller
+            .references
+            .iter()
+            .filter(|r| matches!(r.place, Place::Service { .. }))
+            .collect();
+        if let ([only], true) = (inside.as_slice(), says_call) {
+            return vec![make(
+                how,
+                &only.place,
+                only.mention.port,
+                &only.source,
+                Some((source.clone(), line)),
+            )];
+        }
+    }
+    // A wait without a word: what the command names is what it waits for.
+    let by_command = caller.references.iter().filter(|r| r.source == "command");
+    if caller.trouble == Trouble::Waits {
+        return by_command
+            .map(|r| make(How::Unknown, &r.place, r.mention.port, &r.source, None))
+            .collect();
+    }
+    Vec::new()
+}

@@ -1,0 +1,164 @@
+//! What a host stands for: a Service of the cluster, the pod itself, or something outside.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt;
+
+use super::names::{self, Mention};
+use crate::model::finding::ObjectRef;
+use crate::model::kind;
+use crate::model::snapshot::Presence;
+use crate::rules::context::{ContainerView, Context, Need};
+use crate::rules::ports;
+
+/// What a host stands for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A Service, whether it exists or not.
+    Service {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A host outside of the cluster.
+    Outside(String),
+    /// The pod itself.
+    Own,
+}
+
+/// Ends of file names that look like hosts in stack traces: `main.go:42`.
+const FILES: [&str; 16] = [
+    "go", "py", "js", "ts", "mjs", "cjs", "rb", "rs", "java", "kt", "php", "c", "cc", "cpp", "conf", "ex",
+];
+
+/// What a mention stands for, seen from a pod's namespace; none where it is probably no host at all.
+pub fn locate(context: &Context<'_>, namespace: &str, mention: &Mention) -> Option<Place> {
+    let service = |namespace: &str, name: &str| Place::Service {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    };
+    let host = mention.host.as_str();
+    if let Some(ip) = mention.ip() {
+        if ip.is_loopback() || ip.is_unspecified() {
+            return Some(Place::Own);
+        }
+        let of_service = |s: &&Service| {
+            let spec = s.spec.iter();
+            let mut all = spec.flat_map(|s| s.cluster_ips.iter().flatten().chain(s.cluster_ip.iter()));
+            all.any(|address| address == host)
+        };
+        return match context.snapshot.objects.services.iter().find(of_service) {
+            Some(s) => Some(service(&s.namespace().unwrap_or_default(), &s.name_any())),
+            None => mention.is_certain.then(|| Place::Outside(host.to_owned())),
+        };
+    }
+    if host == "localhost" || host.starts_with("localhost.") {
+        return Some(Place::Own);
+    }
+    let labels: Vec<&str> = host.split('.').collect();
+    match labels.as_slice() {
+        [name] => (mention.is_certain || context.service(namespace, name).is_some()).then(|| service(namespace, name)),
+        [name, of, "svc", ..] => Some(service(of, name)),
+        [_pod, name, of, "svc", ..] => Some(service(of, name)),
+        [first, second] => {
+            if context.service(second, first).is_some() || context.snapshot.presence(&kind::NAMESPACE, "", second) == Presence::Present {
+                Some(service(second, first))
+            } else if context.service(namespace, second).is_some_and(ports::is_headless) {
+                // One pod of a StatefulSet.
+                Some(service(namespace, second))
+            } else {
+                (mention.is_certain && !FILES.contains(second)).then(|| Place::Outside(host.to_owned()))
+            }
+        }
+        _ => mention.is_certain.then(|| Place::Outside(host.to_owned())),
+    }
+}
+
+/// Whether a Service exists; one of another namespace is asked for, with what stands behind it.
+pub fn presence(context: &Context<'_>, own_namespace: &str, namespace: &str, name: &str) -> Presence {
+    let presence = context.snapshot.presence(&kind::SERVICE, namespace, name);
+    if namespace == own_namespace {
+        context.needs_list(&kind::SERVICE, namespace);
+    } else {
+        if presence == Presence::Unknown {
+            context.need(Need::Object(ObjectRef::new(&kind::SERVICE, namespace, name)));
+        }
+        if presence != Presence::Absent {
+            for kind in [&kind::POD, &kind::DEPLOYMENT, &kind::REPLICA_SET, &kind::STATEFUL_SET, &kind::EVENT] {
+                context.needs_list(kind, namespace);
+            }
+        }
+    }
+    presence
+}
+
+/// A host that a container's spec names.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// What it stands for.
+    pub place: Place,
+    /// The text.
+    pub mention: Mention,
+    /// `env DATABASE_HOST`, or `command`.
+    pub source: String,
+}
+
+/// The hosts that a container's command and environment name. Values never leave this function but for hosts and ports.
+/// With `ask`, the content of ConfigMaps that the environment comes from is asked for where it was not read yet.
+pub fn references(context: &Context<'_>, container: &ContainerView<'_>, ask: bool) -> Vec<Reference> {
+    let namespace = container.pod.namespace().unwrap_or_default();
+    let environment = environment(context, container, ask);
+    let words = container.spec.command.iter().chain(container.spec.args.iter()).flatten();
+    let command = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+    let by_command = names::in_command(&command, &environment)
+        .into_iter()
+        .map(|m| ("command".to_owned(), m));
+    let by_variable = names::in_environment(&environment)
+        .into_iter()
+        .map(|(key, m)| (format!("env {key}"), m));
+    let mut found: Vec<Reference> = Vec::new();
+    for (source, mention) in by_command.chain(by_variable) {
+        let known = |place: &Place| found.iter().any(|r| r.place == *place && r.mention.port == mention.port);
+        if let Some(place) = locate(context, &namespace, &mention).filter(|place| !known(place)) {
+            found.push(Reference { place, mention, source });
+        }
+    }
+    found
+}
+
+/// The variables of a container whose values are plain to see: literal ones, and those from ConfigMaps that were read with their content.
+fn environment(context: &Context<'_>, container: &ContainerView<'_>, ask: bool) -> Vec<(String, String)> {
+    let namespace = container.pod.namespace();
+    let data = |name: &str| -> Option<&BTreeMap<String, String>> {
+        let of = namespace.as_deref().unwrap_or_default();
+        let there = context.snapshot.presence(&kind::CONFIG_MAP, of, name) == Presence::Present;
+        if ask && there && context.snapshot.config_map_keys(of, name).is_none() {
+            context.need(Need::Object(ObjectRef::new(&kind::CONFIG_MAP, of, name)));
+        }
+        let maps = &context.snapshot.objects.config_maps;
+        maps.iter()
+            .find(|m| m.name_any() == name && m.namespace() == namespace)?
+            .data
+            .as_ref()
+    };
+    let mut found = Vec::new();
+    for source in container.spec.env_from.iter().flatten() {
+        if let Some(map) = source.config_map_ref.as_ref().and_then(|r| data(&r.name)) {
+            let prefix = source.prefix.as_deref().unwrap_or_default();
+            found.extend(map.iter().map(|(key, value)| (format!("{prefix}{key}"), value.clone())));
+        }
+    }
+    for variable in container.spec.env.iter().flatten() {
+        let from_map = || {
+            let reference = variable.value_from.as_ref()?.config_map_key_ref.as_ref()?;
+            data(&reference.name)?.get(&reference.key).cloned()
+        };
+        if let Some(value) = variable.value.clone().or_else(from_map) {
+            found.retain(|(key, _)| *key != variable.name);
+            found.push((variable.name.clone(), value));
+        }
+    }
+    found
+}
