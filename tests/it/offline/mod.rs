@@ -2,3 +2,6 @@
 
 mod completion;
 mod connection;
+mod docs;
+mod explain;
+mod krew;
