@@ -115,10 +115,10 @@ pub(super) fn complete(kind: &Kind, metadata_only: bool, mut object: Value) -> O
         // A server that ignores what was asked for must not hand us the content, least of all a Secret's.
         fields.retain(|field, _| field == "metadata");
     }
-    if metadata_only || !fields.get("apiVersion").is_some_and(|v| v.as_str().is_some_and(|v| !v.is_empty())) {
+    if metadata_only || fields.get("apiVersion").and_then(Value::as_str).is_none_or(str::is_empty) {
         fields.insert("apiVersion".to_owned(), kind.api_version().into());
     }
-    if metadata_only || !fields.get("kind").is_some_and(|v| v.as_str().is_some_and(|v| !v.is_empty())) {
+    if metadata_only || fields.get("kind").and_then(Value::as_str).is_none_or(str::is_empty) {
         fields.insert("kind".to_owned(), kind.kind.as_ref().into());
     }
     Some(object)

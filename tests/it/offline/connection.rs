@@ -634,7 +634,7 @@ async fn old_auth_providers_are_refused_with_advice() {
     )
     .await;
     assert_eq!(error.kind, ApiErrorKind::Config);
-    assert!(error.hint.unwrap().contains("gke-gcloud-auth-plugin"));
+    assert!(error.hint.as_deref().unwrap().contains("gke-gcloud-auth-plugin"));
 }
 
 // Credential plugins
