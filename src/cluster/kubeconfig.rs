@@ -433,3 +433,106 @@ fn describe(cluster: &Cluster, ca: Option<&[u8]>) -> Value {
     }
     info
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Mount(PathBuf);
+
+    impl Mount {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("podlife-{}-{name}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            for (file, text) in [("token", "hunter2"), ("namespace", "mine\n"), ("ca.crt", "PEM")] {
+                std::fs::write(path.join(file), text).unwrap();
+            }
+            Self(path)
+        }
+    }
+
+    impl Drop for Mount {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment::of(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn a_pod_uses_its_own_credentials_where_there_is_no_kubeconfig() {
+        let mount = Mount::new("within");
+        let within = [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("KUBERNETES_SERVICE_PORT", "443")];
+        let target = resolve(&ConnectOptions::default(), &environment(&within), &mount.0).ok().unwrap();
+        assert_eq!(target.server, "https://10.0.0.1:443");
+        assert_eq!(target.namespace, "mine");
+        assert_eq!(target.ca.as_deref(), Some(&b"PEM"[..]));
+        assert_eq!(target.ca_file, Some(mount.0.join("ca.crt")));
+        assert_eq!(target.user.token_file, Some(mount.0.join("token").display().to_string()));
+
+        let ipv6 = [
+            ("KUBERNETES_SERVICE_HOST", "fd00::1"),
+            ("KUBERNETES_SERVICE_PORT", "6443"),
+            ("POD_NAMESPACE", "set"),
+        ];
+        let target = resolve(&ConnectOptions::default(), &environment(&ipv6), &mount.0).ok().unwrap();
+        assert_eq!(
+            (target.server.to_string().as_str(), target.namespace.as_str()),
+            ("https://[fd00::1]:6443/", "set")
+        );
+
+        // A kubeconfig that is named goes first, and without a mount there is no cluster.
+        let options = ConnectOptions {
+            kubeconfig: Some("/nonexistent".into()),
+            ..Default::default()
+        };
+        assert!(resolve(&options, &environment(&within), &mount.0).is_err());
+        let error = resolve(&ConnectOptions::default(), &environment(&within), Path::new("/nonexistent"))
+            .err()
+            .unwrap();
+        assert!(error.message.contains("no configuration has been provided"), "{error}");
+    }
+
+    #[test]
+    fn flags_change_the_cluster_as_client_go_lets_them() {
+        let given = || Cluster {
+            server: Some("https://a".into()),
+            certificate_authority_data: Some("eA==".into()),
+            tls_server_name: Some("name".into()),
+            ..Cluster::default()
+        };
+        let after = |options: ConnectOptions| {
+            let mut cluster = given();
+            override_cluster(&mut cluster, &options, &mut None);
+            cluster
+        };
+        let cluster = after(ConnectOptions {
+            insecure_skip_tls_verify: Some(true),
+            ..Default::default()
+        });
+        assert_eq!(cluster.certificate_authority_data, None);
+        let cluster = after(ConnectOptions {
+            certificate_authority: Some("ca".into()),
+            ..Default::default()
+        });
+        assert_eq!(
+            (cluster.certificate_authority.as_deref(), cluster.certificate_authority_data),
+            (Some("ca"), None)
+        );
+        let cluster = after(ConnectOptions {
+            server: Some("https://b".into()),
+            ..Default::default()
+        });
+        assert_eq!((cluster.server.as_deref(), cluster.tls_server_name), (Some("https://b"), None));
+        assert_eq!(after(ConnectOptions::default()).tls_server_name, given().tls_server_name);
+    }
+
+    #[test]
+    fn a_server_without_a_scheme_gets_client_gos() {
+        assert_eq!(server_url("a:8080", false).ok().unwrap(), "http://a:8080");
+        assert_eq!(server_url("a:6443", true).ok().unwrap(), "https://a:6443");
+        assert!(server_url("https://", true).is_err());
+    }
+}

@@ -1153,6 +1153,20 @@ async fn a_watch_that_can_never_work_ends() {
     }
 }
 
+#[tokio::test]
+async fn a_long_watch_outlives_its_token() {
+    let unauthorized = Answer::status(401, "Unauthorized", "Unauthorized");
+    let api = FakeApi::start()
+        .on("GET", PODS, page(&["a"], ""))
+        .on("GET", &watch("7"), unauthorized)
+        .on("GET", &watch("7"), Answer::watch([event("ADDED", "b", "8")]));
+    let connection = with_plugin(&api, &credential("v1", r#"{"token": "t"}"#), "v1").await.unwrap();
+    let stream = connection.watch(&POD, Some("n"), &ListQuery::default(), None);
+    let events = tokio::time::timeout(Duration::from_secs(15), stream.take(2).map(said).collect::<Vec<_>>());
+    assert_eq!(events.await.unwrap(), ["listed a", "applied Pod b"]);
+    assert_eq!(runs(api.folder()), 2);
+}
+
 // Discovery and version
 
 #[tokio::test]
