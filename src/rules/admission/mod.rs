@@ -317,10 +317,7 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
             .fix_command("correct the pod template (defaults of a LimitRange count too)", edit),
         // The namespace's own finding says it for everything in it.
         Refusal::Terminating => {
-            let reference = ObjectRef::new(&kind::NAMESPACE, "", &namespace);
-            if context.snapshot.presence(&kind::NAMESPACE, "", &namespace) == Presence::Unknown {
-                context.need(super::Need::Object(reference));
-            }
+            ask_for_namespace(context, &namespace);
             return None;
         }
         Refusal::Other(text) => Finding::error(code, "", subject, format!("{lead}: {}", shorten(text, 160))).fix_command(
@@ -351,8 +348,24 @@ fn reference(
     Some(Finding::error(code, "", subject, summary).related("missing", ObjectRef::new(kind, namespace, name)))
 }
 
+fn ask_for_namespace(context: &Context<'_>, name: &str) {
+    if context.snapshot.presence(&kind::NAMESPACE, "", name) == Presence::Unknown {
+        context.need(super::Need::Object(ObjectRef::new(&kind::NAMESPACE, "", name)));
+    }
+}
+
 fn terminating_namespaces(context: &Context<'_>) -> Vec<Finding> {
     let objects = &context.snapshot.objects;
+    for name in &context.snapshot.namespaces {
+        // A namespace is worth a request where nothing in it is meant to stay.
+        let mut here = context
+            .workloads()
+            .filter(|w| w.reference.namespace == *name)
+            .filter_map(|w| w.object);
+        if here.all(|object| object.metadata().deletion_timestamp.is_some()) {
+            ask_for_namespace(context, name);
+        }
+    }
     objects
         .namespaces
         .iter()

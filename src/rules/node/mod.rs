@@ -3,6 +3,7 @@
 mod terminating;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
@@ -14,6 +15,9 @@ use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity, Subject};
 use crate::model::kind;
 use crate::model::text::shorten;
+
+/// A kubelet that runs reports on a new pod within this time.
+const KUBELET_ANSWERS: Duration = Duration::from_secs(20);
 
 /// Nodes that do not work, and evicted, preempted or stuck pods.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
@@ -41,13 +45,24 @@ fn looks_lost(pod: &Pod) -> bool {
             .all(|c| c.is_ready() && c.is_running())
 }
 
+/// A pod that has been given a node, and the node has not done anything about it.
+fn is_untouched(context: &Context<'_>, pod: &Pod) -> bool {
+    let statuses = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref());
+    phase(pod) == "Pending"
+        && node_of(pod).is_some()
+        && statuses.is_none()
+        && context
+            .age_of(pod.metadata.creation_timestamp.as_ref())
+            .is_some_and(|age| age > KUBELET_ANSWERS)
+}
+
 fn node_condition<'a>(node: &'a Node, type_: &str) -> Option<&'a k8s_openapi::api::core::v1::NodeCondition> {
     node.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == type_)
 }
 
 fn nodes(context: &Context<'_>) -> Vec<Finding> {
     let pods = &context.snapshot.objects.pods;
-    if pods.iter().any(looks_lost) {
+    if pods.iter().any(|pod| looks_lost(pod) || is_untouched(context, pod)) {
         context.needs_list(&kind::NODE, "");
     }
     let taint_named = |taint: &str| {

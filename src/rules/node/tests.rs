@@ -42,6 +42,34 @@ fn a_node_that_stopped_reporting_explains_its_pods() {
 }
 
 #[test]
+fn nodes_are_read_only_where_one_seems_lost() {
+    let asks = |yaml: &str| {
+        let mut unread = crate::model::snapshot::Snapshot::new(crate::rules::testing::noon(), false);
+        unread.insert(serde_saphyr::from_str(yaml).unwrap()).unwrap();
+        let context = crate::rules::Context::new(&unread, crate::rules::Options::default());
+        super::check(&context);
+        !context.take_needs().is_empty()
+    };
+    let untouched = "
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: shop, creationTimestamp: 2026-01-01T11:59:00Z}
+spec: {nodeName: node-1, containers: [{name: c, image: i}]}
+status: {phase: Pending}
+";
+    assert!(asks(untouched));
+    assert!(!asks(&untouched.replace("11:59:00", "11:59:55")));
+    assert!(!asks(&untouched.replace("Pending", "Succeeded")));
+    assert!(asks(
+        LOST.split("---")
+            .nth(1)
+            .unwrap()
+            .replace("name: a}", "name: a, namespace: shop}")
+            .as_str()
+    ));
+}
+
+#[test]
 fn pressure_hurts_where_pods_were_evicted() {
     let pressure = |reason: &str| {
         format!(

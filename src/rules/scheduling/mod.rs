@@ -62,11 +62,16 @@ fn waiting(context: &Context<'_>, pod: &Pod) -> Vec<Finding> {
         return Vec::new();
     }
     let reasons = reasons::parse(message, pod);
-    let decisive = reasons::decisive(&reasons, pod);
+    let several = reasons.len() > 1 && reasons.iter().any(|r| matches!(r.cause, "node-selector" | "node-affinity"));
+    let decisive = reasons::decisive(&reasons, pod, several && fits_a_node(context, pod));
     let mut finding = unschedulable(context, pod, decisive, &reasons, message);
     match decisive.map(|r| r.cause) {
         Some("host-port") => {
-            let conflict = host_port::conflict(context, pod, message);
+            let mut conflict = host_port::conflict(context, pod, message);
+            if super::node::was_preempted(context, &context.workload_of(pod)) {
+                conflict.severity = Severity::Symptom;
+                conflict = conflict.suffering(Effect::NotReady(context.workload_of(pod)));
+            }
             // The conflict is the fault; that no node takes the pod follows from it.
             finding.severity = Severity::Symptom;
             finding = finding.suffering(Effect::NotReady(context.workload_of(pod)));
@@ -74,6 +79,18 @@ fn waiting(context: &Context<'_>, pod: &Pod) -> Vec<Finding> {
         }
         _ => vec![finding],
     }
+}
+
+/// Whether some node that was read has the labels of the pod's nodeSelector. Affinity is taken as unmet: it is seldom needed, and then most nodes decide.
+fn fits_a_node(context: &Context<'_>, pod: &Pod) -> bool {
+    let spec = pod.spec.as_ref();
+    let affinity = spec.and_then(|s| s.affinity.as_ref()).is_some_and(|a| a.node_affinity.is_some());
+    let Some(selector) = spec.and_then(|s| s.node_selector.as_ref()).filter(|s| !s.is_empty() && !affinity) else {
+        return false;
+    };
+    context.needs_list(&crate::model::kind::NODE, "");
+    let has_all = |node: &k8s_openapi::api::core::v1::Node| selector.iter().all(|(key, value)| node.labels().get(key) == Some(value));
+    context.snapshot.objects.nodes.iter().any(has_all)
 }
 
 fn scheduler_missing(context: &Context<'_>, pod: &Pod, age: Duration) -> Option<Finding> {

@@ -117,11 +117,12 @@ fn asks_by_affinity(pod: &Pod) -> bool {
 }
 
 /// The reason that decides: what most nodes say, leaving out the nodes that the pod was never meant for.
-pub fn decisive<'a>(reasons: &'a [Reason], pod: &Pod) -> Option<&'a Reason> {
+/// `fits_a_node`: whether some node has the labels that the pod asks for; then the others were never meant.
+pub fn decisive<'a>(reasons: &'a [Reason], pod: &Pod, fits_a_node: bool) -> Option<&'a Reason> {
     let of_daemon_set = controller(&pod.metadata).is_some_and(|owner| owner.kind == "DaemonSet");
     let aside = |reason: &Reason| {
         // A pod of a DaemonSet is for one node, so all others refuse it; control planes are kept free on purpose.
-        (of_daemon_set && matches!(reason.cause, "node-affinity" | "node-selector"))
+        ((of_daemon_set || fits_a_node) && matches!(reason.cause, "node-affinity" | "node-selector"))
             || (reason.cause == "taint"
                 && ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"]
                     .iter()
@@ -240,8 +241,23 @@ mod tests {
         ] {
             let pod = pod(spec);
             let reasons = parse(&format!("{message}{tail}"), &pod);
-            assert_eq!(decisive(&reasons, &pod).map(|r| r.cause), Some(expected), "{message}: {reasons:?}");
+            assert_eq!(
+                decisive(&reasons, &pod, false).map(|r| r.cause),
+                Some(expected),
+                "{message}: {reasons:?}"
+            );
         }
+    }
+
+    #[test]
+    fn a_taint_decides_where_only_a_tainted_node_has_the_labels() {
+        let pod = pod("{nodeSelector: {gpu: a}, containers: []}");
+        let reasons = parse(
+            "0/3 nodes are available: 1 node(s) had untolerated taint {gpu: }, 2 node(s) didn't match Pod's node affinity/selector. preemption: x",
+            &pod,
+        );
+        assert_eq!(decisive(&reasons, &pod, true).map(|r| r.cause), Some("taint"));
+        assert_eq!(decisive(&reasons, &pod, false).map(|r| r.cause), Some("node-selector"));
     }
 
     #[test]
@@ -254,6 +270,6 @@ mod tests {
             "0/5 nodes are available: 1 Insufficient cpu, 4 node(s) didn't match Pod's node affinity/selector. preemption: 0/5 …",
             &pod,
         );
-        assert_eq!(decisive(&reasons, &pod).map(|r| r.cause), Some("cpu"));
+        assert_eq!(decisive(&reasons, &pod, false).map(|r| r.cause), Some("cpu"));
     }
 }
