@@ -1,0 +1,284 @@
+//! Pods that are refused when they are created.
+
+use podlife::model::kind;
+use serde_json::Value;
+
+use super::probes::deployment;
+use crate::cluster::harness::{Scenario, event, kubectl, pods_ready};
+
+const IDLE: &str = "command: [sleep, '3600']";
+
+fn refused(name: &'static str, manifest: &str, text: &'static str) -> Scenario {
+    Scenario::new(name)
+        .apply(manifest)
+        .apply(&deployment("api", IDLE))
+        .until("pods are refused", event("FailedCreate", text))
+}
+
+/// An object outside of namespaces, removed at the end even if the test fails.
+struct ClusterWide(Vec<(&'static str, String)>);
+
+impl ClusterWide {
+    fn apply(objects: &[(&'static str, &str)], manifest: &str) -> Self {
+        let guard = Self(objects.iter().map(|(kind, name)| (*kind, (*name).to_owned())).collect());
+        kubectl(&["apply", "-f", "-"], Some(manifest));
+        guard
+    }
+}
+
+impl Drop for ClusterWide {
+    fn drop(&mut self) {
+        for (kind, name) in &self.0 {
+            kubectl(&["delete", kind, name, "--ignore-not-found", "--wait=false"], None);
+        }
+    }
+}
+
+#[test]
+fn a_quota_that_is_used_up() {
+    let manifest = "---\n{apiVersion: v1, kind: ResourceQuota, metadata: {name: small}, spec: {hard: {pods: '0'}}}";
+    let answer = refused("quota", manifest, "exceeded quota").first_root_cause("QuotaExceeded", "exhausted", "deployment/api");
+    assert_eq!(answer.root_cause()["related"][0]["name"], "small");
+    let summary = answer.root_cause()["summary"].as_str().unwrap();
+    assert!(summary.contains("0 of 0 used"), "{summary}");
+}
+
+#[test]
+fn a_quota_that_demands_a_limit() {
+    let manifest = "---\n{apiVersion: v1, kind: ResourceQuota, metadata: {name: compute}, spec: {hard: {limits.memory: 1Gi}}}";
+    let answer = refused("must-specify", manifest, "must specify").first_root_cause("QuotaExceeded", "must-specify", "deployment/api");
+    assert_eq!(answer.root_cause()["subject"]["container"], "app");
+}
+
+#[test]
+fn a_limit_range_that_is_narrower() {
+    let manifest =
+        "---\n{apiVersion: v1, kind: LimitRange, metadata: {name: narrow}, spec: {limits: [{type: Container, max: {memory: 64Mi}}]}}";
+    let scenario = Scenario::new("limits")
+        .apply(manifest)
+        .apply(&deployment("api", &format!("{IDLE}, resources: {{limits: {{memory: 1Gi}}}}")))
+        .until("pods are refused", event("FailedCreate", "maximum memory usage"));
+    scenario.first_root_cause("LimitRangeViolated", "", "deployment/api");
+}
+
+#[test]
+fn a_default_limit_that_makes_the_pod_invalid() {
+    let manifest =
+        "---\n{apiVersion: v1, kind: LimitRange, metadata: {name: defaults}, spec: {limits: [{type: Container, default: {cpu: 100m}}]}}";
+    Scenario::new("invalid")
+        .apply(manifest)
+        .apply(&deployment("api", &format!("{IDLE}, resources: {{requests: {{cpu: 200m}}}}")))
+        .until("pods are refused", event("FailedCreate", "is invalid"))
+        .first_root_cause("InvalidPodSpec", "", "deployment/api");
+}
+
+#[test]
+fn a_namespace_that_is_restricted() {
+    let scenario = Scenario::new("restricted");
+    scenario.kubectl(&[
+        "label",
+        "namespace",
+        &scenario.namespace,
+        "pod-security.kubernetes.io/enforce=restricted",
+    ]);
+    scenario
+        .apply(&deployment("api", IDLE))
+        .until("pods are refused", event("FailedCreate", "violates PodSecurity"))
+        .first_root_cause("PodSecurityViolated", "", "deployment/api");
+}
+
+fn with_spec(name: &str, field: &str) -> String {
+    deployment(name, IDLE).replace(
+        "terminationGracePeriodSeconds: 1",
+        &format!("{field}\n      terminationGracePeriodSeconds: 1"),
+    )
+}
+
+#[test]
+fn a_service_account_that_is_missing() {
+    Scenario::new("account")
+        .apply(&with_spec("api", "serviceAccountName: robot"))
+        .until("pods are refused", event("FailedCreate", "robot"))
+        .first_root_cause("ServiceAccountMissing", "", "deployment/api");
+}
+
+#[test]
+fn a_priority_class_that_is_missing() {
+    Scenario::new("priority")
+        .apply(&with_spec("api", "priorityClassName: very-high"))
+        .until("pods are refused", event("FailedCreate", "very-high"))
+        .first_root_cause("PriorityClassMissing", "", "deployment/api");
+}
+
+#[test]
+fn a_runtime_class_that_is_missing() {
+    Scenario::new("runtime")
+        .apply(&with_spec("api", "runtimeClassName: sandboxed"))
+        .until("pods are refused", event("FailedCreate", "sandboxed"))
+        .first_root_cause("RuntimeClassMissing", "", "deployment/api");
+}
+
+#[test]
+fn a_stateful_set_whose_claim_is_refused() {
+    let manifest = "
+---
+{apiVersion: v1, kind: ResourceQuota, metadata: {name: disks}, spec: {hard: {persistentvolumeclaims: '0'}}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers: [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600'], volumeMounts: [{name: data, mountPath: /data}]}]
+  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}]
+";
+    Scenario::new("claim-quota")
+        .apply(manifest)
+        .until("the claim is refused", event("FailedCreate", "exceeded quota"))
+        .first_root_cause("QuotaExceeded", "exhausted", "statefulset/db");
+}
+
+#[test]
+fn a_policy_that_says_no() {
+    let scenario = Scenario::new("policy");
+    let name = format!("{}.podlife.test", scenario.namespace);
+    let namespace = &scenario.namespace;
+    let manifest = format!(
+        "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{name: {name}}}
+spec:
+  matchConstraints: {{resourceRules: [{{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}}]}}
+  validations: [{{expression: 'has(object.metadata.labels.team)', message: pods need a team label}}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{name: {name}}}
+spec:
+  policyName: {name}
+  validationActions: [Deny]
+  matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}}}
+"
+    );
+    let _policy = ClusterWide::apply(
+        &[("validatingadmissionpolicybinding", &name), ("validatingadmissionpolicy", &name)],
+        &manifest,
+    );
+    // A policy takes effect some moments after it was written: ask until a pod is refused.
+    scenario.wait("the policy is in force", |scenario| {
+        let refused = scenario
+            .list(&kind::EVENT)
+            .iter()
+            .any(|e| e["reason"] == "FailedCreate" && e["message"].as_str().is_some_and(|m| m.contains("pods need a team label")));
+        if !refused {
+            scenario.kubectl(&[
+                "delete",
+                "deployment",
+                "api",
+                "--ignore-not-found",
+                "--cascade=foreground",
+                "--grace-period=0",
+            ]);
+            kubectl(&["-n", &scenario.namespace, "apply", "-f", "-"], Some(&deployment("api", IDLE)));
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        refused
+    });
+    let answer = scenario.first_root_cause("AdmissionDenied", "", "deployment/api");
+    assert!(answer.root_cause()["summary"].as_str().unwrap().contains("pods need a team label"));
+}
+
+#[test]
+fn a_webhook_that_nobody_serves() {
+    let scenario = Scenario::new("webhook");
+    let name = format!("{}.podlife.test", scenario.namespace);
+    let namespace = &scenario.namespace;
+    let manifest = format!(
+        "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {{name: {name}}}
+webhooks:
+- name: check.podlife.test
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Fail
+  timeoutSeconds: 2
+  clientConfig: {{service: {{namespace: {namespace}, name: guard, path: /}}}}
+  rules: [{{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}}]
+  namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}
+"
+    );
+    let _webhook = ClusterWide::apply(&[("validatingwebhookconfiguration", &name)], &manifest);
+    scenario.wait("the webhook is in force", |scenario| {
+        let refused = scenario
+            .list(&kind::EVENT)
+            .iter()
+            .any(|e| e["reason"] == "FailedCreate" && e["message"].as_str().is_some_and(|m| m.contains("failed calling webhook")));
+        if !refused {
+            scenario.kubectl(&[
+                "delete",
+                "deployment",
+                "api",
+                "--ignore-not-found",
+                "--cascade=foreground",
+                "--grace-period=0",
+            ]);
+            kubectl(&["-n", &scenario.namespace, "apply", "-f", "-"], Some(&deployment("api", IDLE)));
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        refused
+    });
+    scenario.first_root_cause("WebhookUnavailable", "", "deployment/api");
+}
+
+#[test]
+fn a_namespace_that_cannot_go() {
+    let held = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: held, finalizers: [podlife.test/hold]}}";
+    let scenario = Scenario::new("going")
+        .apply(held)
+        .apply(&deployment("api", IDLE))
+        .until("it runs", pods_ready(1));
+    scenario.kubectl(&["delete", "namespace", &scenario.namespace, "--wait=false"]);
+    scenario.wait("the namespace waits for what holds it", |scenario| {
+        let conditions = |namespace: &Value| namespace["status"]["conditions"].to_string().contains("podlife.test/hold");
+        let namespaces = scenario.list(&kind::NAMESPACE);
+        namespaces
+            .iter()
+            .any(|n| n["metadata"]["name"] == *scenario.namespace && conditions(n) && scenario.list(&kind::POD).is_empty())
+    });
+    let answer = scenario.diagnose();
+    scenario.kubectl(&[
+        "patch",
+        "configmap",
+        "held",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":null}}"#,
+    ]);
+    let codes: Vec<&str> = answer.json["rootCauses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|f| f["code"].as_str())
+        .collect();
+    assert_eq!(codes, ["NamespaceTerminating"], "{}", answer.stdout);
+}
+
+#[test]
+fn a_refusal_that_is_over() {
+    let scenario = refused(
+        "refusal-over",
+        "---\n{apiVersion: v1, kind: ResourceQuota, metadata: {name: small}, spec: {hard: {pods: '0'}}}",
+        "exceeded quota",
+    );
+    scenario.kubectl(&["delete", "resourcequota", "small"]);
+    scenario.kubectl(&["rollout", "restart", "deployment/api"]);
+    scenario.until("it runs", pods_ready(1)).healthy();
+}

@@ -1,0 +1,198 @@
+//! Probes that fail, budgets that are too short, gates that stay closed.
+
+use jiff::Timestamp;
+
+use crate::cluster::harness::{Answer, Scenario, State, both, event, pods_ready, restarts, statuses};
+
+/// A Deployment of one pod with one container, which has what `container` says.
+pub fn deployment(name: &str, container: &str) -> String {
+    format!(
+        "
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, {container}}}]
+"
+    )
+}
+
+/// `CODE (CAUSE) kind/name` of every root cause, in order of the text.
+pub fn root_causes(answer: &Answer) -> Vec<String> {
+    let mut all: Vec<String> = answer.json["rootCauses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|f| {
+            let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+            let subject = &f["subject"];
+            format!(
+                "{} ({}) {}/{}",
+                text(&f["code"]),
+                text(&f["cause"]),
+                text(&subject["kind"]).to_lowercase(),
+                text(&subject["name"])
+            )
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// All containers of that name have been running for so long: past what counts as a start.
+fn running_for(container: &'static str, seconds: i64) -> impl Fn(&State) -> bool {
+    move |state| {
+        let since = |status: &serde_json::Value| status["state"]["running"]["startedAt"].as_str()?.parse::<Timestamp>().ok();
+        statuses(state, container).count() > 0
+            && statuses(state, container).all(|s| since(s).is_some_and(|t| Timestamp::now().duration_since(t).as_secs() > seconds))
+    }
+}
+
+#[test]
+fn every_cause_of_a_readiness_probe_that_fails() {
+    let web = |port: u16| format!("command: [sh, -c, 'mkdir /w; exec httpd -f -p {port} -h /w']");
+    let idle = "command: [sleep, '3600']";
+    let probes = [
+        ("status", web(8080), "httpGet: {path: /healthz, port: 8080}", "http-status"),
+        (
+            "plain",
+            web(8080),
+            "httpGet: {path: /, port: 8080, scheme: HTTPS}",
+            "https-sent-to-http",
+        ),
+        ("exit", idle.to_owned(), "exec: {command: [sh, -c, exit 3]}", "exec-exit"),
+        ("missing", idle.to_owned(), "exec: {command: [curl, localhost]}", "exec-missing"),
+        ("slow", idle.to_owned(), "exec: {command: [sleep, '10']}", "timeout"),
+        ("health", web(9000), "grpc: {port: 9000}", "grpc"),
+        (
+            "named",
+            "ports: [{name: http, containerPort: 8080}], ".to_owned() + &web(8080),
+            "httpGet: {path: /, port: web}",
+            "named-port-missing",
+        ),
+        ("dns", web(8080), "httpGet: {path: /, port: 8080, host: nowhere.invalid}", "dns"),
+    ];
+    let manifest: String = probes
+        .iter()
+        .map(|(name, runs, probe, _)| deployment(name, &format!("{runs}, readinessProbe: {{{probe}, periodSeconds: 2}}")))
+        .collect();
+    let scenario = Scenario::new("readiness")
+        .apply(&manifest)
+        .until("all probes have failed for longer than a start takes", running_for("app", 32));
+    let mut expected: Vec<String> = probes
+        .iter()
+        .map(|(name, _, _, cause)| format!("ReadinessProbeFailing ({cause}) deployment/{name}"))
+        .collect();
+    expected.sort();
+    assert_eq!(root_causes(&scenario.diagnose()), expected);
+}
+
+#[test]
+fn a_liveness_probe_that_asks_a_wrong_path() {
+    let runs = "command: [sh, -c, 'mkdir /w; touch /w/index.html; exec httpd -f -p 8080 -h /w']";
+    let answer = Scenario::new("liveness")
+        .apply(&deployment(
+            "api",
+            &format!("{runs}, livenessProbe: {{httpGet: {{path: /nope, port: 8080}}, periodSeconds: 2}}"),
+        ))
+        .until("it was killed", both(restarts("app", 1), event("Killing", "failed liveness probe")))
+        .first_root_cause("LivenessProbeFailing", "http-status", "deployment/api");
+    assert_eq!(answer.root_cause()["subject"]["container"], "app");
+}
+
+#[test]
+fn a_start_up_probe_that_never_passes() {
+    Scenario::new("startup")
+        .apply(&deployment(
+            "api",
+            "command: [sleep, '3600'], startupProbe: {exec: {command: [cat, /tmp/started]}, periodSeconds: 1, failureThreshold: 3}",
+        ))
+        .until("it was killed", both(restarts("app", 1), event("Killing", "failed startup probe")))
+        .first_root_cause("StartupProbeFailing", "exec-exit", "deployment/api");
+}
+
+#[test]
+fn a_start_that_takes_longer_than_the_liveness_probe_waits() {
+    let runs = "command: [sh, -c, 'mkdir /w; echo starting; sleep 40; exec httpd -f -p 8080 -h /w']";
+    let answer = Scenario::new("budget")
+        .apply(&deployment(
+            "api",
+            &format!("{runs}, livenessProbe: {{tcpSocket: {{port: 8080}}, periodSeconds: 2, failureThreshold: 3}}"),
+        ))
+        .until("it was killed", both(restarts("app", 1), event("Killing", "failed liveness probe")))
+        .first_root_cause("ProbeBudgetTooShort", "", "deployment/api");
+    let summary = answer.root_cause()["summary"].as_str().unwrap();
+    assert!(summary.contains("6 s") && summary.contains("40 s"), "{summary}");
+}
+
+#[test]
+fn a_start_whose_length_only_the_log_tells() {
+    let manifest = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: scripts}
+data: {start.sh: 'echo loading the index, this takes 35 seconds; sleep 35; mkdir /w; exec httpd -f -p 8080 -h /w'}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: index}
+spec:
+  selector: {matchLabels: {app: index}}
+  template:
+    metadata: {labels: {app: index}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      volumes: [{name: scripts, configMap: {name: scripts}}]
+      containers:
+      - name: app
+        image: busybox:1.36
+        imagePullPolicy: IfNotPresent
+        command: [sh, /scripts/start.sh]
+        volumeMounts: [{name: scripts, mountPath: /scripts}]
+        startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 2, failureThreshold: 4}
+";
+    let answer = Scenario::new("budget-log")
+        .apply(manifest)
+        .until("it was killed", both(restarts("app", 1), event("Killing", "failed startup probe")))
+        .first_root_cause("ProbeBudgetTooShort", "", "deployment/index");
+    let summary = answer.root_cause()["summary"].as_str().unwrap();
+    assert!(summary.contains("8 s") && summary.contains("35 s"), "{summary}");
+}
+
+#[test]
+fn a_readiness_gate_that_nobody_opens() {
+    let manifest = "
+apiVersion: v1
+kind: Pod
+metadata: {name: gate}
+spec:
+  terminationGracePeriodSeconds: 0
+  readinessGates: [{conditionType: example.com/attached}]
+  containers: [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600']}]
+";
+    Scenario::new("gate")
+        .apply(manifest)
+        .until("it has been up for longer than a controller needs", running_for("app", 32))
+        .first_root_cause("ReadinessGateUnmet", "", "pod/gate");
+}
+
+#[test]
+fn a_slow_start_inside_its_budget_leaves_no_trace() {
+    let runs = "command: [sh, -c, 'mkdir /w; touch /w/index.html; sleep 6; exec httpd -f -p 8080 -h /w']";
+    let probe = "{httpGet: {path: /index.html, port: 8080}, periodSeconds: 1";
+    let scenario = Scenario::new("slow-start")
+        .apply(&deployment(
+            "api",
+            &format!("{runs}, startupProbe: {probe}, failureThreshold: 60}}, readinessProbe: {probe}}}, livenessProbe: {probe}, failureThreshold: 5}}"),
+        ))
+        .until("its start-up probe fails", event("Unhealthy", "Startup probe failed"));
+    let root_causes = root_causes(&scenario.diagnose());
+    assert!(root_causes.is_empty(), "while it starts: {root_causes:?}");
+    scenario.until("it is ready", pods_ready(1)).healthy();
+}
