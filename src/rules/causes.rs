@@ -90,6 +90,8 @@ const PRECEDENCE: &[(&[Code], &[Code], Within)] = &[
         Within::Workload,
     ),
     (&[NodeNotReady], &[PodStuckTerminating], Within::Workload),
+    // A pod of a revision that has been mended since: what is wrong with it needs no mending any more, the pod must go.
+    (&[OrderedStartBlocked], STOPS_PODS, Within::Workload),
 ];
 
 const LISTENER: &[Code] = &[
@@ -166,7 +168,7 @@ const STOPS_PODS: &[Code] = &[
     PodStuckTerminating,
     ApplicationError,
 ];
-const CONTROLLERS_SYMPTOMS: &[Code] = &[RolloutStuck, OrderedStartBlocked, JobFailing, JobDeadlineExceeded];
+const CONTROLLERS_SYMPTOMS: &[Code] = &[RolloutStuck, JobFailing, JobDeadlineExceeded];
 
 /// Merges the same finding of several pods, links causes to what they explain, and turns explained errors into symptoms.
 /// The result is in order of importance.
@@ -264,7 +266,9 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
             let near = cause.subject.object == effect.subject.object
                 && (*within == Within::Workload
                     || (cause.subject.container.is_some() && cause.subject.container == effect.subject.container));
-            near && winners.contains(&cause.code) && losers.contains(&effect.code)
+            // Where later ordinals wait for a pod of the present revision, that is a symptom of the pod's own fault.
+            let waits = cause.code == OrderedStartBlocked && cause.severity == Severity::Symptom;
+            near && !waits && winners.contains(&cause.code) && losers.contains(&effect.code)
         })
     };
     by_effect || by_precedence()
@@ -427,6 +431,20 @@ mod tests {
         let found = link(["a-1", "a-2", "a-3", "a-4"].map(of).to_vec());
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].subject.pod_count, found[0].subject.pods.len()), (Some(4), 3));
+    }
+
+    #[test]
+    fn a_mended_revision_explains_what_the_old_pod_lacks() {
+        let blocked = on(OrderedStartBlocked, "db", "c");
+        assert_eq!(
+            roots(vec![blocked.clone(), on(ImagePullFailing, "db", "c")]),
+            [(OrderedStartBlocked, "db".to_owned())]
+        );
+        let waits = blocked.severity(Severity::Symptom).suffering(Effect::NotReady(deployment("db")));
+        assert_eq!(
+            roots(vec![waits, on(ImagePullFailing, "db", "c")]),
+            [(ImagePullFailing, "db".to_owned())]
+        );
     }
 
     #[test]

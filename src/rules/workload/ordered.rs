@@ -9,10 +9,28 @@ use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, Subject};
 use crate::rules::Context;
-use crate::rules::context::{WorkloadObject, is_ready, is_terminating, revision};
+use crate::rules::context::{WorkloadObject, condition, containers, is_ready, is_terminating, probe_budget, revision};
 
 /// A pod may take this long before those that wait for it are worth a word.
 const WAITS: Duration = Duration::from_secs(60);
+
+/// A start that takes longer than this is worth a word even where nothing looks bad: the default deadline of Deployments.
+const LONG_START: Duration = Duration::from_secs(600);
+
+/// Whether a pod shows more than a start that takes its time.
+fn looks_bad(context: &Context<'_>, pod: &Pod) -> bool {
+    let unscheduled = condition(pod, "PodScheduled").is_some_and(|(status, ..)| status == "False");
+    unscheduled
+        || containers(pod).iter().any(|container| {
+            let waits = container
+                .waiting()
+                .is_some_and(|(reason, _)| !matches!(reason, "" | "ContainerCreating" | "PodInitializing"));
+            let budget = container.spec.readiness_probe.as_ref().map(probe_budget).unwrap_or_default();
+            let unready = container.is_started() && !container.is_ready();
+            let since = container.running_since().filter(|_| unready);
+            waits || container.restarts() > 0 || since.is_some_and(|t| context.age(t) > budget.max(WAITS / 2))
+        })
+}
 
 /// StatefulSets with ordered pods.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
@@ -56,7 +74,7 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
                     .fix_command("delete the pod; it comes back with the new revision", format!("kubectl delete pod {name} -n {namespace}")),
                 );
             }
-            if missing <= 0 || age < WAITS {
+            if missing <= 0 || age < WAITS || (age < LONG_START && !looks_bad(context, pod)) {
                 return None;
             }
             Some(

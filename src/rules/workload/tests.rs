@@ -133,6 +133,8 @@ fn a_change_behind_on_delete_waits() {
 
 #[test]
 fn an_unready_ordinal_stops_the_later_ones() {
+    let starting = stateful_set("RollingUpdate", "db-1", 1).replace("11:50:00", "11:57:00");
+    assert!(found(&starting).is_empty(), "a start may take its time");
     assert_eq!(
         found(&stateful_set("RollingUpdate", "db-1", 1)),
         [(Code::OrderedStartBlocked, Severity::Symptom)]

@@ -3,7 +3,7 @@
 use podlife::model::kind;
 
 use super::probes::{deployment, root_causes};
-use crate::cluster::harness::{Scenario, event, pods_ready};
+use crate::cluster::harness::{Scenario, event, pods_ready, waiting};
 
 const IDLE: &str = "command: [sleep, '3600']";
 
@@ -194,4 +194,26 @@ spec:
         .until("the old revision is gone", event("ScalingReplicaSet", "from 1 to 0"))
         .until("the new revision runs", pods_ready(1))
         .healthy();
+}
+
+#[test]
+fn a_mended_revision_that_waits_for_the_bad_pod() {
+    let bad = stateful_set("db", "replicas: 1", IDLE).replace("busybox:1.36", "busybox:1.99");
+    let scenario = Scenario::new("bad-revision")
+        .apply(&bad)
+        .until("the image is missing", waiting("app", "ImagePullBackOff"));
+    let scenario = scenario
+        .apply(&stateful_set("db", "replicas: 1", IDLE))
+        .until("the pod is old enough", |state| {
+            state.pods.iter().any(|pod| {
+                let created = pod["metadata"]["creationTimestamp"]
+                    .as_str()
+                    .and_then(|t| t.parse::<jiff::Timestamp>().ok());
+                created.is_some_and(|t| jiff::Timestamp::now().duration_since(t).as_secs() > 65)
+            })
+        });
+    scenario.first_root_cause("OrderedStartBlocked", "", "statefulset/db");
+    // What the finding says to do.
+    scenario.kubectl(&["delete", "pod", "db-0"]);
+    scenario.until("the mended one runs", pods_ready(1)).healthy();
 }
