@@ -201,21 +201,15 @@ pub fn suggestions(word: &str) -> Vec<Code> {
     scored.into_iter().map(|(_, code)| code).take(5).collect()
 }
 
-/// How far a word is from a code: a reason of Kubernetes first, then spelling, then a part of the name.
+/// How far a word is from a code: a reason of Kubernetes first, then spelling of either, then a part of the name.
 fn distance(word: &str, code: Code) -> Option<usize> {
     let name = code.as_str().to_lowercase();
-    if entry(code).signs.iter().any(|sign| sign.to_lowercase() == word) {
-        return Some(0);
-    }
-    let edits = edits(word, &name);
-    if edits <= 1 + name.len() / 6 {
-        return Some(edits);
-    }
-    if name.contains(word) {
-        return Some(10 + name.len() - word.len());
-    }
-    let in_signs = word.len() >= 5 && entry(code).signs.iter().any(|sign| sign.to_lowercase().contains(word));
-    in_signs.then_some(100)
+    let signs: Vec<String> = entry(code).signs.iter().map(|sign| sign.to_lowercase()).collect();
+    let misspelt = |known: &String| Some(edits(word, known)).filter(|edits| *edits <= 1 + known.len() / 6);
+    let spelling = signs.iter().chain([&name]).filter_map(misspelt).min();
+    let part = || name.contains(word).then(|| 10 + name.len() - word.len());
+    let in_signs = || (word.len() >= 5 && signs.iter().any(|sign| sign.contains(word))).then_some(100);
+    spelling.or_else(part).or_else(in_signs)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours between two words.
@@ -298,6 +292,7 @@ mod tests {
         for (word, code) in [
             ("CrashLoopBackOff", Code::ContainerCrashing),
             ("OOMKilled", Code::OutOfMemory),
+            ("OOMKiled", Code::OutOfMemory),
             ("imagepullbackoff", Code::ImagePullFailing),
             ("FailedScheduling", Code::Unschedulable),
             ("Unschedulabel", Code::Unschedulable),
