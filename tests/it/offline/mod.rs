@@ -5,3 +5,4 @@ mod connection;
 mod docs;
 mod explain;
 mod krew;
+mod readme;
