@@ -117,15 +117,19 @@ pub fn width(text: &str) -> usize {
 /// Breaks at spaces; a word that is longer than the room stays whole, so that it can be copied.
 fn wrap(words: &str, room: Option<usize>) -> Vec<String> {
     let Some(room) = room else { return vec![words.to_owned()] };
-    let mut lines = vec![String::new()];
-    for word in words.split(' ') {
+    // Spaces in front set the words apart from what stands before them: they stay.
+    let text = words.trim_start_matches(' ');
+    let mut lines = vec![" ".repeat(words.len() - text.len())];
+    for word in text.split(' ') {
         let needed = width(word);
-        let line_is_full = lines.last().is_some_and(|line| !line.is_empty() && width(line) + 1 + needed > room);
+        let line_is_full = lines
+            .last()
+            .is_some_and(|line| !line.trim_start().is_empty() && width(line) + 1 + needed > room);
         if line_is_full {
             lines.push(String::new());
         }
         if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
+            if !line.trim_start().is_empty() {
                 line.push(' ');
             }
             line.push_str(word);
@@ -156,6 +160,7 @@ mod tests {
             wrap("a-very-long-word-that-stays-whole b", Some(10)),
             ["a-very-long-word-that-stays-whole", "b"]
         );
+        assert_eq!(wrap("   0/2 ready for 6m", Some(14)), ["   0/2 ready", "for 6m"]);
     }
 
     #[test]

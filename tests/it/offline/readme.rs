@@ -45,45 +45,22 @@ fn podlife(arguments: &[&str]) -> (String, Exit) {
     let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
     let exit = podlife::run(&arguments, &mut io);
     let printed = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-    (printed, exit)
+    (without_elapsed(&printed), exit)
+}
+
+/// How long a run took differs each time: ` · 0.1 s` goes from the end of the first line.
+fn without_elapsed(text: &str) -> String {
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    match first.rsplit_once(" · ") {
+        Some((before, last)) if last.ends_with(" s") => format!("{before}\n{rest}"),
+        _ => text.to_owned(),
+    }
 }
 
 fn help(verb: &str) -> String {
     let (text, exit) = podlife(&[verb, "--help"]);
     assert_eq!(exit, Exit::Good, "there is no verb {verb}");
     text
-}
-
-/// Each `kubectl podlife …` in a text, up to the end of its line, a pipe or a comment.
-fn commands(text: &str) -> Vec<Vec<&str>> {
-    let after = text.match_indices("kubectl podlife ").map(|(at, start)| &text[at + start.len()..]);
-    after
-        .map(|rest| rest.split(['\n', '|', '#', '`']).next().unwrap_or_default())
-        .map(|line| line.split_whitespace().collect())
-        .filter(|words: &Vec<&str>| !words.is_empty())
-        .collect()
-}
-
-fn is_flag(word: &str) -> bool {
-    word.starts_with("--") && word.len() > 2
-}
-
-#[test]
-fn commands_and_their_flags_exist() {
-    let mut texts = vec![readme()];
-    for path in ["docs/findings.md", "krew/podlife.yaml"] {
-        texts.push(fs::read_to_string(root().join(path)).unwrap());
-    }
-    let mut seen = 0;
-    for command in texts.iter().flat_map(|text| commands(text)) {
-        let verb = command[0];
-        let help = help(verb);
-        for flag in command.iter().filter(|word| is_flag(word)) {
-            assert!(help.contains(flag), "kubectl podlife {verb} has no {flag}");
-        }
-        seen += 1;
-    }
-    assert!(seen > 10);
 }
 
 #[test]
