@@ -37,6 +37,8 @@ impl Which {
 /// Splits an event's text into the probe and what happened
 /// (`Readiness probe failed: …`, `… probe errored: …`, `… probe errored and resulted in unknown state: …`; pkg/kubelet/prober).
 pub fn parse(message: &str) -> Option<(Which, &str)> {
+    // Texts that differ in a port or an id fold into one event after ten of them.
+    let message = message.trim_start_matches("(combined from similar events): ");
     let (which, rest) = [Which::Startup, Which::Liveness, Which::Readiness].into_iter().find_map(|which| {
         let mut name = which.word().to_owned();
         name[..1].make_ascii_uppercase();
@@ -248,6 +250,10 @@ mod tests {
             Some((Which::Readiness, "x"))
         );
         assert_eq!(parse("Startup probe failed: "), Some((Which::Startup, "")));
+        assert_eq!(
+            parse("(combined from similar events): Readiness probe failed: x"),
+            Some((Which::Readiness, "x"))
+        );
         assert_eq!(parse("Back-off restarting"), None);
     }
 }

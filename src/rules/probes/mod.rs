@@ -171,7 +171,7 @@ fn failing_finding(context: &Context<'_>, failing: &Failing<'_>) -> Finding {
             "{asks} is answered with status {}",
             message::status_code(&failing.text).map_or_else(|| "of failure".to_owned(), |s| s.to_string())
         ),
-        "http-sent-to-https" if failing.text.contains("malformed") && !failing.text.contains("\\x15") => {
+        "http-sent-to-https" if is_no_http(&failing.text) => {
             format!("{asks} is answered by something that does not speak HTTP")
         }
         "http-sent-to-https" => format!("{asks} is sent as plain HTTP, but the port speaks TLS"),
@@ -219,6 +219,11 @@ fn failing_finding(context: &Context<'_>, failing: &Failing<'_>) -> Finding {
         finding = finding.breaking(effect);
     }
     fixes(context, failing, finding)
+}
+
+/// An answer that is neither HTTP nor a TLS alert (which begins with 0x15).
+fn is_no_http(text: &str) -> bool {
+    text.contains("malformed") && !text.contains("\\x15")
 }
 
 fn port_name(probe: &k8s_openapi::api::core::v1::Probe) -> String {
@@ -275,6 +280,10 @@ fn fixes(context: &Context<'_>, failing: &Failing<'_>, finding: Finding) -> Find
         "http-status" => finding
             .fix_command(format!("set {which}Probe.httpGet.path to a path that answers 200, or mend what the path reports"), edit)
             .fix_command("look at the log", logs),
+        "http-sent-to-https" if is_no_http(&failing.text) => finding.fix_command(
+            format!("use a tcpSocket or grpc {which} probe, or ask a port that speaks HTTP"),
+            edit,
+        ),
         "http-sent-to-https" => finding.fix_command(format!("set {which}Probe.httpGet.scheme to HTTPS, or use a plain port"), edit),
         "https-sent-to-http" => finding.fix_command(format!("set {which}Probe.httpGet.scheme to HTTP, or use the TLS port"), edit),
         "dns" => finding.fix_command(

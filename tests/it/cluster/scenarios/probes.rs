@@ -58,7 +58,10 @@ fn running_for(container: &'static str, seconds: i64) -> impl Fn(&State) -> bool
 fn every_cause_of_a_readiness_probe_that_fails() {
     let web = |port: u16| format!("command: [sh, -c, 'mkdir /w; exec httpd -f -p {port} -h /w']");
     let idle = "command: [sleep, '3600']";
+    let answers = |with: &str| format!("command: [sh, -c, 'nc -ll -p 8080 -e {with}']");
     let probes = [
+        ("hangs", answers("sleep 20"), "httpGet: {path: /, port: 8080}", "timeout"),
+        ("closes", answers("true"), "httpGet: {path: /, port: 8080}", "reset"),
         ("status", web(8080), "httpGet: {path: /healthz, port: 8080}", "http-status"),
         (
             "plain",
