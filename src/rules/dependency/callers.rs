@@ -8,7 +8,8 @@ use super::failure::{self, How};
 use super::names::{self, Mention};
 use super::places::{self, Place, Reference};
 use crate::model::snapshot::Presence;
-use crate::rules::context::{ContainerView, Context, HEALED_AFTER, Role, containers, has_ended, is_ready, is_terminating};
+use crate::rules::container::ending::{counts, ending};
+use crate::rules::context::{ContainerView, Context, Role, containers, is_ready};
 use crate::rules::{network_policy, ports};
 
 /// A container may wait this long for others before its wait is looked into.
@@ -67,14 +68,13 @@ pub struct Failure<'a> {
 pub fn callers<'a>(context: &Context<'a>) -> Vec<Caller<'a>> {
     let mut found = Vec::new();
     for pod in &context.snapshot.objects.pods {
-        if has_ended(pod) || is_terminating(pod) {
+        if !counts(context, pod) {
             continue;
         }
         for container in containers(pod) {
             let Some(trouble) = trouble(context, &container) else { continue };
             let alike = |other: &k8s_openapi::api::core::v1::Pod| {
-                !has_ended(other)
-                    && !is_terminating(other)
+                counts(context, other)
                     && containers(other)
                         .iter()
                         .any(|c| c.name() == container.name() && self::trouble(context, c) == Some(trouble))
@@ -132,35 +132,21 @@ pub fn callers<'a>(context: &Context<'a>) -> Vec<Caller<'a>> {
 }
 
 fn trouble(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Trouble> {
-    let failed = container.newest_end().is_some_and(|end| end.exit_code != 0);
-    if container.role == Role::Init {
-        if let Some(since) = container.running_since() {
-            return if container.restarts() > 0 && failed {
-                Some(Trouble::Crashed)
-            } else {
-                (context.age(since) > PATIENCE).then_some(Trouble::Waits)
-            };
-        }
-        return (failed && !container.is_ready()).then_some(Trouble::Crashed);
-    }
+    // What was killed for its memory has no words of its own on why.
+    let crashed = ending(context, *container).is_some_and(|e| e.end.exit_code != 0 && e.end.reason.as_deref() != Some("OOMKilled"));
     let Some(since) = container.running_since() else {
-        return failed.then_some(Trouble::Crashed);
+        return crashed.then_some(Trouble::Crashed);
     };
-    if container.is_ready() {
-        // One look at a crash loop can say Running and Ready.
-        let recent = container
-            .last_terminated()
-            .and_then(|end| context.age_of(end.finished_at.as_ref()))
-            .is_some_and(|age| age < HEALED_AFTER);
-        if failed && recent && container.restarts() > 2 {
-            return Some(Trouble::Crashed);
-        }
-        return (is_ready(container.pod) && is_suspect(context, container)).then_some(Trouble::Suspect);
+    let lasts = |at_least| context.age(since) > at_least;
+    if crashed {
+        Some(Trouble::Crashed)
+    } else if container.role == Role::Init {
+        lasts(PATIENCE).then_some(Trouble::Waits)
+    } else if !container.is_ready() {
+        lasts(STARTING).then_some(Trouble::Unready)
+    } else {
+        (is_ready(container.pod) && is_suspect(context, container)).then_some(Trouble::Suspect)
     }
-    if failed && container.restarts() > 0 {
-        return Some(Trouble::Crashed);
-    }
-    (context.age(since) > STARTING).then_some(Trouble::Unready)
 }
 
 /// Whether the spec of a container that is well names what it cannot reach: only then its log is worth a request.

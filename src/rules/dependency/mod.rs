@@ -30,7 +30,10 @@ use crate::model::text::{redact, shorten};
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for caller in callers::callers(context) {
-        found.extend(forbidden::check(context, &caller));
+        if let Some(refused) = forbidden::check(context, &caller) {
+            found.push(refused);
+            continue;
+        }
         let failures = callers::of_caller(context, &caller);
         if failures.is_empty() && caller.trouble == Trouble::Suspect {
             found.extend(suspicions(context, &caller));
@@ -185,11 +188,8 @@ fn present(context: &Context<'_>, failure: &Failure<'_>, service: &Service) -> V
         return vec![port_mismatch(context, failure, service, Severity::Error)];
     }
     let state = ports::state(context, service);
-    let denied = matches!(failure.how, How::Timeout | How::Unknown)
-        .then(|| network_policy::denies(context, failure.container.pod, service, failure.port))
-        .flatten()
-        .filter(|_| state == State::Ready);
-    if let Some(denied) = denied {
+    let denied = network_policy::of_failure(context, failure, service);
+    if let Some((_, denied)) = denied {
         return unreachable(context, failure, namespace, name, Some(state), denied.references())
             .into_iter()
             .collect();
@@ -386,6 +386,12 @@ fn unreachable(
         format!("see why Service {name} does not answer"),
         format!("kubectl podlife diagnose service/{name} -n {namespace}"),
     );
+    // One look at a crash loop can find the other side ready: what is wrong with its pods explains this all the same.
+    let behind = context.service(namespace, name).map(|s| ports::workloads_behind(context, s));
+    let finding = behind
+        .into_iter()
+        .flatten()
+        .fold(finding, |f, workload| f.suffering(Effect::NotReady(workload.reference.clone())));
     let finding = policies.into_iter().fold(finding, |f, policy| f.suffering(Effect::Object(policy)));
     Some(of_caller(context, failure, finding))
 }

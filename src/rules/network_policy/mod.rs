@@ -14,6 +14,7 @@ use self::allows::{Answer, Direction, End, Port};
 use super::context::{Context, is_ready, reference_of};
 use super::dependency::callers::{self, Failure, Trouble, wrong_port};
 use super::dependency::failure::How;
+use super::dependency::names;
 use super::dependency::places::Place;
 use super::ports::{self, State};
 use super::service;
@@ -69,21 +70,7 @@ fn blame(context: &Context<'_>, failure: &Failure<'_>) -> Option<Finding> {
         return None;
     };
     let service = context.service(namespace, name)?;
-    let (cause, denied) = match failure.how {
-        How::Unresolved => ("dns", denies_dns(context, failure.container.pod)?),
-        How::Timeout | How::Unknown => {
-            if wrong_port(service, failure.port) || ports::state(context, service) != State::Ready {
-                return None;
-            }
-            let denied = denies(context, failure.container.pod, service, failure.port)?;
-            let cause = match denied.direction {
-                Direction::Ingress => "ingress",
-                Direction::Egress => "egress",
-            };
-            (cause, denied)
-        }
-        _ => return None,
-    };
+    let (cause, denied) = of_failure(context, failure, service)?;
     let policy = denied.first()?;
     let policy_name = policy.name_any();
     let policy_namespace = policy.namespace().unwrap_or_default();
@@ -176,6 +163,35 @@ fn blame(context: &Context<'_>, failure: &Failure<'_>) -> Option<Finding> {
         }
     }
     Some(finding)
+}
+
+/// The policy that explains a failed call to a Service, and the cause as it is told.
+pub fn of_failure<'a>(context: &Context<'a>, failure: &Failure<'a>, service: &Service) -> Option<(&'static str, Denied<'a>)> {
+    let caller = failure.container.pod;
+    let dns = || denies_dns(context, caller).map(|denied| ("dns", denied));
+    match failure.how {
+        How::Unresolved => dns(),
+        How::Timeout | How::Unknown => {
+            if wrong_port(service, failure.port) || ports::state(context, service) != State::Ready {
+                return None;
+            }
+            // A client with a time limit of its own may still have been asking for the name; an address in the line says that it was not.
+            let has_address = failure
+                .line
+                .as_ref()
+                .is_some_and(|(_, line)| names::in_line(line).iter().any(|m| m.ip().is_some()));
+            if let Some(found) = (!has_address).then(dns).flatten() {
+                return Some(found);
+            }
+            let denied = denies(context, caller, service, failure.port)?;
+            let cause = match denied.direction {
+                Direction::Ingress => "ingress",
+                Direction::Egress => "egress",
+            };
+            Some((cause, denied))
+        }
+        _ => None,
+    }
 }
 
 /// `{podSelector: {matchLabels: {app: web}}}`, with the namespace where it is another one.
