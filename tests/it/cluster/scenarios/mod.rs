@@ -3,7 +3,12 @@
 mod admission;
 mod autoscale;
 mod basics;
+mod dependency;
+mod ingress;
+mod network_policy;
 mod node;
 mod probes;
+mod reference;
 mod scheduling;
+mod service;
 mod workload;

@@ -1,0 +1,132 @@
+//! Callers whose own fault it is not, or is: what they need is missing, elsewhere, on another port, broken itself.
+
+use crate::cluster::harness::{Scenario, both, pods_ready, restarts, running};
+
+/// A deployment of one container that runs this in a shell.
+fn runs(name: &str, script: &str) -> String {
+    format!(
+        r#"
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: {name}
+        image: busybox:1.36
+        imagePullPolicy: IfNotPresent
+        command: [sh, -c, "{script}"]
+"#
+    )
+}
+
+fn service(name: &str, port: u16, target: u16) -> String {
+    format!(
+        "\n---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{selector: {{app: {name}}}, ports: [{{port: {port}, targetPort: {target}}}]}}}}"
+    )
+}
+
+fn crashes(name: &str, manifest: &str) -> Scenario {
+    Scenario::new(name)
+        .apply(manifest)
+        .until("the caller has failed twice", restarts("web", 2))
+}
+
+#[test]
+fn a_crash_because_a_service_does_not_exist() {
+    let answer = crashes("dep-missing", &runs("web", "sleep 2; nc -w 2 cache 6379 </dev/null || exit 3")).first_root_cause(
+        "ServiceMissing",
+        "",
+        "deployment/web",
+    );
+    assert_eq!(answer.root_cause()["related"][0]["name"], "cache");
+}
+
+#[test]
+fn a_crash_because_the_port_of_the_pods_is_called() {
+    let manifest =
+        runs("web", "sleep 2; nc -w 2 db 5432 </dev/null || exit 3") + &runs("db", "httpd -f -p 5432") + &service("db", 80, 5432);
+    crashes("dep-port", &manifest).first_root_cause("ServicePortMismatch", "", "deployment/web");
+}
+
+#[test]
+fn a_crash_because_the_other_one_crashes() {
+    let manifest = runs("web", "sleep 2; nc -w 2 api 80 </dev/null || exit 3")
+        + &runs("api", "echo no configuration file; sleep 1; exit 2")
+        + &service("api", 80, 8080);
+    Scenario::new("dep-chain")
+        .apply(&manifest)
+        .until("both have failed twice", both(restarts("web", 2), restarts("api", 2)))
+        .first_root_cause("ContainerCrashing", "exit-code", "deployment/api");
+}
+
+#[test]
+fn a_chain_over_two_services() {
+    let manifest = runs("web", "sleep 2; nc -w 2 api 80 </dev/null || exit 3")
+        + &runs("api", "sleep 2; nc -w 2 db 5432 </dev/null || exit 3")
+        + &service("api", 80, 8080)
+        + &runs("db", "httpd -f -p 5432")
+        + &service("db", 5432, 5432).replace("selector: {app: db}", "selector: {app: bd}");
+    Scenario::new("dep-two")
+        .apply(&manifest)
+        .until("both have failed twice", both(restarts("web", 2), restarts("api", 2)))
+        .first_root_cause("ServiceSelectsNothing", "label-differs", "service/db");
+}
+
+#[test]
+fn a_crash_because_a_host_outside_has_no_name() {
+    crashes(
+        "dep-outside",
+        &runs("web", "sleep 1; nc -w 2 db.corp.invalid 5432 </dev/null || exit 3"),
+    )
+    .first_root_cause("DependencyUnreachable", "", "deployment/web");
+}
+
+#[test]
+fn a_service_of_another_namespace_that_does_not_exist() {
+    let answer = crashes(
+        "dep-elsewhere",
+        &runs("web", "sleep 1; nc -w 2 db.kube-public.svc 5432 </dev/null || exit 3"),
+    )
+    .first_root_cause("ServiceMissing", "", "deployment/web");
+    assert_eq!(answer.root_cause()["related"][0]["namespace"], "kube-public");
+}
+
+#[test]
+fn a_refused_call_to_the_api_server() {
+    let text = r#"Error: pods is forbidden: User \\\"system:serviceaccount:NAMESPACE:default\\\" cannot list resource \\\"pods\\\" in API group \\\"\\\" in the namespace \\\"NAMESPACE\\\""#;
+    let scenario = Scenario::new("dep-rbac");
+    let manifest = runs("web", &format!("echo '{text}'; sleep 1; exit 1")).replace("NAMESPACE", &scenario.namespace);
+    let answer = scenario
+        .apply(&manifest)
+        .until("it has failed twice", restarts("web", 2))
+        .first_root_cause("ApiAccessForbidden", "", "deployment/web");
+    let command = answer.root_cause()["fixes"][0]["command"].as_str().unwrap_or_default().to_owned();
+    assert!(
+        command.contains("kubectl create role default-list-pods --verb=list --resource=pods"),
+        "{command}"
+    );
+}
+
+/// Names in the environment that no Service has, an old refusal in a log, a slow start of the other side: no fault.
+#[test]
+fn callers_that_get_along() {
+    let web = runs(
+        "web",
+        "echo dial tcp 10.96.0.200:80: connect: connection refused; echo retry; sleep 3600",
+    )
+    .replace(
+        "command:",
+        "env: [{name: TRACING_URL, value: 'http://collector:4317'}]\n        command:",
+    );
+    let manifest = web + &runs("db", "httpd -f -p 5432") + &service("db", 5432, 5432);
+    Scenario::new("dep-fine")
+        .apply(&manifest)
+        .until("both are ready", both(pods_ready(2), running("web")))
+        .healthy();
+}

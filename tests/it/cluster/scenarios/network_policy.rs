@@ -1,0 +1,114 @@
+//! Policies that cut callers off, and policies that do not.
+
+use crate::cluster::harness::{Scenario, both, pods_ready, restarts};
+
+/// A database that is ready, and a caller that ends when it does not reach it.
+const SHOP: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: db}
+spec:
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - {name: db, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [httpd, -f, -p, "5432"], ports: [{name: sql, containerPort: 5432}]}
+---
+{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {selector: {app: db}, ports: [{port: 5432, targetPort: sql}]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: web
+        image: busybox:1.36
+        imagePullPolicy: IfNotPresent
+        command: [sh, -c, "sleep 3; nc -w 2 db 5432 </dev/null || exit 1; echo connected; sleep 3600"]
+---
+"#;
+
+fn shop(name: &str, policies: &str) -> Scenario {
+    Scenario::new(name).apply(&format!("---\n{policies}\n---\n{SHOP}"))
+}
+
+fn crashing(scenario: Scenario) -> Scenario {
+    let db_is_ready = |s: &crate::cluster::harness::State| {
+        s.pods
+            .iter()
+            .any(|p| p["metadata"]["labels"]["app"] == "db" && p["status"]["containerStatuses"][0]["ready"] == true)
+    };
+    scenario.until("the caller has failed twice", both(restarts("web", 2), db_is_ready))
+}
+
+#[test]
+fn a_policy_that_lets_nobody_in() {
+    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
+                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
+    let answer = crashing(shop("np-in", policy)).first_root_cause("NetworkPolicyBlocks", "ingress", "networkpolicy/db-closed");
+    let fix = answer.root_cause()["fixes"][0]["text"].as_str().unwrap_or_default().to_owned();
+    assert!(fix.contains("app: web") && fix.contains("5432"), "{fix}");
+}
+
+#[test]
+fn a_policy_that_lets_nobody_out_but_to_the_names() {
+    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web-names}, \
+                  spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], \
+                  egress: [{ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}]}}";
+    crashing(shop("np-out", policy)).first_root_cause("NetworkPolicyBlocks", "egress", "networkpolicy/web-names");
+}
+
+#[test]
+fn a_policy_that_cuts_off_the_names() {
+    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: closed}, \
+                  spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], \
+                  egress: [{to: [{podSelector: {matchLabels: {app: db}}}]}]}}";
+    crashing(shop("np-dns", policy)).first_root_cause("NetworkPolicyBlocks", "dns", "networkpolicy/closed");
+}
+
+#[test]
+fn a_policy_that_cuts_off_a_caller_that_lives_on() {
+    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
+                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
+    let patient = SHOP.replace(
+        "nc -w 2 db 5432 </dev/null || exit 1; echo connected; sleep 3600",
+        "while true; do nc -w 2 db 5432 </dev/null; sleep 1; done",
+    );
+    let scenario = Scenario::new("np-lives")
+        .apply(&format!("---\n{policy}\n---\n{patient}"))
+        .until("both run", pods_ready(2));
+    scenario.wait("its log tells of a timeout", |s| {
+        s.kubectl(&["logs", "deployment/web"]).contains("timed out")
+    });
+    scenario.first_root_cause("NetworkPolicyBlocks", "ingress", "networkpolicy/db-closed");
+}
+
+#[test]
+fn policies_that_let_the_caller_through() {
+    let policies = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: all-closed}, \
+                    spec: {podSelector: {}, policyTypes: [Ingress, Egress]}}\n---\n\
+                    {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web-to-db}, \
+                    spec: {podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: sql}]}]}}\n---\n\
+                    {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web-out}, \
+                    spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}], \
+                    ports: [{port: 5432}]}, {ports: [{port: 53, protocol: UDP}]}]}}";
+    let scenario = shop("np-fine", policies);
+    scenario.wait("the caller is connected", |s| {
+        s.list(&podlife::model::kind::POD).len() == 2 && {
+            let web = s
+                .list(&podlife::model::kind::POD)
+                .into_iter()
+                .find(|p| p["metadata"]["labels"]["app"] == "web");
+            web.is_some_and(|p| p["status"]["containerStatuses"][0]["ready"] == true)
+                && s.kubectl(&["logs", "deployment/web"]).contains("connected")
+        }
+    });
+    scenario.healthy();
+}
