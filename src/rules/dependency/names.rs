@@ -195,13 +195,9 @@ pub fn in_command(command: &str, environment: &[(String, String)]) -> Vec<Mentio
         .collect();
     let mut found: Vec<Mention> = Vec::new();
     let mut add = |mention: Option<Mention>| {
-        if let Some(mention) = mention {
-            if !found
-                .iter()
-                .any(|f| f.host == mention.host && (f.port == mention.port || mention.port.is_none()))
-            {
-                found.push(mention);
-            }
+        let known = |m: &Mention| found.iter().any(|f| f.host == m.host && (f.port == m.port || m.port.is_none()));
+        if let Some(mention) = mention.filter(|m| !known(m)) {
+            found.push(mention);
         }
     };
     for (at, word) in words.iter().enumerate() {

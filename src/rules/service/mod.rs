@@ -4,6 +4,8 @@ pub mod endpoints;
 pub mod load_balancer;
 pub mod selector;
 pub mod targets;
+#[cfg(test)]
+mod tests;
 
 use k8s_openapi::api::core::v1::Service;
 

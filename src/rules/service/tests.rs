@@ -1,0 +1,260 @@
+//! Services as the API server shows them.
+
+use super::check;
+use crate::model::code::Code;
+use crate::model::finding::{Effect, Finding, Severity};
+use crate::model::kind;
+use crate::model::snapshot::Coverage;
+use crate::rules::testing::{self, check_snapshot, snapshot};
+
+const API: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api, tier: back}}
+    spec: {containers: [{name: api, image: i, ports: [{name: http, containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: api-1, labels: {app: api, tier: back, pod-template-hash: a}, creationTimestamp: '2026-01-01T11:00:00Z',
+  ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: api-a, uid: u, controller: true}]}
+spec: {nodeName: n1, containers: [{name: api, image: i, ports: [{name: http, containerPort: 8080}]}]}
+status: {phase: Running, podIP: 10.244.0.9, conditions: [{type: Ready, status: 'True', lastTransitionTime: '2026-01-01T11:00:05Z'}]}
+";
+
+fn service(spec: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: api, uid: s, creationTimestamp: '2026-01-01T11:00:00Z'}}\nspec: {spec}\n"
+    )
+}
+
+/// The slice that the controller writes for the pod above.
+const SLICE: &str = "
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: api-x, labels: {kubernetes.io/service-name: api, endpointslice.kubernetes.io/managed-by: endpointslice-controller.k8s.io},
+  annotations: {endpoints.kubernetes.io/last-change-trigger-time: '2026-01-01T11:00:05Z'}}
+addressType: IPv4
+endpoints: [{addresses: [10.244.0.9], conditions: {ready: true}, targetRef: {kind: Pod, name: api-1}}]
+ports: [{port: 8080}]
+";
+
+fn found(yaml: &str) -> Vec<(Code, String, Severity)> {
+    testing::check(check, yaml)
+        .into_iter()
+        .map(|f| (f.code, f.cause, f.severity))
+        .collect()
+}
+
+fn only(yaml: &str) -> Finding {
+    let mut all = testing::check(check, yaml);
+    assert_eq!(all.len(), 1, "{all:#?}");
+    all.remove(0)
+}
+
+#[test]
+fn what_leads_to_ready_pods_is_silent() {
+    for spec in [
+        "{selector: {app: api}, ports: [{port: 80, targetPort: http}]}",
+        "{selector: {app: api}, ports: [{port: 80, targetPort: 8080}]}",
+        "{selector: {app: api}, ports: [{port: 8080}]}",
+        "{selector: {app: api}, clusterIP: None, ports: [{port: 1}, {port: 8080}]}",
+        "{type: ExternalName, externalName: example.com}",
+    ] {
+        let errors: Vec<_> = found(&format!("{API}{SLICE}{}", service(spec)))
+            .into_iter()
+            .filter(|f| f.2 != Severity::Advice)
+            .collect();
+        assert!(errors.is_empty(), "{spec}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_selector_is_compared_with_the_nearest_workload() {
+    let other = API
+        .replace("name: api", "name: web")
+        .replace("app: api", "app: web")
+        .replace("api-", "web-");
+    let all = |selector: &str| {
+        format!(
+            "{API}---{other}{SLICE}{}",
+            service(&format!("{{selector: {selector}, ports: [{{port: 80}}]}}"))
+        )
+    };
+    for (selector, near) in [
+        ("{app: apii}", "deployment/api has app=api"),
+        ("{app: API}", "deployment/api has app=api"),
+        ("{app: api, version: v2}", "deployment/api has no label version"),
+        ("{name: api}", "deployment/api has app=api"),
+    ] {
+        let finding = only(&all(selector));
+        assert_eq!(
+            (finding.code, finding.cause.as_str()),
+            (Code::ServiceSelectsNothing, "label-differs"),
+            "{selector}"
+        );
+        assert!(finding.summary.contains(near), "{selector}: {}", finding.summary);
+        assert!(finding.effects.contains(&Effect::Service("shop".into(), "api".into())));
+    }
+}
+
+#[test]
+fn a_label_that_pods_get_while_they_run_is_advice() {
+    let pod = API.replace("pod-template-hash: a}", "pod-template-hash: a, role: standby}");
+    let finding = only(&format!(
+        "{pod}{SLICE}{}",
+        service("{selector: {app: api, role: leader}, ports: [{port: 80}]}")
+    ));
+    assert_eq!(finding.severity, Severity::Advice);
+}
+
+#[test]
+fn a_workload_scaled_to_zero_is_still_selected() {
+    let zero = API
+        .split("---\napiVersion: v1\nkind: Pod")
+        .next()
+        .unwrap()
+        .replace("replicas: 1", "replicas: 0");
+    let finding = only(&format!(
+        "{zero}{}",
+        service("{selector: {app: api}, ports: [{port: 80, targetPort: http}]}")
+    ));
+    assert_eq!(
+        (finding.code, finding.severity),
+        (Code::ServiceHasNoReadyEndpoints, Severity::Symptom)
+    );
+}
+
+#[test]
+fn nothing_is_missing_where_not_all_was_read() {
+    let mut partial = snapshot(&service("{selector: {app: billing}, ports: [{port: 80}]}"));
+    assert_eq!(check_snapshot(check, &partial)[0].cause, "no-workload");
+    partial.cover(&kind::DEPLOYMENT, None, Coverage::Partial);
+    assert!(check_snapshot(check, &partial).is_empty());
+}
+
+#[test]
+fn neither_selector_nor_endpoints() {
+    assert_eq!(only(&service("{ports: [{port: 80}]}")).cause, "no-selector");
+    assert!(found(&format!("{}{SLICE}", service("{ports: [{port: 80}]}"))).is_empty());
+    let api_server = service("{ports: [{port: 443}]}").replace("name: api,", "name: kubernetes, namespace: default,");
+    assert!(found(&api_server).is_empty());
+}
+
+#[test]
+fn ports_are_followed_into_the_pods() {
+    let with = |ports: &str| format!("{API}{SLICE}{}", service(&format!("{{selector: {{app: api}}, ports: [{ports}]}}")));
+    for (ports, expected) in [
+        (
+            "{port: 80, targetPort: htpp}",
+            Some((Code::TargetPortNameUnresolved, Severity::Error)),
+        ),
+        (
+            "{port: 80, targetPort: http, protocol: UDP}",
+            Some((Code::ServiceProtocolMismatch, Severity::Error)),
+        ),
+        (
+            "{port: 80, targetPort: 8080, protocol: UDP}",
+            Some((Code::ServiceProtocolMismatch, Severity::Error)),
+        ),
+        ("{port: 80, targetPort: 9090}", Some((Code::TargetPortMismatch, Severity::Advice))),
+        (
+            "{name: a, port: 53, targetPort: 8080}, {name: b, port: 53, targetPort: 8080, protocol: UDP}",
+            None,
+        ),
+    ] {
+        let got = found(&with(ports)).into_iter().map(|(code, _, severity)| (code, severity)).next();
+        assert_eq!(got, expected, "{ports}");
+    }
+}
+
+#[test]
+fn a_sidecar_may_own_the_named_port() {
+    let sidecar = API.replace(
+        "containers: [{name: api, image: i, ports: [{name: http, containerPort: 8080}]}]",
+        "initContainers: [{name: proxy, image: i, restartPolicy: Always, ports: [{name: http, containerPort: 8080}]}], containers: [{name: api, image: i}]",
+    );
+    assert!(
+        found(&format!(
+            "{sidecar}{SLICE}{}",
+            service("{selector: {app: api}, ports: [{port: 80, targetPort: http}]}")
+        ))
+        .is_empty()
+    );
+}
+
+#[test]
+fn no_ready_endpoint_is_a_symptom_of_its_workload() {
+    let unready = API.replace("status: 'True'", "status: 'False'");
+    let slice = SLICE.replace("ready: true", "ready: false");
+    let finding = only(&format!(
+        "{unready}{slice}{}",
+        service("{selector: {app: api}, ports: [{port: 80, targetPort: http}]}")
+    ));
+    assert_eq!(
+        (finding.code, finding.severity),
+        (Code::ServiceHasNoReadyEndpoints, Severity::Error)
+    );
+    assert_eq!(finding.suffers.len(), 1);
+    let young = unready.replace(
+        "creationTimestamp: '2026-01-01T11:00:00Z',\n  owner",
+        "creationTimestamp: '2026-01-01T11:59:00Z',\n  owner",
+    );
+    let finding = only(&format!(
+        "{young}{slice}{}",
+        service("{selector: {app: api}, ports: [{port: 80, targetPort: http}]}")
+    ));
+    assert_eq!(finding.severity, Severity::Symptom);
+}
+
+#[test]
+fn endpoints_that_nobody_keeps_are_stale() {
+    let gone = SLICE.replace("name: api-1}", "name: api-0}").replace("10.244.0.9", "10.244.0.8");
+    let finding = only(&format!(
+        "{API}{gone}{}",
+        service("{selector: {app: api}, ports: [{port: 80, targetPort: http}]}")
+    ));
+    assert_eq!(finding.code, Code::EndpointsStale);
+}
+
+#[test]
+fn a_load_balancer_is_given_time_and_an_error_is_told_at_once() {
+    let lb = |extra: &str, created: &str| {
+        let spec = format!("{{type: LoadBalancer, selector: {{app: api}}, ports: [{{port: 80, targetPort: http}}]{extra}}}");
+        format!(
+            "{API}{SLICE}{}",
+            service(&spec).replace(
+                "uid: s, creationTimestamp: '2026-01-01T11:00:00Z'",
+                &format!("uid: s, creationTimestamp: '{created}'")
+            )
+        )
+    };
+    let event = |reason: &str, type_: &str, message: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Event\nmetadata: {{name: e}}\ninvolvedObject: {{kind: Service, name: api, namespace: shop, uid: s}}\nreason: {reason}\ntype: {type_}\nmessage: '{message}'\nlastTimestamp: '2026-01-01T11:59:50Z'\n"
+        )
+    };
+    let (old, young) = ("2026-01-01T11:50:00Z", "2026-01-01T11:59:45Z");
+    let failed = event(
+        "SyncLoadBalancerFailed",
+        "Warning",
+        "Error syncing load balancer: failed to ensure load balancer: quota exceeded",
+    );
+    let ensuring = event("EnsuringLoadBalancer", "Normal", "Ensuring load balancer");
+    for (yaml, cause) in [
+        (lb("", young), None),
+        (lb("", old), Some("no-controller")),
+        (lb(", loadBalancerClass: example.com/x", old), Some("class-unknown")),
+        (lb("", young) + &failed, Some("provider-error")),
+        (lb("", young) + &ensuring, None),
+        (lb("", old) + &ensuring, Some("waiting")),
+    ] {
+        let got = found(&yaml).into_iter().next().map(|(_, cause, _)| cause);
+        assert_eq!(got.as_deref(), cause, "{yaml}");
+    }
+}
