@@ -63,6 +63,38 @@ fn help(verb: &str) -> String {
     text
 }
 
+/// Each `kubectl podlife …` in a text, up to the end of its line, a pipe or a comment.
+fn commands(text: &str) -> Vec<Vec<&str>> {
+    let after = text.match_indices("kubectl podlife ").map(|(at, start)| &text[at + start.len()..]);
+    after
+        .map(|rest| rest.split(['\n', '|', '#', '`']).next().unwrap_or_default())
+        .map(|line| line.split_whitespace().collect())
+        .filter(|words: &Vec<&str>| !words.is_empty())
+        .collect()
+}
+
+fn is_flag(word: &str) -> bool {
+    word.starts_with("--") && word.len() > 2
+}
+
+#[test]
+fn commands_and_their_flags_exist() {
+    let mut texts = vec![readme()];
+    for path in ["docs/findings.md", "krew/podlife.yaml"] {
+        texts.push(fs::read_to_string(root().join(path)).unwrap());
+    }
+    let mut seen = 0;
+    for command in texts.iter().flat_map(|text| commands(text)) {
+        let verb = command[0];
+        let help = help(verb);
+        for flag in command.iter().filter(|word| is_flag(word)) {
+            assert!(help.contains(flag), "kubectl podlife {verb} has no {flag}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 10);
+}
+
 #[test]
 fn flags_in_the_tables_exist() {
     let readme = readme();
