@@ -6,6 +6,8 @@ pub mod failure;
 mod forbidden;
 pub mod names;
 pub mod places;
+#[cfg(test)]
+mod tests;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

@@ -1,6 +1,8 @@
 //! What leads traffic from outside to Services: Ingresses here, Gateways and routes in `gateway`.
 
 mod gateway;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

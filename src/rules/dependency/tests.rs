@@ -1,0 +1,187 @@
+//! Callers as pods, logs and Services show them.
+
+use super::check;
+use crate::model::code::Code::{self, *};
+use crate::model::finding::{Effect, Finding, Severity};
+use crate::model::snapshot::{LogKey, Snapshot};
+use crate::rules::testing::{check_snapshot, snapshot};
+
+/// A container that has ended twice with this command.
+fn crashed(command: &str) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {{name: web}}
+spec: {{nodeName: n1, containers: [{{name: web, image: i, command: [sh, -c, \"{command}\"]}}]}}
+status:
+  phase: Running
+  podIP: 10.244.0.7
+  containerStatuses:
+  - {{name: web, ready: false, restartCount: 2, image: i, imageID: '', state: {{waiting: {{reason: CrashLoopBackOff}}}},
+     lastState: {{terminated: {{exitCode: 1, finishedAt: '2026-01-01T11:59:30Z', startedAt: '2026-01-01T11:59:28Z'}}}}}}
+"
+    )
+}
+
+fn db(selector: &str, ready: &str) -> String {
+    format!(
+        "
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: db, creationTimestamp: '2026-01-01T11:00:00Z'}},
+  spec: {{clusterIP: 10.96.3.4, selector: {{app: {selector}}}, ports: [{{port: 5432, targetPort: 5433}}]}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: db, labels: {{app: db}}}}
+spec: {{nodeName: n2, containers: [{{name: db, image: i}}]}}
+status: {{phase: Running, podIP: 10.244.0.9, conditions: [{{type: Ready, status: '{ready}'}}]}}
+"
+    )
+}
+
+fn with_log(yaml: &str, log: &str) -> Snapshot {
+    let mut snapshot = snapshot(yaml);
+    for previous in [true, false] {
+        snapshot.put_log(
+            LogKey {
+                namespace: "shop".into(),
+                pod: "web".into(),
+                container: "web".into(),
+                previous,
+            },
+            Some(log.into()),
+        );
+    }
+    snapshot
+}
+
+fn found(yaml: &str, log: &str) -> Vec<Finding> {
+    check_snapshot(check, &with_log(yaml, log))
+}
+
+fn codes(yaml: &str, log: &str) -> Vec<Code> {
+    found(yaml, log).into_iter().map(|f| f.code).collect()
+}
+
+#[test]
+fn the_last_words_of_a_crash_tell_whom_it_needed() {
+    let ready = crashed("app") + &db("db", "True");
+    for (log, expected) in [
+        ("dial tcp: lookup cache on 10.96.0.10:53: no such host", vec![ServiceMissing]),
+        ("nc: bad address 'cache'", vec![ServiceMissing]),
+        ("dial tcp 10.96.3.4:5432: connect: connection refused", vec![DependencyUnreachable]),
+        ("dial tcp 10.96.3.4:5433: i/o timeout", vec![ServicePortMismatch]),
+        (
+            "connection to server at \"db\" (10.96.3.4), port 5433 failed: Connection timed out",
+            vec![ServicePortMismatch],
+        ),
+        (
+            "could not connect to server: Connection refused\n\tIs the server running on host \"db\" (10.96.3.4) and accepting\n\tTCP/IP connections on port 5432?",
+            vec![DependencyUnreachable],
+        ),
+        ("getaddrinfo ENOTFOUND api.example.com", vec![DependencyUnreachable]),
+        ("connect ECONNREFUSED 127.0.0.1:6379", vec![DependencyUnreachable]),
+        // What is told after it is another fault, or there is none.
+        ("dial tcp 10.96.3.4:5432: connect: connection refused\nKeyError: 'NAME'", vec![]),
+        ("main.go:42: cannot parse settings", vec![]),
+        ("", vec![]),
+    ] {
+        assert_eq!(codes(&ready, log), expected, "{log}");
+    }
+}
+
+#[test]
+fn a_name_that_does_not_resolve_although_its_service_exists() {
+    let log = "nc: bad address 'db'";
+    let finding = &found(&(crashed("app") + &db("db", "True")), log)[0];
+    assert_eq!(finding.code, DependencyUnreachable);
+    assert!(finding.suffers.contains(&Effect::Dns));
+    // The Service came after the attempt.
+    let late = db("db", "True").replace("2026-01-01T11:00:00Z", "2026-01-01T11:59:50Z");
+    assert!(codes(&(crashed("app") + &late), log).is_empty());
+    let node = crashed("app").replace("spec: {nodeName", "spec: {dnsPolicy: Default, nodeName");
+    assert!(found(&(node + &db("db", "True")), log)[0].summary.contains("dnsPolicy Default"));
+}
+
+#[test]
+fn cluster_dns_without_a_ready_pod_is_named() {
+    let dns = "
+---
+{apiVersion: v1, kind: Service, metadata: {name: kube-dns, namespace: kube-system}, spec: {clusterIP: 10.96.0.10, selector: {k8s-app: kube-dns}, ports: [{port: 53}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: coredns, namespace: kube-system, labels: {k8s-app: kube-dns}}
+spec: {containers: [{name: coredns, image: i}]}
+status: {phase: Running, conditions: [{type: Ready, status: 'False'}]}
+";
+    let all = crashed("app") + &db("db", "True") + dns;
+    assert_eq!(codes(&all, "nc: bad address 'db'"), [DependencyUnreachable, ClusterDnsFailing]);
+}
+
+#[test]
+fn a_call_fails_for_what_its_service_suffers_from() {
+    let finding = &found(
+        &(crashed("app") + &db("db", "False")),
+        "dial tcp 10.96.3.4:5432: connect: connection refused",
+    )[0];
+    assert!(finding.suffers.contains(&Effect::Service("shop".into(), "db".into())));
+    assert!(finding.summary.contains("no ready endpoints"), "{}", finding.summary);
+}
+
+#[test]
+fn traffic_that_stays_on_the_node_finds_nobody_there() {
+    let local = db("db", "True").replace("clusterIP:", "internalTrafficPolicy: Local, clusterIP:");
+    let log = "dial tcp 10.96.3.4:5432: i/o timeout";
+    assert_eq!(
+        codes(&(crashed("app") + &local), log),
+        [DependencyUnreachable, LocalTrafficPolicyWithoutEndpoint]
+    );
+    let same_node = local.replace("nodeName: n2", "nodeName: n1");
+    assert_eq!(codes(&(crashed("app") + &same_node), log), [DependencyUnreachable]);
+}
+
+#[test]
+fn names_in_a_healthy_spec_are_no_error() {
+    let well = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+  - {name: web, image: i, env: [{name: CACHE_HOST, value: cache}, {name: DATABASE_URL, value: 'postgres://u:p@db:5433/shop'}]}
+status:
+  phase: Running
+  conditions: [{type: Ready, status: 'True'}]
+  containerStatuses: [{name: web, ready: true, restartCount: 0, image: i, imageID: '', state: {running: {startedAt: '2026-01-01T11:00:00Z'}}}]
+";
+    let all = well.to_owned() + &db("db", "True");
+    let quiet = found(&all, "listening on :8080");
+    assert!(quiet.iter().all(|f| f.severity == Severity::Advice), "{quiet:#?}");
+    assert_eq!(quiet.len(), 1);
+    assert!(!format!("{quiet:?}").contains("u:p"));
+    // A line that complains turns the hint into a fault.
+    let loud = found(&all, "could not connect: dial tcp 10.96.3.4:5433: i/o timeout");
+    assert_eq!((loud[0].code, loud[0].severity), (ServicePortMismatch, Severity::Error));
+}
+
+#[test]
+fn a_wait_names_what_is_missing() {
+    let waits = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  initContainers: [{name: wait, image: i, command: [sh, -c, 'until nc -z -w1 db 5432; do echo waiting for db; sleep 1; done']}]
+  containers: [{name: web, image: i}]
+status:
+  phase: Pending
+  initContainerStatuses: [{name: wait, ready: false, restartCount: 0, image: i, imageID: '', state: {running: {startedAt: 'SINCE'}}}]
+";
+    let since = |time: &str| waits.replace("SINCE", time);
+    assert_eq!(codes(&since("2026-01-01T11:58:00Z"), ""), [ServiceMissing]);
+    assert!(codes(&since("2026-01-01T11:59:55Z"), "").is_empty());
+    // The Service is there: of the wait itself the rule on init containers speaks.
+    assert!(codes(&(since("2026-01-01T11:58:00Z") + &db("db", "False")), "").is_empty());
+}

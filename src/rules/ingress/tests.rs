@@ -1,0 +1,147 @@
+//! Ingresses, Gateways and routes with the conditions that controllers write.
+
+use super::check;
+use crate::model::code::Code::{self, *};
+use crate::model::finding::Severity;
+use crate::model::kind;
+use crate::model::snapshot::Coverage;
+use crate::rules::testing::{self, check_snapshot, snapshot};
+
+const SERVICE: &str = "---\n{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: api}, ports: [{name: web, port: 80, targetPort: 8080}]}}\n";
+const CLASS: &str =
+    "---\n{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: nginx}, spec: {controller: k8s.io/ingress-nginx}}\n";
+const OLD: &str = "2026-01-01T11:00:00Z";
+const NEW: &str = "2026-01-01T11:59:50Z";
+const ADDRESS: &str = "{loadBalancer: {ingress: [{ip: 192.0.2.1}]}}";
+
+fn ingress(class: &str, port: &str, created: &str, status: &str) -> String {
+    format!(
+        "---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: shop, uid: u, creationTimestamp: '{created}'}}
+spec:
+  {class}
+  tls: [{{hosts: [shop.example], secretName: shop-tls}}]
+  rules: [{{host: shop.example, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: api, port: {{{port}}}}}}}}}]}}}}]
+status: {status}
+"
+    )
+}
+
+fn codes(yaml: &str) -> Vec<Code> {
+    let mut snapshot = snapshot(yaml);
+    // Secrets are not read unless they are asked for.
+    snapshot.cover(&kind::SECRET, None, Coverage::Unreadable);
+    let errors = check_snapshot(check, &snapshot)
+        .into_iter()
+        .filter(|f| f.severity == Severity::Error);
+    errors.map(|f| f.code).collect()
+}
+
+#[test]
+fn backends_and_classes() {
+    let named = "ingressClassName: nginx";
+    for (yaml, expected) in [
+        (format!("{SERVICE}{CLASS}{}", ingress(named, "number: 80", OLD, ADDRESS)), vec![]),
+        (format!("{SERVICE}{CLASS}{}", ingress(named, "name: web", OLD, ADDRESS)), vec![]),
+        (
+            format!("{SERVICE}{CLASS}{}", ingress(named, "number: 8080", OLD, ADDRESS)),
+            vec![ServicePortMismatch],
+        ),
+        (
+            format!("{SERVICE}{CLASS}{}", ingress(named, "number: 81", OLD, ADDRESS)),
+            vec![IngressBackendPortMissing],
+        ),
+        (
+            format!("{CLASS}{}", ingress(named, "number: 80", OLD, ADDRESS)),
+            vec![IngressBackendMissing],
+        ),
+        (
+            format!("{SERVICE}{}", ingress(named, "number: 80", NEW, "{}")),
+            vec![IngressClassMissing],
+        ),
+        // Whoever gave it an address serves it, whatever the class.
+        (format!("{SERVICE}{}", ingress(named, "number: 80", OLD, ADDRESS)), vec![]),
+        (format!("{SERVICE}{CLASS}{}", ingress(named, "number: 80", NEW, "{}")), vec![]),
+        (
+            format!("{SERVICE}{CLASS}{}", ingress(named, "number: 80", OLD, "{}")),
+            vec![IngressWithoutAddress],
+        ),
+        (
+            format!("{SERVICE}{CLASS}{}", ingress("", "number: 80", OLD, "{}")),
+            vec![IngressClassMissing],
+        ),
+    ] {
+        assert_eq!(codes(&yaml), expected, "{yaml}");
+    }
+}
+
+#[test]
+fn a_certificate_is_missing_only_where_secrets_were_read() {
+    let yaml = format!("{SERVICE}{CLASS}{}", ingress("ingressClassName: nginx", "number: 80", OLD, ADDRESS));
+    assert!(codes(&yaml).is_empty());
+    let found = testing::check(check, &yaml);
+    assert_eq!((found[0].code, found[0].cause.as_str()), (IngressTlsSecretMissing, "missing"));
+}
+
+#[test]
+fn conditions_of_gateways_and_routes() {
+    let gateway = |created: &str, conditions: &str| {
+        format!(
+            "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: front, namespace: shop, uid: u, generation: 2, creationTimestamp: '{created}'}}
+spec: {{gatewayClassName: envoy}}
+status: {{conditions: [{conditions}]}}
+"
+        )
+    };
+    let waiting = "{type: Accepted, status: Unknown, reason: Pending, message: Waiting for controller}, {type: Programmed, status: Unknown, reason: Pending}";
+    for (yaml, expected) in [
+        (gateway(OLD, "{type: Programmed, status: 'True', observedGeneration: 2}"), vec![]),
+        (
+            gateway(
+                OLD,
+                "{type: Programmed, status: 'False', reason: AddressNotAssigned, message: no address, observedGeneration: 2}",
+            ),
+            vec![GatewayNotProgrammed],
+        ),
+        (gateway(OLD, waiting), vec![GatewayNotProgrammed]),
+        (gateway(NEW, waiting), vec![]),
+    ] {
+        assert_eq!(codes(&yaml), expected, "{yaml}");
+    }
+    let route = |status: &str| {
+        format!(
+            "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: api, namespace: shop, uid: u, generation: 1, creationTimestamp: '{OLD}'}}
+spec: {{parentRefs: [{{name: front}}], rules: [{{backendRefs: [{{name: api, port: 80}}]}}]}}
+status: {status}
+"
+        )
+    };
+    let parent = |conditions: &str| format!("{{parents: [{{parentRef: {{name: front}}, conditions: [{conditions}]}}]}}");
+    for (status, expected) in [
+        (
+            parent(
+                "{type: Accepted, status: 'True'}, {type: ResolvedRefs, status: 'False', reason: BackendNotFound, message: Service api not found}",
+            ),
+            vec![RouteNotAccepted],
+        ),
+        (
+            parent("{type: Accepted, status: 'False', reason: NotAllowedByListeners}"),
+            vec![RouteNotAccepted],
+        ),
+        (
+            parent("{type: Accepted, status: 'True'}, {type: ResolvedRefs, status: 'True'}"),
+            vec![],
+        ),
+        ("{parents: []}".to_owned(), vec![RouteNotAccepted]),
+    ] {
+        assert_eq!(codes(&route(&status)), expected, "{status}");
+    }
+}
