@@ -212,7 +212,6 @@ fn failing_finding(context: &Context<'_>, failing: &Failing<'_>) -> Finding {
         finding = finding.confidence(Confidence::Likely);
     }
     if let Some(port) = port(probe) {
-        finding.subject.port = None;
         finding = finding.evidence("spec", format!("{}Probe port {port}", which.word()));
     }
     for effect in context.container_effects(container) {
