@@ -35,7 +35,9 @@ fn is_explained_elsewhere(context: &Context<'_>, ending: &Ending<'_>) -> bool {
                 && (ending.end.exit_code == 137 || ended_after(ending, e))
         })
     };
-    ending.end.reason.as_deref() == Some("OOMKilled") || hook() || (is_start_error(ending) && start_error_cause(ending).is_none())
+    ending.end.reason.as_deref() == Some("OOMKilled")
+        || hook()
+        || (is_start_error(ending) && start_error_cause(ending.end.message.as_deref().unwrap_or_default()).is_none())
 }
 
 fn is_start_error(ending: &Ending<'_>) -> bool {
@@ -106,8 +108,7 @@ pub fn command_line(container: &ContainerView<'_>) -> Option<String> {
 }
 
 /// What a start error says about the program that should run; none where the fault is elsewhere (mounts, devices, security).
-fn start_error_cause(ending: &Ending<'_>) -> Option<&'static str> {
-    let message = ending.end.message.as_deref().unwrap_or_default();
+pub(super) fn start_error_cause(message: &str) -> Option<&'static str> {
     let of_program = message.contains("exec: ") || message.contains("exec /") || message.contains("exec format error");
     if !of_program {
         return None;
@@ -144,7 +145,8 @@ struct Why {
 fn crashes(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
     let container = &ending.container;
     if is_start_error(ending) {
-        return start_error(context, ending);
+        let message = ending.end.message.as_deref().unwrap_or_default();
+        return start_error(context, container, &ending.describe(context), message);
     }
     let log = context.end_log(container);
     let lines: Vec<&str> = log.iter().flat_map(|l| l.lines()).collect();
@@ -260,10 +262,9 @@ fn fix_of(cause: &str, code: i32) -> &'static str {
     }
 }
 
-fn start_error(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
-    let container = &ending.container;
-    let message = ending.end.message.as_deref().unwrap_or_default();
-    let cause = start_error_cause(ending).unwrap_or("unknown");
+/// A program that the runtime could not start; `state` says what became of the container.
+pub(super) fn start_error(context: &Context<'_>, container: &ContainerView<'_>, state: &str, message: &str) -> Finding {
+    let cause = start_error_cause(message).unwrap_or("unknown");
     let program = program_of(message).map_or_else(|| "its command".to_owned(), |p| shorten(&redact(p), 80));
     let reason = match cause {
         "exec-format" => format!("{program} is built for another CPU architecture, or lacks its #! line"),
@@ -279,7 +280,7 @@ fn start_error(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
         owner_name(context, container.pod)
     );
     let mut finding = Finding::error(Code::ContainerCrashing, cause, context.subject_of(container), summary)
-        .evidence(container.source(), format!("{}: {}", ending.describe(context), tail_of(message)));
+        .evidence(container.source(), format!("{state}: {}", tail_of(message)));
     if let Some(command) = command_line(container) {
         finding = finding.evidence("command", command);
     }

@@ -1,13 +1,13 @@
 //! Containers that the kubelet or the runtime refuses to create or start.
 
-use super::crash::tail_of;
+use super::crash::{start_error, start_error_cause, tail_of};
 use super::ending::{counts, edit_command, ending, owner_name};
 use crate::model::code::Code;
 use crate::model::finding::Finding;
 use crate::model::text::{redact, shorten};
 use crate::rules::Context;
 use crate::rules::config;
-use crate::rules::context::{ContainerView, containers};
+use crate::rules::context::{ContainerView, Role, containers};
 
 /// What passes by itself: caches of the kubelet that are not filled yet, names and deadlines of a slow runtime.
 const PASSING: &[&str] = &[
@@ -33,6 +33,15 @@ fn judge(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding
     if PASSING.iter().any(|p| message.contains(p)) || config::names_an_object(message) {
         return None;
     }
+    // The rules of ends and of init containers name what has an end already.
+    let ended = ending(context, *container).is_some();
+    if ended && (container.role == Role::Init || start_error_cause(message).is_some()) {
+        return None;
+    }
+    if start_error_cause(message).is_some() {
+        // The first instance has only just failed to start.
+        return Some(start_error(context, container, reason, message));
+    }
     let finding = if is_root_refused(message) {
         runs_as_root(context, container, message)
     } else {
@@ -57,14 +66,12 @@ fn refusal<'a>(context: &Context<'_>, container: &ContainerView<'a>) -> Option<(
             "CreateContainerError" | "CreateContainerConfigError" | "RunContainerError" | "PreCreateHookError" | "PreStartHookError"
         )
     {
-        // Before the first end is recorded, a program that cannot be executed shows here too; the crash rule names it from then on.
         return Some((reason, message));
     }
     let end = ending(context, *container)?.end;
     let reason = end.reason.as_deref().unwrap_or_default();
     let message = end.message.as_deref().unwrap_or_default();
-    let of_program = message.contains("exec: ") || message.contains("exec /") || message.contains("exec format error");
-    (matches!(reason, "StartError" | "ContainerCannotRun") && !of_program).then_some((reason, message))
+    matches!(reason, "StartError" | "ContainerCannotRun").then_some((reason, message))
 }
 
 fn is_root_refused(message: &str) -> bool {

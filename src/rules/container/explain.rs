@@ -1,5 +1,7 @@
 //! Finds the line of a log that explains why a program ended, and what kind of fault it speaks of. Pure text.
 
+use crate::model::text::sanitise;
+
 /// How many of the last lines are looked at: what explains an end stands close to it.
 const TAIL: usize = 80;
 
@@ -188,7 +190,8 @@ pub fn port_in(line: &str) -> Option<u16> {
 
 /// Which kind of fault a line speaks of; none where it is the program's own.
 pub fn cause_of_line(line: &str) -> Option<&'static str> {
-    let lower = line.to_lowercase();
+    // A shell that runs a binary as a script quotes its first bytes, some of them unprintable.
+    let lower = sanitise(line).to_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
     if has(&["exec format error", "cannot execute binary file"]) || (lower.contains(": elf") && lower.contains("not found")) {
         Some("exec-format")

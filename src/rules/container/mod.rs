@@ -27,3 +27,6 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
     ];
     rules.iter().flat_map(|rule| rule(context)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,17 @@
 mod admission;
 mod autoscale;
 mod basics;
+mod config;
+mod container;
 mod dependency;
+mod image;
 mod ingress;
+mod init;
 mod network_policy;
 mod node;
 mod probes;
 mod reference;
 mod scheduling;
 mod service;
+mod volume;
 mod workload;

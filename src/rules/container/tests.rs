@@ -1,0 +1,391 @@
+use crate::model::code::Code;
+use crate::model::finding::{Finding, Severity};
+use crate::model::snapshot::LogKey;
+use crate::rules::testing::{check, check_snapshot, snapshot};
+
+/// A Deployment's pod of one container with this status and further fields of pod and container.
+fn pod(status: &str, container: &str) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata:
+  name: api-1
+  uid: u1
+  creationTimestamp: "2026-01-01T11:00:00Z"
+  labels: {{pod-template-hash: h1}}
+  ownerReferences: [{{apiVersion: apps/v1, kind: ReplicaSet, name: api-h1, uid: r1, controller: true}}]
+spec: {{nodeName: node-1, terminationGracePeriodSeconds: 30, containers: [{{name: app, image: "busybox:1.36"{container}}}]}}
+status:
+  phase: Running
+  containerStatuses: [{{name: app, image: i, imageID: "", {status}}}]
+"#
+    )
+}
+
+fn back_off(restarts: u32, end: &str) -> String {
+    format!(
+        "ready: false, restartCount: {restarts}, state: {{waiting: {{reason: CrashLoopBackOff, message: back-off 5m0s}}}}, \
+         lastState: {{terminated: {{startedAt: \"2026-01-01T11:58:50Z\", finishedAt: \"2026-01-01T11:59:00Z\", {end}}}}}"
+    )
+}
+
+fn running(since: &str, restarts: u32, ready: bool, end: &str) -> String {
+    format!(
+        "ready: {ready}, restartCount: {restarts}, state: {{running: {{startedAt: \"{since}\"}}}}, \
+         lastState: {{terminated: {{startedAt: \"2026-01-01T11:40:00Z\", finishedAt: \"2026-01-01T11:45:00Z\", {end}}}}}"
+    )
+}
+
+fn event(reason: &str, at: &str, message: &str) -> String {
+    format!(
+        "---\n{{apiVersion: v1, kind: Event, metadata: {{name: {}}}, involvedObject: {{kind: Pod, name: api-1, uid: u1, fieldPath: \"spec.containers{{app}}\"}}, \
+         reason: {reason}, count: 3, message: {}, lastTimestamp: \"{at}\"}}\n",
+        reason.to_lowercase(),
+        serde_json::to_string(message).unwrap()
+    )
+}
+
+fn with_log(yaml: &str, previous: bool, log: &str) -> Vec<Finding> {
+    let mut snapshot = snapshot(yaml);
+    let key = LogKey {
+        namespace: "shop".into(),
+        pod: "api-1".into(),
+        container: "app".into(),
+        previous,
+    };
+    snapshot.put_log(key, Some(log.to_owned()));
+    check_snapshot(super::check, &snapshot)
+}
+
+fn said(findings: &[Finding]) -> Vec<String> {
+    findings
+        .iter()
+        .map(|f| format!("{} {} {}", f.code, f.cause, f.subject.object.short()))
+        .collect()
+}
+
+#[test]
+fn exit_codes_and_logs_name_the_cause() {
+    for (code, log, wanted) in [
+        (1, "Error: bad flag --foo\nstarting", "ContainerCrashing exit-code deployment/api"),
+        (
+            1,
+            "Traceback (most recent call last):\n  File\nKeyError: 'DATABASE_URL'",
+            "ContainerCrashing config deployment/api",
+        ),
+        (3, "", "ContainerCrashing exit-code deployment/api"),
+        (
+            126,
+            "sh: /tmp/x: Permission denied",
+            "ContainerCrashing permission-denied deployment/api",
+        ),
+        (
+            127,
+            "sh: nosuchcmd: not found",
+            "ContainerCrashing command-not-found deployment/api",
+        ),
+        (
+            127,
+            "/tmp/x: line 1: \u{7f}ELF: not found",
+            "ContainerCrashing exec-format deployment/api",
+        ),
+        (1, "exec /app: exec format error", "ContainerCrashing exec-format deployment/api"),
+        (139, "", "ContainerCrashing signal deployment/api"),
+        (137, "", "ContainerCrashing signal deployment/api"),
+        (
+            1,
+            "dd: writing '/v/x': No space left on device",
+            "ContainerCrashing no-space deployment/api",
+        ),
+        (
+            1,
+            "touch: /x: Read-only file system",
+            "ContainerCrashing read-only-filesystem deployment/api",
+        ),
+        (
+            1,
+            "nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)",
+            "AddressInUse same-pod deployment/api",
+        ),
+    ] {
+        let yaml = pod(&back_off(5, &format!("exitCode: {code}, reason: Error")), "");
+        assert_eq!(said(&with_log(&yaml, true, log)), [wanted], "{code} {log}");
+    }
+}
+
+#[test]
+fn a_lost_previous_log_gives_way_to_the_present_one() {
+    let yaml = pod(&back_off(5, "exitCode: 1, reason: Error"), "");
+    let mut s = snapshot(&yaml);
+    for (previous, text) in [
+        (true, "unable to retrieve container logs for containerd://x"),
+        (false, "fatal: no peer"),
+    ] {
+        let key = LogKey {
+            namespace: "shop".into(),
+            pod: "api-1".into(),
+            container: "app".into(),
+            previous,
+        };
+        s.put_log(key, Some(text.into()));
+    }
+    let found = check_snapshot(super::check, &s);
+    assert!(found[0].summary.contains("fatal: no peer"), "{}", found[0].summary);
+}
+
+#[test]
+fn the_runtime_names_a_program_that_cannot_start() {
+    let start = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: ";
+    for (message, wanted) in [
+        (
+            "exec: \\\"/nosuch\\\": stat /nosuch: no such file or directory: unknown",
+            "ContainerCrashing command-not-found deployment/api",
+        ),
+        (
+            "exec: \\\"serve\\\": executable file not found in $PATH: unknown",
+            "ContainerCrashing command-not-found deployment/api",
+        ),
+        (
+            "exec: \\\"/etc/passwd\\\": permission denied: unknown",
+            "ContainerCrashing permission-denied deployment/api",
+        ),
+        (
+            "error during container init: mkdir /etc/passwd: not a directory: unknown",
+            "ContainerCreateFailing  deployment/api",
+        ),
+    ] {
+        let end = format!("exitCode: 128, reason: StartError, message: \"{start}{message}\"");
+        let found = check(super::check, &pod(&back_off(5, &end), ""));
+        assert_eq!(said(&found), [wanted], "{message}");
+    }
+}
+
+#[test]
+fn a_program_that_cannot_start_is_one_finding_at_any_moment() {
+    let message = "message: \"runc create failed: unable to start container process: exec: \\\"/nosuch\\\": stat /nosuch: no such file or directory\"";
+    let waiting = format!("state: {{waiting: {{reason: RunContainerError, {message}}}}}");
+    let first = format!("ready: false, restartCount: 0, {waiting}");
+    let again =
+        format!("ready: false, restartCount: 1, {waiting}, lastState: {{terminated: {{exitCode: 128, reason: StartError, {message}}}}}");
+    for status in [first, again] {
+        let found = check(super::check, &pod(&status, ""));
+        assert_eq!(said(&found), ["ContainerCrashing command-not-found deployment/api"]);
+    }
+}
+
+#[test]
+fn exit_0_is_wrong_only_where_it_should_stay() {
+    let end = "exitCode: 0, reason: Completed";
+    assert_eq!(
+        said(&check(super::check, &pod(&back_off(3, end), ""))),
+        ["ContainerCompletes  deployment/api"]
+    );
+    let finite = pod(&back_off(3, end), "").replace("nodeName: node-1,", "nodeName: node-1, restartPolicy: OnFailure,");
+    assert!(check(super::check, &finite).is_empty());
+}
+
+#[test]
+fn memory_is_named_in_any_state() {
+    let oom = "exitCode: 137, reason: OOMKilled";
+    let limit = ", resources: {limits: {memory: 20Mi}}";
+    for status in [
+        back_off(5, oom),
+        running("2026-01-01T11:59:50Z", 5, true, oom),
+        format!("ready: false, restartCount: 0, state: {{terminated: {{{oom}}}}}"),
+    ] {
+        let found = check(super::check, &pod(&status, limit));
+        assert_eq!(said(&found), ["OutOfMemory limit deployment/api"]);
+        assert!(found[0].summary.contains("20Mi"));
+    }
+    assert_eq!(
+        said(&check(super::check, &pod(&back_off(5, oom), ""))),
+        ["OutOfMemory node deployment/api"]
+    );
+}
+
+#[test]
+fn the_nodes_word_on_memory_counts_at_that_moment_only() {
+    let yaml = pod(&back_off(5, "exitCode: 137, reason: Error"), "");
+    let system = |at: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: Event, metadata: {{name: oom, namespace: default}}, involvedObject: {{kind: Node, name: node-1, uid: node-1}}, \
+             reason: SystemOOM, message: \"System OOM encountered, victim process: app, pid: 7\", lastTimestamp: \"{at}\"}}\n"
+        )
+    };
+    let found = check(super::check, &(yaml.clone() + &system("2026-01-01T11:59:01Z")));
+    assert!(said(&found).contains(&"OutOfMemory node deployment/api".to_owned()));
+    let found = check(super::check, &(yaml + &system("2026-01-01T11:20:00Z")));
+    assert_eq!(said(&found), ["ContainerCrashing signal deployment/api"]);
+}
+
+#[test]
+fn a_killed_child_points_to_the_limit() {
+    let yaml = pod(
+        &back_off(5, "exitCode: 137, reason: Error"),
+        ", resources: {limits: {memory: 20Mi}}",
+    );
+    assert_eq!(
+        said(&with_log(&yaml, true, "working\nKilled")),
+        ["OutOfMemory child-process deployment/api"]
+    );
+}
+
+#[test]
+fn a_probe_that_kills_is_a_symptom_and_no_crash() {
+    let killing = event(
+        "Killing",
+        "2026-01-01T11:40:00Z",
+        "Container app failed liveness probe, will be restarted",
+    );
+    let found = check(super::check, &(pod(&back_off(7, "exitCode: 137, reason: Error"), "") + &killing));
+    assert_eq!(
+        (said(&found), found[0].severity),
+        (vec!["LivenessKilled  deployment/api".to_owned()], Severity::Symptom)
+    );
+    // A program that ends with its own code long after that kill crashed by itself.
+    let found = check(super::check, &(pod(&back_off(7, "exitCode: 1, reason: Error"), "") + &killing));
+    assert_eq!(found[0].code, Code::ContainerCrashing);
+}
+
+#[test]
+fn a_failing_hook_is_no_crash() {
+    let failed = event("FailedPostStartHook", "2026-01-01T11:58:59Z", "PostStartHook failed");
+    let hook = ", lifecycle: {postStart: {exec: {command: [sh, -c, exit 3]}}}";
+    let found = check(super::check, &(pod(&back_off(6, "exitCode: 137, reason: Error"), hook) + &failed));
+    assert_eq!(said(&found), ["LifecycleHookFailing  deployment/api"]);
+}
+
+#[test]
+fn what_healed_is_silent() {
+    for (since, restarts, end) in [
+        // Ten minutes of running.
+        ("2026-01-01T11:49:00Z", 9, "exitCode: 1, reason: Error"),
+        ("2026-01-01T11:49:00Z", 9, "exitCode: 137, reason: OOMKilled"),
+        // The node was restarted.
+        ("2026-01-01T11:59:00Z", 1, "exitCode: 255, reason: Unknown"),
+    ] {
+        let found = check(super::check, &pod(&running(since, restarts, true, end), ""));
+        assert!(found.is_empty(), "{end}: {found:#?}");
+    }
+    // It lost a race at its start and has held since.
+    let raced = running("2026-01-01T11:57:00Z", 1, true, "exitCode: 1, reason: Error").replace("11:45:00Z", "11:40:05Z");
+    assert!(check(super::check, &pod(&raced, "")).is_empty());
+    // A loop between two crashes has not.
+    let looping = running("2026-01-01T11:59:40Z", 6, true, "exitCode: 1, reason: Error");
+    assert_eq!(
+        said(&check(super::check, &pod(&looping, ""))),
+        ["ContainerCrashing exit-code deployment/api"]
+    );
+}
+
+#[test]
+fn what_the_kubelet_refuses_is_named() {
+    for (reason, message, wanted) in [
+        (
+            "CreateContainerConfigError",
+            "container has runAsNonRoot and image will run as root (pod: \\\"api_shop(u)\\\", container: app)",
+            "RunAsNonRootViolated",
+        ),
+        (
+            "CreateContainerConfigError",
+            "container has runAsNonRoot and image has non-numeric user (app), cannot verify user is non-root (pod: \\\"x\\\", container: app)",
+            "RunAsNonRootViolated",
+        ),
+        (
+            "CreateContainerError",
+            "failed to create containerd container: cannot load seccomp profile \\\"/x/nosuch.json\\\": open /x/nosuch.json: no such file or directory",
+            "ContainerCreateFailing",
+        ),
+    ] {
+        let status = format!("ready: false, restartCount: 0, state: {{waiting: {{reason: {reason}, message: \"{message}\"}}}}");
+        assert_eq!(said(&check(super::check, &pod(&status, ""))), [format!("{wanted}  deployment/api")]);
+    }
+    for passing in [
+        "configmap \\\"x\\\" not found",
+        "services have not yet been read at least once, cannot construct envvars",
+    ] {
+        let status =
+            format!("ready: false, restartCount: 0, state: {{waiting: {{reason: CreateContainerConfigError, message: \"{passing}\"}}}}");
+        assert!(check(super::check, &pod(&status, "")).is_empty(), "{passing}");
+    }
+}
+
+#[test]
+fn sandboxes_fail_for_reasons() {
+    let creating = pod("ready: false, restartCount: 0, state: {waiting: {reason: ContainerCreating}}", "");
+    for (message, cause) in [
+        (
+            "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox \"x\": plugin type=\"bridge\" failed (add): failed to allocate for range 0: no IP addresses available in range set: 10.244.0.1-10.244.0.254",
+            "address-exhausted",
+        ),
+        (
+            "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox \"x\": plugin type=\"calico\" failed (add): error getting ClusterInformation: connection is unauthorized",
+            "network-plugin",
+        ),
+        (
+            "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for \"nosuch\" is configured",
+            "runtime",
+        ),
+        (
+            "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to start sandbox: container init was OOM-killed (memory limit too low?): unknown",
+            "memory-limit",
+        ),
+    ] {
+        let found = check(
+            super::check,
+            &(creating.clone() + &event("FailedCreatePodSandBox", "2026-01-01T11:59:00Z", message)),
+        );
+        assert_eq!(said(&found), [format!("PodSandboxFailing {cause} deployment/api")]);
+    }
+    let started = pod(&running("2026-01-01T11:30:00Z", 0, true, "exitCode: 0"), "");
+    assert!(
+        check(
+            super::check,
+            &(started + &event("FailedCreatePodSandBox", "2026-01-01T11:29:00Z", "x"))
+        )
+        .is_empty()
+    );
+}
+
+#[test]
+fn repeated_errors_count_and_few_do_not() {
+    let yaml = pod(
+        "ready: true, restartCount: 0, state: {running: {startedAt: \"2026-01-01T11:00:00Z\"}}",
+        "",
+    );
+    let errors: String = (0..20)
+        .map(|i| format!("ERROR order {i}: permission denied for table orders\n"))
+        .collect();
+    assert_eq!(said(&with_log(&yaml, false, &errors)), ["ApplicationError  deployment/api"]);
+    assert!(with_log(&yaml, false, "ERROR one\nERROR two\nready").is_empty());
+    let recovered = errors + &"INFO served\n".repeat(30);
+    assert!(with_log(&yaml, false, &recovered).is_empty());
+}
+
+fn job_pod(name: &str, job: &str, created: &str, phase: &str, exit: u8) -> String {
+    format!(
+        "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, creationTimestamp: \"{created}\", labels: {{controller-uid: {job}}}, \
+         ownerReferences: [{{apiVersion: batch/v1, kind: Job, name: {job}, uid: {job}, controller: true}}]}}, \
+         spec: {{restartPolicy: Never, containers: [{{name: app, image: i}}]}}, status: {{phase: {phase}, containerStatuses: \
+         [{{name: app, image: i, imageID: \"\", ready: false, restartCount: 0, state: {{terminated: {{exitCode: {exit}}}}}}}]}}}}\n"
+    )
+}
+
+fn job(name: &str, conditions: &str) -> String {
+    format!(
+        "---\n{{apiVersion: batch/v1, kind: Job, metadata: {{name: {name}, uid: {name}, ownerReferences: [{{apiVersion: batch/v1, kind: CronJob, name: nightly, uid: c, controller: true}}]}}, \
+         spec: {{template: {{spec: {{containers: []}}}}}}, status: {{conditions: [{conditions}]}}}}\n"
+    )
+}
+
+#[test]
+fn of_a_cron_job_the_newest_run_counts() {
+    let cron = "---\n{apiVersion: batch/v1, kind: CronJob, metadata: {name: nightly}, spec: {schedule: \"@daily\", jobTemplate: {spec: {template: {spec: {containers: []}}}}}}\n";
+    let old = job("n-1", "{type: Failed, status: \"True\"}") + &job_pod("n-1-a", "n-1", "2026-01-01T10:00:00Z", "Failed", 4);
+    let good = job("n-2", "{type: Complete, status: \"True\"}") + &job_pod("n-2-a", "n-2", "2026-01-01T11:00:00Z", "Succeeded", 0);
+    let bad = job("n-3", "") + &job_pod("n-3-a", "n-3", "2026-01-01T11:50:00Z", "Failed", 4);
+    assert!(check(super::check, &format!("{cron}{old}{good}")).is_empty());
+    let found = check(super::check, &format!("{cron}{old}{good}{bad}"));
+    assert_eq!(said(&found), ["ContainerCrashing exit-code cronjob/nightly"]);
+}

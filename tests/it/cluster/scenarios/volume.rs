@@ -1,0 +1,112 @@
+//! Volumes that do not mount, and claims without a volume.
+
+use super::container::{assert_root_causes, deployment};
+use crate::cluster::harness::{Scenario, event, kubectl, pods_ready};
+
+fn with_volume(name: &str, volume: &str) -> String {
+    deployment(
+        name,
+        &format!(
+            "{{containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600'], \
+             volumeMounts: [{{name: v, mountPath: /v}}]}}], volumes: [{{name: v, {volume}}}]}}"
+        ),
+    )
+}
+
+fn claim(name: &str, class: &str) -> String {
+    format!(
+        "---\n{{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {{name: {name}}}, \
+         spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Mi}}}}{class}}}}}\n"
+    )
+}
+
+#[test]
+fn a_host_path_that_is_not_there() {
+    let answer = Scenario::new("host-path")
+        .apply(&with_volume("api", "hostPath: {path: /no/such, type: Directory}"))
+        .until("the mount has failed some times", |state| {
+            state
+                .events
+                .iter()
+                .any(|e| e["reason"] == "FailedMount" && e["count"].as_i64() >= Some(3))
+        })
+        .first_root_cause("VolumeMountFailing", "path", "deployment/api");
+    assert_eq!(answer.root_cause()["subject"]["volume"], "v");
+}
+
+#[test]
+fn a_driver_that_is_not_installed() {
+    Scenario::new("no-driver")
+        .apply(&with_volume("api", "csi: {driver: no.such.driver}"))
+        .until("the mount has failed some times", |state| {
+            state
+                .events
+                .iter()
+                .any(|e| e["reason"] == "FailedMount" && e["count"].as_i64() >= Some(3))
+        })
+        .first_root_cause("VolumeMountFailing", "unknown", "deployment/api");
+}
+
+#[test]
+fn a_claim_that_does_not_exist() {
+    let answer = Scenario::new("no-claim")
+        .apply(&with_volume("api", "persistentVolumeClaim: {claimName: data}"))
+        .until("it cannot be scheduled", event("FailedScheduling", "not found"))
+        .first_root_cause("ClaimMissing", "", "deployment/api");
+    assert_eq!(answer.root_cause()["related"][0]["name"], "data");
+}
+
+#[test]
+fn every_claim_without_a_volume_has_its_cause() {
+    // Classes belong to the cluster: their names are this test's own, and they are removed again.
+    let class = |name: &str| format!("podlife-{name}-{}", std::process::id());
+    let (unserved, manual) = (class("unserved"), class("manual"));
+    kubectl(
+        &["apply", "-f", "-"],
+        Some(&format!(
+            "---\n{{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {{name: {unserved}}}, provisioner: example.com/none}}\n---\n\
+             {{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {{name: {manual}}}, provisioner: kubernetes.io/no-provisioner, volumeBindingMode: WaitForFirstConsumer}}"
+        )),
+    );
+    let manifest = [
+        claim("class-gone", ", storageClassName: nosuch"),
+        claim("unserved", &format!(", storageClassName: {unserved}")),
+        claim("no-class", ", storageClassName: ''"),
+        claim("manual", &format!(", storageClassName: {manual}")),
+        claim("nobodys", &format!(", storageClassName: {manual}")),
+        with_volume("a", "persistentVolumeClaim: {claimName: class-gone}"),
+        with_volume("b", "persistentVolumeClaim: {claimName: unserved}"),
+        with_volume("c", "persistentVolumeClaim: {claimName: no-class}"),
+        with_volume("d", "persistentVolumeClaim: {claimName: manual}"),
+    ]
+    .concat();
+    let scenario = Scenario::new("claims").apply(&manifest).until("a provisioner is overdue", |state| {
+        let overdue = |e: &serde_json::Value| {
+            let first: Option<jiff::Timestamp> = e["firstTimestamp"].as_str().and_then(|t| t.parse().ok());
+            e["reason"] == "ExternalProvisioning" && first.is_some_and(|t| jiff::Timestamp::now().duration_since(t).as_secs() > 62)
+        };
+        event("FailedBinding", "")(state)
+            && event("ProvisioningFailed", "nosuch")(state)
+            && event("FailedScheduling", "didn't find available persistent volumes")(state)
+            && state.events.iter().any(overdue)
+    });
+    let answer = assert_root_causes(
+        &scenario,
+        &[
+            "ClaimPending (storage-class-missing) persistentvolumeclaim/class-gone",
+            "ClaimPending (no-provisioner) persistentvolumeclaim/unserved",
+            "ClaimPending (no-matching-volume) persistentvolumeclaim/no-class",
+            "ClaimPending (no-matching-volume) persistentvolumeclaim/manual",
+        ],
+    );
+    drop(answer);
+    kubectl(&["delete", "storageclass", &unserved, &manual], None);
+}
+
+#[test]
+fn a_claim_that_was_bound_in_the_end_is_healthy() {
+    Scenario::new("bound")
+        .apply(&(with_volume("api", "persistentVolumeClaim: {claimName: data}") + &claim("data", "")))
+        .until("it runs", pods_ready(1))
+        .healthy();
+}
