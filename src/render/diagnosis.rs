@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::paper::{Paper, Tone, width};
-use crate::model::finding::{Confidence, Finding, ObjectRef};
+use crate::model::finding::{Confidence, Evidence, Finding, ObjectRef};
 use crate::model::kind;
 use crate::model::report::{Diagnosis, Judged, Verdict};
 use crate::model::snapshot::Unchecked;
@@ -179,12 +179,11 @@ fn root_cause(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: D
     }
     consequences(finding, diagnosis, names, detail, paper);
     for (at, fix) in finding.fixes.iter().enumerate() {
-        let label = if at == 0 { "fix" } else { "" };
         if !fix.text.is_empty() {
-            paper.labelled(2, label, 6, Tone::Good, &fix.text);
+            paper.labelled(2, if at == 0 { "fix" } else { "or" }, 6, Tone::Good, &fix.text);
         }
         if let Some(command) = &fix.command {
-            paper.labelled(2, if fix.text.is_empty() { label } else { "" }, 6, Tone::Good, command);
+            paper.labelled(2, "run", 6, Tone::Good, command);
         }
     }
 }

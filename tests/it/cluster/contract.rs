@@ -209,17 +209,12 @@ spec:
     imagePullPolicy: IfNotPresent
     terminationMessagePolicy: FallbackToLogsOnError
     command: [sh, -c, 'printf "\033[2J\033]0;title\007error: \342\200\256evil \342\200\213hidden\n" >&2; exit 3']
----
-apiVersion: v1
-kind: Event
-metadata: {name: hostile.1}
-involvedObject: {apiVersion: v1, kind: Pod, name: hostile}
-reason: "Unhealthy"
-message: "\u001b[31mprobe\u202e failed\u0007"
-type: Warning
 "#,
     );
-    // The event must be about the namespace's own object to be accepted; kubectl fills the namespace in.
+    let event = r#"{"apiVersion": "v1", "kind": "Event", "metadata": {"name": "hostile.1"}, "type": "Warning", "reason": "Unhealthy",
+        "message": "\u001b[31mprobe\u202e failed\u0007", "involvedObject": {"apiVersion": "v1", "kind": "Pod", "name": "hostile", "namespace": "NS"}}"#;
+    let event = event.replace("NS", &scenario.namespace);
+    let scenario = scenario.apply(&event);
     let scenario = scenario
         .until("it crashes", super::harness::restarts("app", 1))
         .until("it is held back", waiting("app", "CrashLoopBackOff"));
