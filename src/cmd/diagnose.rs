@@ -233,9 +233,7 @@ fn local_run(plan: &mut Plan<'_>, io: &mut Io) -> Outcome {
         snapshot.namespaces = vec![namespace.to_owned()];
     }
     plan.question.targets = resolve_local(plan, &snapshot)?;
-    let start = std::time::Instant::now();
-    let mut diagnosis = assess::assess(&snapshot, &plan.question);
-    diagnosis.elapsed_seconds = rounded(start.elapsed());
+    let diagnosis = assess::assess(&snapshot, &plan.question);
     save(args, &snapshot)?;
     print(&diagnosis, args, io, true)
 }

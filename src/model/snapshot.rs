@@ -333,6 +333,17 @@ impl Snapshot {
             redact_secret(&mut value);
         }
         if let Some(metadata) = value["metadata"].as_object_mut() {
+            // Who changed an object, and when, is told; which of its fields is of no use and takes a third of the room.
+            for entry in metadata
+                .get_mut("managedFields")
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+            {
+                if let Some(entry) = entry.as_object_mut() {
+                    entry.remove("fieldsV1");
+                }
+            }
             if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
                 // The last applied manifest repeats the object, with values that were meant to be secret.
                 annotations.remove("kubectl.kubernetes.io/last-applied-configuration");

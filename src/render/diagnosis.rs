@@ -161,16 +161,17 @@ fn root_cause(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: D
     };
     paper.labelled(2, code, 0, Tone::Bad, &format!("{}{doubt}", finding.summary));
     let shown = if detail.wide { usize::MAX } else { EVIDENCE_SHOWN };
-    let column = finding
-        .evidence
-        .iter()
-        .take(shown)
-        .map(|e| width(&e.source))
-        .max()
-        .unwrap_or_default()
-        .min(34);
-    for evidence in finding.evidence.iter().take(shown) {
-        paper.labelled(4, &evidence.source, column, Tone::Faint, &evidence.detail);
+    // The summary has named the container already.
+    let container = finding.subject.container.as_ref().map(|name| format!(" container {name}"));
+    let source = |e: &Evidence| {
+        container
+            .as_ref()
+            .map_or_else(|| e.source.clone(), |known| e.source.replace(known.as_str(), ""))
+    };
+    let sources: Vec<String> = finding.evidence.iter().take(shown).map(source).collect();
+    let column = sources.iter().map(|s| width(s)).max().unwrap_or_default().min(34);
+    for (evidence, source) in finding.evidence.iter().zip(&sources) {
+        paper.labelled(4, source, column, Tone::Faint, &evidence.detail);
     }
     if let Some(count) = finding.subject.pod_count.filter(|count| *count > 1) {
         let names = finding.subject.pods.join(", ");

@@ -5,3 +5,4 @@
 mod cluster;
 mod fake_api;
 mod offline;
+mod process;

@@ -56,6 +56,8 @@ fn none_ready(context: &Context<'_>, service: &Service) -> Option<Finding> {
         format!("Service {name} has no endpoints: {} is scaled to zero", names.join(" and "))
     } else if pods.is_empty() {
         format!("Service {name} has no endpoints: {} has no pods", names.join(" and "))
+    } else if pods.len() == 1 {
+        format!("Service {name} has no ready endpoints: the one pod it selects is not ready")
     } else {
         format!(
             "Service {name} has no ready endpoints: none of the {} pods it selects is ready",

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
+use crate::process::{Setting, podlife_in};
+
 use super::harness::{Scenario, kubeconfig, podlife, pods_ready, waiting};
 
 const RUNS: &str = r"
@@ -141,7 +143,13 @@ fn what_kubectl_prints_can_be_judged() {
         .until("the image is refused", waiting("bad", "ImagePullBackOff"));
     for format in ["json", "yaml"] {
         let objects = scenario.kubectl(&["get", "deployments,replicasets,pods,events", "-o", format]);
-        let answer = super::harness::run(&["diagnose", "--local", "-f", "-", "-o", "json"].map(str::to_owned), &objects);
+        let answer = podlife_in(
+            &Setting {
+                input: &objects,
+                ..Setting::default()
+            },
+            &["diagnose", "--local", "-f", "-", "-o", "json"],
+        );
         assert_eq!(answer.exit, 3, "{format}: {}", answer.stderr);
         assert_eq!(answer.root_cause()["code"], "ImagePullFailing", "{format}");
     }

@@ -9,13 +9,15 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use podlife::cluster::{ConnectOptions, Connection, ListQuery, no_log};
-use podlife::io::{Environment, Io, Stream};
+use podlife::io::Environment;
 use podlife::model::kind::{self, Kind};
 use serde_json::Value;
+
+use crate::process;
+pub use crate::process::Answer;
 
 /// Far beyond what anything takes on a loaded machine: reached only when a condition will never hold.
 const DEADLINE: Duration = Duration::from_secs(240);
@@ -32,22 +34,6 @@ pub struct Scenario {
 pub struct State {
     pub pods: Vec<Value>,
     pub events: Vec<Value>,
-}
-
-/// What podlife answered.
-pub struct Answer {
-    pub exit: u8,
-    pub stdout: String,
-    pub stderr: String,
-    /// The diagnosis, where JSON was asked for.
-    pub json: Value,
-}
-
-impl Answer {
-    /// The first root cause.
-    pub fn root_cause(&self) -> &Value {
-        &self.json["rootCauses"][0]
-    }
 }
 
 /// The kubeconfig of the test cluster.
@@ -239,50 +225,9 @@ pub fn kubectl(arguments: &[&str], input: Option<&str>) -> String {
 /// Runs podlife in this process against the test cluster.
 pub fn podlife(arguments: &[&str]) -> Answer {
     let kubeconfig = kubeconfig();
-    let mut all: Vec<String> = vec!["--kubeconfig".to_owned(), kubeconfig];
-    all.extend(arguments.iter().map(|a| (*a).to_owned()));
-    run(&all, "")
-}
-
-/// Runs podlife in this process with captured streams.
-pub fn run(arguments: &[String], input: &str) -> Answer {
-    let (stdout, stderr) = (Captured::default(), Captured::default());
-    let mut io = Io {
-        stdout: Stream::new(Box::new(stdout.clone()), false, None),
-        stderr: Stream::new(Box::new(stderr.clone()), false, None),
-        stdin: Box::new(std::io::Cursor::new(input.to_owned())),
-        stdin_is_terminal: false,
-        environment: Environment::of_process(),
-        now: jiff::Timestamp::now,
-    };
-    let exit = podlife::run(arguments, &mut io) as u8;
-    let stdout = stdout.text();
-    let json = serde_json::from_str(&stdout).unwrap_or_default();
-    Answer {
-        exit,
-        stdout,
-        stderr: stderr.text(),
-        json,
-    }
-}
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Captured {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).expect("what podlife prints is UTF-8")
-    }
-}
-
-impl std::io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let mut all = vec!["--kubeconfig", kubeconfig.as_str()];
+    all.extend(arguments);
+    process::podlife(&all)
 }
 
 /// The statuses of every container of that name, init containers included.

@@ -2,7 +2,9 @@
 
 mod completion;
 mod connection;
+mod diagnose;
 mod docs;
+mod examples;
 mod explain;
 mod krew;
 mod readme;

@@ -1,0 +1,222 @@
+//! `diagnose` against an API server that misbehaves, and with files that are odd.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::fake_api::{Answer, FakeApi};
+use crate::process::{self, Setting, podlife, podlife_in};
+
+fn pod(name: &str, state: Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop", "uid": name},
+        "spec": {"containers": [{"name": "app", "image": "app:1", "envFrom": [{"secretRef": {"name": "token"}}]}]},
+        "status": {"phase": "Pending", "containerStatuses": [{
+            "name": "app", "image": "app:1", "imageID": "", "ready": false, "restartCount": 0, "state": state}]},
+    })
+}
+
+fn broken() -> Value {
+    pod(
+        "api",
+        json!({"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"token\" not found"}}),
+    )
+}
+
+fn namespace() -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+}
+
+fn diagnose(api: &FakeApi, arguments: &[&str]) -> process::Answer {
+    let kubeconfig = api.kubeconfig().display().to_string();
+    let mut all = vec!["diagnose", "--kubeconfig", kubeconfig.as_str(), "-n", "shop"];
+    all.extend(arguments);
+    podlife(&all)
+}
+
+#[test]
+fn no_secret_is_requested_unless_asked_for_and_then_as_metadata() {
+    let api = FakeApi::start().holding([namespace(), broken()]);
+    let plain = diagnose(&api, &["-o", "json"]);
+    assert_eq!(plain.root_cause()["code"], "SecretMissing", "{}{}", plain.stdout, plain.stderr);
+    assert!(!api.seen().iter().any(|r| r.path.contains("/secrets")));
+
+    let with = diagnose(&api, &["-o", "json", "--with", "secrets"]);
+    assert_eq!(with.root_cause()["code"], "SecretMissing");
+    let of_secrets: Vec<_> = api.seen().into_iter().filter(|r| r.path.contains("/secrets")).collect();
+    for request in &of_secrets {
+        assert!(
+            request.header("accept").starts_with("application/json;as=PartialObjectMetadata"),
+            "{request:?}"
+        );
+    }
+}
+
+#[test]
+fn config_maps_are_listed_as_metadata() {
+    let api = FakeApi::start().holding([namespace(), broken()]);
+    diagnose(&api, &[]);
+    let listed: Vec<_> = api.seen().into_iter().filter(|r| r.path.ends_with("/configmaps")).collect();
+    assert_eq!(listed.len(), 1);
+    assert!(
+        listed[0]
+            .header("accept")
+            .starts_with("application/json;as=PartialObjectMetadataList"),
+        "{:?}",
+        listed[0]
+    );
+}
+
+#[test]
+fn a_forbidden_kind_leaves_the_rest() {
+    let api = FakeApi::start()
+        .forbid("GET", "/api/v1/namespaces/shop/services")
+        .holding([namespace(), broken()]);
+    let answer = diagnose(&api, &["-o", "json"]);
+    assert_eq!(answer.exit, 3);
+    assert_eq!(
+        answer.json["unchecked"],
+        json!([{"what": "services", "why": "forbidden", "verb": "list", "resource": "services", "namespace": "shop"}])
+    );
+}
+
+#[test]
+fn a_server_that_only_fails_is_no_answer() {
+    for (name, answer) in [
+        ("500", Answer::status(500, "InternalError", "etcd is away")),
+        (
+            "429",
+            Answer::status(429, "TooManyRequests", "too many requests").header("retry-after", "1"),
+        ),
+        ("dropped", Answer::drop()),
+        ("a web page", Answer::text("<html>hello</html>")),
+    ] {
+        let api = FakeApi::start()
+            .on("GET", "/api/v1/namespaces/shop/pods", answer)
+            .holding([namespace()]);
+        let start = Instant::now();
+        let answer = diagnose(&api, &["--request-timeout", "3s"]);
+        assert_eq!((answer.exit, answer.stdout.as_str()), (6, ""), "{name}: {}", answer.stderr);
+        assert!(
+            answer.stderr.starts_with("error: listing pods in namespace shop"),
+            "{name}: {}",
+            answer.stderr
+        );
+        assert!(start.elapsed() < Duration::from_secs(60), "{name}: it took {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_ends_with_the_request_timeout() {
+    let api = FakeApi::start()
+        .on("GET", "/api/v1/namespaces/shop/pods", Answer::hang())
+        .holding([namespace()]);
+    let answer = diagnose(&api, &["--request-timeout", "1s", "-o", "json"]);
+    assert_eq!((answer.exit, answer.stdout.as_str()), (6, ""));
+    let error: Value = serde_json::from_str(&answer.stderr).unwrap();
+    assert_eq!((&error["kind"], &error["exitCode"]), (&json!("Error"), &json!(6)), "{error}");
+}
+
+#[test]
+fn nobody_listens() {
+    let answer = podlife(&["diagnose", "-s", "http://127.0.0.1:1", "-n", "shop"]);
+    assert_eq!((answer.exit, answer.stdout.as_str()), (6, ""));
+    assert!(answer.stderr.contains("refused"), "{}", answer.stderr);
+}
+
+#[test]
+fn no_kubeconfig_is_said_clearly() {
+    let answer = podlife(&["diagnose", "--kubeconfig", "/nonexistent/kubeconfig"]);
+    assert_eq!((answer.exit, answer.stdout.as_str()), (6, ""));
+    assert!(answer.stderr.contains("/nonexistent/kubeconfig"), "{}", answer.stderr);
+}
+
+#[test]
+fn command_lines_that_make_no_sense_exit_with_2() {
+    for arguments in [
+        &["diagnose", "--no-such-flag"][..],
+        &["diagnose", "-o", "jsno"],
+        &["diagnose", "--since", "1M"],
+        &["diagnose", "--ignore", "NoSuchCode"],
+        &["diagnose", "-l", "a in b"],
+        &["diagnose", "deploy/"],
+        &["diagnose", "deploy/a", "b"],
+        &["diagnose", "deploy/a", "-A"],
+        &["diagnose", "-A", "-n", "shop"],
+        &["diagnose", "deploy/a", "-l", "a=b"],
+        &["diagnose", "--local"],
+        &["diagnose", "--local", "-f", "/nonexistent"],
+        &["diagnose", "-f", "/nonexistent"],
+        &["nonsense"],
+        &["rbac", "nonsense"],
+        &["explain", "NoSuchCode"],
+    ] {
+        let answer = podlife(arguments);
+        assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{arguments:?}: {}", answer.stderr);
+        assert!(!answer.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn odd_files_are_named_and_nothing_is_judged() {
+    for (name, text) in [
+        ("no object", "hello: world"),
+        ("no YAML", "a: [b"),
+        ("no JSON", "{\"kind\": "),
+        ("a scalar", "just text"),
+    ] {
+        let answer = podlife_in(
+            &Setting {
+                input: text,
+                ..Setting::default()
+            },
+            &["diagnose", "--local", "-f", "-"],
+        );
+        assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{name}");
+        assert!(answer.stderr.contains("standard input"), "{name}: {}", answer.stderr);
+    }
+    let odd = r#"{"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "odd"}, "spec": {"containers": "none"}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"type": "ExternalName", "externalName": "a.example"}}]}"#;
+    let answer = podlife_in(
+        &Setting {
+            input: odd,
+            ..Setting::default()
+        },
+        &["diagnose", "--local", "-f", "-"],
+    );
+    assert_eq!(answer.exit, 0, "{}", answer.stdout);
+    assert!(answer.stderr.contains("pod/odd"), "what was left out is named: {}", answer.stderr);
+}
+
+#[test]
+fn what_a_partial_dump_lacks_is_not_called_missing() {
+    let pod = r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop"},
+        "spec": {"serviceAccountName": "runner", "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}],
+            "containers": [{"name": "c", "image": "i:1", "envFrom": [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "s"}}]}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "c", "image": "i:1", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]}}]}"#;
+    let answer = podlife_in(
+        &Setting {
+            input: pod,
+            ..Setting::default()
+        },
+        &["diagnose", "--local", "-f", "-", "-o", "json"],
+    );
+    assert_eq!(answer.exit, 0, "{}", answer.stdout);
+    assert_eq!(answer.json["rootCauses"], json!([]));
+}
+
+#[test]
+fn an_answer_agrees_with_its_schema() {
+    let schema: Value = serde_json::from_str(include_str!("../../../docs/schema/diagnosis.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let api = FakeApi::start()
+        .forbid("GET", "/api/v1/namespaces/shop/services")
+        .holding([namespace(), broken()]);
+    for arguments in [&["-o", "json"][..], &["-o", "json", "--advice"], &["-o", "json", "pod/api"]] {
+        let answer = diagnose(&api, arguments);
+        let errors: Vec<String> = validator.iter_errors(&answer.json).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty() && answer.json.is_object(), "{arguments:?}: {errors:?}");
+    }
+}
