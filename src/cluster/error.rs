@@ -120,7 +120,7 @@ impl ApiError {
         use ApiErrorKind::*;
         matches!(
             self.kind,
-            Unreachable | Tls | Unauthorized | Timeout | TooManyRequests | Server | Credential
+            Unreachable | Tls | Unauthorized | Timeout | TooManyRequests | Server | Credential | Decode
         )
     }
 

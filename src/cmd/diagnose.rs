@@ -202,9 +202,13 @@ pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: 
     if args.local {
         return local_run(&mut plan, io);
     }
+    let documents = match args.filename.is_empty() {
+        true => Vec::new(),
+        false => read_files(args, io)?.objects,
+    };
     let options = connect.clone().complete(io.stdin_is_terminal);
     let connection = Connection::open(&options, &io.environment, log).await?;
-    let reading = Reading { connection };
+    let reading = Reading { connection, documents };
     if args.watch {
         return watch(&mut plan, &reading, io).await;
     }
@@ -218,9 +222,13 @@ pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: 
     )
 }
 
+fn read_files(args: &DiagnoseArgs, io: &mut Io) -> Result<local::Documents, Failure> {
+    local::read(&args.filename, args.recursive, &mut io.stdin).map_err(|error| Failure::usage(format!("{error:#}")))
+}
+
 fn local_run(plan: &mut Plan<'_>, io: &mut Io) -> Outcome {
     let args = plan.args;
-    let documents = local::read(&args.filename, args.recursive, &mut io.stdin).map_err(|error| Failure::usage(format!("{error:#}")))?;
+    let documents = read_files(args, io)?;
     let namespace = plan.connect.namespace.as_deref();
     let (mut snapshot, warnings) = documents
         .into_snapshot(namespace, (io.now)())
@@ -310,6 +318,8 @@ fn describe(wanted: &Wanted) -> String {
 
 struct Reading {
     connection: Connection,
+    /// What the files of `-f` hold.
+    documents: Vec<serde_json::Value>,
 }
 
 impl Reading {
@@ -320,7 +330,7 @@ impl Reading {
         let before = self.connection.request_count();
         let namespace = self.connection.default_namespace().to_owned();
         let namespaces = if args.all_namespaces { Vec::new() } else { vec![namespace.clone()] };
-        let named = self.named_objects(plan, io)?;
+        let named = self.named_objects()?;
         let (snapshot, exists) = futures::future::join(collect::first_round(&self.connection, &namespaces, (io.now)()), async {
             if args.all_namespaces {
                 Ok(Some(true))
@@ -372,15 +382,10 @@ impl Reading {
     }
 
     /// The objects that files name.
-    fn named_objects(&self, plan: &Plan<'_>, io: &mut Io) -> Result<Vec<ObjectRef>, Failure> {
-        if plan.args.filename.is_empty() {
-            return Ok(Vec::new());
-        }
-        let documents =
-            local::read(&plan.args.filename, plan.args.recursive, &mut io.stdin).map_err(|error| Failure::usage(format!("{error:#}")))?;
+    fn named_objects(&self) -> Result<Vec<ObjectRef>, Failure> {
         let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
         let mut objects = Vec::new();
-        for document in &documents.objects {
+        for document in &self.documents {
             let (api_version, kind_name) = (text(&document["apiVersion"]), text(&document["kind"]));
             let namespaced = kind::of_object(&api_version, &kind_name).is_none_or(|k| k.namespaced);
             let namespace = Some(text(&document["metadata"]["namespace"]))

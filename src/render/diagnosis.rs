@@ -18,6 +18,8 @@ pub struct Detail {
 }
 
 const EVIDENCE_SHOWN: usize = 4;
+/// Sources of evidence that are longer than this push their detail aside.
+const EVIDENCE_COLUMN: usize = 46;
 const CONSEQUENCES_SHOWN: usize = 4;
 
 /// Writes a diagnosis.
@@ -169,7 +171,7 @@ fn root_cause(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: D
             .map_or_else(|| e.source.clone(), |known| e.source.replace(known.as_str(), ""))
     };
     let sources: Vec<String> = finding.evidence.iter().take(shown).map(source).collect();
-    let column = sources.iter().map(|s| width(s)).max().unwrap_or_default().min(34);
+    let column = sources.iter().map(|s| width(s)).max().unwrap_or_default().min(EVIDENCE_COLUMN);
     for (evidence, source) in finding.evidence.iter().zip(&sources) {
         paper.labelled(4, source, column, Tone::Faint, &evidence.detail);
     }

@@ -29,6 +29,7 @@ pub enum Tone {
 #[derive(Debug, Default)]
 pub struct Paper {
     text: String,
+    gap_is_due: bool,
     /// Whether escape sequences for colour may be written.
     pub colour: bool,
     /// Width to wrap at; none for pipes and files.
@@ -40,6 +41,7 @@ impl Paper {
     pub fn new(colour: bool, columns: Option<usize>) -> Self {
         Self {
             text: String::new(),
+            gap_is_due: false,
             colour,
             columns,
         }
@@ -67,16 +69,17 @@ impl Paper {
         text.style(style).to_string()
     }
 
-    /// An empty line.
+    /// An empty line before the next one, if there is a next one.
     pub fn gap(&mut self) {
-        if !self.text.is_empty() {
-            self.text.push('\n');
-        }
+        self.gap_is_due = !self.text.is_empty();
     }
 
     /// A line: `lead` (may hold colour; `lead_width` columns of it are seen), then words wrapped under themselves.
     pub fn line(&mut self, lead: &str, lead_width: usize, words: &str) {
         let room = self.columns.map(|columns| columns.saturating_sub(lead_width).max(24));
+        if std::mem::take(&mut self.gap_is_due) {
+            self.text.push('\n');
+        }
         let mut lines = wrap(words, room).into_iter();
         let first = lines.next().unwrap_or_default();
         let line = format!("{lead}{first}");

@@ -25,7 +25,7 @@ pub struct Question {
 
 /// What the rules would like to see that is not in the snapshot yet.
 pub fn needs(snapshot: &Snapshot, question: &Question) -> BTreeSet<Need> {
-    let context = Context::new(snapshot, question.options.clone());
+    let context = Context::new(snapshot, question.options.clone()).focused_on(&question.targets);
     for rule in RULES {
         rule(&context);
     }
@@ -34,12 +34,15 @@ pub fn needs(snapshot: &Snapshot, question: &Question) -> BTreeSet<Need> {
 
 /// The diagnosis of a snapshot. Requests and time are filled in by whoever made them.
 pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
-    let context = Context::new(snapshot, question.options.clone());
+    let context = Context::new(snapshot, question.options.clone()).focused_on(&question.targets);
     let found: Vec<Finding> = RULES
         .iter()
         .flat_map(|rule| rule(&context))
         .filter(|f| !question.ignore.contains(&f.code))
         .collect();
+    if let Some(odd) = found.iter().find(|f| !super::codes::has_cause(f.code, &f.cause)) {
+        debug_assert!(false, "{} has no cause {:?}", odd.code, odd.cause);
+    }
     let mut scope = if question.targets.is_empty() {
         Scope::whole(snapshot.namespaces.iter().cloned())
     } else {

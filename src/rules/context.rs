@@ -322,6 +322,7 @@ pub struct Context<'a> {
     workload_of_pod: HashMap<(String, String), ObjectRef>,
     events: HashMap<EventKey, Vec<EventView<'a>>>,
     needs: RefCell<BTreeSet<Need>>,
+    focus: BTreeSet<ObjectRef>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -340,6 +341,7 @@ impl<'a> Context<'a> {
             workload_of_pod: HashMap::new(),
             events: HashMap::new(),
             needs: RefCell::new(BTreeSet::new()),
+            focus: BTreeSet::new(),
         };
         context.index_workloads();
         context.index_events();
@@ -472,6 +474,18 @@ impl<'a> Context<'a> {
         for list in self.events.values_mut() {
             list.sort_by_key(|view| std::cmp::Reverse(view.last_seen));
         }
+    }
+
+    /// Says which objects the user named: they may cost a request more than those that merely are in the namespace.
+    #[must_use]
+    pub fn focused_on(mut self, targets: &[ObjectRef]) -> Self {
+        self.focus = targets.iter().map(|target| self.climb(target)).collect();
+        self
+    }
+
+    /// Whether the user named this workload, or something that it owns.
+    pub fn is_in_focus(&self, workload: &ObjectRef) -> bool {
+        self.focus.contains(workload)
     }
 
     /// The moment of the snapshot.

@@ -16,11 +16,8 @@ const REPEATED: usize = 5;
 /// How many of the last lines are looked at, and how many of them are the newest.
 const TAIL: usize = 60;
 const NEWEST: usize = 15;
-/// Logs of containers that look well are read only where the namespace is small: one request each.
-const MAX_WORKLOADS: usize = 12;
 
 pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
-    let small = context.workloads().count() <= MAX_WORKLOADS;
     let mut findings = Vec::new();
     for workload in context.workloads() {
         for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
@@ -31,7 +28,8 @@ pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
                         .iter()
                         .any(|c| c.name() == container.name() && running(c) && c.is_ready() == container.is_ready())
                 });
-                if stands && (small || !container.is_ready()) {
+                // The log of a container that looks well is read only where the user named its workload.
+                if stands && (!container.is_ready() || context.is_in_focus(&workload.reference)) {
                     let log = context.log(&container, false);
                     findings.extend(log.and_then(|log| judge(context, &container, &log)));
                 }
