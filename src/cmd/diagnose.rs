@@ -28,8 +28,9 @@ use crate::render::paper::Paper;
 use crate::rules::context::{Context, selects};
 use crate::rules::{Options, assess};
 
-/// How often rules may ask for more after the first reading.
-const FURTHER_ROUNDS: usize = 2;
+/// How often rules may ask for more after the first reading: the log of the last end, the present log where that is gone,
+/// and the Service elsewhere that the log names.
+const FURTHER_ROUNDS: usize = 3;
 
 /// Say why pods, Services and what belongs to them are broken.
 ///

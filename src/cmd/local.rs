@@ -145,11 +145,11 @@ impl Documents {
         // A typed list names its kind once for all items; kubectl's own List names it in each.
         let of_list = name.strip_suffix("List").filter(|kind| !kind.is_empty());
         for mut item in items {
-            if item["kind"].is_null() {
-                if let Some(kind) = of_list {
-                    item["kind"] = kind.into();
-                    item["apiVersion"] = api_version.clone();
-                }
+            if item["kind"].is_null()
+                && let Some(kind) = of_list
+            {
+                item["kind"] = kind.into();
+                item["apiVersion"] = api_version.clone();
             }
             if let Some(kind) = kind::of_object(
                 item["apiVersion"].as_str().unwrap_or_default(),

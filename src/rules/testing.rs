@@ -1,7 +1,5 @@
 //! Builds snapshots for tests of rules from YAML as kubectl prints it.
 
-#![expect(clippy::unwrap_used, reason = "test support")]
-
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -25,10 +23,11 @@ pub fn snapshot(yaml: &str) -> Snapshot {
             None => vec![document],
         };
         for mut document in documents {
-            if let Some(of) = kind::of_object(document["apiVersion"].as_str().unwrap(), document["kind"].as_str().unwrap()) {
-                if of.namespaced && document["metadata"]["namespace"].is_null() {
-                    document["metadata"]["namespace"] = "shop".into();
-                }
+            if let Some(of) = kind::of_object(document["apiVersion"].as_str().unwrap(), document["kind"].as_str().unwrap())
+                && of.namespaced
+                && document["metadata"]["namespace"].is_null()
+            {
+                document["metadata"]["namespace"] = "shop".into();
             }
             snapshot.insert(document).unwrap();
         }

@@ -123,9 +123,8 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, findings: &[Finding]
     } else if finite {
         if job_failed(workload) {
             Verdict::Broken
-        } else if live.is_empty() {
-            Verdict::Healthy
         } else if live.iter().all(|p| is_ready(p)) {
+            // None left to run, or all at work.
             Verdict::Healthy
         } else {
             Verdict::Progressing

@@ -502,10 +502,11 @@ impl State {
             route.given += 1;
             return answer;
         }
-        if self.serves_kinds && seen.method == "GET" {
-            if let Some(answer) = self.held(seen) {
-                return answer;
-            }
+        if self.serves_kinds
+            && seen.method == "GET"
+            && let Some(answer) = self.held(seen)
+        {
+            return answer;
         }
         Answer::new(404, "text/plain", "404 page not found\n")
     }

@@ -134,7 +134,16 @@ impl Scenario {
 
     /// Asserts code, cause and subject (`kind/name`) of the first root cause, that there is no second one, and exit code 3.
     pub fn first_root_cause(&self, code: &str, cause: &str, subject: &str) -> Answer {
-        let answer = self.diagnose();
+        self.assert_first_root_cause(&["diagnose", "-o", "json"], code, cause, subject)
+    }
+
+    /// The same where one target (`kind/name`) is asked about.
+    pub fn first_root_cause_of(&self, target: &str, code: &str, cause: &str, subject: &str) -> Answer {
+        self.assert_first_root_cause(&["diagnose", target, "-o", "json"], code, cause, subject)
+    }
+
+    fn assert_first_root_cause(&self, arguments: &[&str], code: &str, cause: &str, subject: &str) -> Answer {
+        let answer = self.podlife(arguments);
         let roots = answer.json["rootCauses"].as_array().cloned().unwrap_or_default();
         let said: Vec<String> = roots.iter().map(describe).collect();
         assert_eq!(said, [format!("{code} ({cause}) {subject}")], "{}", self.explain(&answer));
@@ -273,11 +282,6 @@ fn is_ready(pod: &Value) -> bool {
 /// Exactly so many pods are there, and all are ready.
 pub fn pods_ready(count: usize) -> impl Fn(&State) -> bool {
     move |state| state.pods.len() == count && state.pods.iter().all(is_ready)
-}
-
-/// Exactly so many pods are there, and none is pending.
-pub fn pods_started(count: usize) -> impl Fn(&State) -> bool {
-    move |state| state.pods.len() == count && state.pods.iter().all(|pod| pod["status"]["phase"] != "Pending")
 }
 
 /// Both conditions hold.

@@ -283,7 +283,7 @@ fn an_application_that_reports_the_same_error_over_and_over() {
             ", readinessProbe: {exec: {command: [sh, -c, 'test $(cat /tmp/n) -ge 8']}, periodSeconds: 1}",
         ))
         .until("it is ready", pods_ready(1))
-        .first_root_cause("ApplicationError", "", "deployment/api");
+        .first_root_cause_of("deployment/api", "ApplicationError", "", "deployment/api");
 }
 
 #[test]
