@@ -1,13 +1,11 @@
 //! Streams, environment, clock and terminal: the only place where podlife touches them.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::cmd::exit::Exit;
+pub use crate::model::environment::Environment;
 
 /// What a run sees of its process: built once in `main`, or by a test.
 pub struct Io {
@@ -28,7 +26,7 @@ pub struct Io {
 impl Io {
     /// The process's own streams and environment.
     pub fn of_process() -> Self {
-        let environment = Environment::of_process();
+        let environment = environment_of_process();
         let columns = || {
             environment
                 .get("COLUMNS")
@@ -48,42 +46,9 @@ impl Io {
     }
 }
 
-/// Environment variables and what follows from them.
-#[derive(Clone, Debug, Default)]
-pub struct Environment {
-    variables: BTreeMap<String, String>,
-}
-
-impl Environment {
-    /// The variables of this process; names or values that are not UTF-8 are left out.
-    pub fn of_process() -> Self {
-        let variables = std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-            .collect();
-        Self { variables }
-    }
-
-    /// An environment of exactly these variables.
-    pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self {
-            variables: variables.into_iter().collect(),
-        }
-    }
-
-    /// A variable that is set and not empty.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// Every variable.
-    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// The user's home directory.
-    pub fn home(&self) -> Option<PathBuf> {
-        self.get("HOME").or_else(|| self.get("USERPROFILE")).map(PathBuf::from)
-    }
+/// The variables of this process; names or values that are not UTF-8 are left out.
+pub fn environment_of_process() -> Environment {
+    Environment::of(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
 }
 
 /// One output stream; clones write to the same place. A closed pipe is remembered, and what is written after it is dropped, so that `| head` changes no verdict.
@@ -155,21 +120,30 @@ impl Stream {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, and says which exit code that means.
-pub async fn interrupted() -> Exit {
+/// What asked the process to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// Ctrl-C, or SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn interrupted() -> Interruption {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         if let Ok(mut terminate) = signal(SignalKind::terminate()) {
             return tokio::select! {
-                _ = terminate.recv() => Exit::Terminated,
-                _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+                _ = terminate.recv() => Interruption::Terminate,
+                _ = tokio::signal::ctrl_c() => Interruption::Interrupt,
             };
         }
     }
     // Without a handler the wait never ends, and the system's own way of ending the process holds.
     match tokio::signal::ctrl_c().await {
-        Ok(()) => Exit::Interrupted,
+        Ok(()) => Interruption::Interrupt,
         Err(_) => std::future::pending().await,
     }
 }

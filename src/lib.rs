@@ -21,7 +21,10 @@ pub fn run(arguments: &[String], io: &mut io::Io) -> Exit {
     let exit = runtime.block_on(async {
         tokio::select! {
             biased;
-            exit = io::interrupted() => exit,
+            interruption = io::interrupted() => match interruption {
+                io::Interruption::Interrupt => Exit::Interrupted,
+                io::Interruption::Terminate => Exit::Terminated,
+            },
             exit = cmd::run(arguments, io) => exit,
         }
     });

@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use super::error::{ApiError, ApiErrorKind};
 use super::kubeconfig::{Identity, Target};
 use super::options::ConnectOptions;
-use crate::io::Environment;
+use crate::model::environment::Environment;
 
 /// How long a token read from a file counts as fresh; client-go's period.
 const TOKEN_FILE_PERIOD: Duration = Duration::from_secs(60);

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::error::{ApiError, ApiErrorKind};
 use super::options::ConnectOptions;
 use super::proxy;
-use crate::io::Environment;
+use crate::model::environment::Environment;
 
 /// Where the kubelet mounts a pod's own credentials.
 pub(super) const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

@@ -28,7 +28,7 @@ pub use request::RequestRecord;
 pub use watch::WatchEvent;
 pub use write::{Deletion, Patch, Preconditions, WriteOptions};
 
-use crate::io::Environment;
+use crate::model::environment::Environment;
 
 /// A way to one API server as one user. Cheap to clone; clones share records, warnings and the limit on requests at once.
 #[derive(Clone)]

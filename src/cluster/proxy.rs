@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use http::Uri;
 use ipnet::IpNet;
 
-use crate::io::Environment;
+use crate::model::environment::Environment;
 
 /// The proxy for `server`: `configured` (the kubeconfig's `proxy-url`) first, then the environment. The error says what is wrong with the setting.
 pub(super) fn for_server(server: &Uri, configured: Option<&str>, environment: &Environment) -> Result<Option<Uri>, String> {

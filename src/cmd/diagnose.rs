@@ -19,6 +19,7 @@ use crate::io::{Environment, Io};
 use crate::model::code::Code;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
+use crate::model::near;
 use crate::model::report::{Diagnosis, Verdict};
 use crate::model::snapshot::{Presence, Snapshot};
 use crate::model::{duration, selector};
@@ -288,7 +289,7 @@ fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Vec<ObjectRef>,
             let (Wanted::Named(_, name) | Wanted::Bare(name) | Wanted::All(name)) = wanted;
             let names: Vec<&str> = known.iter().map(|(o, _)| o.name.as_str()).collect();
             let mut failure = Failure::new(Exit::NotFound, format!("{} is not in the given files", describe(wanted)));
-            if let Some(near) = targets::near(name, names) {
+            if let Some(near) = near::nearest(name, names) {
                 failure = failure.hint(format!("the files have {near}"));
             }
             return Err(failure);
@@ -466,7 +467,7 @@ impl Reading {
             None => {
                 let known = kind::KNOWN.iter().map(|(k, _)| k.plural.as_ref());
                 let mut failure = Failure::new(Exit::NotFound, format!("the server has no resource type {name:?}"));
-                failure.hint = match targets::near(name, known) {
+                failure.hint = match near::nearest(name, known) {
                     Some(near) => Some(format!("did you mean {near}?")),
                     None if plan.args.targets.len() > 1 => Some("name pods as pod/NAME".to_owned()),
                     None => Some("kubectl api-resources".to_owned()),
@@ -502,7 +503,7 @@ impl Reading {
             format!(" in namespace {}", object.namespace)
         };
         let mut failure = Failure::new(Exit::NotFound, format!("{} does not exist{place}", object.short()));
-        failure.hint = targets::near(&object.name, names).map(|near| format!("there is {}/{near}", kind.singular()));
+        failure.hint = near::nearest(&object.name, names).map(|near| format!("there is {}/{near}", kind.singular()));
         failure
     }
 
@@ -525,7 +526,7 @@ impl Reading {
                     Exit::NotFound,
                     format!("there is no pod and no workload {name} in namespace {namespace}"),
                 );
-                failure.hint = targets::near(name, candidates).map(|near| format!("there is {near}"));
+                failure.hint = near::nearest(name, candidates).map(|near| format!("there is {near}"));
                 Err(failure)
             }
             None => self.must_exist(&kind::POD, &pod, snapshot).await.map(|()| pod),

@@ -66,32 +66,6 @@ pub const BARE: &[Kind] = &[
     kind::INGRESS,
 ];
 
-/// Names that resemble a wanted one, nearest first.
-pub fn near<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .into_iter()
-        .map(|name| (distance(wanted, name), name))
-        .filter(|(distance, name)| *distance <= wanted.len().max(name.len()) / 3 + 1)
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut before = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replace = before + usize::from(x != *y);
-            before = row[j + 1];
-            row[j + 1] = replace.min(before + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,11 +96,5 @@ mod tests {
         for bad in [&["deploy/"][..], &["/web"], &["a/b/c"], &["deploy/web", "api"], &[""]] {
             assert!(read(bad).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn near_misses_are_near() {
-        assert_eq!(near("wbe", ["api", "web"]), Some("web"));
-        assert_eq!(near("completely-different", ["api", "web"]), None);
     }
 }

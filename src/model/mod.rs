@@ -3,6 +3,7 @@
 pub mod age;
 pub mod code;
 pub mod duration;
+pub mod environment;
 pub mod explanation;
 pub mod finding;
 pub mod kind;

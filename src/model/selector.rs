@@ -1,5 +1,7 @@
 //! Label selectors as kubectl's `-l` writes them.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 /// Reads `a=b,c!=d,e in (x,y),f notin (z),g,!h`.
@@ -12,6 +14,27 @@ pub fn parse(text: &str) -> Result<LabelSelector, String> {
         match_labels: None,
         match_expressions: Some(requirements),
     })
+}
+
+/// Whether a label selector takes these labels; an empty one takes all.
+pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let by_label = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
+    let by_expression = selector.match_expressions.iter().flatten().all(|e| {
+        let value = labels.get(&e.key);
+        let among = || value.is_some_and(|v| e.values.as_ref().is_some_and(|values| values.contains(v)));
+        match e.operator.as_str() {
+            "In" => among(),
+            "NotIn" => !among(),
+            "Exists" => value.is_some(),
+            "DoesNotExist" => value.is_none(),
+            _ => false,
+        }
+    });
+    by_label && by_expression
 }
 
 /// Splits at commas outside parentheses.
@@ -82,7 +105,6 @@ fn is_key(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::context::selects;
 
     #[test]
     fn selectors_select_as_kubectl_does() {

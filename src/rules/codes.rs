@@ -18,6 +18,7 @@ mod workload;
 use crate::model::code::Code;
 use crate::model::explanation::{ExplainedCause, ExplainedCode, Explanation};
 use crate::model::finding::{Fix, Severity};
+use crate::model::near;
 use crate::model::report::API_VERSION;
 
 /// Faults that are waited for equally long before they count as final.
@@ -205,31 +206,11 @@ pub fn suggestions(word: &str) -> Vec<Code> {
 fn distance(word: &str, code: Code) -> Option<usize> {
     let name = code.as_str().to_lowercase();
     let signs: Vec<String> = entry(code).signs.iter().map(|sign| sign.to_lowercase()).collect();
-    let misspelt = |known: &String| Some(edits(word, known)).filter(|edits| *edits <= 1 + known.len() / 6);
+    let misspelt = |known: &String| Some(near::distance(word, known)).filter(|letters| *letters <= 1 + known.len() / 6);
     let spelling = signs.iter().chain([&name]).filter_map(misspelt).min();
     let part = || name.contains(word).then(|| 10 + name.len() - word.len());
     let in_signs = || (word.len() >= 5 && signs.iter().any(|sign| sign.contains(word))).then_some(100);
     spelling.or_else(part).or_else(in_signs)
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours between two words.
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before[j - 2] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@ use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateTerminated, ContainerStatus, EphemeralContainer, Event, Pod, PodSpec, PodTemplateSpec, Probe,
     Service,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::ResourceExt;
 
 use crate::model::finding::{Effect, ObjectRef, Subject};
 use crate::model::kind::{self, Kind};
+pub use crate::model::selector::selects;
 use crate::model::snapshot::{LogKey, Snapshot};
 
 /// What a user chose that changes what rules say.
@@ -568,16 +569,19 @@ impl<'a> Context<'a> {
         self.needs.take()
     }
 
+    /// Whether a container's log was read already, so that looking at it costs nothing.
+    pub fn has_log(&self, container: &ContainerView<'_>, previous: bool) -> bool {
+        self.snapshot.log(&log_key(container, previous)).is_some()
+    }
+
     /// A container's log; asks for it where it was not read yet.
     pub fn log(&self, container: &ContainerView<'_>, previous: bool) -> Option<LogView<'a>> {
-        let key = LogKey {
-            namespace: container.pod.namespace().unwrap_or_default(),
-            pod: container.pod.name_any(),
-            container: container.name().to_owned(),
-            previous,
-        };
+        let key = log_key(container, previous);
         match self.snapshot.log(&key) {
-            Some(text) => Some(LogView { text, previous }),
+            Some(text) => Some(LogView {
+                text: text.filter(|text| !is_gone(text)),
+                previous,
+            }),
             None => {
                 self.need(Need::Log(key));
                 None
@@ -590,10 +594,7 @@ impl<'a> Context<'a> {
     pub fn end_log(&self, container: &ContainerView<'_>) -> Option<LogView<'a>> {
         if container.terminated().is_none() && container.restarts() > 0 {
             let previous = self.log(container, true)?;
-            if previous
-                .text
-                .is_some_and(|text| !text.trim().is_empty() && !text.starts_with("unable to retrieve container logs"))
-            {
+            if previous.text.is_some_and(|text| !text.trim().is_empty()) {
                 return Some(previous);
             }
         }
@@ -649,6 +650,24 @@ impl<'a> Context<'a> {
             .services
             .iter()
             .find(|s| s.namespace().as_deref() == Some(namespace) && s.metadata.name.as_deref() == Some(name))
+    }
+}
+
+/// Whether a log is only the kubelet's or the runtime's word that there is none: it comes with status 200.
+fn is_gone(text: &str) -> bool {
+    let only = text.trim();
+    !only.contains('\n')
+        && (only.starts_with("unable to retrieve container logs for ")
+            || only.starts_with("failed to try resolving symlinks in path ")
+            || only.starts_with("failed to create fsnotify watcher"))
+}
+
+fn log_key(container: &ContainerView<'_>, previous: bool) -> LogKey {
+    LogKey {
+        namespace: container.pod.namespace().unwrap_or_default(),
+        pod: container.pod.name_any(),
+        container: container.name().to_owned(),
+        previous,
     }
 }
 
@@ -762,27 +781,6 @@ pub fn is_terminating(pod: &Pod) -> bool {
 pub fn service_selects(service: &Service, labels: &BTreeMap<String, String>) -> bool {
     let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
     selector.is_some_and(|wanted| !wanted.is_empty() && wanted.iter().all(|(key, value)| labels.get(key) == Some(value)))
-}
-
-/// Whether a label selector takes these labels; an empty one takes all.
-pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let by_label = selector
-        .match_labels
-        .iter()
-        .flatten()
-        .all(|(key, value)| labels.get(key) == Some(value));
-    let by_expression = selector.match_expressions.iter().flatten().all(|e| {
-        let value = labels.get(&e.key);
-        let among = || value.is_some_and(|v| e.values.as_ref().is_some_and(|values| values.contains(v)));
-        match e.operator.as_str() {
-            "In" => among(),
-            "NotIn" => !among(),
-            "Exists" => value.is_some(),
-            "DoesNotExist" => value.is_none(),
-            _ => false,
-        }
-    });
-    by_label && by_expression
 }
 
 /// How long a probe lets a container fail before it acts: initial delay, plus failures times period (Kubernetes defaults where unset).

@@ -28,8 +28,8 @@ pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
                         .iter()
                         .any(|c| c.name() == container.name() && running(c) && c.is_ready() == container.is_ready())
                 });
-                // The log of a container that looks well is read only where the user named its workload.
-                if stands && (!container.is_ready() || context.is_in_focus(&workload.reference)) {
+                // The log of a container that looks well is read only where the user named its workload: one request each.
+                if stands && (!container.is_ready() || context.is_in_focus(&workload.reference) || context.has_log(&container, false)) {
                     let log = context.log(&container, false);
                     findings.extend(log.and_then(|log| judge(context, &container, &log)));
                 }

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use podlife::cluster::{ConnectOptions, Connection, ListQuery, no_log};
-use podlife::io::Environment;
+use podlife::io::environment_of_process;
 use podlife::model::kind::{self, Kind};
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ impl Scenario {
             ..ConnectOptions::default()
         };
         let connection = runtime
-            .block_on(Connection::open(&options, &Environment::of_process(), no_log()))
+            .block_on(Connection::open(&options, &environment_of_process(), no_log()))
             .unwrap();
         kubectl(&["create", "namespace", &namespace], None);
         let scenario = Self {

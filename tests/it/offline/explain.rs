@@ -1,53 +1,30 @@
 //! `explain`: the table, a page, documents, and codes that are misspelt.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
-use clap::Parser;
-use podlife::cmd::exit::{Exit, Failure};
-use podlife::cmd::explain::{ExplainArgs, run};
-use podlife::io::{Environment, Io, Stream};
+use podlife::io::Environment;
 use podlife::model::code::Code;
 use serde_json::Value;
 
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    explain: ExplainArgs,
-}
+use crate::process::{Setting, podlife_in};
 
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What a command line prints; `columns` is the width of the terminal, none for a pipe.
-fn explain(arguments: &[&str], columns: Option<usize>) -> Result<String, Failure> {
-    let (out, err) = (Sink::default(), Sink::default());
-    let mut io = Io {
-        stdout: Stream::new(Box::new(out.clone()), columns.is_some(), columns),
-        stderr: Stream::new(Box::new(err.clone()), false, None),
-        stdin: Box::new(std::io::empty()),
-        stdin_is_terminal: false,
-        environment: Environment::default(),
-        now: jiff::Timestamp::now,
+/// What a command line prints, or what it says on stderr where it fails; `columns` is the width of the terminal, none for a pipe.
+fn explain(arguments: &[&str], columns: Option<usize>) -> Result<String, String> {
+    let setting = Setting {
+        terminal: columns,
+        environment: Environment::of([("NO_COLOR".to_owned(), "1".to_owned())]),
+        ..Setting::default()
     };
-    let line = Line::try_parse_from(std::iter::once("explain").chain(arguments.iter().copied())).unwrap();
-    let exit = run(&line.explain, &mut io);
-    assert!(err.0.lock().unwrap().is_empty(), "nothing but the result is printed");
-    let printed = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-    exit.map(|exit| {
-        assert_eq!(exit, Exit::Good);
-        printed
-    })
+    let arguments: Vec<&str> = std::iter::once("explain").chain(arguments.iter().copied()).collect();
+    let answer = podlife_in(&setting, &arguments);
+    match answer.exit {
+        0 => {
+            assert_eq!(answer.stderr, "", "nothing but the result is printed");
+            Ok(answer.stdout)
+        }
+        exit => {
+            assert_eq!((exit, answer.stdout.as_str()), (2, ""));
+            Err(answer.stderr)
+        }
+    }
 }
 
 #[test]
@@ -120,10 +97,9 @@ fn documents_have_the_code_or_all_of_them() {
 #[test]
 fn a_code_that_is_not_known_is_a_usage_error_with_near_ones() {
     let failure = explain(&["ListnerOnLoopback"], None).unwrap_err();
-    assert_eq!(failure.exit, Exit::Usage);
-    assert!(failure.hint.unwrap().contains("ListenerOnLoopback"));
+    assert!(failure.contains("ListenerOnLoopback"), "{failure}");
     let failure = explain(&["CrashLoopBackOff"], None).unwrap_err();
-    assert!(failure.hint.unwrap().starts_with("did you mean ContainerCrashing"));
+    assert!(failure.contains("hint: did you mean ContainerCrashing"), "{failure}");
     let failure = explain(&["xyzzy"], None).unwrap_err();
-    assert_eq!(failure.hint.as_deref(), Some("kubectl podlife explain lists them"));
+    assert!(failure.contains("hint: kubectl podlife explain lists them"), "{failure}");
 }

@@ -1,5 +1,6 @@
 //! Tests that need no cluster.
 
+mod architecture;
 mod completion;
 mod connection;
 mod diagnose;

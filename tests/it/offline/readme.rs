@@ -1,12 +1,12 @@
 //! What the README promises is what the program does.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use podlife::cmd::exit::{self, Exit};
-use podlife::io::{Environment, Io, Stream};
+use podlife::io::Environment;
+
+use crate::process::{Setting, podlife_in};
 
 const README: &str = "README.md";
 
@@ -18,34 +18,16 @@ fn readme() -> String {
     fs::read_to_string(root().join(README)).unwrap()
 }
 
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// What a command line prints on stdout, as on a terminal of 100 columns without colour.
-fn podlife(arguments: &[&str]) -> (String, Exit) {
-    let out = Sink::default();
-    let mut io = Io {
-        stdout: Stream::new(Box::new(out.clone()), false, Some(100)),
-        stderr: Stream::new(Box::new(std::io::sink()), false, None),
-        stdin: Box::new(std::io::empty()),
-        stdin_is_terminal: false,
-        environment: Environment::default(),
-        now: jiff::Timestamp::now,
+fn podlife(arguments: &[&str]) -> (String, u8) {
+    let environment = Environment::of([("NO_COLOR".to_owned(), "1".to_owned())]);
+    let setting = Setting {
+        terminal: Some(100),
+        environment,
+        ..Setting::default()
     };
-    let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-    let exit = podlife::run(&arguments, &mut io);
-    let printed = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-    (without_elapsed(&printed), exit)
+    let answer = podlife_in(&setting, arguments);
+    (without_elapsed(&answer.stdout), answer.exit)
 }
 
 /// How long a run took differs each time: ` · 0.1 s` goes from the end of the first line.
@@ -59,7 +41,7 @@ fn without_elapsed(text: &str) -> String {
 
 fn help(verb: &str) -> String {
     let (text, exit) = podlife(&[verb, "--help"]);
-    assert_eq!(exit, Exit::Good, "there is no verb {verb}");
+    assert_eq!(exit, Exit::Good as u8, "there is no verb {verb}");
     text
 }
 

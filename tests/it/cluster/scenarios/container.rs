@@ -183,7 +183,8 @@ fn a_child_that_is_killed_for_memory_while_the_container_lives_on() {
         .until("its child was killed, or the whole container", |state| {
             pods_ready(1)(state) || restarts("app", 1)(state)
         });
-    let roots = findings(&scenario.diagnose(), "rootCauses");
+    let answer = scenario.podlife(&["diagnose", "deployment/api", "-o", "json"]);
+    let roots = findings(&answer, "rootCauses");
     // Where the kernel ends the cgroup as a whole, it is the container's own end.
     assert!(
         roots == ["OutOfMemory (child-process) deployment/api"] || roots == ["OutOfMemory (limit) deployment/api"],
