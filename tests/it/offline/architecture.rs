@@ -102,7 +102,9 @@ fn only_cluster_uses_a_client_and_only_io_prints() {
         if inner.starts_with("rules") || inner.starts_with("model") || inner.starts_with("render") {
             for effect in [
                 "std::fs",
-                "std::net",
+                "TcpStream",
+                "UdpSocket",
+                "ToSocketAddrs",
                 "std::process",
                 "tokio::",
                 "Timestamp::now",
