@@ -168,6 +168,15 @@ impl Connection {
         }
     }
 
+    /// Whether the API server has this type at all, whatever the user may do with it. Costs two requests, once.
+    pub async fn serves(&self, kind: &Kind) -> Result<bool, ApiError> {
+        let found = self.inner.discovery.get_or_try_init(|| self.discover()).await?;
+        Ok(found
+            .all
+            .iter()
+            .any(|resource| resource.kind.group == kind.group && resource.kind.plural == kind.plural))
+    }
+
     async fn discover(&self) -> Result<Resources, ApiError> {
         const DOING: &str = "finding out which resource types there are";
         let (core, groups) = futures::join!(

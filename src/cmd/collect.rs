@@ -88,6 +88,12 @@ pub async fn first_round(connection: &Connection, namespaces: &[String], now: Ti
                 if error.is_fatal_for_api() {
                     return Err(error);
                 }
+                // RBAC refuses before it is looked whether the type is installed; what is not there needs no right.
+                let optional = kind.group == kind::GATEWAY.group && error.kind == ApiErrorKind::Forbidden;
+                if optional && !connection.serves(kind).await.unwrap_or(true) {
+                    snapshot.cover(kind, namespace, Coverage::NoSuchKind);
+                    continue;
+                }
                 refuse(&mut snapshot, kind, namespace, &error);
                 if error.kind != ApiErrorKind::NoSuchKind {
                     refused.get_or_insert(error);

@@ -216,6 +216,7 @@ pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: 
     }
     let (diagnosis, snapshot) = reading.diagnose(&mut plan, io).await?;
     save(args, &snapshot)?;
+    super::warnings_as_errors(connect, &reading.connection)?;
     print(
         &diagnosis,
         args,

@@ -94,6 +94,17 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
     }
 }
 
+/// With `--warnings-as-errors`, a warning of the API server is a failure, as in kubectl.
+fn warnings_as_errors(connect: &flags::ConnectFlags, connection: &crate::cluster::Connection) -> Result<(), Failure> {
+    match connection.warnings().len() {
+        count if count > 0 && connect.warnings_as_errors == Some(true) => Err(Failure::new(
+            Exit::Fault,
+            format!("{count} {} received", if count == 1 { "warning" } else { "warnings" }),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// `--help` and `--version` are results; anything else is a command line that makes no sense.
 fn no_command(error: &clap::Error, io: &Io) -> Exit {
     if error.use_stderr() {

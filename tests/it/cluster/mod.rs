@@ -1,7 +1,9 @@
 //! Tests on a real cluster. `tests/run` starts one and names it in `PODLIFE_TEST_KUBECONFIG`.
 
 mod contract;
+mod examples;
 mod harness;
 mod requests;
 mod rights;
 mod scenarios;
+mod traps;

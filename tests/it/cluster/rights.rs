@@ -143,3 +143,17 @@ spec:
     assert!(!plain.stderr.contains("/secrets"), "{}", plain.stderr);
     assert!(plain.stdout.contains("SecretMissing"), "{}", plain.stdout);
 }
+
+#[test]
+fn the_role_view_of_one_namespace_is_enough_for_an_answer() {
+    let scenario = Scenario::new("view")
+        .apply(CRASHING)
+        .until("it crashes", restarts("app", 1))
+        .until("it is held back", waiting("app", "CrashLoopBackOff"));
+    let account = format!("--serviceaccount={}:reader", scenario.namespace);
+    scenario.kubectl(&["create", "rolebinding", "view", "--clusterrole=view", &account]);
+    let answer = as_reader(&scenario, &["diagnose", "-o", "json"]);
+    assert_eq!(answer.exit, 3, "{}", answer.stderr);
+    assert_eq!(answer.root_cause()["code"], "ContainerCrashing");
+    assert_eq!(answer.json["unchecked"], serde_json::json!([]));
+}

@@ -220,3 +220,17 @@ fn an_answer_agrees_with_its_schema() {
         assert!(errors.is_empty() && answer.json.is_object(), "{arguments:?}: {errors:?}");
     }
 }
+
+#[test]
+fn warnings_are_shown_and_can_be_errors() {
+    let warned = || Answer::json(json!([])).header("warning", "299 - \"v1 Pods are old\"");
+    let api = FakeApi::start()
+        .on("GET", "/api/v1/namespaces/shop/pods", warned())
+        .holding([namespace()]);
+    let shown = diagnose(&api, &[]);
+    assert_eq!(shown.exit, 0);
+    assert!(shown.stderr.contains("Warning: v1 Pods are old"), "{}", shown.stderr);
+    let failed = diagnose(&api, &["--warnings-as-errors"]);
+    assert_eq!((failed.exit, failed.stdout.as_str()), (1, ""));
+    assert!(failed.stderr.contains("1 warning received"), "{}", failed.stderr);
+}
