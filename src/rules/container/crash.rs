@@ -1,7 +1,7 @@
 //! Containers that end although they should run: crashes, exits with 0, kills by a probe, ports that are taken.
 
 use super::ending::{Ending, edit_command, ended_after, for_each_pod, groups, killed_by_probe, logs_command, may_complete, owner_name};
-use super::explain::{cause_of_line, explaining_line, is_address_in_use, is_child_killed, port_in, signal_name};
+use super::explain::{cause_of_line, explaining_line, is_address_in_use, is_child_killed, is_loader_missing, port_in, signal_name};
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, Severity};
 use crate::model::text::{redact, redact_args, shorten};
@@ -228,18 +228,25 @@ fn why(ending: &Ending<'_>, explained: Option<(String, bool)>, place: &'static s
         (_, "permission-denied") => ", a command may not be executed".to_owned(),
         _ => String::new(),
     };
+    let fix = match &quoted {
+        Some(line) if cause == "command-not-found" && is_loader_missing(line) => LOADER_MISSING,
+        _ => fix_of(cause, code),
+    };
     Why {
         cause,
         reason,
         line: quoted.map(|line| (place, line)),
         confidence,
-        fix: fix_of(cause, code).to_owned(),
+        fix: fix.to_owned(),
     }
 }
 
 fn by_signal(code: i32) -> String {
     signal_name(code).map_or_else(String::new, |name| format!(" ({name})"))
 }
+
+const LOADER_MISSING: &str = "the file is there, but not what starts it: correct its #! line (Windows line ends?), or use an image that has \
+                              the libraries it was built for (glibc, musl)";
 
 fn fix_of(cause: &str, code: i32) -> &'static str {
     match (cause, code) {

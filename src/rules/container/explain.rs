@@ -199,7 +199,7 @@ pub fn cause_of_line(line: &str) -> Option<&'static str> {
         Some("no-space")
     } else if has(&["read-only file system", "erofs", "read-only filesystem"]) {
         Some("read-only-filesystem")
-    } else if has(&["executable file not found", "command not found"]) {
+    } else if has(&["executable file not found", "command not found"]) || is_loader_missing(&lower) {
         Some("command-not-found")
     } else if is_file_permission(&lower) {
         Some("permission-denied")
@@ -208,6 +208,12 @@ pub fn cause_of_line(line: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// `exec /app: no such file or directory`: a command that is missing itself is refused before the start, so what is missing here is
+/// the interpreter that its first line names, or the loader of a dynamic program.
+pub fn is_loader_missing(lower: &str) -> bool {
+    lower.starts_with("exec /") && lower.ends_with(": no such file or directory")
 }
 
 fn is_file_permission(lower: &str) -> bool {
@@ -379,6 +385,8 @@ mod tests {
     fn a_line_names_its_kind_of_fault() {
         for (line, cause) in [
             ("exec /app: exec format error", Some("exec-format")),
+            ("exec /run.sh: no such file or directory", Some("command-not-found")),
+            ("open /etc/app.conf: no such file or directory", None),
             ("/tmp/x: line 1: ELF: not found", Some("exec-format")),
             ("write /data/x: no space left on device", Some("no-space")),
             ("sh: can't create /data/x: Read-only file system", Some("read-only-filesystem")),

@@ -296,7 +296,10 @@ fn tls(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
     let entries = ingress.spec.iter().flat_map(|s| s.tls.iter().flatten());
     let named = entries.filter_map(|tls| Some((tls.secret_name.as_deref()?, tls.hosts.as_deref().unwrap_or_default())));
     named
-        .filter(|(secret, _)| context.snapshot.presence(&kind::SECRET, &namespace, secret) == Presence::Absent)
+        .filter(|(secret, _)| {
+            context.needs_list(&kind::SECRET, &namespace);
+            context.snapshot.presence(&kind::SECRET, &namespace, secret) == Presence::Absent
+        })
         .filter(|_| !issued || late)
         .map(|(secret, hosts)| {
             let host = if hosts.is_empty() {

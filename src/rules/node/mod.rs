@@ -201,6 +201,10 @@ fn eviction(pod: &Pod) -> Option<Eviction<'_>> {
 fn evicted(context: &Context<'_>) -> Vec<Finding> {
     let mut by_workload: BTreeMap<(ObjectRef, &str), Vec<Eviction<'_>>> = BTreeMap::new();
     for eviction in context.snapshot.objects.pods.iter().filter_map(eviction) {
+        // What keeps it from going is the present fault; that it was evicted is the past.
+        if terminating::stuck(context, eviction.pod).is_some() {
+            continue;
+        }
         by_workload
             .entry((context.workload_of(eviction.pod), eviction.cause))
             .or_default()

@@ -23,7 +23,8 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
     context.snapshot.objects.pods.iter().filter_map(|pod| stuck(context, pod)).collect()
 }
 
-fn stuck(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
+/// What keeps a pod that is being deleted longer than an ordinary end takes.
+pub(super) fn stuck(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
     // The API sets it to the end of the grace period.
     let deadline = pod.metadata.deletion_timestamp.as_ref()?.0;
     let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);

@@ -110,6 +110,11 @@ pub fn status_code(text: &str) -> Option<u16> {
     digits.parse().ok()
 }
 
+/// Whether a server's log says that it was sent plain HTTP on a port that speaks TLS (Go; nginx).
+pub fn speaks_tls(log: &str) -> bool {
+    log.contains("client sent an HTTP request to an HTTPS server") || log.contains("client sent plain HTTP request to HTTPS port")
+}
+
 fn looks_like_tls(probe: &Probe, container: &Container) -> bool {
     let Some(get) = &probe.http_get else { return false };
     let number = match &get.port {

@@ -134,6 +134,15 @@ fn unready<'a>(context: &Context<'_>, container: &ContainerView<'a>) -> Option<F
     let cause = text.as_deref().map_or("", |text| message::cause(text, probe, container.spec));
     let hopeless = matches!(cause, "exec-missing" | "named-port-missing");
     let has_started = context.age(since) >= probe_budget(probe).max(NORMAL_START) || was_ready(container.pod, since);
+    // The answer's text is not in the event, but servers log what they were sent.
+    let refused_plain = cause == "http-status"
+        && has_started
+        && text.as_deref().and_then(message::status_code) == Some(400)
+        && context
+            .log(container, false)
+            .and_then(|log| log.text)
+            .is_some_and(message::speaks_tls);
+    let cause = if refused_plain { "http-sent-to-https" } else { cause };
     (hopeless || has_started).then(|| Failing {
         which: Which::Readiness,
         has_event: text.is_some(),

@@ -128,6 +128,7 @@ fn local_policy(context: &Context<'_>, service: &Service) -> Option<Finding> {
     if !external || behind.is_empty() {
         return None;
     }
+    context.needs_list(&kind::NODE, "");
     let nodes: Vec<&Node> = context
         .snapshot
         .objects

@@ -12,6 +12,7 @@ mod init;
 mod network_policy;
 mod node;
 mod probes;
+mod rare;
 mod reference;
 mod scheduling;
 mod service;

@@ -77,13 +77,18 @@ fn an_application_that_does_not_end_when_it_is_told_to() {
 }
 
 /// A node that exists in the API alone: no kubelet reports for it, and nothing else is put on it.
-struct PretendNode(String);
+pub struct PretendNode(String);
 
 impl PretendNode {
     fn new(name: &str) -> Self {
+        Self::with(name, "", "NoSchedule")
+    }
+
+    /// With more labels (`, KEY: VALUE`) and the effect of its taint.
+    pub fn with(name: &str, labels: &str, effect: &str) -> Self {
         let guard = Self(name.to_owned());
         let manifest = format!(
-            "---\n{{apiVersion: v1, kind: Node, metadata: {{name: {name}, labels: {{podlife.test/pretend: {name}}}}}, spec: {{taints: [{{key: podlife.test/pretend, effect: NoSchedule}}]}}}}"
+            "---\n{{apiVersion: v1, kind: Node, metadata: {{name: {name}, labels: {{podlife.test/pretend: {name}{labels}}}}}, spec: {{taints: [{{key: podlife.test/pretend, effect: {effect}}}]}}}}"
         );
         kubectl(&["apply", "-f", "-"], Some(&manifest));
         guard
