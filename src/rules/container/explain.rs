@@ -386,7 +386,7 @@ mod tests {
         for (line, cause) in [
             ("exec /app: exec format error", Some("exec-format")),
             ("exec /run.sh: no such file or directory", Some("command-not-found")),
-            ("open /etc/app.conf: no such file or directory", None),
+            ("open /etc/app.conf: no such file or directory", Some("config")),
             ("/tmp/x: line 1: ELF: not found", Some("exec-format")),
             ("write /data/x: no space left on device", Some("no-space")),
             ("sh: can't create /data/x: Read-only file system", Some("read-only-filesystem")),

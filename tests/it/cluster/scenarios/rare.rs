@@ -113,7 +113,8 @@ fn a_volume_that_is_on_another_node() {
     scenario
         .apply(&pod(
             "name: wants",
-            "volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]",
+            // The pretend nodes of other tests are tainted, and shall not be what is told.
+            "tolerations: [{operator: Exists}], volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]",
         ))
         .until("the scheduler has looked", event("FailedScheduling", "node affinity"))
         .until("a moment has passed", |state| {
