@@ -18,7 +18,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use exit::{Exit, Failure};
 
 use crate::cluster::Log;
-use crate::io::Io;
+use crate::io::{Environment, Io, Stream};
 use crate::model::text::sanitise;
 
 /// How a verb ends: with an exit code after it has printed its result, or with a failure and no result.
@@ -52,6 +52,17 @@ pub enum Colour {
     Always,
     /// Never.
     Never,
+}
+
+impl Colour {
+    /// Whether colour is written: on a terminal, unless NO_COLOR or TERM=dumb say otherwise.
+    pub fn is_on(self, stream: &Stream, environment: &Environment) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => stream.is_terminal() && environment.get("NO_COLOR").is_none() && environment.get("TERM") != Some("dumb"),
+        }
+    }
 }
 
 /// Runs one command line, without the name of the program, and says how it ended. A failure has been printed by then.

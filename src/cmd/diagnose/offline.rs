@@ -1,0 +1,106 @@
+//! Diagnoses of files: the same rules, and no server.
+
+use kube::ResourceExt;
+
+use super::{Plan, print, read_files, save};
+use crate::cmd::Outcome;
+use crate::cmd::exit::{Exit, Failure};
+use crate::cmd::targets::{self, Wanted};
+use crate::io::Io;
+use crate::model::finding::ObjectRef;
+use crate::model::kind::{self, Kind};
+use crate::model::near;
+use crate::model::snapshot::Snapshot;
+use crate::rules::assess;
+use crate::rules::context::{Context, selects};
+
+/// Judges the objects of files.
+pub(super) fn run(plan: &mut Plan<'_>, io: &mut Io) -> Outcome {
+    let args = plan.args;
+    let documents = read_files(args, io)?;
+    let namespace = plan.connect.namespace.as_deref();
+    let (mut snapshot, warnings) = documents
+        .into_snapshot(namespace, (io.now)())
+        .map_err(|error| Failure::usage(format!("{error:#}")))?;
+    for warning in warnings {
+        io.stderr
+            .line(&format!("warning: left out {}", crate::model::text::sanitise(&warning)));
+    }
+    if let Some(namespace) = namespace {
+        snapshot.namespaces = vec![namespace.to_owned()];
+    }
+    plan.question.targets = resolve_local(plan, &snapshot)?;
+    let diagnosis = assess::assess(&snapshot, &plan.question);
+    save(args, &snapshot)?;
+    print(&diagnosis, args, io, true)
+}
+
+fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Vec<ObjectRef>, Failure> {
+    let mut found = Vec::new();
+    let known = snapshot.objects.references();
+    let namespace = plan.connect.namespace.as_deref();
+    let here = |object: &ObjectRef| namespace.is_none_or(|n| object.namespace.is_empty() || object.namespace == n);
+    for wanted in &plan.wanted {
+        let matches: Vec<ObjectRef> = match wanted {
+            Wanted::Named(kind_name, name) => {
+                let kind = kind::named(kind_name);
+                let is_kind = |o: &ObjectRef| kind.map_or_else(|| o.kind.eq_ignore_ascii_case(kind_name), |k| o.is(k));
+                known
+                    .iter()
+                    .map(|(o, _)| o)
+                    .filter(|o| here(o) && is_kind(o) && &o.name == name)
+                    .cloned()
+                    .collect()
+            }
+            Wanted::All(kind_name) => {
+                let kind = kind::named(kind_name);
+                known
+                    .iter()
+                    .map(|(o, _)| o)
+                    .filter(|o| here(o) && kind.is_some_and(|k| o.is(k)))
+                    .cloned()
+                    .collect()
+            }
+            Wanted::Bare(name) => {
+                let of = |kind: &Kind| {
+                    known
+                        .iter()
+                        .map(|(o, _)| o)
+                        .find(|o| here(o) && o.is(kind) && &o.name == name)
+                        .cloned()
+                };
+                targets::BARE.iter().find_map(of).into_iter().collect()
+            }
+        };
+        if matches.is_empty() && !matches!(wanted, Wanted::All(_)) {
+            let (Wanted::Named(_, name) | Wanted::Bare(name) | Wanted::All(name)) = wanted;
+            let names: Vec<&str> = known.iter().map(|(o, _)| o.name.as_str()).collect();
+            let mut failure = Failure::new(Exit::NotFound, format!("{} is not in the given files", describe(wanted)));
+            if let Some(near) = near::nearest(name, names) {
+                failure = failure.hint(format!("the files have {near}"));
+            }
+            return Err(failure);
+        }
+        found.extend(matches);
+    }
+    if let Some(selector) = &plan.args.selector {
+        let context = Context::new(snapshot, plan.question.options.clone());
+        let pods = snapshot.objects.pods.iter().filter(|pod| selects(&selector.parsed, pod.labels()));
+        found.extend(pods.map(|pod| context.workload_of(pod)));
+        if found.is_empty() {
+            return Err(Failure::new(
+                Exit::NotFound,
+                format!("no pod in the given files has the labels {}", selector.text),
+            ));
+        }
+    }
+    Ok(found)
+}
+
+fn describe(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::Named(kind, name) => format!("{kind}/{name}"),
+        Wanted::All(kind) => kind.clone(),
+        Wanted::Bare(name) => format!("pod/{name}"),
+    }
+}

@@ -1,0 +1,300 @@
+//! Diagnoses of a cluster: finds what the user named, reads it, asks the rules, and reads what they lack.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kube::ResourceExt;
+
+use super::{DiagnoseArgs, Plan};
+use crate::cluster::{Connection, ListQuery};
+use crate::cmd::collect;
+use crate::cmd::exit::{Exit, Failure};
+use crate::cmd::targets::{self, Wanted};
+use crate::io::Io;
+use crate::model::finding::ObjectRef;
+use crate::model::kind::{self, Kind};
+use crate::model::near;
+use crate::model::report::Diagnosis;
+use crate::model::snapshot::{Presence, Snapshot};
+use crate::rules::assess;
+use crate::rules::context::{Context, selects};
+
+/// How often rules may ask for more after the first reading: the log of the last end, the present log where that is gone,
+/// and the Service elsewhere that the log names.
+const FURTHER_ROUNDS: usize = 3;
+
+/// A way to the cluster, and what the command line names in files.
+pub(super) struct Reading {
+    pub(super) connection: Connection,
+    /// What the files of `-f` hold.
+    pub(super) documents: Vec<serde_json::Value>,
+}
+
+impl Reading {
+    /// Reads, asks the rules, reads what they lack, and answers.
+    pub(super) async fn diagnose(&self, plan: &mut Plan<'_>, io: &mut Io) -> Result<(Diagnosis, Snapshot), Failure> {
+        let args = plan.args;
+        let start = std::time::Instant::now();
+        let before = self.connection.request_count();
+        let namespace = self.connection.default_namespace().to_owned();
+        let namespaces = if args.all_namespaces { Vec::new() } else { vec![namespace.clone()] };
+        let named = self.named_objects()?;
+        let (snapshot, exists) = futures::future::join(collect::first_round(&self.connection, &namespaces, (io.now)()), async {
+            if args.all_namespaces {
+                Ok(Some(true))
+            } else {
+                collect::namespace_exists(&self.connection, &namespace).await
+            }
+        })
+        .await;
+        let cluster_wide = !plan.wanted.is_empty()
+            && plan
+                .wanted
+                .iter()
+                .all(|w| matches!(w, Wanted::Named(k, _) | Wanted::All(k) if kind::named(k).is_some_and(|k| !k.namespaced)));
+        if exists? == Some(false) && !cluster_wide {
+            return Err(Failure::new(Exit::NotFound, format!("namespace {namespace} does not exist")).hint("kubectl get namespaces"));
+        }
+        let mut snapshot = snapshot?;
+        let mut wanted = self.resolve(plan, &mut snapshot, &namespace).await?;
+        wanted.extend(self.add_named(named, &mut snapshot).await?);
+        let selected = plan.wanted.is_empty() && args.filename.is_empty() && args.selector.is_none() && args.field_selector.is_none();
+        if wanted.is_empty() && !selected {
+            return Err(self.nothing_selected(args));
+        }
+        plan.question.targets = wanted;
+        for _ in 0..FURTHER_ROUNDS {
+            let mut needs = assess::needs(&snapshot, &plan.question);
+            needs.retain(|need| !asked_before(&snapshot, need));
+            if needs.is_empty() {
+                break;
+            }
+            collect::further_round(&self.connection, &mut snapshot, needs, plan.rights).await;
+        }
+        let mut diagnosis = assess::assess(&snapshot, &plan.question);
+        diagnosis.requests = self.connection.request_count() - before;
+        diagnosis.elapsed_seconds = rounded(start.elapsed());
+        Ok((diagnosis, snapshot))
+    }
+
+    fn nothing_selected(&self, args: &DiagnoseArgs) -> Failure {
+        let what = match (&args.selector, &args.field_selector) {
+            (Some(selector), _) => format!("no pod has the labels {}", selector.text),
+            (None, Some(field)) => format!("no pod matches {field}"),
+            (None, None) => "no such object".to_owned(),
+        };
+        Failure::new(
+            Exit::NotFound,
+            format!("{what} in namespace {}", self.connection.default_namespace()),
+        )
+    }
+
+    /// The objects that files name.
+    fn named_objects(&self) -> Result<Vec<ObjectRef>, Failure> {
+        let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+        let mut objects = Vec::new();
+        for document in &self.documents {
+            let (api_version, kind_name) = (text(&document["apiVersion"]), text(&document["kind"]));
+            let namespaced = kind::of_object(&api_version, &kind_name).is_none_or(|k| k.namespaced);
+            let namespace = Some(text(&document["metadata"]["namespace"]))
+                .filter(|n| !n.is_empty())
+                .unwrap_or_else(|| self.connection.default_namespace().to_owned());
+            objects.push(ObjectRef {
+                api_version,
+                kind: kind_name,
+                namespace: if namespaced { namespace } else { String::new() },
+                name: text(&document["metadata"]["name"]),
+            });
+        }
+        let here = self.connection.default_namespace();
+        if let Some(elsewhere) = objects.iter().find(|o| !o.namespace.is_empty() && o.namespace != here) {
+            return Err(Failure::usage(format!("{elsewhere} is in another namespace than {here}"))
+                .hint(format!("kubectl podlife diagnose -f FILE -n {}", elsewhere.namespace)));
+        }
+        Ok(objects)
+    }
+
+    /// Keeps what files name and podlife knows; each must exist.
+    async fn add_named(&self, named: Vec<ObjectRef>, snapshot: &mut Snapshot) -> Result<Vec<ObjectRef>, Failure> {
+        let mut found = Vec::new();
+        for object in named {
+            let Some(kind) = kind::of_object(&object.api_version, &object.kind) else {
+                continue;
+            };
+            let object = ObjectRef::new(kind, &object.namespace, &object.name);
+            self.must_exist(kind, &object, snapshot).await?;
+            found.push(object);
+        }
+        Ok(found)
+    }
+
+    async fn resolve(&self, plan: &Plan<'_>, snapshot: &mut Snapshot, namespace: &str) -> Result<Vec<ObjectRef>, Failure> {
+        let mut found = Vec::new();
+        for wanted in &plan.wanted {
+            match wanted {
+                Wanted::Named(kind_name, name) => {
+                    let kind = self.kind(kind_name, plan).await?;
+                    let object = ObjectRef::new(&kind, namespace, name);
+                    self.must_exist(&kind, &object, snapshot).await?;
+                    found.push(object);
+                }
+                Wanted::All(kind_name) => {
+                    let kind = self.kind(kind_name, plan).await?;
+                    if snapshot.coverage(&kind, namespace).is_none() {
+                        let needs = BTreeSet::from([crate::rules::Need::List(
+                            kind.clone(),
+                            kind.namespaced.then(|| namespace.to_owned()),
+                        )]);
+                        collect::further_round(&self.connection, snapshot, needs, plan.rights).await;
+                    }
+                    let of_kind = snapshot
+                        .objects
+                        .references()
+                        .into_iter()
+                        .map(|(object, _)| object)
+                        .filter(|o| o.is(&kind));
+                    found.extend(of_kind);
+                }
+                Wanted::Bare(name) => found.push(self.bare(name, namespace, snapshot).await?),
+            }
+        }
+        if plan.args.selector.is_some() || plan.args.field_selector.is_some() {
+            found.extend(self.select(plan, snapshot).await?);
+        }
+        Ok(found)
+    }
+
+    async fn kind(&self, name: &str, plan: &Plan<'_>) -> Result<Kind, Failure> {
+        if let Some(kind) = kind::named(name) {
+            return Ok(kind.clone());
+        }
+        match self.connection.find_kind(name).await? {
+            Some(kind) => Ok(kind),
+            None => {
+                let known = kind::KNOWN.iter().map(|(k, _)| k.plural.as_ref());
+                let mut failure = Failure::new(Exit::NotFound, format!("the server has no resource type {name:?}"));
+                failure.hint = match near::nearest(name, known) {
+                    Some(near) => Some(format!("did you mean {near}?")),
+                    None if plan.args.targets.len() > 1 => Some("name pods as pod/NAME".to_owned()),
+                    None => Some("kubectl api-resources".to_owned()),
+                };
+                Err(failure)
+            }
+        }
+    }
+
+    async fn must_exist(&self, kind: &Kind, object: &ObjectRef, snapshot: &mut Snapshot) -> Result<(), Failure> {
+        let exists = match snapshot.presence(kind, &object.namespace, &object.name) {
+            Presence::Present => Some(true),
+            Presence::Absent => Some(false),
+            Presence::Unknown => collect::add_object(&self.connection, snapshot, kind, object).await?,
+        };
+        match exists {
+            Some(true) => Ok(()),
+            Some(false) => Err(self.not_found(kind, object, snapshot)),
+            None => Err(Failure::new(Exit::NoAnswer, format!("reading {object}: forbidden")).hint(format!(
+                "kubectl auth can-i get {} -n {}",
+                kind.qualified_plural(),
+                object.namespace
+            ))),
+        }
+    }
+
+    fn not_found(&self, kind: &Kind, object: &ObjectRef, snapshot: &Snapshot) -> Failure {
+        let others = snapshot.objects.references();
+        let names = others.iter().map(|(o, _)| o).filter(|o| o.is(kind)).map(|o| o.name.as_str());
+        let place = if object.namespace.is_empty() {
+            String::new()
+        } else {
+            format!(" in namespace {}", object.namespace)
+        };
+        let mut failure = Failure::new(Exit::NotFound, format!("{} does not exist{place}", object.short()));
+        failure.hint = near::nearest(&object.name, names).map(|near| format!("there is {}/{near}", kind.singular()));
+        failure
+    }
+
+    async fn bare(&self, name: &str, namespace: &str, snapshot: &mut Snapshot) -> Result<ObjectRef, Failure> {
+        let of_kinds = targets::BARE.iter();
+        let present = of_kinds
+            .clone()
+            .find(|k| snapshot.presence(k, namespace, name) == Presence::Present);
+        let pod = ObjectRef::new(&kind::POD, namespace, name);
+        match present {
+            Some(kind) => Ok(ObjectRef::new(kind, namespace, name)),
+            None if snapshot.is_complete(&kind::POD, namespace) => {
+                let known = snapshot.objects.references();
+                let candidates = known
+                    .iter()
+                    .map(|(o, _)| o)
+                    .filter(|o| of_kinds.clone().any(|k| o.is(k)))
+                    .map(|o| o.name.as_str());
+                let mut failure = Failure::new(
+                    Exit::NotFound,
+                    format!("there is no pod and no workload {name} in namespace {namespace}"),
+                );
+                failure.hint = near::nearest(name, candidates).map(|near| format!("there is {near}"));
+                Err(failure)
+            }
+            None => self.must_exist(&kind::POD, &pod, snapshot).await.map(|()| pod),
+        }
+    }
+
+    /// The workloads of the pods that selectors take; the API server evaluates field selectors.
+    async fn select(&self, plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Vec<ObjectRef>, Failure> {
+        let context = Context::new(snapshot, plan.question.options.clone());
+        let taken: Option<BTreeSet<(String, String)>> = match &plan.args.field_selector {
+            None => None,
+            Some(field_selector) => {
+                let query = ListQuery {
+                    field_selector: field_selector.clone(),
+                    metadata_only: true,
+                    ..ListQuery::default()
+                };
+                let namespace = snapshot.namespaces.first().map(String::as_str);
+                let list = self.connection.list(&kind::POD, namespace, &query).await?;
+                let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+                Some(
+                    list.items
+                        .iter()
+                        .map(|i| (text(&i["metadata"]["namespace"]), text(&i["metadata"]["name"])))
+                        .collect(),
+                )
+            }
+        };
+        let by_label =
+            |labels: &std::collections::BTreeMap<String, String>| plan.args.selector.as_ref().is_none_or(|s| selects(&s.parsed, labels));
+        let by_field = |pod: &k8s_openapi::api::core::v1::Pod| {
+            taken
+                .as_ref()
+                .is_none_or(|taken| taken.contains(&(pod.namespace().unwrap_or_default(), pod.name_any())))
+        };
+        let pods = snapshot.objects.pods.iter().filter(|pod| by_label(pod.labels()) && by_field(pod));
+        let mut found: BTreeSet<ObjectRef> = pods.map(|pod| context.workload_of(pod)).collect();
+        if plan.args.field_selector.is_none() {
+            // A workload whose pods could not be made has labels in its template all the same.
+            let unborn = context.workloads().filter(|w| w.object.is_some_and(|o| by_label(&o.pod_labels())));
+            found.extend(unborn.map(|w| w.reference.clone()));
+        }
+        Ok(found.into_iter().collect())
+    }
+}
+
+/// Whether an answer to this need is in the snapshot, so that asking again is of no use.
+fn asked_before(snapshot: &Snapshot, need: &crate::rules::Need) -> bool {
+    use crate::rules::Need;
+    match need {
+        Need::Log(key) => snapshot.log(key).is_some(),
+        Need::Object(object) => {
+            kind::of_object(&object.api_version, &object.kind).is_none_or(|k| match snapshot.presence(k, &object.namespace, &object.name) {
+                Presence::Present => k != &kind::CONFIG_MAP || snapshot.config_map_keys(&object.namespace, &object.name).is_some(),
+                Presence::Absent => true,
+                Presence::Unknown => false,
+            })
+        }
+        Need::List(kind, namespace) => snapshot.coverage(kind, namespace.as_deref().unwrap_or_default()).is_some(),
+    }
+}
+
+fn rounded(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
+}
