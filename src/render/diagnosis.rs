@@ -21,11 +21,12 @@ const EVIDENCE_SHOWN: usize = 4;
 /// Sources of evidence that are longer than this push their detail aside.
 const EVIDENCE_COLUMN: usize = 46;
 const CONSEQUENCES_SHOWN: usize = 4;
+const UNCHECKED_SHOWN: usize = 4;
 
 /// Writes a diagnosis.
 pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
     let names = Names::of(diagnosis);
-    header(diagnosis, &names, paper);
+    header(diagnosis, paper);
     let judged: BTreeMap<&ObjectRef, &Judged> = diagnosis.workloads.iter().map(|j| (&j.object, j)).collect();
 
     let mut shown: Vec<&ObjectRef> = Vec::new();
@@ -34,7 +35,8 @@ pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
         if !shown.contains(&object) {
             shown.push(object);
             paper.gap();
-            heading(judged.get(object).copied(), object, &names, paper);
+            let judged = judged.get(object).copied();
+            heading(judged, gravity(diagnosis, judged, object), object, &names, paper);
             for same in diagnosis.root_causes.iter().filter(|f| &f.subject.object == object) {
                 root_cause(same, diagnosis, &names, detail, paper);
             }
@@ -104,25 +106,34 @@ fn sign_of(verdict: Verdict) -> &'static str {
     }
 }
 
-fn header(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
+fn header(diagnosis: &Diagnosis, paper: &mut Paper) {
     let word = diagnosis.verdict.as_str().to_uppercase();
     let is_workload = |j: &&Judged| !j.object.is(&kind::SERVICE) && !j.object.is(&kind::INGRESS);
     let workloads: Vec<&Judged> = diagnosis.workloads.iter().filter(is_workload).collect();
-    let worst = diagnosis.workloads.iter().filter(|j| j.verdict == diagnosis.verdict).count();
     let of = diagnosis.workloads.len();
-    let share = match diagnosis.verdict {
+    let objects = if of == 1 { "object" } else { "objects" };
+    // `2 broken, 1 degraded of 5 objects`; where all are alike, the word in front has said it.
+    let share: Vec<String> = [Verdict::Broken, Verdict::Degraded, Verdict::Inconclusive, Verdict::Progressing]
+        .into_iter()
+        .filter_map(|verdict| {
+            let count = diagnosis.workloads.iter().filter(|j| j.verdict == verdict).count();
+            (count > 0 && count < of).then(|| format!("{count} {}", verdict.as_str()))
+        })
+        .collect();
+    let share = match share.join(", ") {
         _ if of == 0 => String::new(),
-        Verdict::Healthy => format!("{of} {}", if of == 1 { "object" } else { "objects" }),
-        _ => format!("{worst} of {of} objects"),
+        none if none.is_empty() => format!("{of} {objects}"),
+        some => format!("{some} of {of} {objects}"),
     };
     let services = diagnosis.workloads.iter().filter(|j| j.object.is(&kind::SERVICE)).count();
     let mut facts = Vec::new();
     match diagnosis.targets.as_slice() {
         [] => facts.push("all namespaces".to_owned()),
-        [one] => facts.push(
-            one.strip_prefix("namespace/")
-                .map_or_else(|| one.clone(), |name| format!("namespace {name}")),
-        ),
+        [one] => facts.push(match one.split('/').collect::<Vec<_>>().as_slice() {
+            [kind, namespace, name] => format!("{kind}/{name} in namespace {namespace}"),
+            ["namespace", name] => format!("namespace {name}"),
+            _ => one.clone(),
+        }),
         many => facts.push(format!("{} targets", many.len())),
     }
     let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
@@ -134,15 +145,28 @@ fn header(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
     if diagnosis.elapsed_seconds > 0.0 {
         facts.push(format!("{:.1} s", diagnosis.elapsed_seconds));
     }
-    let _ = names;
     let lead = format!("{}  ", paper.tone(tone_of(diagnosis.verdict), &word));
     let facts = facts.join(" · ");
     let words = if share.is_empty() { facts } else { format!("{share}   {facts}") };
     paper.line(&lead, width(&word) + 2, &words);
 }
 
-fn heading(judged: Option<&Judged>, object: &ObjectRef, names: &Names, paper: &mut Paper) {
-    let verdict = judged.map_or(Verdict::Degraded, |j| j.verdict);
+/// The worst verdict among an object and what its faults break: a claim that keeps a workload down is as bad as that.
+fn gravity(diagnosis: &Diagnosis, judged: Option<&Judged>, object: &ObjectRef) -> Verdict {
+    let faults: Vec<&String> = diagnosis
+        .root_causes
+        .iter()
+        .filter(|f| &f.subject.object == object)
+        .map(|f| &f.id)
+        .collect();
+    let broken_by_it = diagnosis
+        .workloads
+        .iter()
+        .filter(|j| j.causes.iter().any(|id| faults.contains(&id)));
+    broken_by_it.chain(judged).map(|j| j.verdict).min().unwrap_or(Verdict::Degraded)
+}
+
+fn heading(judged: Option<&Judged>, verdict: Verdict, object: &ObjectRef, names: &Names, paper: &mut Paper) {
     let name = names.of_object(object);
     let lead = format!(
         "{} {}",
@@ -183,10 +207,11 @@ fn root_cause(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: D
     consequences(finding, diagnosis, names, detail, paper);
     for (at, fix) in finding.fixes.iter().enumerate() {
         if !fix.text.is_empty() {
-            paper.labelled(2, if at == 0 { "fix" } else { "or" }, 6, Tone::Good, &fix.text);
+            let words = fix.text.strip_prefix("or ").filter(|_| at > 0).unwrap_or(&fix.text);
+            paper.labelled(2, if at == 0 { "fix" } else { "or" }, 6, Tone::Good, words);
         }
         if let Some(command) = &fix.command {
-            paper.labelled(2, "run", 6, Tone::Good, command);
+            paper.command(2, "run", 6, Tone::Good, command);
         }
     }
 }
@@ -209,16 +234,29 @@ fn consequences(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail:
         open = next;
     }
     if !detail.wide {
-        order.retain(|s| s.subject.object != finding.subject.object);
+        // One line for each object: the first of its symptoms is the nearest to the cause.
+        let mut objects = vec![&finding.subject.object];
+        order.retain(|s| {
+            let new = !objects.contains(&&s.subject.object);
+            objects.push(&s.subject.object);
+            new
+        });
     }
+    let of_symptom = |s: &&Finding| format!("{}: {}", names.of_object(&s.subject.object), s.summary);
+    let mut lines: Vec<String> = order.iter().map(of_symptom).collect();
+    // What suffers without a symptom of its own to tell.
+    let silent = diagnosis
+        .workloads
+        .iter()
+        .filter(|j| j.causes.contains(&finding.id) && !j.state.is_empty());
+    let silent = silent.filter(|j| j.object != finding.subject.object && !order.iter().any(|s| s.subject.object == j.object));
+    lines.extend(silent.map(|j| format!("{}: {}", names.of_object(&j.object), j.state)));
     let shown = if detail.wide { usize::MAX } else { CONSEQUENCES_SHOWN };
-    for (at, symptom) in order.iter().take(shown).enumerate() {
-        let label = if at == 0 { "breaks" } else { "" };
-        let words = format!("{}: {}", names.of_object(&symptom.subject.object), symptom.summary);
-        paper.labelled(2, label, 6, Tone::Doubtful, &words);
+    for (at, line) in lines.iter().take(shown).enumerate() {
+        paper.labelled(2, if at == 0 { "breaks" } else { "" }, 6, Tone::Doubtful, line);
     }
-    if order.len() > shown {
-        paper.labelled(2, "", 6, Tone::Doubtful, &format!("and {} more", order.len() - shown));
+    if lines.len() > shown {
+        paper.labelled(2, "", 6, Tone::Doubtful, &format!("and {} more", lines.len() - shown));
     }
 }
 
@@ -230,7 +268,7 @@ fn unexplained(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
         .filter(|j| j.causes.is_empty() && j.verdict <= Verdict::Inconclusive);
     for judged in alone {
         paper.gap();
-        heading(Some(judged), &judged.object, names, paper);
+        heading(Some(judged), judged.verdict, &judged.object, names, paper);
         let symptoms: Vec<&Finding> = diagnosis.symptoms.iter().filter(|s| s.subject.object == judged.object).collect();
         for symptom in &symptoms {
             root_cause(symptom, diagnosis, names, Detail::default(), paper);
@@ -326,12 +364,23 @@ fn unchecked(unchecked: &[Unchecked], paper: &mut Paper) {
         let what: Vec<&str> = entries.iter().map(|e| e.what.as_str()).collect();
         let grant = if entries.iter().any(|e| !e.resource.is_empty()) {
             let rules: Vec<String> = entries.iter().map(|e| format!("{} {}", e.verb, e.resource)).collect();
-            format!("; needs {}; see kubectl podlife rbac diagnose", rules.join(", "))
+            // Many refusals are one role that is missing, and `-o json` has them all.
+            let rules = if rules.len() <= UNCHECKED_SHOWN {
+                format!("needs {}; ", rules.join(", "))
+            } else {
+                String::new()
+            };
+            format!("; {rules}see kubectl podlife rbac diagnose")
         } else {
             String::new()
         };
+        let more = match what.len() {
+            many if many > UNCHECKED_SHOWN => format!(" and {} more", many - UNCHECKED_SHOWN),
+            _ => String::new(),
+        };
+        let what = format!("{}{more}", what[..what.len().min(UNCHECKED_SHOWN)].join(", "));
         let lead = format!("{} ", paper.tone(Tone::Doubtful, "?"));
-        paper.line(&lead, 2, &format!("not checked: {} ({why}{grant})", what.join(", ")));
+        paper.line(&lead, 2, &format!("not checked: {what} ({why}{grant})"));
     }
 }
 

@@ -76,7 +76,7 @@ impl Paper {
 
     /// A line: `lead` (may hold colour; `lead_width` columns of it are seen), then words wrapped under themselves.
     pub fn line(&mut self, lead: &str, lead_width: usize, words: &str) {
-        let room = self.columns.map(|columns| columns.saturating_sub(lead_width).max(24));
+        let room = self.columns.map(|columns| columns.saturating_sub(lead_width).max(16));
         if std::mem::take(&mut self.gap_is_due) {
             self.text.push('\n');
         }
@@ -89,12 +89,29 @@ impl Paper {
         }
     }
 
+    /// A command behind a label: never wrapped, so that it can be copied whole.
+    pub fn command(&mut self, indent: usize, label: &str, column: usize, tone: Tone, command: &str) {
+        let columns = self.columns.take();
+        self.labelled(indent, label, column, tone, command);
+        self.columns = columns;
+    }
+
     /// `label` in a column of its own, then words.
     pub fn labelled(&mut self, indent: usize, label: &str, column: usize, tone: Tone, words: &str) {
         let width = width(label).max(column);
         let padded = format!("{label}{:1$}", "", width - self::width(label));
         let lead = format!("{:indent$}{}  ", "", self.tone(tone, &padded));
-        self.line(&lead, indent + width + 2, words);
+        let seen = indent + width + 2;
+        if self
+            .columns
+            .is_some_and(|columns| seen > columns / 2 && seen + self::width(words) > columns)
+        {
+            // Too little room beside the label: the words stand below it.
+            self.line(&lead, 0, "");
+            self.line(&" ".repeat(indent + 4), indent + 4, words);
+        } else {
+            self.line(&lead, seen, words);
+        }
     }
 }
 

@@ -49,11 +49,14 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
         Scope::around(&context, &question.targets)
     };
     scope.containers.clone_from(&question.containers);
-    let findings = scope.filter(causes::link(found));
+    let mut findings = scope.filter(causes::link(found));
     let blind = snapshot.unchecked.iter().any(|u| u.resource != "nodes");
     let mut workloads = verdict::judge(&context, &scope, &findings, blind);
     // What is not a workload of the scope, but at fault within it, has its line already.
     workloads.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
+    // What breaks the most comes first: a cause is as bad as the worst that follows from it.
+    let gravity = |f: &Finding| workloads.iter().filter(|j| j.causes.contains(&f.id)).map(|j| j.verdict).min();
+    findings.sort_by_key(|f| (f.severity, gravity(f).unwrap_or(Verdict::Healthy)));
     let worst = workloads.iter().map(|j| j.verdict).min().unwrap_or(Verdict::Healthy);
     let of = |severity: Severity| findings.iter().filter(|f| f.severity == severity).cloned().collect::<Vec<_>>();
     let targets = if question.targets.is_empty() {

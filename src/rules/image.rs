@@ -251,8 +251,10 @@ fn other_tag<'a>(context: &Context<'a>, container: &ContainerView<'_>) -> Option
         .filter(|(other, _)| *other != image)
         .collect();
     let repository = repository_of(image);
+    // Short names are near to each other without being a slip: `api` and `app`.
+    let is_slip = |other: &str| repository.rsplit('/').next().is_some_and(|last| last.len() >= 5) && near::distance(other, repository) == 1;
     let same = running.iter().find(|(other, _)| repository_of(other) == repository);
-    same.or_else(|| running.iter().find(|(other, _)| near::is_near(repository_of(other), repository)))
+    same.or_else(|| running.iter().find(|(other, _)| is_slip(repository_of(other))))
         .cloned()
 }
 

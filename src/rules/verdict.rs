@@ -16,6 +16,8 @@ use crate::model::report::{Judged, Verdict};
 
 /// A controller without a deadline of its own gets the one that Deployments have by default.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// Where something that could tell may not be read, "still under way" is believed only for so long.
+const BLIND_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Judges every workload, Service and Ingress of the scope, and whatever else an error is about; worst first.
 /// `findings` are linked already. `blind`: something could not be read that might have told a cause.
@@ -131,7 +133,7 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, findings: &[Finding]
         }
     } else if unseen || (ready >= wanted && is_rolled_out(workload)) {
         Verdict::Healthy
-    } else if since_change(context, workload).is_none_or(|age| age < DEADLINE) {
+    } else if since_change(context, workload).is_none_or(|age| age < if blind { BLIND_DEADLINE } else { DEADLINE }) {
         Verdict::Progressing
     } else if blind {
         Verdict::Inconclusive
@@ -225,7 +227,10 @@ fn state(context: &Context<'_>, workload: &Workload<'_>, ready: usize, wanted: u
                 if is("Complete") {
                     "complete".to_owned()
                 } else if is("Failed") {
-                    format!("failed, {} pods failed", status.and_then(|s| s.failed).unwrap_or_default())
+                    match status.and_then(|s| s.failed).unwrap_or_default() {
+                        1 => "failed, 1 pod failed".to_owned(),
+                        count => format!("failed, {count} pods failed"),
+                    }
                 } else if is("Suspended") {
                     "suspended".to_owned()
                 } else {
@@ -266,7 +271,7 @@ fn state(context: &Context<'_>, workload: &Workload<'_>, ready: usize, wanted: u
             _ => None,
         };
         if let Some(since) = [unavailable, since].into_iter().flatten().min() {
-            state.push_str(&format!(" for {}", age::short(context.age(since))));
+            state.push_str(&format!(", for {}", age::short(context.age(since))));
         }
     }
     let restarts: i32 = workload.pods.iter().flat_map(|pod| containers(pod)).map(|c| c.restarts()).sum();

@@ -226,7 +226,7 @@ fn print(diagnosis: &Diagnosis, args: &DiagnoseArgs, io: &mut Io, has_objects: b
         }
         (format, None) => {
             let detail = Detail {
-                advice: args.advice,
+                advice: args.advice || args.fail_on == FailOn::Advice,
                 wide: *format == Format::Wide,
             };
             let mut paper = Paper::new(args.color.is_on(&io.stdout, &io.environment), io.stdout.columns());

@@ -23,6 +23,9 @@ use crate::model::text::shorten;
 
 /// An application may take this long to become ready before its readiness probe is reported, whatever the probe's own budget.
 const NORMAL_START: Duration = Duration::from_secs(30);
+/// How long an application may take to start before a probe that it does not pass yet is a fault: a first start is slow with some frameworks,
+/// and a roll-out that goes well must not be called broken.
+const SLOW_START: Duration = Duration::from_secs(60);
 
 /// Probes that fail, and budgets that are too short.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
@@ -133,7 +136,12 @@ fn unready<'a>(context: &Context<'_>, container: &ContainerView<'a>) -> Option<F
     let text = newest_text(context, container, Which::Readiness);
     let cause = text.as_deref().map_or("", |text| message::cause(text, probe, container.spec));
     let hopeless = matches!(cause, "exec-missing" | "named-port-missing");
-    let has_started = context.age(since) >= probe_budget(probe).max(NORMAL_START) || was_ready(container.pod, since);
+    let patience = if may_pass(cause, text.as_deref().unwrap_or_default()) && container.restarts() == 0 {
+        SLOW_START
+    } else {
+        NORMAL_START
+    };
+    let has_started = context.age(since) >= probe_budget(probe).max(patience) || was_ready(container.pod, since);
     // The answer's text is not in the event, but servers log what they were sent.
     let refused_plain = cause == "http-status"
         && has_started
@@ -150,6 +158,15 @@ fn unready<'a>(context: &Context<'_>, container: &ContainerView<'a>) -> Option<F
         cause,
         container: *container,
     })
+}
+
+/// Whether a slow start alone may look like this. A path that is not there, or the wrong protocol, does not mend itself.
+fn may_pass(cause: &str, text: &str) -> bool {
+    match cause {
+        "http-status" => !text.contains("statuscode: 4"),
+        "dns" | "tls" | "https-sent-to-http" | "http-sent-to-https" => false,
+        _ => true,
+    }
 }
 
 /// Whether the pod has been ready in the life of this container: its conditions changed well after the container started.
@@ -281,7 +298,10 @@ fn fixes(context: &Context<'_>, failing: &Failing<'_>, finding: Finding) -> Find
                 format!("make the application listen on 0.0.0.0 at the port that the {which} probe asks, or change the probe to the port it listens on"),
                 logs,
             )
-            .fix_command("see what it listens on", format!("kubectl podlife diagnose pod/{pod} -n {namespace} --exec")),
+            .fix_command(
+                "see what it listens on (where the image has netstat)",
+                format!("kubectl exec {pod} -c {name} -n {namespace} -- netstat -ltn"),
+            ),
         "timeout" => finding
             .fix_command(format!("see why the answer is slow; if it is meant to be, raise {which}Probe.timeoutSeconds"), edit)
             .fix_command("look at the log", logs),

@@ -87,7 +87,7 @@ fn every_cause_of_a_readiness_probe_that_fails() {
         .collect();
     let scenario = Scenario::new("readiness")
         .apply(&manifest)
-        .until("all probes have failed for longer than a start takes", running_for("app", 32));
+        .until("all probes have failed for longer than a start takes", running_for("app", 92));
     let mut expected: Vec<String> = probes
         .iter()
         .map(|(name, _, _, cause)| format!("ReadinessProbeFailing ({cause}) deployment/{name}"))
