@@ -63,7 +63,8 @@ pub struct Rights {
 
 /// Reads the first round: every kind of [`FIRST`] in these namespaces, or everywhere.
 /// What may not be read becomes an `unchecked` entry; only an API that gives no usable answer at all is an error.
-pub async fn first_round(connection: &Connection, namespaces: &[String], now: Timestamp) -> Result<Snapshot, ApiError> {
+/// Where every list was refused, the snapshot comes with the first refusal: single objects may still be allowed.
+pub async fn first_round(connection: &Connection, namespaces: &[String], now: Timestamp) -> Result<(Snapshot, Option<ApiError>), ApiError> {
     let mut snapshot = Snapshot::new(now, false);
     snapshot.namespaces = namespaces.to_vec();
     let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
@@ -101,13 +102,8 @@ pub async fn first_round(connection: &Connection, namespaces: &[String], now: Ti
             }
         }
     }
-    match refused {
-        Some(error) if read == 0 => Err(error),
-        _ => {
-            snapshot.sort();
-            Ok(snapshot)
-        }
-    }
+    snapshot.sort();
+    Ok((snapshot, refused.filter(|_| read == 0)))
 }
 
 /// Fetches what rules asked for. A failure is noted, never fatal: the rest is still worth saying.

@@ -80,11 +80,12 @@ impl fmt::Display for Failure {
 
 impl From<crate::cluster::ApiError> for Failure {
     fn from(error: crate::cluster::ApiError) -> Self {
-        use crate::cluster::ApiErrorKind::{Forbidden, NoSuchKind, NotFound, Usage};
+        use crate::cluster::ApiErrorKind::{NoSuchKind, NotFound, Usage};
         let exit = match error.kind {
             Usage => Exit::Usage,
+            // A server without these is no Kubernetes API.
+            NoSuchKind if matches!(error.resource.as_str(), "namespaces" | "pods") => Exit::NoAnswer,
             NotFound | NoSuchKind => Exit::NotFound,
-            Forbidden => Exit::NoAnswer,
             _ => Exit::NoAnswer,
         };
         Self {

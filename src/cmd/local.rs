@@ -110,10 +110,10 @@ impl Documents {
             serde_json::Deserializer::from_str(text)
                 .into_iter::<Value>()
                 .collect::<Result<_, _>>()
-                .or_else(|json_error| serde_saphyr::from_multiple(text).map_err(|_| json_error))
+                .or_else(|json_error| documents_of_yaml(text).map_err(|_| json_error))
                 .with_context(|| format!("reading {source} as JSON"))?
         } else {
-            serde_saphyr::from_multiple(text)
+            documents_of_yaml(text)
                 .map_err(|error| anyhow::anyhow!("{}", first_line(&error.to_string())))
                 .with_context(|| format!("reading {source} as YAML"))?
         };
@@ -124,7 +124,16 @@ impl Documents {
             if !document.is_object() || document["kind"].as_str().is_none() {
                 bail!("{source} holds a document without apiVersion and kind");
             }
-            if document["kind"] == "Snapshot" && document["apiVersion"] == "podlife/v1" {
+            if let Some(version) = document["apiVersion"].as_str().filter(|v| v.starts_with("podlife/")) {
+                if document["kind"] != "Snapshot" {
+                    bail!(
+                        "{source} is a {}, not objects of a cluster",
+                        document["kind"].as_str().unwrap_or_default()
+                    );
+                }
+                if version != "podlife/v1" {
+                    bail!("{source} is a snapshot of version {version}; this podlife reads podlife/v1");
+                }
                 if self.snapshot.replace(document).is_some() {
                     bail!("{source}: only one snapshot can be judged at a time");
                 }
@@ -137,6 +146,10 @@ impl Documents {
 
     fn object(&mut self, mut document: Value) {
         let name = document["kind"].as_str().unwrap_or_default().to_owned();
+        // Go writes an empty list as null.
+        if name.ends_with("List") && document.get("items").is_some_and(Value::is_null) {
+            return;
+        }
         let Some(items) = document.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take) else {
             self.objects.push(document);
             return;
@@ -240,6 +253,15 @@ fn newest_time(objects: &[Value]) -> Option<Timestamp> {
     let mut newest = None;
     objects.iter().for_each(|object| visit(object, &mut newest));
     newest
+}
+
+/// Reads a stream of YAML documents. Lists of a large cluster go beyond the library's default budget of nodes; what an alias may expand to
+/// stays bounded.
+fn documents_of_yaml(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: usize::MAX, max_events: usize::MAX, max_total_scalar_bytes: usize::MAX, max_reader_input_bytes: None, max_documents: usize::MAX, },
+    };
+    serde_saphyr::from_multiple_with_options(text, options)
 }
 
 fn first_line(text: &str) -> &str {

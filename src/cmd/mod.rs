@@ -76,6 +76,13 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
     let named = std::iter::once("kubectl-podlife".to_owned()).chain(arguments.iter().cloned());
     let cli = match Cli::try_parse_from(named) {
         Ok(cli) => cli,
+        Err(error) if error.use_stderr() && is_document(arguments).is_some() => {
+            let message = error.to_string();
+            let first = message.lines().next().unwrap_or_default();
+            let failure = Failure::usage(first.strip_prefix("error: ").unwrap_or(first)).hint("kubectl podlife --help");
+            explain(&failure, is_document(arguments), io);
+            return Exit::Usage;
+        }
         Err(error) => return no_command(&error, io),
     };
     let stderr = io.stderr.clone();

@@ -8,6 +8,7 @@ pub mod explanation;
 pub mod finding;
 pub mod kind;
 pub mod near;
+pub mod redaction;
 pub mod report;
 pub mod selector;
 pub mod snapshot;

@@ -26,6 +26,8 @@ use serde_json::Value;
 
 use super::finding::ObjectRef;
 use super::kind::{self, Kind};
+use super::redaction::redact_object;
+use super::text::redact;
 
 /// How much of a collection was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -137,7 +139,6 @@ struct Saved {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     logs: Vec<SavedLog>,
     /// The objects, as in the Kubernetes API, without values of Secrets.
-    #[serde(default)]
     items: Vec<Value>,
 }
 
@@ -329,8 +330,9 @@ impl Snapshot {
                 value["metadata"]["namespace"] = namespace.into();
             }
         }
-        if of == Some(&kind::SECRET) {
-            redact_secret(&mut value);
+        // Of a ConfigMap only the keys matter, and many hold what belongs into a Secret.
+        if of == Some(&kind::SECRET) || of == Some(&kind::CONFIG_MAP) {
+            drop_values(&mut value);
         }
         if let Some(metadata) = value["metadata"].as_object_mut() {
             // Who changed an object, and when, is told; which of its fields is of no use and takes a third of the room.
@@ -449,10 +451,10 @@ impl Snapshot {
                 .iter()
                 .map(|(key, text)| SavedLog {
                     key: key.clone(),
-                    text: text.clone(),
+                    text: text.as_deref().map(redact),
                 })
                 .collect(),
-            items: self.objects.to_values(),
+            items: self.objects.to_values().into_iter().map(without_credentials).collect(),
         };
         serde_json::to_value(saved).unwrap_or_default()
     }
@@ -480,9 +482,24 @@ impl Snapshot {
     }
 }
 
-/// Keeps the keys of a Secret and drops what they hold.
-fn redact_secret(value: &mut Value) {
-    for field in ["data", "stringData"] {
+fn without_credentials(mut object: Value) -> Value {
+    let known = kind::of_object(
+        object["apiVersion"].as_str().unwrap_or_default(),
+        object["kind"].as_str().unwrap_or_default(),
+    );
+    if known.is_none()
+        && let Some(fields) = object.as_object_mut()
+    {
+        // What a custom resource's fields mean is not known here: its conditions are all that is looked at.
+        fields.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+    }
+    redact_object(&mut object);
+    object
+}
+
+/// Keeps the keys of a Secret or ConfigMap and drops what they hold.
+fn drop_values(value: &mut Value) {
+    for field in ["data", "stringData", "binaryData"] {
         if let Some(data) = value[field].as_object_mut() {
             for (_, content) in data.iter_mut() {
                 *content = Value::String(String::new());

@@ -35,11 +35,10 @@ pub fn needs(snapshot: &Snapshot, question: &Question) -> BTreeSet<Need> {
 /// The diagnosis of a snapshot. Requests and time are filled in by whoever made them.
 pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     let context = Context::new(snapshot, question.options.clone()).focused_on(&question.targets);
-    let found: Vec<Finding> = RULES
+    let (ignored, found): (Vec<Finding>, Vec<Finding>) = RULES
         .iter()
         .flat_map(|rule| rule(&context))
-        .filter(|f| !question.ignore.contains(&f.code))
-        .collect();
+        .partition(|f| question.ignore.contains(&f.code));
     if let Some(odd) = found.iter().find(|f| !super::codes::has_cause(f.code, &f.cause)) {
         debug_assert!(false, "{} has no cause {:?}", odd.code, odd.cause);
     }
@@ -54,6 +53,11 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     let mut workloads = verdict::judge(&context, &scope, &findings, blind);
     // What is not a workload of the scope, but at fault within it, has its line already.
     workloads.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
+    // What the user does not want to hear about is no fault to them.
+    let is_ignored = |object: &ObjectRef| ignored.iter().any(|f| verdict::touches(f, object));
+    for judged in workloads.iter_mut().filter(|j| j.causes.is_empty() && is_ignored(&j.object)) {
+        judged.verdict = Verdict::Healthy;
+    }
     // What breaks the most comes first: a cause is as bad as the worst that follows from it.
     let gravity = |f: &Finding| workloads.iter().filter(|j| j.causes.contains(&f.id)).map(|j| j.verdict).min();
     findings.sort_by_key(|f| (f.severity, gravity(f).unwrap_or(Verdict::Healthy)));

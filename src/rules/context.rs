@@ -362,8 +362,9 @@ impl<'a> Context<'a> {
         for object in all {
             let metadata = object.metadata();
             let reference = reference_of(&object.kind(), metadata);
-            // Only what nobody else controls is a workload of its own.
-            if controller(metadata).is_none() {
+            // What another workload controls is no workload of its own; what a custom resource or a node controls is.
+            let is_owned = controller(metadata).is_some_and(|owner| kind::of_object(&owner.api_version, &owner.kind).is_some());
+            if !is_owned {
                 self.workloads.insert(
                     reference.clone(),
                     Workload {
@@ -397,6 +398,10 @@ impl<'a> Context<'a> {
         let Some(owner) = controller(metadata) else {
             return reference_of(kind, metadata);
         };
+        // A static pod is controlled by its node, which makes no pods: it stands for itself.
+        if owner.kind == "Node" || (kind != &kind::POD && kind::of_object(&owner.api_version, &owner.kind).is_none()) {
+            return reference_of(kind, metadata);
+        }
         let owner_kind = kind::of_object(&owner.api_version, &owner.kind);
         let above = match owner_kind {
             Some(k) if k == &kind::REPLICA_SET => self

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 
-use super::context::{Context, reference_of, selects};
+use super::context::{Context, Workload, controller, reference_of, selects};
 use crate::model::finding::{Finding, ObjectRef};
 use crate::model::kind;
 
@@ -86,7 +86,7 @@ fn add(context: &Context<'_>, target: &ObjectRef, to: &mut BTreeSet<ObjectRef>) 
     to.insert(target.clone());
     let mut workloads: BTreeSet<ObjectRef> = context
         .workloads()
-        .filter(|w| &w.reference == target || w.pods.iter().any(|pod| uses(pod, target)))
+        .filter(|w| &w.reference == target || is_controlled_by(w, target) || w.pods.iter().any(|pod| uses(pod, target)))
         .map(|w| w.reference.clone())
         .collect();
     workloads.extend(Some(context.climb(target)).filter(|top| context.workload(top).is_some()));
@@ -194,6 +194,14 @@ fn add(context: &Context<'_>, target: &ObjectRef, to: &mut BTreeSet<ObjectRef>) 
             to.insert(reference_of(&kind::INGRESS, &ingress.metadata));
         }
     }
+}
+
+/// Whether the target is the custom resource that a workload was made for.
+fn is_controlled_by(workload: &Workload<'_>, target: &ObjectRef) -> bool {
+    workload
+        .object
+        .and_then(|object| controller(object.metadata()))
+        .is_some_and(|owner| owner.kind == target.kind && owner.name == target.name && workload.reference.namespace == target.namespace)
 }
 
 /// Whether a pod is, is owned by, runs on, or refers to the target.

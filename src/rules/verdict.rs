@@ -13,6 +13,7 @@ use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
 use crate::model::kind;
 use crate::model::report::{Judged, Verdict};
+use crate::model::snapshot::Coverage;
 
 /// A controller without a deadline of its own gets the one that Deployments have by default.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -39,7 +40,15 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
                         .contains(&Effect::Service(reference.namespace.clone(), reference.name.clone()))
                         || (f.subject.object == reference && f.code != Code::TargetPortMismatch && f.severity == Severity::Error))
             });
-            judged.push(plain(reference, if gone { Verdict::Broken } else { Verdict::Healthy }, findings));
+            // Whether anybody answers cannot be known where pods may not be seen.
+            let unseen = context.snapshot.coverage(&kind::POD, &reference.namespace) == Some(&Coverage::Unreadable)
+                && service.spec.as_ref().is_some_and(|s| s.selector.is_some());
+            let verdict = match (gone, unseen) {
+                (true, _) => Verdict::Broken,
+                (false, true) => Verdict::Inconclusive,
+                (false, false) => Verdict::Healthy,
+            };
+            judged.push(plain(reference, verdict, findings));
         }
     }
     for ingress in &objects.ingresses {
@@ -154,8 +163,13 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, findings: &[Finding]
     }
 }
 
-fn touches(finding: &Finding, reference: &ObjectRef) -> bool {
-    finding.subject.object == *reference || finding.effects.contains(&Effect::NotReady(reference.clone()))
+/// Whether a finding is about an object, or keeps its pods or its traffic down.
+pub fn touches(finding: &Finding, reference: &ObjectRef) -> bool {
+    let serves = reference.is(&kind::SERVICE)
+        && finding
+            .effects
+            .contains(&Effect::Service(reference.namespace.clone(), reference.name.clone()));
+    finding.subject.object == *reference || finding.effects.contains(&Effect::NotReady(reference.clone())) || serves
 }
 
 fn job_failed(workload: &Workload<'_>) -> bool {

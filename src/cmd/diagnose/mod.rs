@@ -19,6 +19,7 @@ use super::{Outcome, local};
 use crate::cluster::{Connection, Log};
 use crate::io::Io;
 use crate::model::code::Code;
+use crate::model::kind;
 use crate::model::report::{Diagnosis, Verdict};
 use crate::model::snapshot::Snapshot;
 use crate::model::{duration, selector};
@@ -153,6 +154,12 @@ impl<'a> Plan<'a> {
         if !args.local && !args.filename.is_empty() && !args.targets.is_empty() {
             return Err(Failure::usage("targets cannot be named beside -f"));
         }
+        if let Some(Wanted::Named(_, name)) = wanted
+            .iter()
+            .find(|w| matches!(w, Wanted::Named(k, _) if kind::named(k) == Some(&kind::NAMESPACE)))
+        {
+            return Err(Failure::usage("a namespace is judged as a whole").hint(format!("kubectl podlife diagnose -n {name}")));
+        }
         let question = assess::Question {
             targets: Vec::new(),
             containers: args.container.iter().cloned().collect(),
@@ -207,8 +214,17 @@ fn read_files(args: &DiagnoseArgs, io: &mut Io) -> Result<local::Documents, Fail
 fn save(args: &DiagnoseArgs, snapshot: &Snapshot) -> Result<(), Failure> {
     let Some(path) = &args.save else { return Ok(()) };
     let document = serde_json::to_string_pretty(&snapshot.to_json()).map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
-    std::fs::write(path, document + "\n")
+    write_private(path, &(document + "\n"))
         .map_err(|error| Failure::new(Exit::Fault, format!("writing the snapshot to {}: {error}", path.display())))
+}
+
+/// What was read of a cluster is for its reader alone: the file is made for the user only, where the system knows such a thing.
+fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::io::Write::write_all(&mut options.open(path)?, text.as_bytes())
 }
 
 /// Prints a diagnosis and says how the run ends.

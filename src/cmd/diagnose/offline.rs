@@ -22,11 +22,25 @@ pub(super) fn run(plan: &mut Plan<'_>, io: &mut Io) -> Outcome {
     let (mut snapshot, warnings) = documents
         .into_snapshot(namespace, (io.now)())
         .map_err(|error| Failure::usage(format!("{error:#}")))?;
+    let left_out = !warnings.is_empty();
     for warning in warnings {
         io.stderr
             .line(&format!("warning: left out {}", crate::model::text::sanitise(&warning)));
     }
+    let known = snapshot.objects.references();
+    if known.is_empty() {
+        return Err(Failure::new(
+            if left_out { Exit::Usage } else { Exit::NotFound },
+            "the given files hold no object that can be judged",
+        ));
+    }
     if let Some(namespace) = namespace {
+        if !snapshot.namespaces.iter().any(|n| n == namespace) && !known.iter().any(|(object, _)| object.namespace == namespace) {
+            return Err(Failure::new(
+                Exit::NotFound,
+                format!("the given files hold nothing of namespace {namespace}"),
+            ));
+        }
         snapshot.namespaces = vec![namespace.to_owned()];
     }
     plan.question.targets = resolve_local(plan, &snapshot)?;

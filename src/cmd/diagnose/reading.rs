@@ -55,7 +55,11 @@ impl Reading {
         if exists? == Some(false) && !cluster_wide {
             return Err(Failure::new(Exit::NotFound, format!("namespace {namespace} does not exist")).hint("kubectl get namespaces"));
         }
-        let mut snapshot = snapshot?;
+        let (mut snapshot, refused) = snapshot?;
+        let names_objects = !named.is_empty() || plan.wanted.iter().any(|w| matches!(w, Wanted::Named(..) | Wanted::Bare(_)));
+        if let Some(refused) = refused.filter(|_| !names_objects) {
+            return Err(refused.into());
+        }
         let mut wanted = self.resolve(plan, &mut snapshot, &namespace).await?;
         wanted.extend(self.add_named(named, &mut snapshot).await?);
         let selected = plan.wanted.is_empty() && args.filename.is_empty() && args.selector.is_none() && args.field_selector.is_none();
@@ -134,6 +138,11 @@ impl Reading {
             match wanted {
                 Wanted::Named(kind_name, name) => {
                     let kind = self.kind(kind_name, plan).await?;
+                    if kind == kind::SECRET && !plan.rights.secrets {
+                        return Err(
+                            Failure::usage("Secrets are not asked for").hint("--with secrets allows it; only their metadata is read")
+                        );
+                    }
                     let object = ObjectRef::new(&kind, namespace, name);
                     self.must_exist(&kind, &object, snapshot).await?;
                     found.push(object);
@@ -192,6 +201,9 @@ impl Reading {
         match exists {
             Some(true) => Ok(()),
             Some(false) => Err(self.not_found(kind, object, snapshot)),
+            None if snapshot.is_complete(&kind::POD, &object.namespace) => {
+                Err(Failure::new(Exit::CannotTell, format!("reading {object}: forbidden")))
+            }
             None => Err(Failure::new(Exit::NoAnswer, format!("reading {object}: forbidden")).hint(format!(
                 "kubectl auth can-i get {} -n {}",
                 kind.qualified_plural(),

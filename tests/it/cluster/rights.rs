@@ -155,5 +155,33 @@ fn the_role_view_of_one_namespace_is_enough_for_an_answer() {
     let answer = as_reader(&scenario, &["diagnose", "-o", "json"]);
     assert_eq!(answer.exit, 3, "{}", answer.stderr);
     assert_eq!(answer.root_cause()["code"], "ContainerCrashing");
-    assert_eq!(answer.json["unchecked"], serde_json::json!([]));
+    // Where the Gateway API is installed, the role does not cover it.
+    let unchecked = answer.json["unchecked"].as_array().unwrap();
+    assert!(
+        unchecked
+            .iter()
+            .all(|u| u["resource"].as_str().unwrap().ends_with(".gateway.networking.k8s.io")),
+        "{unchecked:?}"
+    );
+}
+
+#[test]
+fn a_pod_that_may_be_read_is_judged_although_no_list_is_allowed() {
+    let scenario = Scenario::new("get-only")
+        .apply(CRASHING)
+        .until("it crashes", restarts("app", 1))
+        .until("it is held back", waiting("app", "CrashLoopBackOff"));
+    let account = format!("--serviceaccount={}:reader", scenario.namespace);
+    scenario.kubectl(&["create", "role", "get-only", "--verb=get", "--resource=pods,pods/log"]);
+    scenario.kubectl(&["create", "rolebinding", "get-only", "--role=get-only", &account]);
+    let pod = scenario.kubectl(&["get", "pods", "-o", "name"]);
+    let answer = as_reader(&scenario, &["diagnose", pod.trim(), "-o", "json"]);
+    assert_eq!(answer.exit, 3, "{}{}", answer.stdout, answer.stderr);
+    assert_eq!(answer.root_cause()["code"], "ContainerCrashing");
+    // Of all the rest, it is said that it could not be read.
+    assert!(
+        answer.json["unchecked"].as_array().unwrap().len() > 10,
+        "{}",
+        answer.json["unchecked"]
+    );
 }

@@ -94,7 +94,7 @@ fn a_probe_that_fails_is_told_although_its_event_stands_still() {
         let started = statuses(state, "app")
             .filter_map(|s| s["state"]["running"]["startedAt"].as_str())
             .next();
-        started.is_some_and(|s| jiff::Timestamp::now().duration_since(s.parse().unwrap()).as_secs() > 40)
+        started.is_some_and(|s| jiff::Timestamp::now().duration_since(s.parse().unwrap()).as_secs() > 65)
     };
     let scenario = scenario.until("it has been unready for long", long_unready);
     let answer = scenario.podlife(&["diagnose", "--since", "1ms", "-o", "json"]);

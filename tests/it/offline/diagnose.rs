@@ -145,6 +145,8 @@ fn command_lines_that_make_no_sense_exit_with_2() {
         &["diagnose", "-A", "-n", "shop"],
         &["diagnose", "deploy/a", "-l", "a=b"],
         &["diagnose", "--local"],
+        &["diagnose", "--local", "-o", "json"],
+        &["diagnose", "namespace/shop"],
         &["diagnose", "--local", "-f", "/nonexistent"],
         &["diagnose", "-f", "/nonexistent"],
         &["nonsense"],
@@ -233,4 +235,118 @@ fn warnings_are_shown_and_can_be_errors() {
     let failed = diagnose(&api, &["--warnings-as-errors"]);
     assert_eq!((failed.exit, failed.stdout.as_str()), (1, ""));
     assert!(failed.stderr.contains("1 warning received"), "{}", failed.stderr);
+}
+
+#[test]
+fn nothing_that_can_be_judged_is_not_called_healthy() {
+    let answer = |input: &str, more: &[&str]| {
+        let mut all = vec!["diagnose", "--local", "-f", "-"];
+        all.extend(more);
+        podlife_in(
+            &Setting {
+                input,
+                ..Setting::default()
+            },
+            &all,
+        )
+    };
+    let pod = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop"}, "spec": {"containers": []}}"#;
+    for (name, input, more, exit) in [
+        ("nothing", "", &[][..], 5),
+        ("an empty list", r#"{"apiVersion": "v1", "kind": "PodList", "items": null}"#, &[], 5),
+        (
+            "only odd objects",
+            r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": "none"}}"#,
+            &[],
+            2,
+        ),
+        (
+            "a snapshot without objects",
+            r#"{"apiVersion": "podlife/v1", "kind": "Snapshot", "takenAt": "2026-01-01T00:00:00Z"}"#,
+            &[],
+            2,
+        ),
+        (
+            "a snapshot of another version",
+            r#"{"apiVersion": "podlife/v9", "kind": "Snapshot"}"#,
+            &[],
+            2,
+        ),
+        ("a diagnosis", r#"{"apiVersion": "podlife/v1", "kind": "Diagnosis"}"#, &[], 2),
+        ("another namespace", pod, &["-n", "elsewhere"], 5),
+        ("its namespace", pod, &["-n", "shop"], 0),
+    ] {
+        let answer = answer(input, more);
+        assert_eq!(answer.exit, exit, "{name}: {}{}", answer.stdout, answer.stderr);
+        assert_eq!(answer.stdout.is_empty(), exit != 0, "{name}: {}", answer.stdout);
+    }
+}
+
+#[test]
+fn a_large_list_in_yaml_is_read() {
+    let mut list = "apiVersion: v1\nkind: List\nitems:\n".to_owned();
+    for number in 0..1500 {
+        list.push_str(&format!(
+            "- {{apiVersion: v1, kind: Pod, metadata: {{name: p{number}, labels: {{a: b, c: d}}}}, spec: {{containers: [{{name: c, image: i, env: [{}]}}]}}}}\n",
+            (0..40).map(|i| format!("{{name: V{i}, value: '{i}'}}")).collect::<Vec<_>>().join(", ")
+        ));
+    }
+    let answer = podlife_in(
+        &Setting {
+            input: &list,
+            ..Setting::default()
+        },
+        &["diagnose", "--local", "-f", "-", "-o", "json"],
+    );
+    assert_eq!((answer.exit, &answer.json["podCount"]), (0, &json!(1500)), "{}", answer.stderr);
+}
+
+#[test]
+fn a_saved_snapshot_holds_no_credential_and_is_for_its_user_alone() {
+    let mut pod = broken();
+    pod["spec"]["containers"][0]["env"] =
+        json!([{"name": "PLAIN", "value": "Hunter2 Hunter2"}, {"name": "URL", "value": "postgres://u:hunter2@db:5432/x"}]);
+    pod["spec"]["containers"][0]["args"] = json!(["--password=hunter2", "--token", "hunter2hunter2"]);
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "shop"}, "data": {"conf": "password=hunter2"}});
+    let api = FakeApi::start().holding([namespace(), pod, map]);
+    let file = api.folder().join("saved.json");
+    let path = file.display().to_string();
+    let answer = diagnose(&api, &["--save", &path]);
+    assert_eq!(answer.exit, 3, "{}", answer.stderr);
+    let saved = std::fs::read_to_string(&file).unwrap();
+    assert!(!saved.to_lowercase().contains("hunter2"), "{saved}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn what_a_custom_resource_made_is_judged_with_it() {
+    let owner = json!([{"apiVersion": "example.org/v1", "kind": "Widget", "name": "w", "uid": "w", "controller": true}]);
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "shop", "uid": "w"}},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "made", "namespace": "shop", "uid": "d", "ownerReferences": owner},
+            "spec": {"selector": {"matchLabels": {"app": "made"}}, "template": {"spec": {"containers": []}}}},
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "made-1", "namespace": "shop", "uid": "r",
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "made", "uid": "d", "controller": true}]},
+            "spec": {"selector": {}}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "made-1-x", "namespace": "shop", "uid": "p",
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "made-1", "uid": "r", "controller": true}]},
+            "spec": {"containers": [{"name": "app", "image": "i:1"}]},
+            "status": {"phase": "Pending", "containerStatuses": [{"name": "app", "image": "i:1", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"i:1\": ErrImagePull: docker.io/library/i:1: not found"}}}]}}]});
+    let text = objects.to_string();
+    for target in ["widget/w", "deployment/made", "pod/made-1-x"] {
+        let answer = podlife_in(
+            &Setting {
+                input: &text,
+                ..Setting::default()
+            },
+            &["diagnose", "--local", "-f", "-", "-o", "json", target],
+        );
+        assert_eq!(answer.exit, 3, "{target}: {}{}", answer.stdout, answer.stderr);
+        assert_eq!(answer.root_cause()["subject"]["name"], "made", "{target}");
+    }
 }

@@ -87,7 +87,7 @@ fn every_cause_of_a_readiness_probe_that_fails() {
         .collect();
     let scenario = Scenario::new("readiness")
         .apply(&manifest)
-        .until("all probes have failed for longer than a start takes", running_for("app", 92));
+        .until("all probes have failed for longer than a start takes", running_for("app", 62));
     let mut expected: Vec<String> = probes
         .iter()
         .map(|(name, _, _, cause)| format!("ReadinessProbeFailing ({cause}) deployment/{name}"))
@@ -102,7 +102,7 @@ fn a_liveness_probe_that_asks_a_wrong_path() {
     let answer = Scenario::new("liveness")
         .apply(&deployment(
             "api",
-            &format!("{runs}, livenessProbe: {{httpGet: {{path: /nope, port: 8080}}, periodSeconds: 2}}"),
+            &format!("{runs}, livenessProbe: {{httpGet: {{path: /nope, port: 8080}}, periodSeconds: 2, timeoutSeconds: 10}}"),
         ))
         .until("it was killed", both(restarts("app", 1), event("Killing", "failed liveness probe")))
         .first_root_cause("LivenessProbeFailing", "http-status", "deployment/api");
