@@ -166,6 +166,8 @@ impl Scenario {
     fn explain(&self, answer: &Answer) -> String {
         let text = self.podlife(&["diagnose", "-o", "wide", "--advice"]);
         let objects = kubectl(&["-n", &self.namespace, "get", "all,events", "-o", "wide"], None);
+        let statuses = kubectl(&["-n", &self.namespace, "get", "pods", "-o", "jsonpath={.items[*].status}"], None);
+        let objects = format!("{objects}\n{statuses}");
         format!("exit {}\n{}\n{}{}\n{objects}", answer.exit, answer.stderr, text.stdout, text.stderr)
     }
 }
@@ -254,9 +256,11 @@ pub fn waiting(container: &'static str, reason: &'static str) -> impl Fn(&State)
     move |state| statuses(state, container).count() > 0 && statuses(state, container).all(|s| s["state"]["waiting"]["reason"] == reason)
 }
 
-/// A container has been started again at least so often.
+/// A container has been started again at least so often, and its status says how an instance ended: right after a restart the kubelet may
+/// have counted it without that.
 pub fn restarts(container: &'static str, at_least: i64) -> impl Fn(&State) -> bool {
-    move |state| statuses(state, container).any(|s| s["restartCount"].as_i64() >= Some(at_least))
+    let has_end = |s: &Value| ["state", "lastState"].iter().any(|state| s[state]["terminated"].is_object());
+    move |state| statuses(state, container).any(|s| s["restartCount"].as_i64() >= Some(at_least) && has_end(s))
 }
 
 /// A container runs now.
