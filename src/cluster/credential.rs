@@ -28,6 +28,8 @@ const TOKEN_FILE_PERIOD: Duration = Duration::from_secs(60);
 /// How long a plugin may take that nobody can answer.
 const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a renewed credential that is refused again is not renewed once more.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 const DOING: &str = "getting a credential";
 
 enum Source {
@@ -53,6 +55,8 @@ struct State {
     identity: Option<Identity>,
     expires: Option<Timestamp>,
     read_at: Option<Instant>,
+    /// When the API server's refusal last made us ask again.
+    renewed_at: Option<Instant>,
     /// Counts the credentials had so far, so that of many requests refused at once only the first renews.
     generation: u64,
 }
@@ -172,7 +176,12 @@ impl Credential {
         if self.read(|state| state.generation) != generation {
             return Ok(true);
         }
+        // A credential that is refused right after it was renewed will be refused again: the plugin, which may ask a person, is left alone.
+        if self.read(|state| state.renewed_at.is_some_and(|at| at.elapsed() < RENEWAL_PAUSE)) {
+            return Ok(false);
+        }
         let before = self.header();
+        self.write(|state| state.renewed_at = Some(Instant::now()));
         self.fetch().await?;
         // A file that still says the same will be refused again.
         Ok(matches!(self.source, Source::Plugin(_)) || self.header() != before)

@@ -1305,3 +1305,19 @@ async fn writes_say_what_they_expect() {
         ("podlife", "true", "Strict")
     );
 }
+
+#[tokio::test]
+async fn a_plugin_whose_credential_is_refused_is_asked_once_more_and_not_for_each_request() {
+    let refused = || Answer::status(401, "Unauthorized", "Unauthorized");
+    let api = FakeApi::start()
+        .on("GET", "/api/v1/pods", refused())
+        .on("GET", "/api/v1/services", refused());
+    let connection = with_plugin(&api, &credential("v1", r#"{"token": "stale"}"#), "v1").await.unwrap();
+    for _ in 0..4 {
+        for of in [POD, podlife::model::kind::SERVICE] {
+            let error = connection.list(&of, None, &ListQuery::default()).await.unwrap_err();
+            assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
+        }
+    }
+    assert_eq!(runs(api.folder()), 2);
+}
