@@ -51,13 +51,12 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     let mut findings = scope.filter(causes::link(found));
     let blind = snapshot.unchecked.iter().any(|u| u.resource != "nodes");
     let mut workloads = verdict::judge(&context, &scope, &findings, blind);
-    // What is not a workload of the scope, but at fault within it, has its line already.
-    workloads.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
     // What the user does not want to hear about is no fault to them.
     let is_ignored = |object: &ObjectRef| ignored.iter().any(|f| verdict::touches(f, object));
     for judged in workloads.iter_mut().filter(|j| j.causes.is_empty() && is_ignored(&j.object)) {
         judged.verdict = Verdict::Healthy;
     }
+    workloads.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
     // What breaks the most comes first: a cause is as bad as the worst that follows from it.
     let gravity = |f: &Finding| workloads.iter().filter(|j| j.causes.contains(&f.id)).map(|j| j.verdict).min();
     findings.sort_by_key(|f| (f.severity, gravity(f).unwrap_or(Verdict::Healthy)));

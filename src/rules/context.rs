@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateTerminated, ContainerStatus, EphemeralContainer, Event, Pod, PodSpec, PodTemplateSpec, Probe,
-    Service,
+    Container, ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod, PodSpec, PodTemplateSpec, Probe, Service,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::ResourceExt;
@@ -742,14 +741,6 @@ pub fn containers(pod: &Pod) -> Vec<ContainerView<'_>> {
         role: Role::App,
     });
     init.chain(app).collect()
-}
-
-/// Debug containers of a pod, which nothing depends on.
-pub fn ephemeral_containers(pod: &Pod) -> &[EphemeralContainer] {
-    pod.spec
-        .as_ref()
-        .and_then(|s| s.ephemeral_containers.as_deref())
-        .unwrap_or_default()
 }
 
 /// A pod condition: its status, reason and message.

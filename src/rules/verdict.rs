@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 
 use super::context::{Context, Workload, WorkloadObject, condition, containers, has_ended, is_ready, is_terminating, reference_of};
 use super::scope::Scope;
@@ -20,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// Where something that could tell may not be read, "still under way" is believed only for so long.
 const BLIND_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Judges every workload, Service and Ingress of the scope, and whatever else an error is about; worst first.
+/// Judges every workload, Service and Ingress of the scope, and whatever else an error is about; in no order.
 /// `findings` are linked already. `blind`: something could not be read that might have told a cause.
 pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: bool) -> Vec<Judged> {
     let objects = &context.snapshot.objects;
@@ -67,7 +66,6 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
         .map(|f| &f.subject.object)
         .collect();
     judged.extend(others.into_iter().map(|object| plain(object.clone(), Verdict::Degraded, findings)));
-    judged.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
     judged
 }
 
@@ -332,9 +330,4 @@ pub fn pod_count(context: &Context<'_>, scope: &Scope) -> usize {
         .iter()
         .filter(|pod| scope.has(&context.workload_of(pod)) || scope.has(&reference_of(&kind::POD, &pod.metadata)))
         .count()
-}
-
-/// The names of namespaces that pods of the snapshot live in.
-pub fn namespaces(context: &Context<'_>) -> BTreeSet<String> {
-    context.snapshot.objects.pods.iter().filter_map(ResourceExt::namespace).collect()
 }

@@ -136,21 +136,9 @@ fn suspended(job: &Job, reference: &ObjectRef) -> Option<Finding> {
     if job.spec.as_ref()?.suspend != Some(true) || condition(job, "Complete").or_else(|| condition(job, "Failed")).is_some() {
         return None;
     }
-    Some(
-        Finding::advice(
-            Code::JobSuspended,
-            "",
-            Subject::of(reference.clone()),
-            format!("{} is suspended: it runs no pods until it is resumed", reference.short()),
-        )
-        .evidence("spec", "suspend: true")
-        .fix_command(
-            "resume it",
-            format!(
-                "kubectl patch {} -n {} --type=merge -p '{{\"spec\":{{\"suspend\":false}}}}'",
-                reference.short(),
-                reference.namespace
-            ),
-        ),
-    )
+    Some(super::suspended(
+        Code::JobSuspended,
+        reference,
+        "it runs no pods until it is resumed",
+    ))
 }

@@ -24,23 +24,7 @@ fn suspended(cron_job: &CronJob) -> Option<Finding> {
         return None;
     }
     let reference = reference_of(&kind::CRON_JOB, &cron_job.metadata);
-    Some(
-        Finding::advice(
-            Code::CronJobSuspended,
-            "",
-            Subject::of(reference.clone()),
-            format!("{} is suspended: it starts no jobs", reference.short()),
-        )
-        .evidence("spec", "suspend: true")
-        .fix_command(
-            "resume it",
-            format!(
-                "kubectl patch {} -n {} --type=merge -p '{{\"spec\":{{\"suspend\":false}}}}'",
-                reference.short(),
-                reference.namespace
-            ),
-        ),
-    )
+    Some(super::suspended(Code::CronJobSuspended, &reference, "it starts no jobs"))
 }
 
 fn invalid(context: &Context<'_>, cron_job: &CronJob) -> Option<Finding> {
