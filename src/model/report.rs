@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::code::Code;
 use super::finding::{Finding, ObjectRef};
 use super::snapshot::Unchecked;
 
@@ -59,6 +60,24 @@ pub struct Judged {
     pub causes: Vec<String>,
 }
 
+/// A finding that is not shown because the command line does not ask for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    /// `--container` or `--ignore`
+    pub by: String,
+    /// Its id; among the `causes` of `workloads` where it is one.
+    pub id: String,
+    /// What kind of fault.
+    pub code: Code,
+    /// The object that it is about.
+    #[serde(flatten)]
+    pub object: ObjectRef,
+    /// The container that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+}
+
 /// The answer of `diagnose`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -77,6 +96,9 @@ pub struct Diagnosis {
     pub symptoms: Vec<Finding>,
     /// What would be better; breaks nothing.
     pub advice: Vec<Finding>,
+    /// Errors and symptoms of the scope that the command line leaves out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// What could not be read.
     pub unchecked: Vec<Unchecked>,
     /// Every workload, Service and Ingress of the scope, the worst first.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::paper::{Paper, Tone, width};
 use crate::model::finding::{Confidence, Evidence, Finding, ObjectRef};
 use crate::model::kind;
-use crate::model::report::{Diagnosis, Judged, Verdict};
+use crate::model::report::{Diagnosis, Judged, LeftOut, Verdict};
 use crate::model::snapshot::Unchecked;
 
 /// How much is shown.
@@ -22,6 +22,7 @@ const EVIDENCE_SHOWN: usize = 4;
 const EVIDENCE_COLUMN: usize = 46;
 const CONSEQUENCES_SHOWN: usize = 4;
 const UNCHECKED_SHOWN: usize = 4;
+const LEFT_OUT_SHOWN: usize = 4;
 
 /// Writes a diagnosis.
 pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
@@ -61,6 +62,7 @@ pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
             &format!("{count} {} with --advice", if count == 1 { "remark" } else { "remarks" }),
         );
     }
+    left_out(&diagnosis.left_out, &names, paper);
     unchecked(&diagnosis.unchecked, paper);
 }
 
@@ -265,7 +267,7 @@ fn unexplained(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
     let alone = diagnosis
         .workloads
         .iter()
-        .filter(|j| j.causes.is_empty() && j.verdict <= Verdict::Inconclusive);
+        .filter(|j| j.verdict <= Verdict::Inconclusive && !diagnosis.root_causes.iter().any(|f| j.causes.contains(&f.id)));
     for judged in alone {
         paper.gap();
         heading(Some(judged), judged.verdict, &judged.object, names, paper);
@@ -273,7 +275,11 @@ fn unexplained(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
         for symptom in &symptoms {
             root_cause(symptom, diagnosis, names, Detail::default(), paper);
         }
-        if symptoms.is_empty() {
+        let is_hidden = |l: &&LeftOut| l.object == judged.object || judged.causes.contains(&l.id);
+        let hidden: Vec<String> = diagnosis.left_out.iter().filter(is_hidden).map(|l| of_left_out(l, names)).collect();
+        if !hidden.is_empty() {
+            paper.line("  ", 2, &format!("left out: {}", hidden.join(", ")));
+        } else if symptoms.is_empty() {
             let command = if judged.object.namespace.is_empty() {
                 format!("kubectl describe {} {}", judged.object.kind.to_lowercase(), judged.object.name)
             } else {
@@ -352,6 +358,32 @@ fn healthy(diagnosis: &Diagnosis, names: &Names, detail: Detail, paper: &mut Pap
     };
     let lead = format!("{} ", paper.tone(Tone::Good, "✓"));
     paper.line(&lead, 2, &format!("{} healthy: {}{more}", well.len(), list.join(", ")));
+}
+
+/// What the flags hide, so that nobody takes silence for health.
+fn left_out(left_out: &[LeftOut], names: &Names, paper: &mut Paper) {
+    for flag in ["--container", "--ignore"] {
+        let hidden: Vec<String> = left_out.iter().filter(|l| l.by == flag).map(|l| of_left_out(l, names)).collect();
+        if hidden.is_empty() {
+            continue;
+        }
+        let more = match hidden.len() {
+            many if many > LEFT_OUT_SHOWN => format!(" and {} more", many - LEFT_OUT_SHOWN),
+            _ => String::new(),
+        };
+        let some = hidden[..hidden.len().min(LEFT_OUT_SHOWN)].join(", ");
+        let lead = paper.tone(Tone::Faint, "i ");
+        paper.line(&lead, 2, &format!("left out by {flag}: {some}{more}"));
+    }
+}
+
+fn of_left_out(left_out: &LeftOut, names: &Names) -> String {
+    let container = left_out
+        .container
+        .as_ref()
+        .map(|c| format!("container {c} of "))
+        .unwrap_or_default();
+    format!("{} ({container}{})", left_out.code, names.of_object(&left_out.object))
 }
 
 /// One line per reason, with the rule to grant.

@@ -7,15 +7,15 @@ use super::scope::Scope;
 use super::{RULES, causes, verdict};
 use crate::model::code::Code;
 use crate::model::finding::{Finding, ObjectRef, Severity};
-use crate::model::report::{API_VERSION, Diagnosis, Verdict};
+use crate::model::report::{API_VERSION, Diagnosis, LeftOut, Verdict};
 use crate::model::snapshot::Snapshot;
 
 /// What a run asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Question {
-    /// Objects to explain; none means the namespaces of the snapshot as a whole.
-    pub targets: Vec<ObjectRef>,
-    /// Only findings about these containers, where any are named.
+    /// Objects to explain; none means the namespaces of the snapshot as a whole, an empty list that a selection took nothing.
+    pub targets: Option<Vec<ObjectRef>>,
+    /// Only findings about these containers and about their pods as a whole, where any are named.
     pub containers: BTreeSet<String>,
     /// Codes that are not wanted.
     pub ignore: BTreeSet<Code>,
@@ -25,16 +25,45 @@ pub struct Question {
 
 /// What the rules would like to see that is not in the snapshot yet.
 pub fn needs(snapshot: &Snapshot, question: &Question) -> BTreeSet<Need> {
-    let context = Context::new(snapshot, question.options.clone()).focused_on(&question.targets);
+    let context = context(snapshot, question);
     for rule in RULES {
         rule(&context);
     }
     context.take_needs()
 }
 
+/// The snapshot with its relations, as a question needs it.
+pub fn context<'a>(snapshot: &'a Snapshot, question: &Question) -> Context<'a> {
+    Context::new(snapshot, question.options.clone()).focused_on(question.targets.as_deref().unwrap_or_default())
+}
+
+/// What a question is about.
+pub fn scope(context: &Context<'_>, question: &Question) -> Scope {
+    let mut scope = match &question.targets {
+        None => Scope::whole(context.snapshot.namespaces.iter().cloned()),
+        Some(targets) => Scope::around(context, targets),
+    };
+    scope.containers.clone_from(&question.containers);
+    scope
+}
+
+/// What a flag hides of a fault must be said, or the rest looks better than it is.
+fn left_out<'a>(by: &str, findings: impl IntoIterator<Item = &'a Finding>) -> BTreeSet<LeftOut> {
+    let faults = findings.into_iter().filter(|f| f.severity != Severity::Advice);
+    faults
+        .map(|f| LeftOut {
+            by: by.to_owned(),
+            id: f.id.clone(),
+            code: f.code,
+            object: f.subject.object.clone(),
+            container: f.subject.container.clone(),
+        })
+        .collect()
+}
+
 /// The diagnosis of a snapshot. Requests and time are filled in by whoever made them.
 pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
-    let context = Context::new(snapshot, question.options.clone()).focused_on(&question.targets);
+    let context = context(snapshot, question);
     let (ignored, found): (Vec<Finding>, Vec<Finding>) = RULES
         .iter()
         .flat_map(|rule| rule(&context))
@@ -42,31 +71,36 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     if let Some(odd) = found.iter().find(|f| !super::codes::has_cause(f.code, &f.cause)) {
         debug_assert!(false, "{} has no cause {:?}", odd.code, odd.cause);
     }
-    let mut scope = if question.targets.is_empty() {
-        Scope::whole(snapshot.namespaces.iter().cloned())
-    } else {
-        Scope::around(&context, &question.targets)
-    };
-    scope.containers.clone_from(&question.containers);
-    let mut findings = scope.filter(causes::link(found));
+    let scope = scope(&context, question);
+    let in_scope = scope.filter(causes::link(found));
     let blind = snapshot.unchecked.iter().any(|u| u.resource != "nodes");
-    let mut workloads = verdict::judge(&context, &scope, &findings, blind);
+    // A verdict is about the whole object, whichever containers the user wants to hear about.
+    let mut workloads = verdict::judge(&context, &scope, &in_scope, blind);
     // What the user does not want to hear about is no fault to them.
     let is_ignored = |object: &ObjectRef| ignored.iter().any(|f| verdict::touches(f, object));
-    for judged in workloads.iter_mut().filter(|j| j.causes.is_empty() && is_ignored(&j.object)) {
+    let is_told = |object: &ObjectRef| {
+        in_scope
+            .iter()
+            .any(|f| f.severity != Severity::Advice && verdict::touches(f, object))
+    };
+    for judged in workloads
+        .iter_mut()
+        .filter(|j| j.causes.is_empty() && is_ignored(&j.object) && !is_told(&j.object))
+    {
         judged.verdict = Verdict::Healthy;
     }
+    let (mut findings, of_others) = scope.of_containers(in_scope);
+    let mut left_out = left_out("--container", &of_others);
+    left_out.extend(self::left_out("--ignore", ignored.iter().filter(|f| scope.has(&f.subject.object))));
     workloads.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
     // What breaks the most comes first: a cause is as bad as the worst that follows from it.
     let gravity = |f: &Finding| workloads.iter().filter(|j| j.causes.contains(&f.id)).map(|j| j.verdict).min();
     findings.sort_by_key(|f| (f.severity, gravity(f).unwrap_or(Verdict::Healthy)));
     let worst = workloads.iter().map(|j| j.verdict).min().unwrap_or(Verdict::Healthy);
     let of = |severity: Severity| findings.iter().filter(|f| f.severity == severity).cloned().collect::<Vec<_>>();
-    let targets = if question.targets.is_empty() {
-        let whole = snapshot.namespaces.iter().map(|n| format!("namespace/{n}"));
-        whole.collect()
-    } else {
-        question.targets.iter().map(ToString::to_string).collect()
+    let targets = match &question.targets {
+        None => snapshot.namespaces.iter().map(|n| format!("namespace/{n}")).collect(),
+        Some(targets) => targets.iter().map(ToString::to_string).collect(),
     };
     Diagnosis {
         api_version: API_VERSION.to_owned(),
@@ -76,6 +110,7 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
         root_causes: of(Severity::Error),
         symptoms: of(Severity::Symptom),
         advice: of(Severity::Advice),
+        left_out: left_out.into_iter().collect(),
         unchecked: snapshot.unchecked.iter().cloned().collect(),
         workloads,
         pod_count: verdict::pod_count(&context, &scope),

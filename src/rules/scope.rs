@@ -6,7 +6,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 
 use super::context::{Context, Workload, controller, reference_of, selects};
-use crate::model::finding::{Finding, ObjectRef};
+use crate::model::finding::{Effect, Finding, ObjectRef};
 use crate::model::kind;
 
 /// What a run is about.
@@ -16,7 +16,7 @@ pub struct Scope {
     pub objects: Option<BTreeSet<ObjectRef>>,
     /// Namespaces that were asked for whole.
     pub namespaces: BTreeSet<String>,
-    /// Only findings about these containers, where any are named.
+    /// Only findings about these containers and about their pods as a whole, where any are named.
     pub containers: BTreeSet<String>,
 }
 
@@ -52,33 +52,48 @@ impl Scope {
 
     /// Keeps the findings about the scope and those on a path to one of them. The input is linked already.
     pub fn filter(&self, findings: Vec<Finding>) -> Vec<Finding> {
-        let mut keep: BTreeSet<String> = findings
-            .iter()
-            .filter(|f| {
-                self.has(&f.subject.object)
-                    && (self.containers.is_empty() || f.subject.container.as_ref().is_some_and(|c| self.containers.contains(c)))
-            })
-            .map(|f| f.id.clone())
-            .collect();
-        loop {
-            let causes: Vec<String> = findings
-                .iter()
-                .filter(|f| keep.contains(&f.id))
-                .flat_map(|f| f.caused_by.iter())
-                .filter(|id| !keep.contains(*id))
-                .cloned()
-                .collect();
-            if causes.is_empty() {
-                break;
-            }
-            keep.extend(causes);
-        }
-        let mut kept: Vec<Finding> = findings.into_iter().filter(|f| keep.contains(&f.id)).collect();
-        for finding in &mut kept {
-            finding.breaks.retain(|id| keep.contains(id));
-        }
-        kept
+        part(findings, |f| self.has(&f.subject.object)).0
     }
+
+    /// Parts the findings about the named containers, about their pods as a whole and on a path to one of them from those about others.
+    pub fn of_containers(&self, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+        part(findings, |f| match &f.subject.container {
+            _ if self.containers.is_empty() => true,
+            Some(container) => self.containers.contains(container),
+            // What follows from a fault of some container is not about the pod as a whole.
+            None => {
+                f.caused_by.is_empty()
+                    && f.effects.iter().any(|effect| match effect {
+                        Effect::NotReady(_) => true,
+                        Effect::Container(_, container) => self.containers.contains(container),
+                        _ => false,
+                    })
+            }
+        })
+    }
+}
+
+/// Keeps what is wanted and what explains it, and returns the rest too.
+fn part(findings: Vec<Finding>, is_wanted: impl Fn(&Finding) -> bool) -> (Vec<Finding>, Vec<Finding>) {
+    let mut keep: BTreeSet<String> = findings.iter().filter(|f| is_wanted(f)).map(|f| f.id.clone()).collect();
+    loop {
+        let causes: Vec<String> = findings
+            .iter()
+            .filter(|f| keep.contains(&f.id))
+            .flat_map(|f| f.caused_by.iter())
+            .filter(|id| !keep.contains(*id))
+            .cloned()
+            .collect();
+        if causes.is_empty() {
+            break;
+        }
+        keep.extend(causes);
+    }
+    let (mut kept, rest): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(|f| keep.contains(&f.id));
+    for finding in &mut kept {
+        finding.breaks.retain(|id| keep.contains(id));
+    }
+    (kept, rest)
 }
 
 fn add(context: &Context<'_>, target: &ObjectRef, to: &mut BTreeSet<ObjectRef>) {

@@ -1,5 +1,6 @@
 //! `diagnose`: why is it broken?
 
+mod containers;
 mod offline;
 mod reading;
 
@@ -55,7 +56,7 @@ pub struct DiagnoseArgs {
     /// Judge the objects in the files alone and ask no server
     #[arg(long, requires = "filename")]
     local: bool,
-    /// Only findings about these containers
+    /// Only findings about these containers, and about their pods as a whole
     #[arg(short = 'c', long, value_name = "NAME")]
     container: Vec<String>,
     /// Output: text, wide, json, yaml, name or jsonpath=TEMPLATE
@@ -115,17 +116,15 @@ pub enum With {
     Secrets,
 }
 
-/// A label selector and its text.
+/// A label selector.
 #[derive(Clone, Debug)]
 pub struct Selector {
     parsed: LabelSelector,
-    text: String,
 }
 
 fn label_selector(text: &str) -> Result<Selector, String> {
     Ok(Selector {
         parsed: selector::parse(text)?,
-        text: text.to_owned(),
     })
 }
 
@@ -161,7 +160,7 @@ impl<'a> Plan<'a> {
             return Err(Failure::usage("a namespace is judged as a whole").hint(format!("kubectl podlife diagnose -n {name}")));
         }
         let question = assess::Question {
-            targets: Vec::new(),
+            targets: None,
             containers: args.container.iter().cloned().collect(),
             ignore: args.ignore.iter().copied().collect(),
             options: Options { since: args.since },
@@ -197,14 +196,10 @@ pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: 
         return watch(&mut plan, &reading, io).await;
     }
     let (diagnosis, snapshot) = reading.diagnose(&mut plan, io).await?;
+    containers::must_exist(&plan.question, &snapshot)?;
     save(args, &snapshot)?;
     super::warnings_as_errors(connect, &reading.connection)?;
-    print(
-        &diagnosis,
-        args,
-        io,
-        !snapshot.objects.pods.is_empty() || !diagnosis.workloads.is_empty(),
-    )
+    print(&diagnosis, args, reading.namespace(args), io)
 }
 
 fn read_files(args: &DiagnoseArgs, io: &mut Io) -> Result<local::Documents, Failure> {
@@ -227,19 +222,16 @@ fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     std::io::Write::write_all(&mut options.open(path)?, text.as_bytes())
 }
 
-/// Prints a diagnosis and says how the run ends.
-fn print(diagnosis: &Diagnosis, args: &DiagnoseArgs, io: &mut Io, has_objects: bool) -> Outcome {
+/// Prints a diagnosis and says how the run ends. `namespace`: the one that was looked at, none for all.
+fn print(diagnosis: &Diagnosis, args: &DiagnoseArgs, namespace: Option<&str>, io: &mut Io) -> Outcome {
     let document = document::print(diagnosis, &args.output).map_err(|e| Failure::new(Exit::Fault, e))?;
     match (&args.output, document) {
         (_, Some(document)) => io.stdout.write(&document),
         (Format::Name, None) => io.stdout.write(&names(diagnosis)),
-        (_, None) if !has_objects => {
-            io.stderr
-                .line(&match diagnosis.targets.first().and_then(|t| t.strip_prefix("namespace/")) {
-                    Some(namespace) => format!("No resources found in {namespace} namespace."),
-                    None => "No resources found".to_owned(),
-                });
-        }
+        (_, None) if is_empty(diagnosis) => io.stderr.line(&match namespace {
+            Some(namespace) => format!("No resources found in {namespace} namespace."),
+            None => "No resources found".to_owned(),
+        }),
         (format, None) => {
             let detail = Detail {
                 advice: args.advice || args.fail_on == FailOn::Advice,
@@ -259,6 +251,14 @@ fn print(diagnosis: &Diagnosis, args: &DiagnoseArgs, io: &mut Io, has_objects: b
     })
 }
 
+/// Whether there was nothing to judge, and nothing that could not be seen.
+fn is_empty(diagnosis: &Diagnosis) -> bool {
+    let has_findings = [&diagnosis.root_causes, &diagnosis.symptoms, &diagnosis.advice]
+        .iter()
+        .any(|list| !list.is_empty());
+    diagnosis.workloads.is_empty() && diagnosis.pod_count == 0 && !has_findings && diagnosis.unchecked.is_empty()
+}
+
 /// Prints a diagnosis, and another one whenever the answer changes, until it is interrupted.
 async fn watch(plan: &mut Plan<'_>, reading: &Reading, io: &mut Io) -> Outcome {
     let namespace = reading.connection.default_namespace().to_owned();
@@ -272,11 +272,14 @@ async fn watch(plan: &mut Plan<'_>, reading: &Reading, io: &mut Io) -> Outcome {
                 fields.remove(of_this_moment);
             }
         }
+        if last.is_none() {
+            containers::must_exist(&plan.question, &snapshot)?;
+        }
         if last.as_ref() != Some(&answer) {
             if last.is_some() && !plan.args.output.is_document() {
                 io.stdout.line("");
             }
-            print(&diagnosis, plan.args, io, true)?;
+            print(&diagnosis, plan.args, reading.namespace(plan.args), io)?;
             save(plan.args, &snapshot)?;
             last = Some(answer);
         }

@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::{Plan, print, read_files, save};
+use super::{Plan, containers, print, read_files, save};
 use crate::cmd::Outcome;
 use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::targets::{self, Wanted};
@@ -44,12 +44,14 @@ pub(super) fn run(plan: &mut Plan<'_>, io: &mut Io) -> Outcome {
         snapshot.namespaces = vec![namespace.to_owned()];
     }
     plan.question.targets = resolve_local(plan, &snapshot)?;
+    containers::must_exist(&plan.question, &snapshot)?;
     let diagnosis = assess::assess(&snapshot, &plan.question);
     save(args, &snapshot)?;
-    print(&diagnosis, args, io, true)
+    print(&diagnosis, args, namespace, io)
 }
 
-fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Vec<ObjectRef>, Failure> {
+/// What the command line takes of the objects in files; none where it takes them all.
+fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Option<Vec<ObjectRef>>, Failure> {
     let mut found = Vec::new();
     let known = snapshot.objects.references();
     let namespace = plan.connect.namespace.as_deref();
@@ -101,14 +103,9 @@ fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Vec<ObjectRef>,
         let context = Context::new(snapshot, plan.question.options.clone());
         let pods = snapshot.objects.pods.iter().filter(|pod| selects(&selector.parsed, pod.labels()));
         found.extend(pods.map(|pod| context.workload_of(pod)));
-        if found.is_empty() {
-            return Err(Failure::new(
-                Exit::NotFound,
-                format!("no pod in the given files has the labels {}", selector.text),
-            ));
-        }
     }
-    Ok(found)
+    let is_all = plan.wanted.is_empty() && plan.args.selector.is_none();
+    Ok((!is_all).then_some(found))
 }
 
 fn describe(wanted: &Wanted) -> String {

@@ -31,6 +31,11 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// The namespace that is looked at; none for all.
+    pub(super) fn namespace(&self, args: &DiagnoseArgs) -> Option<&str> {
+        (!args.all_namespaces).then(|| self.connection.default_namespace())
+    }
+
     /// Reads, asks the rules, reads what they lack, and answers.
     pub(super) async fn diagnose(&self, plan: &mut Plan<'_>, io: &mut Io) -> Result<(Diagnosis, Snapshot), Failure> {
         let args = plan.args;
@@ -62,11 +67,8 @@ impl Reading {
         }
         let mut wanted = self.resolve(plan, &mut snapshot, &namespace).await?;
         wanted.extend(self.add_named(named, &mut snapshot).await?);
-        let selected = plan.wanted.is_empty() && args.filename.is_empty() && args.selector.is_none() && args.field_selector.is_none();
-        if wanted.is_empty() && !selected {
-            return Err(self.nothing_selected(args));
-        }
-        plan.question.targets = wanted;
+        let is_whole = plan.wanted.is_empty() && args.filename.is_empty() && args.selector.is_none() && args.field_selector.is_none();
+        plan.question.targets = (!is_whole).then_some(wanted);
         for _ in 0..FURTHER_ROUNDS {
             let mut needs = assess::needs(&snapshot, &plan.question);
             needs.retain(|need| !asked_before(&snapshot, need));
@@ -79,18 +81,6 @@ impl Reading {
         diagnosis.requests = self.connection.request_count() - before;
         diagnosis.elapsed_seconds = rounded(start.elapsed());
         Ok((diagnosis, snapshot))
-    }
-
-    fn nothing_selected(&self, args: &DiagnoseArgs) -> Failure {
-        let what = match (&args.selector, &args.field_selector) {
-            (Some(selector), _) => format!("no pod has the labels {}", selector.text),
-            (None, Some(field)) => format!("no pod matches {field}"),
-            (None, None) => "no such object".to_owned(),
-        };
-        Failure::new(
-            Exit::NotFound,
-            format!("{what} in namespace {}", self.connection.default_namespace()),
-        )
     }
 
     /// The objects that files name.

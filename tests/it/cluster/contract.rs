@@ -38,6 +38,20 @@ fn an_empty_namespace_is_good_and_an_unknown_one_is_not_found() {
     let empty = scenario.podlife(&["diagnose"]);
     assert_eq!((empty.exit, empty.stdout.as_str()), (0, ""));
     assert_eq!(empty.stderr, format!("No resources found in {} namespace.\n", scenario.namespace));
+    for selection in [&["-l", "app=none"][..], &["--field-selector", "spec.nodeName=none"], &["pods"]] {
+        let mut arguments = vec!["diagnose"];
+        arguments.extend(selection);
+        let nothing = scenario.podlife(&arguments);
+        assert_eq!(
+            (nothing.exit, nothing.stdout.as_str()),
+            (0, ""),
+            "{selection:?}: {}",
+            nothing.stderr
+        );
+        assert_eq!(nothing.stderr, empty.stderr, "{selection:?}");
+    }
+    let named = scenario.podlife(&["diagnose", "pod/none"]);
+    assert_eq!((named.exit, named.stdout.as_str()), (5, ""), "{}", named.stderr);
     let unknown = podlife(&["diagnose", "-n", "podlife-there-is-no-such-namespace"]);
     assert_eq!((unknown.exit, unknown.stdout.as_str()), (5, ""));
     assert!(unknown.stderr.contains("does not exist"), "{}", unknown.stderr);

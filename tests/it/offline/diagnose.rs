@@ -350,3 +350,103 @@ fn what_a_custom_resource_made_is_judged_with_it() {
         assert_eq!(answer.root_cause()["subject"]["name"], "made", "{target}");
     }
 }
+
+#[test]
+fn a_selection_that_takes_nothing_is_no_error() {
+    let api = FakeApi::start().holding([namespace(), broken()]);
+    for selection in [&["-l", "app=none"][..], &["deployments"]] {
+        let answer = diagnose(&api, selection);
+        assert_eq!((answer.exit, answer.stdout.as_str()), (0, ""), "{selection:?}: {}", answer.stderr);
+        assert_eq!(answer.stderr, "No resources found in shop namespace.\n", "{selection:?}");
+        let mut as_json = selection.to_vec();
+        as_json.extend(["-o", "json"]);
+        let document = diagnose(&api, &as_json);
+        assert_eq!((document.exit, &document.json["workloads"]), (0, &json!([])), "{selection:?}");
+        assert_eq!(document.json["rootCauses"], json!([]), "what was not selected is not judged");
+    }
+    let named = diagnose(&api, &["deployment/none"]);
+    assert_eq!((named.exit, named.stdout.as_str()), (5, ""), "{}", named.stderr);
+    let text = broken().to_string();
+    for selection in [&["-l", "app=none"][..], &["deployments"]] {
+        let mut all = vec!["diagnose", "--local", "-f", "-", "-n", "shop"];
+        all.extend(selection);
+        let answer = podlife_in(
+            &Setting {
+                input: &text,
+                ..Setting::default()
+            },
+            &all,
+        );
+        assert_eq!((answer.exit, answer.stdout.as_str()), (0, ""), "{selection:?}: {}", answer.stderr);
+        assert_eq!(answer.stderr, "No resources found in shop namespace.\n", "{selection:?}");
+    }
+}
+
+#[test]
+fn lists_that_may_not_be_read_are_not_called_empty() {
+    let api = FakeApi::start()
+        .forbid("GET", "/api/v1/namespaces/shop/pods")
+        .holding([namespace()]);
+    let answer = diagnose(&api, &[]);
+    assert!(!answer.stderr.contains("No resources found"), "{}", answer.stderr);
+    assert!(answer.stdout.contains("not checked: pods"), "{}", answer.stdout);
+}
+
+#[test]
+fn a_container_that_no_pod_has_is_not_found() {
+    let api = FakeApi::start().holding([namespace(), broken()]);
+    for (name, hint) in [("ap", "did you mean app?"), ("database", "there are app")] {
+        let answer = diagnose(&api, &["-c", name]);
+        assert_eq!((answer.exit, answer.stdout.as_str()), (5, ""), "{}", answer.stderr);
+        assert!(answer.stderr.contains(name) && answer.stderr.contains(hint), "{}", answer.stderr);
+    }
+    let both = diagnose(&api, &["-c", "app", "-c", "sidecar"]);
+    assert_eq!(both.exit, 5, "{}", both.stderr);
+    let text = broken().to_string();
+    let local = podlife_in(
+        &Setting {
+            input: &text,
+            ..Setting::default()
+        },
+        &["diagnose", "--local", "-f", "-", "-c", "ap"],
+    );
+    assert_eq!((local.exit, local.stdout.as_str()), (5, ""), "{}", local.stderr);
+}
+
+#[test]
+fn what_flags_leave_out_is_said() {
+    let mut two = broken();
+    let spec = json!({"name": "proxy", "image": "proxy:1"});
+    two["spec"]["containers"].as_array_mut().unwrap().push(spec);
+    let status = json!({"name": "proxy", "image": "proxy:1", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}});
+    two["status"]["containerStatuses"].as_array_mut().unwrap().push(status);
+    let api = FakeApi::start().holding([namespace(), two]);
+
+    let other = diagnose(&api, &["-c", "proxy"]);
+    assert_eq!(other.exit, 3, "the pod is as ill as before: {}", other.stdout);
+    assert!(
+        other.stdout.starts_with("BROKEN") && !other.stdout.contains("under way"),
+        "{}",
+        other.stdout
+    );
+    assert!(other.stdout.contains("left out by --container: SecretMissing"), "{}", other.stdout);
+    let other = diagnose(&api, &["-c", "proxy", "-o", "json"]);
+    assert_eq!(other.json["rootCauses"], json!([]));
+    let left_out = &other.json["leftOut"][0];
+    assert_eq!(
+        (&left_out["code"], &left_out["name"], &left_out["by"]),
+        (&json!("SecretMissing"), &json!("api"), &json!("--container"))
+    );
+    assert_eq!(other.json["workloads"][0]["causes"][0], left_out["id"]);
+    let own = diagnose(&api, &["-c", "app", "-o", "json"]);
+    assert_eq!(
+        (own.root_cause()["code"].as_str(), own.json.get("leftOut")),
+        (Some("SecretMissing"), None)
+    );
+
+    let ignored = diagnose(&api, &["--ignore", "SecretMissing"]);
+    assert_eq!(ignored.exit, 0, "{}", ignored.stdout);
+    assert!(ignored.stdout.contains("left out by --ignore: SecretMissing"), "{}", ignored.stdout);
+    let ignored = diagnose(&api, &["--ignore", "SecretMissing", "-o", "json"]);
+    assert_eq!(ignored.json["leftOut"][0]["by"], "--ignore");
+}
