@@ -12,6 +12,7 @@ pub mod dependency;
 pub mod image;
 pub mod ingress;
 pub mod init;
+pub mod listen;
 pub mod network_policy;
 pub mod node;
 pub mod ports;

@@ -272,7 +272,7 @@ fn by_option(rest: &[&str]) -> Option<Mention> {
 }
 
 /// Replaces `$NAME`, `${NAME}`, `${NAME:-default}` and Kubernetes' `$(NAME)`.
-fn expand(text: &str, environment: &[(String, String)]) -> String {
+pub fn expand(text: &str, environment: &[(String, String)]) -> String {
     let value = |name: &str| environment.iter().rev().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
     let mut out = String::new();
     let mut rest = text;

@@ -1,0 +1,322 @@
+//! What a command line says about the address and port that its program listens on. Purely textual.
+
+mod names;
+
+use self::names::{ADDRESS_PARTS, CLIENTS, MAIN, RUNNERS, RUNNERS_WITH_A_WORD, SURE, SURE_ENDS, VAGUE};
+use super::bind::{self, Bind, BindAddress};
+use super::servers::{self, Server};
+use super::shell;
+use super::told::{Told, of_list};
+use crate::model::finding::Confidence;
+
+/// What the words of a command tell. `ports` are those that the container declares or is probed on: who names one of them speaks of itself.
+pub fn of_words(words: &[String], ports: &[u16]) -> Vec<Told> {
+    let mut found = Vec::new();
+    for words in shell::commands(words) {
+        let (assignments, words) = shell::assignments(&words);
+        for (name, value) in &assignments {
+            found.extend(super::variables::of_value(name, value, &assignments, ports));
+        }
+        found.extend(of_command(&words, ports));
+    }
+    found
+}
+
+/// Options alone, as a variable such as `JAVA_TOOL_OPTIONS` holds them; the server is known by the variable, if at all.
+pub fn of_options(text: &str, server: Option<&'static Server>, ports: &[u16]) -> Vec<Told> {
+    let words: Vec<String> = shell::words(text);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    read(&words, server, ports)
+}
+
+fn of_command(words: &[String], ports: &[u16]) -> Vec<Told> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        let program = base(word);
+        let rest = &words[at + 1..];
+        if let Some(server) = servers::by_command(program, rest) {
+            return read(rest, Some(server), ports);
+        }
+        if CLIENTS.contains(&program.trim_end_matches(".sh"))
+            || matches!(program, "nc" | "ncat" | "netcat" | "kubectl" | "vault" | "consul")
+        {
+            return Vec::new();
+        }
+        if RUNNERS_WITH_A_WORD.contains(&program) {
+            at += 2;
+        } else if RUNNERS.contains(&program) || (word.starts_with('-') && at > 0) {
+            at += 1;
+        } else {
+            break;
+        }
+    }
+    read(
+        words
+            .get(1..)
+            .map_or(&[], |rest| if words[0].starts_with('-') { &words } else { rest }),
+        None,
+        ports,
+    )
+}
+
+/// The file name of a program, without the ending of a script: `/usr/local/bin/node`, `node_modules/.bin/next`, `./manage.py`.
+fn base(word: &str) -> &str {
+    let name = word.rsplit('/').next().unwrap_or(word);
+    match name
+        .strip_suffix(".js")
+        .or_else(|| name.strip_suffix(".mjs"))
+        .or_else(|| name.strip_suffix(".cjs"))
+    {
+        Some(script) => script,
+        None => name,
+    }
+}
+
+/// An option and its value, as they stand.
+struct Setting<'a> {
+    /// Its name with hyphens, in lower case: `server-address` for `-Dserver.address`.
+    name: String,
+    /// As it is written: `-Dserver.address`.
+    written: &'a str,
+    value: &'a str,
+    /// Whether the value is of the same word.
+    joined: bool,
+}
+
+fn options<'a>(words: &[&'a str]) -> Vec<Setting<'a>> {
+    let mut found = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let setting = index > 0 && matches!(words[index - 1], "-c" | "--set" | "-o" | "-E" | "-D");
+        if !(word.starts_with('-') || setting && word.contains('=')) {
+            continue;
+        }
+        let next = words
+            .get(index + 1)
+            .copied()
+            .filter(|next| !next.starts_with('-') || next.starts_with("-:"));
+        let (written, value, joined) = match word.split_once('=') {
+            Some((written, value)) => (written, value, true),
+            None => (*word, next.unwrap_or_default(), false),
+        };
+        let bare = written.trim_start_matches('-');
+        // Java's and Elasticsearch's settings: `-Dserver.address=…`, `-Enetwork.host=…`.
+        let bare = match bare.strip_prefix(['D', 'E']) {
+            Some(setting) if joined && written.len() > 2 && !written.starts_with("--") => setting,
+            _ => bare,
+        };
+        let name = bare
+            .chars()
+            .map(|c| if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() })
+            .collect();
+        found.push(Setting {
+            name,
+            written,
+            value,
+            joined,
+        });
+    }
+    found
+}
+
+/// What the options of a program tell.
+fn read(words: &[&str], server: Option<&'static Server>, ports: &[u16]) -> Vec<Told> {
+    let options = options(words);
+    let mut found = Vec::new();
+    let mut spoken_ports = Vec::new();
+    for option in &options {
+        let own = server.is_some_and(|s| s.address_options.contains(&option.written));
+        let sure = own || SURE.contains(&option.name.as_str()) || SURE_ENDS.iter().any(|end| option.name.ends_with(end));
+        let vague = VAGUE.contains(&option.name.as_str());
+        if sure || vague {
+            let port = port_beside(&option.name, &options, server);
+            let shown = |text: String| {
+                if option.joined {
+                    format!("{}={text}", option.written)
+                } else {
+                    format!("{} {text}", option.written)
+                }
+            };
+            for value in listeners(option.value) {
+                let Some(mut address) = of_list(value) else { continue };
+                address.port = address.port.or(port);
+                // Where it is a bare port, the address is not said.
+                let is_own = address.port.is_some_and(|port| ports.contains(&port));
+                let strength = if sure || server.is_some() || is_own {
+                    Confidence::Likely
+                } else {
+                    Confidence::Possible
+                };
+                spoken_ports.extend(address.port);
+                found.push(Told::new(address, server, shown(value.to_owned()), strength));
+            }
+        } else if let Some(attached) = server.and_then(|s| {
+            // `-b127.0.0.1:8000`
+            let short = s.address_options.iter().filter(|o| o.len() == 2);
+            short.filter_map(|o| option.written.strip_prefix(o)).find(|rest| !rest.is_empty())
+        }) && let Some(address) = of_list(attached)
+        {
+            spoken_ports.extend(address.port);
+            found.push(Told::new(address, server, option.written, Confidence::Likely));
+        }
+    }
+    if found.is_empty() {
+        found.extend(positional(words, server));
+        found.extend(socat(words, server));
+    }
+    let port = main_port(&options, server)
+        .filter(|(port, ..)| !spoken_ports.contains(port) && !found.iter().any(|t| t.address.port == Some(*port)));
+    if found.is_empty()
+        && let Some(server) = server.filter(|s| !s.default.is_empty())
+        && let Some(mut address) = BindAddress::parse(server.default)
+    {
+        let mut detail = format!("{} without an address listens on {}", server.name, address.bind);
+        if let Some((port, written)) = &port {
+            address.port = Some(*port);
+            detail = format!("{detail}; {written} {port}");
+        }
+        let strength = if server.default_is_vague {
+            Confidence::Possible
+        } else {
+            Confidence::Likely
+        };
+        let mut told = Told::new(address, Some(server), detail, strength);
+        told.is_default = true;
+        found.push(told);
+    } else if let Some((port, written)) = port {
+        let strength = if server.is_some() || ports.contains(&port) {
+            Confidence::Likely
+        } else {
+            Confidence::Possible
+        };
+        // `httpd -p 127.0.0.1:8080` was read as an address above.
+        found.push(Told::new(BindAddress::of_port(port), server, format!("{written} {port}"), strength));
+    }
+    found
+}
+
+/// Several listeners in one value: `http://a:80;https://b:443`, `PLAINTEXT://a:9092,CONTROLLER://b:9093`.
+fn listeners(value: &str) -> Vec<&str> {
+    let parts: Vec<&str> = value.split([';', ',']).filter(|part| !part.is_empty()).collect();
+    if parts.len() > 1 && parts.iter().all(|part| part.contains("://")) {
+        parts
+    } else {
+        vec![value]
+    }
+}
+
+/// The port of the same listener: `--server-port` for `--server-address`, `--port` for `--host`.
+fn port_beside(name: &str, options: &[Setting<'_>], server: Option<&'static Server>) -> Option<u16> {
+    let stem = ADDRESS_PARTS.iter().find_map(|part| {
+        let before = name.strip_suffix(part)?;
+        (before.is_empty() || before.ends_with('-')).then(|| before.trim_end_matches('-'))
+    });
+    let stem = stem.unwrap_or_default();
+    let own = format!("{stem}-port");
+    let of = |wanted: &str| options.iter().find(|o| o.name == wanted).and_then(|o| bind::port(o.value));
+    of(&own).or_else(|| {
+        MAIN.contains(&stem)
+            .then(|| main_port(options, server))
+            .flatten()
+            .map(|(port, _)| port)
+    })
+}
+
+/// The port that is named without saying of what.
+fn main_port<'a>(options: &[Setting<'a>], server: Option<&'static Server>) -> Option<(u16, &'a str)> {
+    options.iter().find_map(|option| {
+        let own = server.is_some_and(|s| s.port_options.contains(&option.written));
+        let known = matches!(
+            option.name.as_str(),
+            "port"
+                | "http-port"
+                | "server-port"
+                | "listen-port"
+                | "bind-port"
+                | "web-port"
+                | "quarkus-http-port"
+                | "micronaut-server-port"
+                | "jetty-http-port"
+        );
+        (own || known)
+            .then(|| bind::port(option.value))
+            .flatten()
+            .map(|port| (port, option.written))
+    })
+}
+
+/// `runserver 0.0.0.0:8000`, `http.server 8000`, and a port option that takes an address as well: `httpd -p 127.0.0.1:8080`.
+fn positional(words: &[&str], server: Option<&'static Server>) -> Option<Told> {
+    let server = server?;
+    let option = options(words)
+        .into_iter()
+        .find(|o| server.port_options.contains(&o.written) && bind::port(o.value).is_none());
+    if let Some(option) = option {
+        let address = BindAddress::parse(option.value)?;
+        return Some(Told::new(
+            address,
+            Some(server),
+            format!("{} {}", option.written, option.value),
+            Confidence::Likely,
+        ));
+    }
+    if server.positional_after.is_empty() {
+        return None;
+    }
+    let behind = words
+        .iter()
+        .position(|word| *word == server.positional_after)
+        .map_or(0, |at| at + 1);
+    let rest = words.get(behind..)?;
+    let word = rest
+        .iter()
+        .enumerate()
+        .find(|(at, word)| !word.starts_with('-') && (*at == 0 || !takes_value(rest[at - 1])));
+    let (_, word) = word?;
+    let detail = format!("{} {word}", server.positional_after);
+    match bind::port(word) {
+        Some(port) => {
+            let default = BindAddress::parse(server.default).map_or(Bind::Unspecified, |default| default.bind);
+            let address = BindAddress {
+                bind: default,
+                port: Some(port),
+            };
+            Some(Told::new(address, Some(server), detail, Confidence::Likely))
+        }
+        None => Some(Told::new(BindAddress::parse(word)?, Some(server), detail, Confidence::Likely)),
+    }
+}
+
+fn takes_value(option: &str) -> bool {
+    option.starts_with('-')
+        && !option.contains('=')
+        && matches!(
+            option,
+            "--settings" | "--pythonpath" | "-v" | "--verbosity" | "-d" | "--directory" | "-p" | "--protocol"
+        )
+}
+
+/// `TCP-LISTEN:8080,fork,bind=127.0.0.1`
+fn socat(words: &[&str], server: Option<&'static Server>) -> Option<Told> {
+    let server = server.filter(|s| s.name == "socat")?;
+    let word = words.iter().find(|word| {
+        let upper = word.to_ascii_uppercase();
+        ["TCP-LISTEN:", "TCP4-LISTEN:", "TCP6-LISTEN:", "TCP-L:", "OPENSSL-LISTEN:"]
+            .iter()
+            .any(|start| upper.starts_with(start))
+    })?;
+    let mut parts = word.split(',');
+    let port = bind::port(parts.next()?.split_once(':')?.1)?;
+    let address = parts
+        .find_map(|part| part.strip_prefix("bind="))
+        .and_then(|host| BindAddress::with_port(host, Some(port)));
+    Some(Told::new(
+        address.unwrap_or_else(|| BindAddress::of_port(port)),
+        Some(server),
+        *word,
+        Confidence::Likely,
+    ))
+}
+
+#[cfg(test)]
+mod tests;

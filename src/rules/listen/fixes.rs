@@ -1,0 +1,226 @@
+//! What to change so that others reach a server: the option, variable or directive of the very framework.
+
+use kube::ResourceExt;
+
+use super::hints::{Hint, Source};
+use super::servers::Server;
+use crate::model::finding::Fix;
+use crate::model::kind;
+use crate::model::text::sanitise;
+use crate::rules::container::ending::edit_command;
+use crate::rules::context::{ContainerView, Context};
+
+/// How to make a container listen beyond the loopback on a port: what was seen to say otherwise comes first, then what the server is known to take.
+pub fn advice(
+    context: &Context<'_>,
+    container: &ContainerView<'_>,
+    server: Option<&'static Server>,
+    hints: &[Hint],
+    port: u16,
+) -> Vec<Fix> {
+    let mut accusing: Vec<&Hint> = hints.iter().filter(|hint| hint.bind.is_loopback() && hint.is_about(port)).collect();
+    // What can be changed comes before what merely shows it.
+    accusing.sort_by_key(|hint| (hint.strength, matches!(hint.source, Source::Log { .. }), hint.is_default));
+    let written = accusing
+        .iter()
+        .find(|hint| !matches!(hint.source, Source::Log { .. }) && !hint.is_default);
+    let server = server
+        .or_else(|| accusing.iter().find_map(|hint| hint.server))
+        .or_else(|| hints.iter().find_map(|hint| hint.server));
+    let place = Place { context, container, port };
+    let mut fixes = Vec::new();
+    match written {
+        Some(hint) => fixes.push(place.change(hint)),
+        None => fixes.extend(server.map(|server| place.tell(server))),
+    }
+    if fixes.is_empty() {
+        fixes.push(place.fix(
+            format!(
+                "make the server in container {} listen on {}, not on the loopback address",
+                container.name(),
+                place.any_with_port()
+            ),
+            Some(edit_command(context, container.pod)),
+        ));
+    }
+    if let Some(caution) = server.map(|s| s.caution).filter(|caution| !caution.is_empty()) {
+        fixes.push(place.fix(format!("before that: {caution}"), None));
+    }
+    fixes
+}
+
+struct Place<'c, 'a> {
+    context: &'c Context<'a>,
+    container: &'c ContainerView<'a>,
+    port: u16,
+}
+
+impl Place<'_, '_> {
+    fn fix(&self, text: String, command: Option<String>) -> Fix {
+        Fix {
+            text: sanitise(&text),
+            command: command.as_deref().map(sanitise),
+        }
+    }
+
+    /// Whether the pod has no IPv4 address.
+    fn is_ipv6_only(&self) -> bool {
+        let status = self.container.pod.status.as_ref();
+        let addresses: Vec<&str> = status
+            .and_then(|s| s.pod_ips.as_ref())
+            .into_iter()
+            .flatten()
+            .map(|ip| ip.ip.as_str())
+            .collect();
+        !addresses.is_empty() && addresses.iter().all(|ip| ip.contains(':'))
+    }
+
+    fn any_with_port(&self) -> String {
+        self.opened(&format!("127.0.0.1:{}", self.port))
+    }
+
+    /// The wording of the table for this port and the families of the pod.
+    fn worded(&self, text: &str) -> String {
+        let text = text.replace("PORT", &self.port.to_string());
+        if self.is_ipv6_only() {
+            text.replace("0.0.0.0:", "[::]:").replace("0.0.0.0", "::")
+        } else {
+            text
+        }
+    }
+
+    /// A written address with the loopback replaced by every address, everything else as it was.
+    fn opened(&self, value: &str) -> String {
+        let v6 = self.is_ipv6_only() || value.contains("::");
+        let (bare, bracketed) = if v6 { ("::", "[::]") } else { ("0.0.0.0", "0.0.0.0") };
+        let (scheme, rest) = value.split_once("://").map_or(("", value), |(scheme, rest)| (scheme, rest));
+        let before = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+        let host_end = match rest.strip_prefix('[') {
+            Some(inner) => inner.find(']').map_or(rest.len(), |at| at + 2),
+            None if rest.matches(':').count() > 1 => rest.len(),
+            None => rest.find([':', '/']).unwrap_or(rest.len()),
+        };
+        let after = &rest[host_end..];
+        let host = if after.is_empty() && scheme.is_empty() && !rest.starts_with('[') {
+            bare
+        } else {
+            bracketed
+        };
+        format!("{before}{host}{after}")
+    }
+
+    /// The change of what was seen to say the loopback.
+    fn change(&self, hint: &Hint) -> Fix {
+        let container = self.container.name();
+        let edit = edit_command(self.context, self.container.pod);
+        match &hint.source {
+            Source::Environment(name) => match hint.detail.split_once('=') {
+                Some((written, value)) if written == name => {
+                    let value = self.opened(value);
+                    self.fix(
+                        format!("set {name} to {value} in container {container}"),
+                        self.set_env(name, &value).or(Some(edit)),
+                    )
+                }
+                _ => self.fix(
+                    format!("change {name} of container {container}: {}", self.turned(hint.detail.as_str())),
+                    Some(edit),
+                ),
+            },
+            Source::Config { config_map, key } => {
+                let namespace = self.container.pod.namespace().unwrap_or_default();
+                self.fix(
+                    format!(
+                        "in key {key} of ConfigMap {config_map}, change {}, and start the pods anew",
+                        self.turned(&hint.detail)
+                    ),
+                    Some(format!("kubectl edit configmap {config_map} -n {namespace}")),
+                )
+            }
+            Source::Command | Source::Log { .. } => self.fix(
+                format!("in the command of container {container}, change {}", self.turned(&hint.detail)),
+                Some(edit),
+            ),
+        }
+    }
+
+    /// `--host 127.0.0.1 to --host 0.0.0.0`
+    fn turned(&self, detail: &str) -> String {
+        let end = detail.rfind([' ', '=', ':', '"', '\'']).unwrap_or_default();
+        let start = detail
+            .char_indices()
+            .find(|(at, c)| {
+                !c.is_whitespace()
+                    && super::bind::BindAddress::parse(detail[*at..].trim_end_matches([';', ',', '"', '\'']))
+                        .is_some_and(|a| a.bind.is_loopback())
+            })
+            .map_or(end, |(at, _)| at);
+        let (before, value) = detail.split_at(start);
+        let trimmed = value.trim_end_matches([';', ',', '"', '\'']);
+        let tail = &value[trimmed.len()..];
+        if super::bind::BindAddress::parse(trimmed).is_some() {
+            format!("{detail} to {before}{}{tail}", self.opened(trimmed))
+        } else {
+            format!("{detail} to {}", self.any_with_port())
+        }
+    }
+
+    /// What the server takes: its option, its variable or its directive.
+    fn tell(&self, server: &Server) -> Fix {
+        let container = self.container.name();
+        let edit = edit_command(self.context, self.container.pod);
+        let (option, variable, directive) = (
+            self.worded(server.option),
+            self.worded(server.variable),
+            self.worded(server.directive),
+        );
+        let set = variable.split_once('=').and_then(|(name, value)| self.set_env(name, value));
+        let text = match (option.is_empty(), variable.is_empty()) {
+            (false, false) => format!("start {} in container {container} with {option}, or set {variable}", server.name),
+            (false, true) => format!("start {} in container {container} with {option}", server.name),
+            (true, false) => format!("set {variable} for {} in container {container}", server.name),
+            (true, true) => format!("tell {} in container {container}: {directive}", server.name),
+        };
+        self.fix(text, set.filter(|_| !variable.is_empty()).or(Some(edit)))
+    }
+
+    /// `kubectl set env deployment/api -c api BIND_ADDR=0.0.0.0:8080 -n shop`; none for a bare pod, whose variables cannot be changed,
+    /// and for what is not plain text in a shell.
+    fn set_env(&self, name: &str, value: &str) -> Option<String> {
+        let workload = self.context.workload_of(self.container.pod);
+        let known = [
+            &kind::DEPLOYMENT,
+            &kind::STATEFUL_SET,
+            &kind::DAEMON_SET,
+            &kind::REPLICA_SET,
+            &kind::CRON_JOB,
+            &kind::REPLICATION_CONTROLLER,
+        ];
+        if !known.iter().any(|k| workload.is(k)) {
+            return None;
+        }
+        let plain = |text: &str| {
+            text.chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '/' | '-' | '[' | ']' | '+' | ',' | '='))
+        };
+        if !plain(name) || !plain(value) {
+            return None;
+        }
+        let argument = format!("{name}={value}");
+        // A bracket is a pattern to a shell.
+        let argument = if argument.contains(['[', '*']) {
+            format!("'{argument}'")
+        } else {
+            argument
+        };
+        Some(format!(
+            "kubectl set env {} -c {} {argument} -n {}",
+            workload.short(),
+            self.container.name(),
+            workload.namespace
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests;

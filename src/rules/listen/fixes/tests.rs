@@ -1,0 +1,113 @@
+//! The exact change for what was seen.
+
+use super::*;
+use crate::model::snapshot::{LogKey, Snapshot};
+use crate::rules::Options;
+use crate::rules::context::containers;
+use crate::rules::listen::hints;
+use crate::rules::testing::snapshot;
+
+fn deployment(container: &str) -> Snapshot {
+    snapshot(&format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{name: api-7c9f8-x, labels: {{pod-template-hash: 7c9f8}}, ownerReferences: [{{apiVersion: apps/v1, kind: ReplicaSet, name: api-7c9f8, uid: u, controller: true}}]}}
+spec: {{containers: [{{name: c, image: i, {container}}}]}}
+status: {{podIPs: [{{ip: 10.244.0.5}}]}}
+"
+    ))
+}
+
+fn advised(snapshot: &Snapshot, port: u16) -> Vec<String> {
+    let context = Context::new(snapshot, Options::default());
+    let container = containers(&snapshot.objects.pods[0])[0];
+    let hints = hints::of_container(&context, &container);
+    advice(&context, &container, None, &hints, port)
+        .into_iter()
+        .map(|fix| match fix.command {
+            Some(command) => format!("{}: {command}", fix.text),
+            None => fix.text,
+        })
+        .collect()
+}
+
+#[test]
+fn what_was_written_is_changed() {
+    let edit = "kubectl -n shop edit deployment/api";
+    for (container, expected) in [
+        (
+            "env: [{name: BIND_ADDR, value: '127.0.0.1:8080'}]",
+            "set BIND_ADDR to 0.0.0.0:8080 in container c: kubectl set env deployment/api -c c BIND_ADDR=0.0.0.0:8080 -n shop".to_owned(),
+        ),
+        (
+            "env: [{name: LISTEN, value: '[::1]:8080'}]",
+            "set LISTEN to [::]:8080 in container c: kubectl set env deployment/api -c c 'LISTEN=[::]:8080' -n shop".to_owned(),
+        ),
+        (
+            "env: [{name: ASPNETCORE_URLS, value: 'http://localhost:8080'}]",
+            "set ASPNETCORE_URLS to http://0.0.0.0:8080 in container c: kubectl set env deployment/api -c c ASPNETCORE_URLS=http://0.0.0.0:8080 -n shop"
+                .to_owned(),
+        ),
+        (
+            "command: [uvicorn, 'app:app', --host, 127.0.0.1, --port, '8080']",
+            format!("in the command of container c, change --host 127.0.0.1 to --host 0.0.0.0: {edit}"),
+        ),
+        (
+            "command: [gunicorn, '--bind=127.0.0.1:8080']",
+            format!("in the command of container c, change --bind=127.0.0.1:8080 to --bind=0.0.0.0:8080: {edit}"),
+        ),
+        (
+            "env: [{name: GUNICORN_CMD_ARGS, value: '--bind=127.0.0.1:8080'}]",
+            format!(
+                "change GUNICORN_CMD_ARGS of container c: GUNICORN_CMD_ARGS holds --bind=127.0.0.1:8080 to GUNICORN_CMD_ARGS holds --bind=0.0.0.0:8080: {edit}"
+            ),
+        ),
+        (
+            "command: [flask, run, --port, '8080']",
+            "start Flask in container c with --host=0.0.0.0, or set FLASK_RUN_HOST=0.0.0.0: kubectl set env deployment/api -c c FLASK_RUN_HOST=0.0.0.0 -n shop"
+                .to_owned(),
+        ),
+        (
+            "command: [/app]",
+            format!("make the server in container c listen on 0.0.0.0:8080, not on the loopback address: {edit}"),
+        ),
+    ] {
+        assert_eq!(advised(&deployment(container), 8080)[0], expected, "{container}");
+    }
+}
+
+#[test]
+fn a_server_that_only_its_log_names_is_told_in_its_own_words() {
+    for (line, port, expected) in [
+        (
+            "LOG:  listening on IPv4 address \"127.0.0.1\", port 5432",
+            5432,
+            &[
+                "start PostgreSQL in container c with -c listen_addresses='*': kubectl -n shop edit deployment/api",
+                "before that: pg_hba.conf must admit the network of the pods too",
+            ][..],
+        ),
+        (
+            "INFO:     Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C to quit)",
+            8000,
+            &[
+                "start Uvicorn in container c with --host 0.0.0.0, or set UVICORN_HOST=0.0.0.0: kubectl set env deployment/api -c c UVICORN_HOST=0.0.0.0 -n shop",
+            ],
+        ),
+        (
+            "[GIN-debug] Listening and serving HTTP on 127.0.0.1:8080",
+            8080,
+            &["tell Gin in container c: router.Run(\":8080\"): kubectl -n shop edit deployment/api"],
+        ),
+    ] {
+        let mut snapshot = deployment("tty: false");
+        let key = LogKey {
+            namespace: "shop".into(),
+            pod: "api-7c9f8-x".into(),
+            container: "c".into(),
+            previous: false,
+        };
+        snapshot.put_log(key, Some(format!("{line}\n")));
+        assert_eq!(advised(&snapshot, port), expected, "{line}");
+    }
+}
