@@ -1,7 +1,9 @@
 //! Plain data: what was read from a cluster, and what podlife says about it. Nothing here opens a file or a connection.
 
 pub mod age;
+pub mod bind;
 pub mod code;
+pub mod directive;
 pub mod duration;
 pub mod environment;
 pub mod explanation;

@@ -1,6 +1,6 @@
 //! What was read from a cluster at one moment, which of it is complete, and what could not be read.
 //!
-//! A snapshot saves to and loads from JSON; values of Secrets never enter it.
+//! A snapshot saves to and loads from JSON; values of Secrets never enter it, and of ConfigMaps only the lines that say where a server listens.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::directive;
 use super::finding::ObjectRef;
 use super::kind::{self, Kind};
 use super::redaction::redact_object;
@@ -306,7 +307,8 @@ impl Snapshot {
         }
     }
 
-    /// Takes in one object as the API server or kubectl writes it. Values of Secrets are dropped before they are stored, keys stay.
+    /// Takes in one object as the API server or kubectl writes it. Values of Secrets, and all of ConfigMaps that does not say where a server
+    /// listens, are dropped before they are stored; keys stay.
     pub fn insert(&mut self, mut value: Value) -> Result<(), Unreadable> {
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         let (api_version, kind_name) = (text(&value["apiVersion"]), text(&value["kind"]));
@@ -330,9 +332,12 @@ impl Snapshot {
                 value["metadata"]["namespace"] = namespace.into();
             }
         }
-        // Of a ConfigMap only the keys matter, and many hold what belongs into a Secret.
-        if of == Some(&kind::SECRET) || of == Some(&kind::CONFIG_MAP) {
+        if of == Some(&kind::SECRET) {
             drop_values(&mut value);
+        }
+        // Of a ConfigMap only its keys matter, and where it tells a server to listen; many hold what belongs into a Secret.
+        if of == Some(&kind::CONFIG_MAP) {
+            keep_directives(&mut value);
         }
         if let Some(metadata) = value["metadata"].as_object_mut() {
             // Who changed an object, and when, is told; which of its fields is of no use and takes a third of the room.
@@ -497,7 +502,18 @@ fn without_credentials(mut object: Value) -> Value {
     object
 }
 
-/// Keeps the keys of a Secret or ConfigMap and drops what they hold.
+/// Keeps the keys of a ConfigMap and the lines that say where a server listens.
+fn keep_directives(value: &mut Value) {
+    for (key, content) in value["data"].as_object_mut().into_iter().flatten() {
+        let kept = content.as_str().map(|text| directive::kept(key, text)).unwrap_or_default();
+        *content = Value::String(kept);
+    }
+    for (_, content) in value["binaryData"].as_object_mut().into_iter().flatten() {
+        *content = Value::String(String::new());
+    }
+}
+
+/// Keeps the keys of a Secret and drops what they hold.
 fn drop_values(value: &mut Value) {
     for field in ["data", "stringData", "binaryData"] {
         if let Some(data) = value[field].as_object_mut() {
@@ -527,6 +543,26 @@ mod tests {
         .unwrap();
         let saved = s.to_json().to_string();
         assert!(saved.contains("password") && !saved.contains("aHVudGVyMg"), "{saved}");
+    }
+
+    #[test]
+    fn of_a_config_map_only_what_says_where_to_listen_enters() {
+        let mut s = snapshot();
+        s.insert(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"},
+            "data": {"app.yaml": "server: {host: 127.0.0.1, port: 8080}\npassword: hunter2\n", "TOKEN": "hunter2", "BIND_ADDR": "127.0.0.1:80"},
+            "binaryData": {"b": "aHVudGVyMg=="}}))
+            .unwrap();
+        let saved = s.to_json();
+        let text = saved.to_string();
+        assert!(
+            !text.contains("hunter2") && !text.contains("aHVudGVyMg") && text.contains("TOKEN"),
+            "{text}"
+        );
+        let (again, bad) = Snapshot::from_json(saved).unwrap();
+        assert!(bad.is_empty());
+        let data = again.objects.config_maps[0].data.clone().unwrap();
+        assert_eq!(data["app.yaml"], "server.host = 127.0.0.1\nserver.port = 8080");
+        assert_eq!((data["BIND_ADDR"].as_str(), data["TOKEN"].as_str()), ("127.0.0.1:80", ""));
     }
 
     #[test]

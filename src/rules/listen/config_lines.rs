@@ -1,9 +1,285 @@
 //! What mounted configuration says about where a container listens.
 
-use super::hints::Hint;
+use k8s_openapi::api::core::v1::{KeyToPath, Volume, VolumeMount};
+use kube::ResourceExt;
+
+use super::bind::{self, BindAddress};
+use super::environment::data;
+use super::hints::{Hint, Source};
+use super::servers::{self, Server};
+use super::told::{Told, of_list};
+use crate::model::directive::{self, Directive, Meaning};
+use crate::model::finding::Confidence;
 use crate::rules::context::{ContainerView, Context};
 
-/// Hints of the ConfigMaps that a container mounts.
-pub(super) fn of_container(_context: &Context<'_>, _container: &ContainerView<'_>, _ask: bool) -> Vec<Hint> {
-    Vec::new()
+/// Hints of the ConfigMaps that a container mounts. With `ask`, their content is asked for where it was not read.
+pub(super) fn of_container(context: &Context<'_>, container: &ContainerView<'_>, ask: bool) -> Vec<Hint> {
+    let namespace = container.pod.namespace().unwrap_or_default();
+    let volumes = container.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let mut hints = Vec::new();
+    for volume in volumes {
+        for mount in container.spec.volume_mounts.iter().flatten().filter(|m| m.name == volume.name) {
+            for (map, items) in maps(volume) {
+                let Some(data) = data(context, &namespace, map, ask) else {
+                    continue;
+                };
+                for (key, text) in data.iter().filter(|(key, _)| is_mounted(key, items, mount)) {
+                    let source = Source::Config {
+                        config_map: map.to_owned(),
+                        key: key.clone(),
+                    };
+                    hints.extend(of_text(key, text).into_iter().map(|told| Hint::new(told, source.clone())));
+                }
+            }
+        }
+    }
+    hints
+}
+
+/// The ConfigMaps that a volume holds, and the keys of them where it names some.
+fn maps(volume: &Volume) -> Vec<(&str, Option<&Vec<KeyToPath>>)> {
+    let own = volume.config_map.iter().map(|map| (map.name.as_str(), map.items.as_ref()));
+    let projected = volume.projected.iter().flat_map(|p| p.sources.iter().flatten());
+    let parts = projected
+        .filter_map(|source| source.config_map.as_ref())
+        .map(|map| (map.name.as_str(), map.items.as_ref()));
+    own.chain(parts).collect()
+}
+
+/// Whether a key becomes a file that the container sees.
+fn is_mounted(key: &str, items: Option<&Vec<KeyToPath>>, mount: &VolumeMount) -> bool {
+    let path = match items {
+        Some(items) => match items.iter().find(|item| item.key == key) {
+            Some(item) => item.path.as_str(),
+            None => return false,
+        },
+        None => key,
+    };
+    mount
+        .sub_path
+        .as_deref()
+        .filter(|sub| !sub.is_empty())
+        .is_none_or(|sub| path == sub || path.starts_with(&format!("{sub}/")))
+}
+
+/// What the kept lines of one file tell.
+pub(super) fn of_text(key: &str, text: &str) -> Vec<Told> {
+    let directives = directive::directives(text);
+    let mut used = Vec::new();
+    let mut found: Vec<Told> = Vec::new();
+    for (index, directive) in directives.iter().enumerate() {
+        if bind::port(&directive.value).is_some() && is_port(directive) {
+            continue;
+        }
+        for part in listeners(&directive.value) {
+            let Some(mut address) = of_list(part) else { continue };
+            if address.port.is_none()
+                && let Some((at, port)) = port_beside(&directives, index)
+            {
+                used.push(at);
+                address.port = Some(port);
+            }
+            found.push(told(key, directive, address));
+        }
+    }
+    for (index, directive) in directives.iter().enumerate() {
+        if let Some(port) = bind::port(&directive.value).filter(|_| !used.contains(&index)) {
+            found.push(told(key, directive, BindAddress::of_port(port)));
+        }
+    }
+    found
+}
+
+fn told(key: &str, directive: &Directive, address: BindAddress) -> Told {
+    let strength = match directive::meaning(&directive.path) {
+        Some(Meaning::Sure) => Confidence::Likely,
+        _ => Confidence::Possible,
+    };
+    let detail = format!("{} = {}", directive.path, directive.value);
+    Told::new(address, server(key, &directive.path), detail, strength)
+}
+
+fn is_port(directive: &Directive) -> bool {
+    !directive.value.contains([':', '.', ' '])
+}
+
+/// Several listeners in one value: `PLAINTEXT://a:9092,CONTROLLER://b:9093`.
+fn listeners(value: &str) -> Vec<&str> {
+    let parts: Vec<&str> = value.split([';', ',']).filter(|part| !part.is_empty()).collect();
+    if parts.len() > 1 && parts.iter().all(|part| part.contains("://")) {
+        parts
+    } else {
+        vec![value]
+    }
+}
+
+/// The port of the same listener: of the same section, the nearest one that names the same kind.
+fn port_beside(directives: &[Directive], of: usize) -> Option<(usize, u16)> {
+    let parent = |path: &str| path.rsplit_once('.').map_or("", |(parent, _)| parent).to_owned();
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let kind = |path: &str| {
+        ["grpc", "https", "http", "admin", "metrics"]
+            .into_iter()
+            .find(|k| last(path).contains(k))
+            .unwrap_or_default()
+    };
+    let own = &directives[of].path;
+    directives
+        .iter()
+        .enumerate()
+        .filter(|(_, other)| is_port(other) && parent(&other.path) == parent(own) && kind(&other.path) == kind(own))
+        .filter_map(|(at, other)| Some((at, bind::port(&other.value)?)))
+        .min_by_key(|(at, _)| at.abs_diff(of))
+}
+
+/// Settings and files that only one server has.
+const SETTINGS: &[(&str, &str)] = &[
+    ("listen_addresses", "PostgreSQL"),
+    ("net.bindip", "MongoDB"),
+    ("network.host", "Elasticsearch"),
+    ("listeners.tcp", "RabbitMQ"),
+    ("server.address", "Spring Boot"),
+    ("quarkus.http", "Quarkus"),
+    ("micronaut.server", "Micronaut"),
+    ("kestrel.", "Kestrel"),
+    ("static_resources.", "Envoy"),
+    ("clientportaddress", "ZooKeeper"),
+    ("server.http_addr", "Grafana"),
+    ("mysqld.", "MySQL"),
+    ("listen_host", "ClickHouse"),
+];
+const FILES: &[(&str, &str)] = &[
+    ("redis", "Redis"),
+    ("nginx", "nginx"),
+    ("haproxy", "HAProxy"),
+    ("httpd", "Apache"),
+    ("apache", "Apache"),
+    ("gunicorn", "Gunicorn"),
+    ("mosquitto", "Mosquitto"),
+    ("caddyfile", "Caddy"),
+    ("server.xml", "Tomcat"),
+    ("my.cnf", "MySQL"),
+    ("envoy", "Envoy"),
+    ("www.conf", "PHP-FPM"),
+];
+
+fn server(key: &str, path: &str) -> Option<&'static Server> {
+    let (key, path) = (key.to_ascii_lowercase(), path.to_ascii_lowercase());
+    let by_path = SETTINGS.iter().find(|(start, _)| path.starts_with(start));
+    let by_file = || FILES.iter().find(|(part, _)| key.contains(part));
+    let (_, name) = by_path.or_else(by_file)?;
+    servers::all().find(|server| server.name == *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::snapshot::Snapshot;
+    use crate::rules::Options;
+    use crate::rules::context::containers;
+    use crate::rules::listen::hints;
+    use crate::rules::testing::snapshot;
+
+    fn shown(key: &str, text: &str) -> Vec<String> {
+        of_text(key, &directive::kept(key, text))
+            .iter()
+            .map(|told| {
+                let strength = if told.strength == Confidence::Likely { "" } else { "?" };
+                let server = told.server.map(|s| format!("{} ", s.name)).unwrap_or_default();
+                format!("{server}{}{strength}", told.address)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn files_of_servers() {
+        for (key, text, expected) in [
+            (
+                "nginx.conf",
+                "http { server { listen 127.0.0.1:80; } }\nlisten 127.0.0.1:8080;",
+                "nginx 127.0.0.1:8080",
+            ),
+            ("default.conf", "server {\n listen 80;\n}", "port 80"),
+            ("redis.conf", "bind 127.0.0.1 ::1\nport 6379\n", "Redis 127.0.0.1:6379"),
+            ("redis.conf", "bind * -::*\nport 6379\n", "Redis [::]:6379"),
+            (
+                "postgresql.conf",
+                "listen_addresses = 'localhost'\nport = 5432\n",
+                "PostgreSQL 127.0.0.1:5432",
+            ),
+            (
+                "application.properties",
+                "server.address=127.0.0.1\nserver.port=8080\nmanagement.server.port=8081\n",
+                "Spring Boot 127.0.0.1:8080 port 8081",
+            ),
+            (
+                "application.yaml",
+                "server:\n  address: 127.0.0.1\n  port: 8080\n",
+                "Spring Boot 127.0.0.1:8080",
+            ),
+            ("config.yaml", "host: localhost\nport: 8080\n", "127.0.0.1:8080?"),
+            ("config.toml", "[server]\nhost = \"127.0.0.1\"\nport = 8080\n", "127.0.0.1:8080"),
+            (
+                "loki.yaml",
+                "server: {http_listen_address: 127.0.0.1, http_listen_port: 3100, grpc_listen_port: 9095}\n",
+                "127.0.0.1:3100 port 9095",
+            ),
+            (
+                "envoy.yaml",
+                "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}\nstatic_resources: {listeners: [{address: {socket_address: {address: 0.0.0.0, port_value: 8080}}}]}\n",
+                "Envoy 127.0.0.1:9901 Envoy 0.0.0.0:8080",
+            ),
+            (
+                "server.properties",
+                "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://:9093\n",
+                "127.0.0.1:9092 port 9093",
+            ),
+        ] {
+            assert_eq!(shown(key, text).join(" "), expected, "{key}: {text}");
+        }
+    }
+
+    fn web(read: bool) -> Snapshot {
+        let mut snapshot = snapshot(
+            "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {volumes: [{name: conf, configMap: {name: web}}, {name: other, configMap: {name: unused}}],
+              containers: [{name: c, image: i, volumeMounts: [{name: conf, mountPath: /etc/web, subPath: web.conf}], envFrom: [{configMapRef: {name: vars}}]}]}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: web}, data: {web.conf: 'listen 127.0.0.1:8080;', old.conf: 'listen 127.0.0.1:9090;'}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: vars}, data: {BIND_ADDR: '127.0.0.1:7070', TOKEN: hunter2}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: unused}, data: {x: 'listen 127.0.0.1:1;'}}
+",
+        );
+        if read {
+            for name in ["web", "vars"] {
+                snapshot.note_full(crate::model::finding::ObjectRef::new(&crate::model::kind::CONFIG_MAP, "shop", name));
+            }
+        }
+        snapshot
+    }
+
+    #[test]
+    fn what_is_mounted_is_asked_for_and_read() {
+        let unread = web(false);
+        let context = Context::new(&unread, Options::default());
+        let container = containers(&unread.objects.pods[0])[0];
+        assert!(hints::of_container(&context, &container).is_empty());
+        assert!(context.take_needs().is_empty(), "a look costs nothing");
+        assert!(hints::config_hints(&context, &container).is_empty());
+        assert_eq!(context.take_needs().len(), 2, "the two that it uses");
+
+        let read = web(true);
+        let context = Context::new(&read, Options::default());
+        let found = hints::config_hints(&context, &containers(&read.objects.pods[0])[0]);
+        let places: Vec<String> = found.iter().map(|hint| format!("{} {}", hint.place(), hint.detail)).collect();
+        assert_eq!(
+            places,
+            [
+                "configmap/vars key BIND_ADDR BIND_ADDR=127.0.0.1:7070",
+                "configmap/web key web.conf listen = 127.0.0.1:8080"
+            ]
+        );
+        assert!(context.take_needs().is_empty());
+    }
 }
