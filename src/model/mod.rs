@@ -10,6 +10,7 @@ pub mod explanation;
 pub mod finding;
 pub mod kind;
 pub mod near;
+pub mod readiness;
 pub mod redaction;
 pub mod report;
 pub mod selector;
