@@ -259,6 +259,28 @@ fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
+/// Everything of a snapshot that can be waited for: workloads that nothing else controls, Services, Ingresses, claims, and what tells by
+/// conditions.
+pub fn everything(context: &Context<'_>) -> Vec<ObjectRef> {
+    let all = &context.snapshot.objects;
+    let mut found: Vec<ObjectRef> = context
+        .workloads()
+        .filter(|w| w.object.is_some())
+        .map(|w| w.reference.clone())
+        .collect();
+    found.extend(all.services.iter().map(|o| reference_of(&kind::SERVICE, &o.metadata)));
+    found.extend(all.ingresses.iter().map(|o| reference_of(&kind::INGRESS, &o.metadata)));
+    found.extend(all.claims.iter().map(|o| reference_of(&kind::CLAIM, &o.metadata)));
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    found.extend(all.other.iter().map(|o| ObjectRef {
+        api_version: text(&o["apiVersion"]),
+        kind: text(&o["kind"]),
+        namespace: text(&o["metadata"]["namespace"]),
+        name: text(&o["metadata"]["name"]),
+    }));
+    found
+}
+
 /// The Services among the judged objects.
 pub fn services<'a>(context: &Context<'a>, judged: &[ObjectReadiness]) -> Vec<&'a k8s_openapi::api::core::v1::Service> {
     context

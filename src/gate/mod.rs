@@ -18,6 +18,7 @@ mod service;
 mod stateful_set;
 #[cfg(test)]
 mod tests;
+pub mod verdict;
 
 pub use judge::{Plan, judge};
 pub use judgement::Judgement;

@@ -846,7 +846,7 @@ fn suspects(yaml: &str) -> (Vec<doom::Suspect>, Vec<ObjectReadiness>) {
     let targets = vec![target(&kind::DEPLOYMENT, "web")];
     let mut judged = judged_of(&snapshot, &targets);
     let question = Question {
-        targets,
+        targets: Some(targets),
         ..Question::default()
     };
     (doom::suspects(&snapshot, &question, &mut judged, false), judged)
