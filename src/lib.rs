@@ -2,7 +2,6 @@
 
 pub mod cluster;
 pub mod cmd;
-pub mod gate;
 pub mod io;
 pub mod model;
 pub mod render;

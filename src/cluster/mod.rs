@@ -4,8 +4,10 @@
 //! ([`request`]) holds time limits, retries, warnings, records and the meaning of a refusal.
 
 mod credential;
+mod dial;
 mod discovery;
 mod error;
+mod exec;
 mod kubeconfig;
 mod options;
 mod proxy;
@@ -19,8 +21,10 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
+pub use dial::PodPort;
 pub use discovery::ServerVersion;
 pub use error::{ApiError, ApiErrorKind, Problem};
+pub use exec::Output;
 pub use kubeconfig::{Names, names};
 pub use options::{ConnectOptions, Log, no_log};
 pub use read::{List, ListQuery, LogQuery};
@@ -84,11 +88,5 @@ impl Connection {
     /// Warnings of the API server so far, each once.
     pub fn warnings(&self) -> Vec<String> {
         self.inner.transport.warnings()
-    }
-
-    /// kube's own client with the present credential, for streams that only kube can open (exec, port-forward).
-    #[expect(dead_code, reason = "dials and exec come later and need it")]
-    pub(crate) async fn client(&self) -> Result<kube::Client, ApiError> {
-        Ok(self.inner.transport.client().await?.1)
     }
 }

@@ -322,12 +322,45 @@ impl Transport {
         Ok(raw)
     }
 
-    fn record(&self, call: &Call, status: Option<StatusCode>, elapsed: Duration) {
-        if self.verbosity >= 6 {
-            let outcome = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-            let (server, path, ms) = (self.server(), &call.path, elapsed.as_millis());
-            self.log(&format!("{} {server}{path} {outcome} in {ms} ms", call.method));
+    /// A turn for a stream that is opened past [`Self::call`].
+    pub(super) async fn permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.permits.acquire().await.ok()
+    }
+
+    /// Makes a request once within a time of its own, and hands out whatever came, except what only the API server says: 401 and 403.
+    /// None where no answer came in time.
+    pub(super) async fn exchange(&self, call: &Call, limit: Duration) -> Result<Option<(StatusCode, Vec<u8>)>, ApiError> {
+        let _permit = self.permits.acquire().await;
+        let (_, client) = self.client().await?;
+        match self.once(&client, call, Some(Instant::now() + limit)).await {
+            Ok(raw) => {
+                let status: Option<Status> = serde_json::from_slice(&raw.body).ok();
+                let refused = matches!(raw.status.as_u16(), 401 | 403) && status.is_some_and(|status| status.kind == "Status");
+                if refused {
+                    return Err(self.refusal(&call.about, &raw));
+                }
+                Ok(Some((raw.status, raw.body)))
+            }
+            Err(Failure::Late) => Ok(None),
+            Err(failure) => Err(self.failed(&call.about, failure)),
         }
+    }
+
+    /// What a failed upgrade means.
+    pub(super) fn upgrade_failed(&self, about: &About, error: kube::Error) -> ApiError {
+        match error {
+            kube::Error::Api(status) => {
+                let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let body = serde_json::to_vec(&*status).unwrap_or_default();
+                let parsed = serde_json::from_slice(&body).ok();
+                refusal(about, code, parsed, &body)
+            }
+            other => self.broken(about, other),
+        }
+    }
+
+    fn record(&self, call: &Call, status: Option<StatusCode>, elapsed: Duration) {
+        self.record_request(call.method.as_str(), &call.path, status, elapsed);
         if self.verbosity >= 8 {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static(call.accept));
@@ -335,9 +368,18 @@ impl Transport {
             headers.extend(self.credential.header().map(|value| (AUTHORIZATION, value)));
             self.log_headers("Request", &headers);
         }
+    }
+
+    /// Notes a request that was made, and shows it from `-v 6` on.
+    pub(super) fn record_request(&self, method: &str, path: &str, status: Option<StatusCode>, elapsed: Duration) {
+        if self.verbosity >= 6 {
+            let outcome = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let (server, ms) = (self.server(), elapsed.as_millis());
+            self.log(&format!("{method} {server}{path} {outcome} in {ms} ms"));
+        }
         lock(&self.records).push(RequestRecord {
-            method: call.method.to_string(),
-            path: call.path.clone(),
+            method: method.to_owned(),
+            path: path.to_owned(),
             status: status.map(|status| status.as_u16()),
             elapsed,
         });

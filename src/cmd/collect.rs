@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use jiff::Timestamp;
 
+use super::reach::{self, Reach};
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery};
+use crate::model::dial::{Dial, DialKey, Reply};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
-use crate::model::snapshot::{Coverage, LogKey, Snapshot, Unchecked};
+use crate::model::snapshot::{Coverage, LogKey, SOCKETS, Snapshot, Unchecked};
+use crate::model::sockets::PodSockets;
 use crate::rules::Need;
 
 /// Kinds that are listed at once. ConfigMaps are listed as metadata: their content is read one by one, and only where a finding needs it.
@@ -53,13 +56,20 @@ const LOG_LINES: u64 = 100;
 const LOG_BYTES: usize = 64 << 10;
 
 /// Which rights a run may use.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rights {
     /// Ask for the metadata of Secrets.
     pub secrets: bool,
     /// Ask for nodes.
     pub nodes: bool,
+    /// Dial ports and look into pods.
+    pub reach: Reach,
 }
+
+/// Dials of one round at most; in a larger scope the rest is named as unchecked.
+const MOST_DIALS: usize = 60;
+/// Pods of one round at most that are looked into by running a command.
+const MOST_LOOKS: usize = 20;
 
 /// Reads the first round: every kind of [`FIRST`] in these namespaces, or everywhere.
 /// What may not be read becomes an `unchecked` entry; only an API that gives no usable answer at all is an error.
@@ -107,15 +117,43 @@ pub async fn first_round(connection: &Connection, namespaces: &[String], now: Ti
 }
 
 /// Fetches what rules asked for. A failure is noted, never fatal: the rest is still worth saying.
-pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, needs: BTreeSet<Need>, rights: Rights) {
-    let wanted: Vec<Need> = needs.into_iter().filter(|need| is_allowed(need, rights)).collect();
-    let answers = join_all(wanted.iter().map(|need| fetch(connection, need))).await;
+pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, needs: BTreeSet<Need>, rights: &Rights) {
+    let mut wanted: Vec<Need> = needs.into_iter().filter(|need| is_allowed(need, rights)).collect();
+    leave_out_dials(snapshot, &mut wanted);
+    let seen: &Snapshot = snapshot;
+    let answers = join_all(wanted.iter().map(|need| fetch(connection, seen, need, rights))).await;
     for (need, answer) in wanted.into_iter().zip(answers) {
         match (need, answer) {
             (Need::Log(key), Answer::Log(Ok(text))) => snapshot.put_log(key, Some(text)),
             (Need::Log(key), Answer::Log(Err(error))) => {
                 note_log(snapshot, &key, &error);
                 snapshot.put_log(key, None);
+            }
+            (Need::Dial(_), Answer::Dial(dial, errors)) => {
+                for error in errors {
+                    note_reach(snapshot, "ports by dialling", &error);
+                }
+                snapshot.put_dial(dial);
+            }
+            (Need::Sockets(namespace, pod), Answer::Sockets(answer)) => {
+                let sockets = answer.unwrap_or_else(|error| {
+                    note_reach(snapshot, SOCKETS, &error);
+                    None
+                });
+                if sockets.is_none() && snapshot.unchecked.iter().all(|entry| entry.what != SOCKETS) {
+                    let why = match rights.reach.debug_image {
+                        Some(_) => "the ephemeral container printed none; see its log",
+                        None => "no container has cat or sh; --debug-image IMAGE looks from an ephemeral container",
+                    };
+                    snapshot.unchecked.insert(Unchecked {
+                        what: format!("{SOCKETS} of pod/{pod}"),
+                        why: why.to_owned(),
+                        verb: String::new(),
+                        resource: String::new(),
+                        namespace: String::new(),
+                    });
+                }
+                snapshot.put_sockets(&namespace, &pod, sockets);
             }
             (Need::Object(object), Answer::Object(Ok(Some(value)))) => {
                 let named = object.clone();
@@ -139,23 +177,81 @@ pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, nee
 }
 
 /// Whether the API server was told to show it: Secrets and nodes only where the user asked for them.
-fn is_allowed(need: &Need, rights: Rights) -> bool {
+fn is_allowed(need: &Need, rights: &Rights) -> bool {
     let of_secrets = match need {
-        Need::Log(_) => false,
+        Need::Log(_) | Need::Dial(_) | Need::Sockets(..) => false,
         Need::Object(object) => object.is(&kind::SECRET),
         Need::List(kind, _) => kind == &kind::SECRET,
     };
     !of_secrets || rights.secrets
 }
 
+/// Keeps the first dials and looks inside of a round and notes the others as not made.
+fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
+    let mut looks = 0;
+    wanted.retain(|need| match need {
+        Need::Sockets(namespace, pod) => {
+            looks += 1;
+            if looks > MOST_LOOKS {
+                snapshot.put_sockets(namespace, pod, None);
+            }
+            looks <= MOST_LOOKS
+        }
+        _ => true,
+    });
+    if looks > MOST_LOOKS {
+        snapshot.unchecked.insert(Unchecked {
+            what: format!("{SOCKETS} of {} more pods", looks - MOST_LOOKS),
+            why: format!("more than {MOST_LOOKS} at once; name a workload to have its pods looked into"),
+            verb: String::new(),
+            resource: String::new(),
+            namespace: String::new(),
+        });
+    }
+    let keys: Vec<DialKey> = wanted
+        .iter()
+        .filter_map(|need| match need {
+            Need::Dial(key) => Some(key.clone()),
+            _ => None,
+        })
+        .skip(MOST_DIALS)
+        .collect();
+    if keys.is_empty() {
+        return;
+    }
+    snapshot.unchecked.insert(Unchecked {
+        what: format!("{} more ports by dialling", keys.len()),
+        why: format!("more than {MOST_DIALS} at once; name a workload to have its ports dialled"),
+        verb: String::new(),
+        resource: String::new(),
+        namespace: String::new(),
+    });
+    for key in keys {
+        wanted.retain(|need| !matches!(need, Need::Dial(other) if *other == key));
+        snapshot.put_dial(Dial {
+            at: snapshot.taken_at,
+            key,
+            address: Reply::Untried,
+            inside: Reply::Untried,
+        });
+    }
+}
+
 enum Answer {
     Log(Result<String, ApiError>),
+    Dial(Dial, Vec<ApiError>),
+    Sockets(Result<Option<PodSockets>, ApiError>),
     Object(Result<Option<serde_json::Value>, ApiError>),
     List(Result<Vec<serde_json::Value>, ApiError>),
 }
 
-async fn fetch(connection: &Connection, need: &Need) -> Answer {
+async fn fetch(connection: &Connection, snapshot: &Snapshot, need: &Need, rights: &Rights) -> Answer {
     match need {
+        Need::Dial(key) => {
+            let (dial, errors) = reach::dial(connection, key, &rights.reach).await;
+            Answer::Dial(dial, errors)
+        }
+        Need::Sockets(namespace, pod) => Answer::Sockets(reach::pod_sockets(connection, snapshot, namespace, pod, &rights.reach).await),
         Need::Log(key) => {
             let query = LogQuery {
                 previous: key.previous,
@@ -223,6 +319,13 @@ fn note(snapshot: &mut Snapshot, what: &str, error: &ApiError) {
         resource: right(&error.resource),
         namespace: right(error.namespace.as_deref().unwrap_or_default()),
     });
+}
+
+/// A pod that has gone meanwhile is nothing to tell; a refusal and a broken way are.
+fn note_reach(snapshot: &mut Snapshot, what: &str, error: &ApiError) {
+    if error.kind != ApiErrorKind::NotFound {
+        note(snapshot, what, error);
+    }
 }
 
 /// A log that is not there is nothing to grant a right for; a refusal is.

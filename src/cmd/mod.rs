@@ -9,9 +9,9 @@ pub mod explain;
 pub mod flags;
 pub mod local;
 pub mod rbac;
+pub mod reach;
 pub mod targets;
 pub mod version;
-pub mod wait_ready;
 pub mod watching;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -38,7 +38,6 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Diagnose(Box<diagnose::DiagnoseArgs>),
-    WaitReady(Box<wait_ready::WaitReadyArgs>),
     Explain(explain::ExplainArgs),
     Rbac(rbac::RbacArgs),
     Version(version::VersionArgs),
@@ -91,7 +90,6 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
     let log: Log = std::sync::Arc::new(move |line: &str| stderr.line(&sanitise(line)));
     let outcome = match &cli.verb {
         Verb::Diagnose(args) => diagnose::run(args, &cli.connect, io, log).await,
-        Verb::WaitReady(args) => wait_ready::run(args, &cli.connect, io),
         Verb::Explain(args) => explain::run(args, io),
         Verb::Rbac(args) => rbac::run(args, &cli.connect, io),
         Verb::Version(args) => version::run(args, cli.connect.clone(), io, log).await,

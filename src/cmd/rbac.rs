@@ -27,7 +27,7 @@ Examples:
 pub struct RbacArgs {
     /// The verb
     verb: Verb,
-    /// Rights for more: nodes (with volumes and classes), secrets (metadata; RBAC cannot grant less than the data), watch
+    /// Rights for more: nodes (with volumes and classes), secrets (metadata; RBAC cannot grant less than the data), watch, dial (ports of pods), exec, debug
     #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
     with: Vec<With>,
     /// Rights in every namespace: a ClusterRole instead of a Role
@@ -51,6 +51,9 @@ enum With {
     Nodes,
     Secrets,
     Watch,
+    Dial,
+    Exec,
+    Debug,
 }
 
 /// Who gets the rights.
@@ -96,6 +99,25 @@ fn namespaced(with: &[With]) -> Rights {
     grant(&mut rights, &kind::CONFIG_MAP, "get");
     grant(&mut rights, &kind::NAMESPACE, "get");
     rights.entry((String::new(), "pods/log".to_owned())).or_default().insert("get");
+    let mut reach = |subresource: &str, verbs: &[&'static str]| {
+        rights
+            .entry((String::new(), format!("pods/{subresource}")))
+            .or_default()
+            .extend(verbs);
+    };
+    if with.contains(&With::Dial) {
+        reach("proxy", &["get"]);
+        // A websocket is opened with GET; from Kubernetes 1.35 `create` is asked for too.
+        reach("portforward", &["create", "get"]);
+    }
+    if with.contains(&With::Exec) {
+        reach("exec", &["create", "get"]);
+    }
+    if with.contains(&With::Debug) {
+        reach("ephemeralcontainers", &["patch"]);
+        // To see how the ephemeral container ends.
+        grant(&mut rights, &kind::POD, "get");
+    }
     if with.contains(&With::Watch) {
         for kind in WATCHED {
             grant(&mut rights, kind, "watch");

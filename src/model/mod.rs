@@ -3,6 +3,7 @@
 pub mod age;
 pub mod bind;
 pub mod code;
+pub mod dial;
 pub mod directive;
 pub mod duration;
 pub mod environment;
@@ -10,9 +11,9 @@ pub mod explanation;
 pub mod finding;
 pub mod kind;
 pub mod near;
-pub mod readiness;
 pub mod redaction;
 pub mod report;
 pub mod selector;
 pub mod snapshot;
+pub mod sockets;
 pub mod text;

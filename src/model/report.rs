@@ -78,6 +78,47 @@ pub struct LeftOut {
     pub container: Option<String>,
 }
 
+/// A socket that listens on a port, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Listener {
+    /// `0.0.0.0`, `127.0.0.1`, `::`
+    pub address: String,
+    /// Whose process it is, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// `socket` (seen in the pod), `log`, `command`, `environment`, `config`.
+    pub known_by: String,
+}
+
+/// One port of one pod: who declares it, who uses it, and who listens there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PortRow {
+    /// The workload of the pod.
+    pub workload: ObjectRef,
+    /// The pod that was looked at: one of each revision.
+    pub pod: String,
+    /// The container that declares the port or should listen there; empty where nothing tells.
+    pub container: String,
+    /// The number.
+    pub port: u16,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// Whether a container declares it.
+    pub declared: bool,
+    /// `startup`, `liveness`, `readiness`
+    pub probed_by: Vec<String>,
+    /// `service/api:80`
+    pub targeted_by: Vec<String>,
+    /// Ingresses that lead to these Services.
+    pub ingresses: Vec<String>,
+    /// Who listens.
+    pub listens: Vec<Listener>,
+    /// What came of a connection; empty where none was tried.
+    pub answer: String,
+}
+
 /// The answer of `diagnose`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -103,6 +144,8 @@ pub struct Diagnosis {
     pub unchecked: Vec<Unchecked>,
     /// Every workload, Service and Ingress of the scope, the worst first.
     pub workloads: Vec<Judged>,
+    /// The ports of one pod of each revision in the scope.
+    pub ports: Vec<PortRow>,
     /// How many pods are in the scope.
     pub pod_count: usize,
     /// When the objects were read, RFC 3339, UTC.

@@ -24,10 +24,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::dial::{Dial, DialKey};
 use super::directive;
 use super::finding::ObjectRef;
 use super::kind::{self, Kind};
 use super::redaction::redact_object;
+use super::sockets::PodSockets;
 use super::text::redact;
 
 /// How much of a collection was seen.
@@ -73,6 +75,9 @@ pub struct Unchecked {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
 }
+
+/// How [`Unchecked::what`] begins where a pod's listening sockets could not be seen: what else was found stands without them.
+pub const SOCKETS: &str = "listening sockets";
 
 /// Names one container's log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -139,6 +144,12 @@ struct Saved {
     /// Logs of containers, without what looks like a credential.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     logs: Vec<SavedLog>,
+    /// Ports that were dialled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dials: Vec<Dial>,
+    /// Listening sockets of pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sockets: Vec<PodSockets>,
     /// The objects, as in the Kubernetes API, without values of Secrets.
     items: Vec<Value>,
 }
@@ -289,6 +300,8 @@ pub struct Snapshot {
     absent: BTreeSet<ObjectRef>,
     read_in_full: BTreeSet<ObjectRef>,
     logs: BTreeMap<LogKey, Option<String>>,
+    dials: BTreeMap<DialKey, Dial>,
+    sockets: BTreeMap<(String, String), Option<PodSockets>>,
 }
 
 impl Snapshot {
@@ -304,6 +317,8 @@ impl Snapshot {
             absent: BTreeSet::new(),
             read_in_full: BTreeSet::new(),
             logs: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            sockets: BTreeMap::new(),
         }
     }
 
@@ -391,11 +406,6 @@ impl Snapshot {
         self.absent.insert(object);
     }
 
-    /// Whether the API server answered 404 for an object, of whatever kind.
-    pub fn is_absent(&self, object: &ObjectRef) -> bool {
-        self.absent.contains(object)
-    }
-
     /// Notes that an object was read with its content, not only its metadata.
     pub fn note_full(&mut self, object: ObjectRef) {
         self.read_in_full.insert(object);
@@ -437,6 +447,31 @@ impl Snapshot {
         self.logs.get(key).map(Option::as_deref)
     }
 
+    /// Stores what came of a dial.
+    pub fn put_dial(&mut self, dial: Dial) {
+        self.dials.insert(dial.key.clone(), dial);
+    }
+
+    /// What came of a dial; none where nobody dialled.
+    pub fn dial(&self, key: &DialKey) -> Option<&Dial> {
+        self.dials.get(key)
+    }
+
+    /// Every dial that was made.
+    pub fn dials(&self) -> impl Iterator<Item = &Dial> {
+        self.dials.values()
+    }
+
+    /// Stores the listening sockets of a pod, or that they could not be seen.
+    pub fn put_sockets(&mut self, namespace: &str, pod: &str, sockets: Option<PodSockets>) {
+        self.sockets.insert((namespace.to_owned(), pod.to_owned()), sockets);
+    }
+
+    /// The listening sockets of a pod: none where nobody looked, `Some(None)` where they could not be seen.
+    pub fn sockets(&self, namespace: &str, pod: &str) -> Option<Option<&PodSockets>> {
+        self.sockets.get(&(namespace.to_owned(), pod.to_owned())).map(Option::as_ref)
+    }
+
     /// The snapshot as the JSON document that `--save` writes.
     pub fn to_json(&self) -> Value {
         let saved = Saved {
@@ -464,6 +499,8 @@ impl Snapshot {
                     text: text.as_deref().map(redact),
                 })
                 .collect(),
+            dials: self.dials.values().cloned().collect(),
+            sockets: self.sockets.values().flatten().cloned().collect(),
             items: self.objects.to_values().into_iter().map(without_credentials).collect(),
         };
         serde_json::to_value(saved).unwrap_or_default()
@@ -483,6 +520,12 @@ impl Snapshot {
         snapshot.absent = saved.absent.into_iter().collect();
         snapshot.unchecked = saved.unchecked.into_iter().collect();
         snapshot.logs = saved.logs.into_iter().map(|log| (log.key, log.text)).collect();
+        snapshot.dials = saved.dials.into_iter().map(|dial| (dial.key.clone(), dial)).collect();
+        for sockets in saved.sockets {
+            snapshot
+                .sockets
+                .insert((sockets.namespace.clone(), sockets.pod.clone()), Some(sockets));
+        }
         let bad = saved.items.into_iter().filter_map(|item| snapshot.insert(item).err()).collect();
         // A saved list of metadata is not the content of its objects, although the snapshot comes from a file.
         snapshot.local = false;

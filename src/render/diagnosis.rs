@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::paper::{Paper, Tone, width};
+use super::ports;
 use crate::model::finding::{Confidence, Evidence, Finding, ObjectRef};
 use crate::model::kind;
-use crate::model::report::{Diagnosis, Judged, LeftOut, Verdict};
+use crate::model::report::{Diagnosis, Judged, LeftOut, PortRow, Verdict};
 use crate::model::snapshot::Unchecked;
 
 /// How much is shown.
@@ -43,6 +44,7 @@ pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
             }
         }
     }
+    port_tables(diagnosis, detail, paper);
     unexplained(diagnosis, &names, paper);
     under_way(diagnosis, &names, paper);
     if detail.advice && !diagnosis.advice.is_empty() {
@@ -64,6 +66,33 @@ pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
     }
     left_out(&diagnosis.left_out, &names, paper);
     unchecked(&diagnosis.unchecked, paper);
+}
+
+/// The ports of what was named, or of everything with `wide`.
+fn port_tables(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
+    let one = match diagnosis.targets.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    };
+    let rows: Vec<PortRow> = diagnosis
+        .ports
+        .iter()
+        .filter(|row| detail.wide || one.is_some_and(|one| is_named(row, one)))
+        .cloned()
+        .collect();
+    ports::tables(&rows, paper);
+}
+
+/// Whether a row is of the workload or the pod that the user named, or of what stands behind the Service.
+fn is_named(row: &PortRow, target: &str) -> bool {
+    let service = target.strip_prefix(&format!("service/{}/", row.workload.namespace));
+    row.workload.to_string() == target
+        || format!("pod/{}/{}", row.workload.namespace, row.pod) == target
+        || service.is_some_and(|name| {
+            row.targeted_by
+                .iter()
+                .any(|by| by.rsplit_once(':').map(|(by, _)| by) == Some(&format!("service/{name}")))
+        })
 }
 
 /// How objects are named: with their namespace where several are shown.
@@ -393,7 +422,8 @@ fn unchecked(unchecked: &[Unchecked], paper: &mut Paper) {
         by_reason.entry((&entry.why, entry.resource.is_empty())).or_default().push(entry);
     }
     for ((why, _), entries) in by_reason {
-        let what: Vec<&str> = entries.iter().map(|e| e.what.as_str()).collect();
+        let mut what: Vec<&str> = entries.iter().map(|e| e.what.as_str()).collect();
+        what.dedup();
         let grant = if entries.iter().any(|e| !e.resource.is_empty()) {
             let rules: Vec<String> = entries.iter().map(|e| format!("{} {}", e.verb, e.resource)).collect();
             // Many refusals are one role that is missing, and `-o json` has them all.
@@ -402,7 +432,7 @@ fn unchecked(unchecked: &[Unchecked], paper: &mut Paper) {
             } else {
                 String::new()
             };
-            format!("; {rules}see kubectl podlife rbac diagnose")
+            format!("; {rules}see kubectl podlife rbac diagnose{}", with(&entries))
         } else {
             String::new()
         };
@@ -413,6 +443,26 @@ fn unchecked(unchecked: &[Unchecked], paper: &mut Paper) {
         let what = format!("{}{more}", what[..what.len().min(UNCHECKED_SHOWN)].join(", "));
         let lead = format!("{} ", paper.tone(Tone::Doubtful, "?"));
         paper.line(&lead, 2, &format!("not checked: {what} ({why}{grant})"));
+    }
+}
+
+/// What the least role lacks without being asked: ` --with dial,nodes`.
+fn with(entries: &[&Unchecked]) -> String {
+    let of = |entry: &&Unchecked| match entry.resource.as_str() {
+        "pods/proxy" | "pods/portforward" => Some("dial"),
+        "pods/exec" => Some("exec"),
+        "pods/ephemeralcontainers" => Some("debug"),
+        "secrets" => Some("secrets"),
+        _ if entry.namespace.is_empty() => Some("nodes"),
+        _ => None,
+    };
+    let mut words: Vec<&str> = entries.iter().filter_map(of).collect();
+    words.sort_unstable();
+    words.dedup();
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!(" --with {}", words.join(","))
     }
 }
 

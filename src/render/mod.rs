@@ -4,4 +4,4 @@ pub mod diagnosis;
 pub mod document;
 pub mod explanation;
 pub mod paper;
-pub mod readiness;
+pub mod ports;

@@ -89,6 +89,13 @@ impl Paper {
         }
     }
 
+    /// A line of a table: never wrapped, so that its columns stay in place.
+    pub fn row(&mut self, line: &str) {
+        let columns = self.columns.take();
+        self.line("", 0, line);
+        self.columns = columns;
+    }
+
     /// A command behind a label: never wrapped, so that it can be copied whole.
     pub fn command(&mut self, indent: usize, label: &str, column: usize, tone: Tone, command: &str) {
         let columns = self.columns.take();

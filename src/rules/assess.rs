@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt;
+
 use super::context::{Context, Need, Options};
 use super::scope::Scope;
-use super::{RULES, causes, verdict};
+use super::{RULES, causes, listen, verdict};
 use crate::model::code::Code;
-use crate::model::finding::{Finding, ObjectRef, Severity};
+use crate::model::dial::DialKey;
+use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
 use crate::model::report::{API_VERSION, Diagnosis, LeftOut, Verdict};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{SOCKETS, Snapshot};
 
 /// What a run asks for.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +30,36 @@ pub struct Question {
 /// What the rules would like to see that is not in the snapshot yet.
 pub fn needs(snapshot: &Snapshot, question: &Question) -> BTreeSet<Need> {
     let context = context(snapshot, question);
-    for rule in RULES {
-        rule(&context);
+    let found: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&context)).collect();
+    let mut needs = context.take_needs();
+    if question.targets.is_some() {
+        let reached = reached(&context, &scope(&context, question), &found);
+        needs.retain(|need| match need {
+            Need::Dial(DialKey { namespace, pod, .. }) | Need::Sockets(namespace, pod) => {
+                reached.contains(&(namespace.clone(), pod.clone()))
+            }
+            _ => true,
+        });
     }
-    context.take_needs()
+    needs
+}
+
+/// The pods that may be connected to for the sake of these targets: their own, and those behind a Service that something waits for.
+fn reached(context: &Context<'_>, scope: &Scope, found: &[Finding]) -> BTreeSet<(String, String)> {
+    let awaited = |service: &Service| {
+        let effect = Effect::Service(service.namespace().unwrap_or_default(), service.name_any());
+        found.iter().any(|finding| finding.suffers.contains(&effect))
+    };
+    let objects = &context.snapshot.objects;
+    let behind = objects
+        .services
+        .iter()
+        .filter(|service| awaited(service))
+        .flat_map(|service| context.pods_selected(service));
+    let own = objects.pods.iter().filter(|pod| scope.has(&context.workload_of(pod)));
+    own.chain(behind)
+        .map(|pod| (pod.namespace().unwrap_or_default(), pod.name_any()))
+        .collect()
 }
 
 /// The snapshot with its relations, as a question needs it.
@@ -73,7 +103,13 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     }
     let scope = scope(&context, question);
     let in_scope = scope.filter(causes::link(found));
-    let blind = snapshot.unchecked.iter().any(|u| u.resource != "nodes");
+    // Nodes and connections tell more where they may be had; without them the rest still stands.
+    let blind = snapshot.unchecked.iter().any(|u| {
+        !matches!(
+            u.resource.as_str(),
+            "nodes" | "pods/proxy" | "pods/portforward" | "pods/exec" | "pods/ephemeralcontainers"
+        ) && !u.what.starts_with(SOCKETS)
+    });
     // A verdict is about the whole object, whichever containers the user wants to hear about.
     let mut workloads = verdict::judge(&context, &scope, &in_scope, blind);
     // What the user does not want to hear about is no fault to them.
@@ -113,6 +149,11 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
         left_out: left_out.into_iter().collect(),
         unchecked: snapshot.unchecked.iter().cloned().collect(),
         workloads,
+        ports: context
+            .workloads()
+            .filter(|w| scope.has(&w.reference))
+            .flat_map(|w| listen::table::rows(&context, w))
+            .collect(),
         pod_count: verdict::pod_count(&context, &scope),
         taken_at: snapshot.taken_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         requests: 0,

@@ -11,22 +11,30 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::ResourceExt;
 
+use crate::model::dial::{Dial, DialKey};
 use crate::model::finding::{Effect, ObjectRef, Subject};
 use crate::model::kind::{self, Kind};
 pub use crate::model::selector::selects;
 use crate::model::snapshot::{LogKey, Snapshot};
+use crate::model::sockets::PodSockets;
 
 /// What a user chose that changes what rules say.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How far back events and logs count; status counts whatever its age.
     pub since: Duration,
+    /// Whether ports of pods may be dialled.
+    pub dial: bool,
+    /// Whether the listening sockets of pods may be read inside of them.
+    pub sockets: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             since: Duration::from_secs(3600),
+            dial: false,
+            sockets: false,
         }
     }
 }
@@ -39,6 +47,10 @@ pub const HEALED_AFTER: Duration = Duration::from_secs(600);
 pub enum Need {
     /// A container's log (the last lines of it).
     Log(LogKey),
+    /// A connection to a port of a pod.
+    Dial(DialKey),
+    /// The listening sockets of a pod (namespace, name).
+    Sockets(String, String),
     /// One object with its content.
     Object(ObjectRef),
     /// All objects of a kind, in one namespace or (none) everywhere.
@@ -603,6 +615,25 @@ impl<'a> Context<'a> {
             }
         }
         self.log(container, false)
+    }
+
+    /// What came of a dial; asks for it where nobody has dialled yet and that is allowed.
+    pub fn dial(&self, key: DialKey) -> Option<&'a Dial> {
+        let made = self.snapshot.dial(&key);
+        if made.is_none() && self.options.dial {
+            self.need(Need::Dial(key));
+        }
+        made
+    }
+
+    /// The listening sockets of a pod; asks for them where nobody has looked yet and that is allowed.
+    pub fn sockets(&self, pod: &Pod) -> Option<&'a PodSockets> {
+        let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+        let seen = self.snapshot.sockets(&namespace, &name);
+        if seen.is_none() && self.options.sockets {
+            self.need(Need::Sockets(namespace, name));
+        }
+        seen.flatten()
     }
 
     /// Asks for a list (once) and says whether it has been read completely.

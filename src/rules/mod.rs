@@ -43,6 +43,7 @@ pub const RULES: &[Rule] = &[
     image::check,
     ingress::check,
     init::check,
+    listen::check,
     network_policy::check,
     node::check,
     probes::check,

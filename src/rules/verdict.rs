@@ -139,7 +139,12 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, findings: &[Finding]
             Verdict::Progressing
         }
     } else if unseen || (ready >= wanted && is_rolled_out(workload)) {
-        Verdict::Healthy
+        // Ready, but nobody listens yet where its Services send to.
+        if super::listen::is_starting(context, workload) {
+            Verdict::Progressing
+        } else {
+            Verdict::Healthy
+        }
     } else if since_change(context, workload).is_none_or(|age| age < if blind { BLIND_DEADLINE } else { DEADLINE }) {
         Verdict::Progressing
     } else if blind {

@@ -50,7 +50,12 @@ func serve(terminated <-chan os.Signal) error {
 		if server != nil {
 			servers = append(servers, server)
 		}
-		fmt.Println("listening on", entry)
+		// As most servers do: the address alone. What is no TCP socket says so.
+		address := entry
+		for _, prefix := range []string{"tcp6:", "tls:", "grpc:", "tcp:"} {
+			address = strings.TrimPrefix(address, prefix)
+		}
+		fmt.Println("listening on", address)
 	}
 
 	for {

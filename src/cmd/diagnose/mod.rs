@@ -14,6 +14,7 @@ use reading::Reading;
 use super::collect::Rights;
 use super::exit::{Exit, Failure};
 use super::flags::ConnectFlags;
+use super::reach::Reach;
 use super::targets::{self, Wanted};
 use super::watching::Changes;
 use super::{Outcome, local};
@@ -77,6 +78,18 @@ pub struct DiagnoseArgs {
     /// Ask for more than the least rights give
     #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
     with: Vec<With>,
+    /// Only read: do not dial ports of pods
+    #[arg(long)]
+    no_dial: bool,
+    /// How long one connection to a port of a pod may take
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration::parse)]
+    dial_timeout: Duration,
+    /// Run cat in containers to see which sockets listen
+    #[arg(long, conflicts_with = "local")]
+    exec: bool,
+    /// Add an ephemeral container with this image (it needs cat) to see which sockets listen; it stays until the pod is replaced
+    #[arg(long, value_name = "IMAGE", conflicts_with = "local")]
+    debug_image: Option<String>,
     /// Write what was read to a file, without values of Secrets
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -144,6 +157,14 @@ impl<'a> Plan<'a> {
         if args.all_namespaces && by_name {
             return Err(Failure::usage("a target cannot be named across all namespaces").hint("name its namespace with -n"));
         }
+        if args.dial_timeout.is_zero() && !args.no_dial {
+            return Err(Failure::usage("--dial-timeout must be more than zero").hint("--no-dial dials nothing"));
+        }
+        if args.debug_image.is_some() && !by_name {
+            return Err(
+                Failure::usage("--debug-image needs a target: it changes pods").hint("name a workload or a pod, such as deployment/api")
+            );
+        }
         if args.all_namespaces && connect.namespace.is_some() {
             return Err(Failure::usage("-A and -n cannot be used together"));
         }
@@ -163,11 +184,16 @@ impl<'a> Plan<'a> {
             targets: None,
             containers: args.container.iter().cloned().collect(),
             ignore: args.ignore.iter().copied().collect(),
-            options: Options { since: args.since },
+            options: Options {
+                since: args.since,
+                dial: !args.no_dial && !args.local,
+                sockets: args.exec || args.debug_image.is_some(),
+            },
         };
         let rights = Rights {
             secrets: args.with.contains(&With::Secrets),
             nodes: true,
+            reach: Reach::new(args.dial_timeout, args.exec, args.debug_image.clone()),
         };
         Ok(Self {
             args,
@@ -189,6 +215,12 @@ pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: 
         true => Vec::new(),
         false => read_files(args, io)?.objects,
     };
+    if let Some(image) = &args.debug_image {
+        io.stderr.line(&format!(
+            "Warning: adds an ephemeral container with image {} to one pod of each revision; it cannot be taken away until the pod is replaced",
+            crate::model::text::sanitise(image)
+        ));
+    }
     let options = connect.clone().complete(io.stdin_is_terminal);
     let connection = Connection::open(&options, &io.environment, log).await?;
     let reading = Reading { connection, documents };
@@ -208,11 +240,6 @@ fn read_files(args: &DiagnoseArgs, io: &mut Io) -> Result<local::Documents, Fail
 
 fn save(args: &DiagnoseArgs, snapshot: &Snapshot) -> Result<(), Failure> {
     let Some(path) = &args.save else { return Ok(()) };
-    save_snapshot(path, snapshot)
-}
-
-/// Writes a snapshot to a file, as JSON.
-pub fn save_snapshot(path: &std::path::Path, snapshot: &Snapshot) -> Result<(), Failure> {
     let document = serde_json::to_string_pretty(&snapshot.to_json()).map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
     write_private(path, &(document + "\n"))
         .map_err(|error| Failure::new(Exit::Fault, format!("writing the snapshot to {}: {error}", path.display())))

@@ -75,7 +75,7 @@ impl Reading {
             if needs.is_empty() {
                 break;
             }
-            collect::further_round(&self.connection, &mut snapshot, needs, plan.rights).await;
+            collect::further_round(&self.connection, &mut snapshot, needs, &plan.rights).await;
         }
         let mut diagnosis = assess::assess(&snapshot, &plan.question);
         diagnosis.requests = self.connection.request_count() - before;
@@ -144,7 +144,7 @@ impl Reading {
                             kind.clone(),
                             kind.namespaced.then(|| namespace.to_owned()),
                         )]);
-                        collect::further_round(&self.connection, snapshot, needs, plan.rights).await;
+                        collect::further_round(&self.connection, snapshot, needs, &plan.rights).await;
                     }
                     let of_kind = snapshot
                         .objects
@@ -286,6 +286,8 @@ fn asked_before(snapshot: &Snapshot, need: &crate::rules::Need) -> bool {
     use crate::rules::Need;
     match need {
         Need::Log(key) => snapshot.log(key).is_some(),
+        Need::Dial(key) => snapshot.dial(key).is_some(),
+        Need::Sockets(namespace, pod) => snapshot.sockets(namespace, pod).is_some(),
         Need::Object(object) => {
             kind::of_object(&object.api_version, &object.kind).is_none_or(|k| match snapshot.presence(k, &object.namespace, &object.name) {
                 Presence::Present => k != &kind::CONFIG_MAP || snapshot.config_map_keys(&object.namespace, &object.name).is_some(),

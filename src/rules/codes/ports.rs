@@ -28,7 +28,9 @@ pub(super) const AREA: Area = Area {
             ],
             explanation: "A server inside the container answers on 127.0.0.1 or ::1, which only processes of the same pod can reach. Probes of the \
              kubelet, Services and other pods all dial the pod's own address, and the kernel refuses them there. kubectl port-forward \
-             works all the same, because it dials from inside the pod, so a test from a laptop misleads. Many development servers listen like this unless they are told otherwise. This version of podlife does not report the code yet: a refused probe or client is told as such.",
+             works all the same, because it dials from inside the pod, so a test from a laptop misleads. Many development servers listen like this unless they are told otherwise. podlife \
+             connects both ways and compares: through the API server's pod proxy to the pod's address, and by port-forward from inside. Without \
+             these connections, what the server's log or command line says makes it likely.",
             steps: &[
                 Step {
                     text: "See which address the server says it listens on.",
@@ -56,9 +58,10 @@ pub(super) const AREA: Area = Area {
             causes: &[],
             explanation: "A Service, a probe or an Ingress sends connections to this port, the container runs, and nobody accepts them there. A \
              refused connection means that the packet arrived and no socket was open, so neither DNS nor a NetworkPolicy is to blame. \
-             podlife takes it from the refusals that the kubelet reports once the container is past its start-up budget, and from the \
-             absence of any other listener that it could name. Usual reasons: the server failed to start while its process lives on, it \
-             serves a Unix socket, or a feature that opens this port is switched off. This version of podlife does not report the code yet: a refused probe or client is told as such.",
+             podlife takes it from connections that are refused at the pod's address and inside of it once the container is past its \
+             start-up budget; with --exec or --debug-image it sees the sockets themselves. A server on ::1 alone looks the same from outside \
+             where the node does not know that address by name. Usual reasons: the server failed to start while its process lives on, it \
+             serves a Unix socket, or a feature that opens this port is switched off.",
             steps: &[
                 Step {
                     text: "Look whether the server ever said that it listens.",
@@ -84,9 +87,9 @@ pub(super) const AREA: Area = Area {
             signs: &["connect: connection refused"],
             causes: &[],
             explanation: "The container does serve, but on a different port than the one that the Service, probe or Ingress dials. containerPort in \
-             the pod template opens nothing and closes nothing: only the application decides where it listens. podlife compares the \
-             port in use with the port that arguments, environment variables and log lines of the server name. Typical reasons are a \
-             changed default after an image update, a PORT variable that was set, or a number copied from another application. This version of podlife does not report the code yet: a refused probe or client is told as such.",
+             the pod template opens nothing and closes nothing: only the application decides where it listens. podlife connects to \
+             the declared ports as well, and reads the port that the server's log names or, with --exec, the sockets themselves. Typical reasons are a \
+             changed default after an image update, a PORT variable that was set, or a number copied from another application.",
             steps: &[
                 Step {
                     text: "See which port the server names.",
@@ -114,8 +117,8 @@ pub(super) const AREA: Area = Area {
             causes: &[],
             explanation: "The server's socket is IPv6-only while the Service and the kubelet use IPv4, or the reverse. A socket on :: takes IPv4 \
              connections as well only where the option IPV6_V6ONLY is off; some servers switch it on, and on hosts without IPv6 the \
-             bind fails altogether. podlife compares the families of the pod's addresses, the Service's ipFamilies and the address that \
-             the server names. This version of podlife does not report the code yet: a refused probe or client is told as such.",
+             bind fails altogether. podlife sees that the pod's IPv4 address refuses connections while the server's own words, or \
+             its socket, name ::.",
             steps: &[
                 Step {
                     text: "See the families of the Service and of the pod.",

@@ -124,7 +124,7 @@ pub(super) const AREA: Area = Area {
             ],
             explanation: "The Service forwards to a port number on which the application does not listen, so clients get connection refused although \
              all pods are ready. Declared ports are documentation only, so a difference alone is a hint; it becomes an error when the \
-             application was seen to listen elsewhere. podlife compares targetPort with declared ports, arguments, environment and log. \
+             application was seen to listen elsewhere. podlife compares targetPort with the declared ports, and connects to both. \
              When targetPort is left out it equals port, which is a common reason for this fault.",
             steps: &[
                 Step {

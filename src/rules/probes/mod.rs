@@ -4,7 +4,7 @@
 
 mod advice;
 mod budget;
-mod message;
+pub mod message;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use crate::model::code::Code::{ServiceProtocolMismatch, TargetPortMismatch, Targ
 use crate::model::finding::{Confidence, Finding, Severity};
 use crate::model::near;
 use crate::rules::context::{Context, Workload};
+use crate::rules::listen;
 use crate::rules::ports::{self, Declared};
 
 /// What is wrong with the ports of a Service that selects something.
@@ -26,7 +27,9 @@ pub fn check(context: &Context<'_>, service: &Service) -> Vec<Finding> {
         .iter()
         .filter_map(|port| match ports::target(port) {
             IntOrString::String(name) => named(context, service, port, &name, &behind),
-            IntOrString::Int(number) => numbered(service, port, number, &behind),
+            IntOrString::Int(number) => {
+                numbered(service, port, number, &behind).filter(|_| !listen::is_mismatch_proven(context, service, port))
+            }
         })
         .collect()
 }

@@ -9,4 +9,3 @@ mod examples;
 mod explain;
 mod krew;
 mod readme;
-mod wait_ready;

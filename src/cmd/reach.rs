@@ -1,0 +1,277 @@
+//! Reaches into pods: dials their ports, and reads their listening sockets where the user allows it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde_json::json;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::cluster::{ApiError, ApiErrorKind, Connection, LogQuery, Patch, PodPort, WriteOptions};
+use crate::model::dial::{Dial, DialKey, Reply, Speech};
+use crate::model::kind;
+use crate::model::snapshot::Snapshot;
+use crate::model::sockets::{self, PodSockets};
+use crate::rules::context::containers;
+
+/// Second samples are taken at least this long after the first.
+const BETWEEN_SAMPLES: Duration = Duration::from_secs(2);
+/// How long the pod's address may take before the way inside is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(400);
+/// How long a command in a container may take.
+const EXEC_LIMIT: Duration = Duration::from_secs(10);
+/// How long an ephemeral container may take to be pulled, started and to end.
+const DEBUG_LIMIT: Duration = Duration::from_secs(60);
+/// How often the pod is looked at meanwhile.
+const DEBUG_PERIOD: Duration = Duration::from_millis(500);
+
+const TABLES: [&str; 4] = ["/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6"];
+/// For images with a shell but without `cat`.
+const READ_WITH_SHELL: &str = "for f in /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6; do \
+    [ -r $f ] && while IFS= read -r l; do echo \"$l\"; done < $f; done";
+/// The open files of every process that the container sees.
+const LIST_FILES: &str = "ls -l /proc/[0-9]*/fd 2>/dev/null";
+
+/// How a run may reach into pods.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    /// How long one connection may take.
+    pub limit: Duration,
+    /// Run commands in containers.
+    pub exec: bool,
+    /// Add an ephemeral container with this image where no container can tell.
+    pub debug_image: Option<String>,
+    /// What turned out to be forbidden: namespace and subresource. It is not asked for again.
+    forbidden: Arc<Mutex<BTreeSet<(String, &'static str)>>>,
+}
+
+impl Reach {
+    /// What the flags allow.
+    pub fn new(limit: Duration, exec: bool, debug_image: Option<String>) -> Self {
+        Self {
+            limit,
+            exec,
+            debug_image,
+            forbidden: Arc::default(),
+        }
+    }
+
+    /// Asks, unless that was forbidden before; remembers a refusal.
+    async fn ask(
+        &self,
+        namespace: &str,
+        subresource: &'static str,
+        asking: impl Future<Output = Result<Reply, ApiError>>,
+    ) -> Result<Reply, ApiError> {
+        let right = (namespace.to_owned(), subresource);
+        let known = |set: &Mutex<BTreeSet<_>>| set.lock().map(|set| set.contains(&right)).unwrap_or_default();
+        if known(&self.forbidden) {
+            return Ok(Reply::Untried);
+        }
+        let answer = asking.await;
+        if answer.as_ref().is_err_and(|error| error.kind == ApiErrorKind::Forbidden)
+            && let Ok(mut set) = self.forbidden.lock()
+        {
+            set.insert(right);
+        }
+        answer
+    }
+}
+
+/// Dials a port: the pod's address first, and from inside only where that was refused, went unanswered, or cannot be asked this way.
+/// The errors are those of the API server; the dial tells the rest.
+pub async fn dial(connection: &Connection, key: &DialKey, reach: &Reach) -> (Dial, Vec<ApiError>) {
+    if key.again {
+        sleep(BETWEEN_SAMPLES).await;
+    }
+    let at = Timestamp::now();
+    let to = PodPort {
+        namespace: &key.namespace,
+        pod: &key.pod,
+        port: key.port,
+    };
+    let path = (key.speech == Speech::Http).then_some(key.path.as_str());
+    let inside = || reach.ask(&key.namespace, "portforward", connection.dial_inside(to, path, reach.limit));
+    let (address, inside) = match key.speech {
+        Speech::Plain => (Ok(Reply::Untried), Some(inside().await)),
+        speech => {
+            let address = connection.dial_address(to, speech == Speech::Https, &key.path, reach.limit);
+            let address = reach.ask(&key.namespace, "proxy", address);
+            tokio::pin!(address);
+            // An address that does not answer at once is not waited for before the other way is tried.
+            match timeout(HEAD_START, &mut address).await {
+                Ok(Ok(reply)) if reply.listens() => (Ok(reply), None),
+                Ok(other) => (other, Some(inside().await)),
+                Err(_) => {
+                    let (address, inside) = futures::future::join(address, inside()).await;
+                    (address, Some(inside))
+                }
+            }
+        }
+    };
+    let mut errors = Vec::new();
+    let mut noted = |answer: Result<Reply, ApiError>| {
+        answer.unwrap_or_else(|error| {
+            errors.push(error);
+            Reply::Untried
+        })
+    };
+    let dial = Dial {
+        key: key.clone(),
+        at,
+        address: noted(address),
+        inside: inside.map_or(Reply::Untried, noted),
+    };
+    (dial, errors)
+}
+
+/// Reads the listening sockets of a pod: in the first container that can print them, else in an ephemeral container where one is allowed.
+pub async fn pod_sockets(
+    connection: &Connection,
+    snapshot: &Snapshot,
+    namespace: &str,
+    name: &str,
+    reach: &Reach,
+) -> Result<Option<PodSockets>, ApiError> {
+    let pods = &snapshot.objects.pods;
+    let Some(pod) = pods
+        .iter()
+        .find(|pod| pod.namespace().as_deref() == Some(namespace) && pod.name_any() == name)
+    else {
+        return Ok(None);
+    };
+    let running: Vec<String> = containers(pod)
+        .iter()
+        .filter(|container| container.is_running())
+        .map(|container| container.name().to_owned())
+        .collect();
+    if reach.exec
+        && let Some(sockets) = by_exec(connection, namespace, name, &running).await?
+    {
+        return Ok(Some(sockets));
+    }
+    match &reach.debug_image {
+        Some(image) => by_debug_container(connection, namespace, name, image).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn by_exec(connection: &Connection, namespace: &str, pod: &str, running: &[String]) -> Result<Option<PodSockets>, ApiError> {
+    let mut refused = None;
+    for container in running {
+        for command in [
+            &["cat", TABLES[0], TABLES[1], TABLES[2], TABLES[3]] as &[&str],
+            &["sh", "-c", READ_WITH_SHELL],
+        ] {
+            let output = match connection.exec(namespace, pod, container, command, EXEC_LIMIT).await {
+                Ok(output) => output,
+                Err(error) if error.kind == ApiErrorKind::Forbidden => return Err(error),
+                // An old runtime refuses the whole request where the program is not there.
+                Err(error) => {
+                    refused = Some(error);
+                    continue;
+                }
+            };
+            // A table that is not there (no IPv6) makes `cat` fail after it has printed the others.
+            if output.stdout.contains("local_address") {
+                let mut sockets = sockets::parse(&output.stdout);
+                name_owners(connection, namespace, pod, running, &mut sockets).await;
+                return Ok(Some(PodSockets {
+                    namespace: namespace.to_owned(),
+                    pod: pod.to_owned(),
+                    seen_from: format!("container {container}"),
+                    sockets,
+                }));
+            }
+        }
+    }
+    match refused {
+        Some(error) if error.is_fatal_for_api() => Err(error),
+        _ => Ok(None),
+    }
+}
+
+/// Finds whose process holds each socket. A socket that several containers see (they share their processes) is nobody's.
+async fn name_owners(connection: &Connection, namespace: &str, pod: &str, running: &[String], sockets: &mut [sockets::Socket]) {
+    if let [only] = running {
+        for socket in sockets.iter_mut() {
+            socket.container = Some(only.clone());
+        }
+        return;
+    }
+    let seen = join_all(running.iter().map(|container| async move {
+        let listed = connection
+            .exec(namespace, pod, container, &["sh", "-c", LIST_FILES], EXEC_LIMIT)
+            .await;
+        sockets::inodes(&listed.map(|output| output.stdout).unwrap_or_default())
+    }))
+    .await;
+    for socket in sockets.iter_mut() {
+        let mut holders = running.iter().zip(&seen).filter(|(_, inodes)| inodes.contains(&socket.inode));
+        socket.container = match (holders.next(), holders.next()) {
+            (Some((holder, _)), None) => Some(holder.clone()),
+            _ => None,
+        };
+    }
+}
+
+/// Adds an ephemeral container that prints the tables, waits for its end and reads its log. It stays in the pod's spec: Kubernetes cannot
+/// take ephemeral containers away again. It is as restricted as Pod Security can ask for.
+async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str, image: &str) -> Result<PodSockets, ApiError> {
+    let name = format!("podlife-sockets-{:x}", Timestamp::now().as_millisecond());
+    let container = json!({
+        "name": name,
+        "image": image,
+        "command": ["cat"],
+        "args": TABLES,
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": true,
+            "runAsUser": 65534,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    });
+    let patch = Patch::Strategic(json!({"spec": {"ephemeralContainers": [container]}}));
+    connection
+        .patch(
+            &kind::POD,
+            Some(namespace),
+            pod,
+            Some("ephemeralcontainers"),
+            &patch,
+            &WriteOptions::default(),
+        )
+        .await?;
+    let deadline = Instant::now() + DEBUG_LIMIT;
+    loop {
+        let object = connection.get(&kind::POD, Some(namespace), pod, false).await?.unwrap_or_default();
+        let statuses = object["status"]["ephemeralContainerStatuses"].as_array();
+        let status = statuses.and_then(|all| all.iter().find(|status| status["name"] == *name));
+        let state = status.map(|status| &status["state"]);
+        let ended = state.is_some_and(|state| state["terminated"].is_object());
+        let waiting = state.and_then(|state| state["waiting"]["reason"].as_str()).unwrap_or_default();
+        let hopeless = matches!(
+            waiting,
+            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "CreateContainerConfigError" | "CreateContainerError"
+        );
+        if ended || hopeless || Instant::now() >= deadline {
+            break;
+        }
+        sleep_until(deadline.min(Instant::now() + DEBUG_PERIOD)).await;
+    }
+    let query = LogQuery {
+        limit_bytes: Some(1 << 20),
+        ..LogQuery::default()
+    };
+    let text = connection.log(namespace, pod, &name, &query).await?;
+    Ok(PodSockets {
+        namespace: namespace.to_owned(),
+        pod: pod.to_owned(),
+        seen_from: format!("debug container {name}"),
+        sockets: sockets::parse(&text),
+    })
+}

@@ -1,0 +1,124 @@
+//! The port table: what is declared, asked by probes, sent to by Services, and what listens.
+
+use super::paper::{Paper, Tone, width};
+use crate::model::report::{Listener, PortRow};
+
+const HEADINGS: [&str; 6] = ["PORT", "DECLARED", "PROBED BY", "TARGETED BY", "LISTENS", "CONNECTION"];
+
+/// Writes one table per pod. Columns in which no row says anything are left out.
+pub fn tables(rows: &[PortRow], paper: &mut Paper) {
+    let mut rest = rows;
+    while let Some(first) = rest.first() {
+        let same = rest
+            .iter()
+            .take_while(|row| row.pod == first.pod && row.workload == first.workload)
+            .count();
+        let (of_pod, others) = rest.split_at(same);
+        rest = others;
+        paper.gap();
+        paper.line("", 0, &format!("ports of pod/{}", first.pod));
+        table(of_pod, paper);
+    }
+}
+
+fn table(rows: &[PortRow], paper: &mut Paper) {
+    let mut lines = vec![HEADINGS.map(str::to_owned)];
+    lines.extend(rows.iter().map(cells));
+    let kept: Vec<usize> = (0..HEADINGS.len())
+        .filter(|&column| lines.iter().skip(1).any(|cells| !cells[column].is_empty()))
+        .collect();
+    for (index, cells) in lines.iter().enumerate() {
+        let mut line = String::from("  ");
+        for (place, &column) in kept.iter().enumerate() {
+            let cell = if cells[column].is_empty() { "-" } else { &cells[column] };
+            line.push_str(cell);
+            if place + 1 < kept.len() {
+                let widest = lines.iter().map(|cells| width(&cells[column])).max().unwrap_or_default();
+                line.push_str(&" ".repeat(widest.max(1).saturating_sub(width(cell)) + 2));
+            }
+        }
+        let line = if index == 0 { paper.tone(Tone::Faint, &line) } else { line };
+        paper.row(&line);
+    }
+}
+
+fn cells(row: &PortRow) -> [String; 6] {
+    let port = match row.protocol.as_str() {
+        "TCP" => row.port.to_string(),
+        other => format!("{}/{other}", row.port),
+    };
+    let declared = match (row.declared, row.container.as_str()) {
+        (false, _) => String::new(),
+        (true, "") => "yes".to_owned(),
+        (true, container) => container.to_owned(),
+    };
+    let mut targets = row.targeted_by.clone();
+    targets.extend(row.ingresses.iter().map(|name| format!("ingress/{name}")));
+    let listens: Vec<String> = row.listens.iter().map(|listener| listens(listener, row.port)).collect();
+    [
+        port,
+        declared,
+        row.probed_by.join(", "),
+        targets.join(", "),
+        listens.join(", "),
+        row.answer.clone(),
+    ]
+}
+
+/// `127.0.0.1:8080 (admin)`, `0.0.0.0:8080 (by its log)`
+fn listens(listener: &Listener, port: u16) -> String {
+    let address = if listener.address.contains(':') {
+        format!("[{}]:{port}", listener.address)
+    } else {
+        format!("{}:{port}", listener.address)
+    };
+    match (listener.known_by.as_str(), &listener.container) {
+        ("socket", Some(container)) => format!("{address} ({container})"),
+        ("socket", None) => address,
+        (known_by, _) => format!("{address} (by its {known_by})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::finding::ObjectRef;
+    use crate::model::kind;
+
+    fn row(port: u16) -> PortRow {
+        PortRow {
+            workload: ObjectRef::new(&kind::DEPLOYMENT, "shop", "admin"),
+            pod: "admin-1".into(),
+            container: "admin".into(),
+            port,
+            protocol: "TCP".into(),
+            declared: true,
+            probed_by: Vec::new(),
+            targeted_by: vec!["service/admin:80".into()],
+            ingresses: Vec::new(),
+            listens: vec![Listener {
+                address: "127.0.0.1".into(),
+                container: Some("admin".into()),
+                known_by: "socket".into(),
+            }],
+            answer: "inside the pod only".into(),
+        }
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_what_they_hold_and_empty_ones_are_left_out() {
+        let mut paper = Paper::new(false, None);
+        let other = PortRow {
+            declared: false,
+            targeted_by: Vec::new(),
+            answer: String::new(),
+            ..row(9)
+        };
+        tables(&[row(8080), other], &mut paper);
+        assert_eq!(
+            paper.into_text(),
+            "ports of pod/admin-1\n  PORT  DECLARED  TARGETED BY       LISTENS                 CONNECTION\n  8080  admin     service/admin:80  \
+             127.0.0.1:8080 (admin)  inside the pod only\n  9     -         -                 127.0.0.1:9 (admin)     -\n"
+        );
+    }
+}

@@ -1,0 +1,277 @@
+//! What is known about one port of one pod: by a dial pair, by the sockets inside, by the kubelet's probes, and by what the container says.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::bind::Bind;
+use super::hints::{Hint, Source};
+use super::uses::Use;
+use crate::model::dial::{Dial, DialKey, Reply};
+use crate::model::finding::Confidence;
+use crate::model::sockets::{PodSockets, Socket};
+use crate::rules::Context;
+use crate::rules::context::{ContainerView, HEALED_AFTER, containers, is_ready, probe_budget};
+use crate::rules::probes::message::{self, Which};
+
+/// A first start may take this long before a port that nobody opened is a fault; the same patience as with probes.
+const SLOW_START: Duration = Duration::from_secs(60);
+
+/// How things stand with a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Somebody listens, and not on a loopback address only.
+    Reachable(Known),
+    /// Only processes of the same pod reach it.
+    Loopback(Confidence, Bind),
+    /// Nobody listens.
+    Nothing(Confidence),
+    /// Listens for the other IP family than the pod's Services use.
+    OtherFamily(Confidence),
+    /// It accepts connections, and does not answer.
+    Hangs,
+    /// It answers with this status, which says that it does not work.
+    Fails(u16),
+    /// Nobody listens yet, and the container has not had the time that a start takes.
+    Starting,
+    /// Nothing tells.
+    Unknown,
+}
+
+/// What shows that somebody listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The kubelet's readiness probe passes there.
+    Probe,
+    /// The pod's address was dialled.
+    Dial,
+    /// The socket was seen.
+    Socket,
+}
+
+/// Everything that was seen of a port.
+pub struct Look<'a> {
+    /// What follows from it.
+    pub standing: Standing,
+    /// The newest dial.
+    pub dial: Option<&'a Dial>,
+    /// The sockets of the pod, where they were read.
+    pub sockets: Option<&'a PodSockets>,
+    /// What the container says about itself.
+    pub hints: Vec<Hint>,
+    /// The kubelet was refused at this port, in its words.
+    pub refused: Option<String>,
+}
+
+/// Looks at a port that somebody uses. Asks for dials and sockets that would tell more.
+pub fn look<'a>(context: &Context<'a>, pod: &'a Pod, container: &ContainerView<'a>, used: &Use<'a>) -> Look<'a> {
+    let mut look = Look {
+        standing: Standing::Unknown,
+        dial: None,
+        sockets: None,
+        hints: Vec::new(),
+        refused: None,
+    };
+    if passes_probe(pod, used.port) {
+        look.standing = Standing::Reachable(Known::Probe);
+        return look;
+    }
+    look.sockets = context.sockets(pod);
+    look.refused = refused_probe(context, pod, used);
+    look.dial = newest_dial(context, pod, container, used);
+    if look.refused.is_some()
+        || look
+            .dial
+            .is_some_and(|dial| dial.address == Reply::Refused || dial.inside == Reply::Refused)
+    {
+        // Where it is refused, the server's own words are worth a request: the hints read the log where it is there.
+        context.log(container, false);
+        look.hints = super::hints::config_hints(context, container);
+    } else {
+        look.hints = super::hints::of_container(context, container);
+    }
+    look.standing = standing(context, pod, container, used, &look);
+    look
+}
+
+/// Whether the kubelet gets the answer it wants at this port: a container that is ready passes its readiness probe.
+fn passes_probe(pod: &Pod, port: u16) -> bool {
+    is_ready(pod)
+        && containers(pod).iter().any(|c| {
+            let probe = c.spec.readiness_probe.as_ref();
+            c.is_ready() && probe.and_then(|p| super::uses::probe_port(p, c.spec)) == Some(port)
+        })
+}
+
+/// The kubelet's newest words about being refused at this port, where its probe fails at present.
+fn refused_probe(context: &Context<'_>, pod: &Pod, used: &Use<'_>) -> Option<String> {
+    let events = context.pod_events(pod);
+    used.probes.iter().find_map(|(which, probe, name)| {
+        let container = containers(pod).into_iter().find(|c| c.name() == *name)?;
+        let newest = events
+            .iter()
+            .filter(|event| event.reason() == "Unhealthy" && event.container() == Some(*name))
+            .filter_map(|event| Some((message::parse(event.message())?, event.last_seen)))
+            .find(|((of, text), _)| of == which && !message::is_noise(text))?;
+        let ((_, text), seen) = newest;
+        let of_this_instance = container.running_since().is_none_or(|since| seen.is_none_or(|seen| seen >= since));
+        let fails = match which {
+            Which::Readiness => !container.is_ready(),
+            Which::Startup => !container.is_started(),
+            Which::Liveness => !container.is_ready() || container.restarts() > 0,
+        };
+        (fails && (of_this_instance || container.restarts() > 0) && message::cause(text, probe, container.spec) == "refused")
+            .then(|| text.to_owned())
+    })
+}
+
+/// Asks for the dial of a port, and for a second one where the first could mean that the server has not started yet, or was slow.
+fn newest_dial<'a>(context: &Context<'a>, pod: &Pod, container: &ContainerView<'_>, used: &Use<'_>) -> Option<&'a Dial> {
+    if used.protocol != "TCP" {
+        return None;
+    }
+    let key = dial_key(pod, used);
+    let first = context.dial(key.clone())?;
+    let refused = first.address == Reply::Refused || (first.address == Reply::Untried && first.inside == Reply::Refused);
+    let silent = first.address == Reply::TimedOut && first.inside == Reply::Silent && used.is_surely_http();
+    if (refused && is_young(context, container)) || silent {
+        // Without the second sample nothing is said: it comes in the next round, and a saved snapshot has it.
+        return context.dial(DialKey { again: true, ..key });
+    }
+    Some(first)
+}
+
+/// The first dial of a used port of a pod.
+pub fn dial_key(pod: &Pod, used: &Use<'_>) -> DialKey {
+    let (speech, path) = used.speech();
+    DialKey {
+        namespace: pod.namespace().unwrap_or_default(),
+        pod: pod.name_any(),
+        port: used.port,
+        speech,
+        path,
+        again: false,
+    }
+}
+
+/// Whether the container may still be starting: it has not run for as long as its probes, or a slow start, allow.
+pub fn is_young(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
+    let probes = [&container.spec.startup_probe, &container.spec.readiness_probe];
+    let budget = probes.into_iter().flatten().map(probe_budget).max().unwrap_or_default();
+    container
+        .running_since()
+        .is_none_or(|since| context.age(since) < budget.max(SLOW_START))
+}
+
+/// Whether the container was started again lately: it may not live long enough to listen.
+fn was_restarted(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
+    container.restarts() > 0
+        && container
+            .last_terminated()
+            .and_then(|end| end.finished_at.as_ref())
+            .is_none_or(|end| context.age(end.0) < HEALED_AFTER)
+}
+
+fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, used: &Use<'_>, look: &Look<'_>) -> Standing {
+    let shares_node = pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
+    // What is seen from outside of a pod that shares its node's network may be another process of the node.
+    let sure = if shares_node { Confidence::Likely } else { Confidence::Proven };
+    let patient = |standing: Standing| match standing {
+        Standing::Nothing(_) if is_young(context, container) => Standing::Starting,
+        // What keeps it from living is told elsewhere.
+        Standing::Nothing(_) if was_restarted(context, container) => Standing::Unknown,
+        other => other,
+    };
+    let address = look.dial.map_or(&Reply::Untried, |dial| &dial.address);
+    let inside = look.dial.map_or(&Reply::Untried, |dial| &dial.inside);
+    let refused = *address == Reply::Refused || (*address == Reply::Untried && look.refused.is_some());
+    if let Reply::Status(status) = address {
+        return match status {
+            500 | 502..=504 => Standing::Fails(*status),
+            _ => Standing::Reachable(Known::Dial),
+        };
+    }
+    if address.listens() {
+        return Standing::Reachable(Known::Dial);
+    }
+    if let Some(sockets) = look.sockets {
+        return patient(by_sockets(sockets, used, refused, sure));
+    }
+    let said = said_of_port(&look.hints, used.port);
+    match (refused, inside) {
+        (true, Reply::Status(_) | Reply::Accepted | Reply::Silent) => {
+            // An IPv6-only listener answers inside as well: containerd's port-forward tries both loopback addresses.
+            if said.iter().any(|hint| hint.bind == Bind::AnyV6) && !said.iter().any(|hint| hint.bind.is_loopback()) {
+                Standing::OtherFamily(sure)
+            } else {
+                Standing::Loopback(
+                    sure,
+                    said.iter()
+                        .map(|hint| hint.bind)
+                        .find(|bind| bind.is_loopback())
+                        .unwrap_or(Bind::LoopbackV4),
+                )
+            }
+        }
+        (true, _) => {
+            // Refused at the pod's address and, where it could be tried, at 127.0.0.1 and ::1: another loopback address is left.
+            match said.iter().find(|hint| hint.bind.is_loopback()) {
+                Some(hint) if hint.strength <= Confidence::Likely || *inside == Reply::Untried => {
+                    Standing::Loopback(Confidence::Likely, hint.bind)
+                }
+                // A runtime on a node that does not know `::1` by name dials 127.0.0.1 alone: that it listens on `::` is its own word.
+                _ if said.iter().any(|hint| hint.bind == Bind::AnyV6 && hint.port == Some(used.port)) => {
+                    Standing::OtherFamily(Confidence::Likely)
+                }
+                _ if *address == Reply::Refused || *inside == Reply::Refused => patient(Standing::Nothing(Confidence::Likely)),
+                // The kubelet's refusal alone is told as that of its probe.
+                _ => Standing::Unknown,
+            }
+        }
+        (false, Reply::Silent) if *address == Reply::TimedOut && used.is_surely_http() => Standing::Hangs,
+        (false, _)
+            if look
+                .dial
+                .is_none_or(|dial| dial.address == Reply::Untried && dial.inside == Reply::Untried) =>
+        {
+            by_word(&said)
+        }
+        _ => Standing::Unknown,
+    }
+}
+
+/// What the container's own log or command line says, where nothing could be tried.
+fn by_word(said: &[&Hint]) -> Standing {
+    let strong = |hint: &&&Hint| matches!(hint.source, Source::Log { .. } | Source::Command) && hint.strength <= Confidence::Likely;
+    let mut words = said.iter().filter(strong).filter(|hint| hint.port.is_some()).map(|hint| hint.bind);
+    match words.next() {
+        Some(first) if first.is_loopback() && words.all(Bind::is_loopback) => Standing::Loopback(Confidence::Likely, first),
+        _ => Standing::Unknown,
+    }
+}
+
+/// The hints that may be about a port: those that name it, and those that name none.
+pub fn said_of_port(hints: &[Hint], port: u16) -> Vec<&Hint> {
+    hints.iter().filter(|hint| hint.port.is_none_or(|named| named == port)).collect()
+}
+
+fn by_sockets(sockets: &PodSockets, used: &Use<'_>, refused: bool, sure: Confidence) -> Standing {
+    let mine: Vec<&Socket> = sockets
+        .sockets
+        .iter()
+        .filter(|socket| socket.port == used.port && socket.protocol == used.protocol)
+        .collect();
+    let Some(first) = mine.first() else {
+        return Standing::Nothing(sure);
+    };
+    if mine.iter().all(|socket| socket.is_loopback()) {
+        return Standing::Loopback(sure, Bind::of_ip(first.address));
+    }
+    if refused {
+        let only_v6 = mine.iter().all(|socket| socket.address.is_ipv6() || socket.is_loopback());
+        // `::` may take IPv4 or not; the refusal tells.
+        return if only_v6 { Standing::OtherFamily(sure) } else { Standing::Unknown };
+    }
+    Standing::Reachable(Known::Socket)
+}

@@ -1,0 +1,111 @@
+//! The port truth table: what is declared, asked, sent to, and really listens.
+
+use kube::ResourceExt;
+
+use super::look::{Standing, look};
+use super::{hints, is_mesh_pod, made_dial, representatives, source_word, uses};
+use crate::model::dial::Reply;
+use crate::model::report::{Listener, PortRow};
+use crate::rules::context::{Context, Workload};
+
+/// The rows of one pod of each revision of a workload.
+pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
+    let mut rows = Vec::new();
+    for pod in representatives(workload) {
+        let namespace = pod.namespace().unwrap_or_default();
+        let sockets = context.snapshot.sockets(&namespace, &pod.name_any()).flatten();
+        let used = uses::of_pod(context, pod);
+        for port in &used {
+            let container = port.container(pod);
+            let mut row = PortRow {
+                workload: workload.reference.clone(),
+                pod: pod.name_any(),
+                container: container.map(|c| c.name().to_owned()).unwrap_or_default(),
+                port: port.port,
+                protocol: port.protocol.to_owned(),
+                declared: !port.declared.is_empty(),
+                probed_by: port.probes.iter().map(|(which, ..)| which.word().to_owned()).collect(),
+                targeted_by: port
+                    .services
+                    .iter()
+                    .map(|(s, p)| format!("service/{}:{}", s.name_any(), p.port))
+                    .collect(),
+                ingresses: port.ingresses.clone(),
+                listens: Vec::new(),
+                answer: String::new(),
+            };
+            row.probed_by.dedup();
+            if let Some(sockets) = sockets {
+                let mine = sockets
+                    .sockets
+                    .iter()
+                    .filter(|s| s.port == port.port && s.protocol == port.protocol);
+                row.listens = mine
+                    .map(|s| Listener {
+                        address: s.address.to_string(),
+                        container: s.container.clone(),
+                        known_by: "socket".to_owned(),
+                    })
+                    .collect();
+            } else if let Some(container) = container.filter(|_| port.protocol == "TCP") {
+                let said = hints::of_container(context, &container);
+                row.listens = said
+                    .iter()
+                    .filter(|hint| hint.port == Some(port.port))
+                    .map(|hint| Listener {
+                        address: hint.bind.to_string(),
+                        container: Some(container.name().to_owned()),
+                        known_by: source_word(hint).to_owned(),
+                    })
+                    .collect();
+                row.listens.sort();
+                row.listens.dedup();
+            }
+            row.answer = match made_dial(context, pod, port) {
+                Some(dial) if dial.address.listens() => "answers".to_owned(),
+                Some(dial) if dial.address == Reply::Refused && dial.inside.listens() => "inside the pod only".to_owned(),
+                Some(dial) if dial.address == Reply::Refused || dial.inside == Reply::Refused => "refuses".to_owned(),
+                Some(dial) if dial.inside.listens() => "accepts inside the pod".to_owned(),
+                Some(dial) if dial.address == Reply::TimedOut => "no answer".to_owned(),
+                _ if is_mesh_pod(pod) => "a service mesh answers in its place".to_owned(),
+                _ if port.is_used() && container.is_some_and(|c| is_probed_well(context, pod, &c, port)) => "passes its probe".to_owned(),
+                _ => String::new(),
+            };
+            rows.push(row);
+        }
+        // What listens without anybody using or declaring it.
+        for socket in sockets.into_iter().flat_map(|s| &s.sockets) {
+            if used.iter().any(|u| u.port == socket.port && u.protocol == socket.protocol) {
+                continue;
+            }
+            rows.push(PortRow {
+                workload: workload.reference.clone(),
+                pod: pod.name_any(),
+                container: socket.container.clone().unwrap_or_default(),
+                port: socket.port,
+                protocol: socket.protocol.clone(),
+                declared: false,
+                probed_by: Vec::new(),
+                targeted_by: Vec::new(),
+                ingresses: Vec::new(),
+                listens: vec![Listener {
+                    address: socket.address.to_string(),
+                    container: socket.container.clone(),
+                    known_by: "socket".to_owned(),
+                }],
+                answer: String::new(),
+            });
+        }
+    }
+    rows.sort_by(|a, b| (&a.pod, a.port, &a.protocol).cmp(&(&b.pod, b.port, &b.protocol)));
+    rows
+}
+
+fn is_probed_well<'a>(
+    context: &Context<'a>,
+    pod: &'a k8s_openapi::api::core::v1::Pod,
+    container: &crate::rules::context::ContainerView<'a>,
+    port: &uses::Use<'a>,
+) -> bool {
+    look(context, pod, container, port).standing == Standing::Reachable(super::look::Known::Probe)
+}

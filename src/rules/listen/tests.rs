@@ -1,0 +1,332 @@
+//! What follows from dials, sockets and words about one port.
+
+use std::net::IpAddr;
+
+use super::check;
+use crate::model::code::Code::{self, *};
+use crate::model::dial::{Dial, DialKey, Reply, Speech};
+use crate::model::finding::{Confidence, Effect, Finding, Severity};
+use crate::model::snapshot::{LogKey, Snapshot};
+use crate::model::sockets::{PodSockets, Socket};
+use crate::rules::testing::{check_snapshot, noon, snapshot};
+use crate::rules::{Context, Need, Options};
+
+const OLD: &str = "2026-01-01T06:00:00Z";
+const YOUNG: &str = "2026-01-01T11:59:50Z";
+
+/// A pod that runs and is ready, without a probe, behind a Service that sends port 80 to 8080.
+fn pod(since: &str, container: &str, service: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{name: api-1, labels: {{app: api}}}}
+spec: {{nodeName: n1, containers: [{{name: api, image: i{container}}}]}}
+status: {{phase: Running, podIP: 10.244.0.9, conditions: [{{type: Ready, status: 'True'}}],
+  containerStatuses: [{{name: api, image: i, imageID: '', ready: true, started: true, restartCount: 0, state: {{running: {{startedAt: '{since}'}}}}}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: api}}
+spec: {{selector: {{app: api}}, ports: [{{port: 80, targetPort: 8080{service}}}]}}
+"
+    )
+}
+
+fn key(port: u16, speech: Speech, again: bool) -> DialKey {
+    DialKey {
+        namespace: "shop".into(),
+        pod: "api-1".into(),
+        port,
+        speech,
+        path: if speech == Speech::Plain { String::new() } else { "/".into() },
+        again,
+    }
+}
+
+fn dialled(snapshot: &mut Snapshot, key: DialKey, address: Reply, inside: Reply) {
+    snapshot.put_dial(Dial {
+        key,
+        at: noon(),
+        address,
+        inside,
+    });
+}
+
+/// What is found where the first dial (and, where it is asked for, the second) of port 8080 had this outcome.
+fn after(yaml: &str, address: Reply, inside: Reply) -> Vec<(Code, String, Confidence)> {
+    let mut snapshot = snapshot(yaml);
+    for again in [false, true] {
+        dialled(&mut snapshot, key(8080, Speech::Http, again), address.clone(), inside.clone());
+    }
+    found(&snapshot)
+}
+
+fn found(snapshot: &Snapshot) -> Vec<(Code, String, Confidence)> {
+    check_snapshot(check, snapshot)
+        .into_iter()
+        .map(|f| (f.code, f.cause, f.confidence))
+        .collect()
+}
+
+fn asked(snapshot: &Snapshot) -> Vec<Need> {
+    let context = Context::new(
+        snapshot,
+        Options {
+            dial: true,
+            sockets: false,
+            ..Options::default()
+        },
+    );
+    check(&context);
+    context.take_needs().into_iter().collect()
+}
+
+fn said(snapshot: &mut Snapshot, line: &str) {
+    snapshot.put_log(
+        LogKey {
+            namespace: "shop".into(),
+            pod: "api-1".into(),
+            container: "api".into(),
+            previous: false,
+        },
+        Some(format!("{line}\n")),
+    );
+}
+
+fn one(code: Code, cause: &str, confidence: Confidence) -> Vec<(Code, String, Confidence)> {
+    vec![(code, cause.to_owned(), confidence)]
+}
+
+#[test]
+fn the_dial_pair_tells() {
+    use Reply::*;
+    let plain = pod(OLD, "", "");
+    let loopback = one(ListenerOnLoopback, "ipv4", Confidence::Proven);
+    let nothing = one(NothingListening, "", Confidence::Likely);
+    let fails = one(ApplicationError, "", Confidence::Likely);
+    for (address, inside, expected) in [
+        (Status(200), Untried, vec![]),
+        (Status(404), Untried, vec![]),
+        (Accepted, Untried, vec![]),
+        (Refused, Status(200), loopback.clone()),
+        (Refused, Accepted, loopback.clone()),
+        (Refused, Silent, loopback),
+        (Refused, Refused, nothing.clone()),
+        // Forwarding may be forbidden: nobody is at the pod's address all the same.
+        (Refused, Untried, nothing),
+        // Packets that get lost say nothing about who listens.
+        (TimedOut, Refused, vec![]),
+        (TimedOut, Status(200), vec![]),
+        (TimedOut, Untried, vec![]),
+        (Untried, Refused, vec![]),
+        (Untried, Accepted, vec![]),
+        (Status(500), Untried, fails.clone()),
+        (Status(503), Untried, fails),
+        // That it does not do GET is no fault.
+        (Status(501), Untried, vec![]),
+        // Not everything that is silent speaks HTTP.
+        (TimedOut, Silent, vec![]),
+    ] {
+        assert_eq!(after(&plain, address.clone(), inside.clone()), expected, "{address:?} {inside:?}");
+    }
+}
+
+#[test]
+fn silence_is_a_fault_where_http_is_spoken_and_only_twice() {
+    let http = pod(OLD, "", ", name: http");
+    assert_eq!(
+        after(&http, Reply::TimedOut, Reply::Silent),
+        one(ApplicationError, "", Confidence::Likely)
+    );
+    let mut once = snapshot(&http);
+    dialled(&mut once, key(8080, Speech::Http, false), Reply::TimedOut, Reply::Silent);
+    assert!(found(&once).is_empty());
+    assert_eq!(asked(&once), [Need::Dial(key(8080, Speech::Http, true))]);
+}
+
+#[test]
+fn a_young_container_is_sampled_twice_and_has_time_to_listen() {
+    let young = pod(YOUNG, "", "");
+    let mut first = snapshot(&young);
+    dialled(&mut first, key(8080, Speech::Http, false), Reply::Refused, Reply::Accepted);
+    assert!(found(&first).is_empty());
+    assert!(asked(&first).contains(&Need::Dial(key(8080, Speech::Http, true))));
+    // Loopback is no stage of a start that lasts.
+    assert_eq!(
+        after(&young, Reply::Refused, Reply::Accepted),
+        one(ListenerOnLoopback, "ipv4", Confidence::Proven)
+    );
+    assert!(after(&young, Reply::Refused, Reply::Refused).is_empty());
+    let mut late = snapshot(&young);
+    dialled(&mut late, key(8080, Speech::Http, false), Reply::Refused, Reply::Refused);
+    dialled(&mut late, key(8080, Speech::Http, true), Reply::Status(200), Reply::Untried);
+    assert!(found(&late).is_empty());
+}
+
+#[test]
+fn a_pod_that_shares_the_nodes_network_is_less_sure() {
+    let host = pod(OLD, "", "").replace("nodeName: n1,", "nodeName: n1, hostNetwork: true,");
+    assert_eq!(
+        after(&host, Reply::Refused, Reply::Accepted),
+        one(ListenerOnLoopback, "ipv4", Confidence::Likely)
+    );
+}
+
+#[test]
+fn a_service_mesh_answers_in_its_place() {
+    let mesh = pod(OLD, "}, {name: istio-proxy, image: p", "");
+    assert!(after(&mesh, Reply::Refused, Reply::Refused).is_empty());
+    assert!(asked(&snapshot(&mesh)).is_empty());
+}
+
+#[test]
+fn what_nobody_uses_or_a_probe_proves_is_not_dialled() {
+    let unused = pod(OLD, ", ports: [{containerPort: 9000}]", "").replace("{app: api}, ports", "{app: other}, ports");
+    assert!(asked(&snapshot(&unused)).is_empty());
+    let probed = pod(OLD, ", readinessProbe: {httpGet: {path: /, port: 8080}}", "");
+    assert!(asked(&snapshot(&probed)).is_empty());
+    let elsewhere = pod(OLD, ", readinessProbe: {httpGet: {path: /, port: 9000}}", "");
+    assert_eq!(asked(&snapshot(&elsewhere)), [Need::Dial(key(8080, Speech::Http, false))]);
+    let udp = pod(OLD, "", ", protocol: UDP");
+    assert!(asked(&snapshot(&udp)).is_empty());
+}
+
+#[test]
+fn what_does_not_speak_http_is_sent_nothing() {
+    for (container, service, port) in [("", ", name: redis", 8080), ("", ", appProtocol: mysql", 8080)] {
+        assert_eq!(
+            asked(&snapshot(&pod(OLD, container, service))),
+            [Need::Dial(key(port, Speech::Plain, false))]
+        );
+    }
+    let postgres = pod(OLD, "", "").replace("targetPort: 8080", "targetPort: 5432");
+    assert_eq!(asked(&snapshot(&postgres)), [Need::Dial(key(5432, Speech::Plain, false))]);
+    let https = pod(OLD, "", ", appProtocol: https");
+    assert_eq!(asked(&snapshot(&https)), [Need::Dial(key(8080, Speech::Https, false))]);
+    let mut refused = snapshot(&pod(OLD, "", ", name: redis"));
+    dialled(&mut refused, key(8080, Speech::Plain, false), Reply::Untried, Reply::Refused);
+    // Some servers listen on the pod's address alone: a refusal inside is not enough.
+    assert!(found(&refused).is_empty());
+}
+
+#[test]
+fn the_declared_port_is_asked_before_anything_is_said_to_be_missing() {
+    let declared = pod(OLD, ", ports: [{containerPort: 9090}]", "");
+    let mut s = snapshot(&declared);
+    dialled(&mut s, key(8080, Speech::Http, false), Reply::Refused, Reply::Refused);
+    assert!(asked(&s).contains(&Need::Dial(key(9090, Speech::Http, false))));
+    dialled(&mut s, key(9090, Speech::Http, false), Reply::Status(200), Reply::Untried);
+    let all = check_snapshot(check, &s);
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert_eq!(
+        (all[0].code, all[0].cause.as_str(), all[0].severity),
+        (TargetPortMismatch, "proven", Severity::Error)
+    );
+    assert_eq!(all[0].subject.object.name, "api");
+    assert!(all[0].effects.contains(&Effect::Service("shop".into(), "api".into())));
+    dialled(&mut s, key(9090, Speech::Http, false), Reply::Refused, Reply::Refused);
+    assert_eq!(found(&s), one(NothingListening, "", Confidence::Likely));
+}
+
+#[test]
+fn the_log_names_the_address_or_the_port_that_was_dialled_in_vain() {
+    for (line, expected) in [
+        ("listening on 127.0.0.53:8080", one(ListenerOnLoopback, "ipv4", Confidence::Likely)),
+        ("listening on [::1]:8080", one(ListenerOnLoopback, "ipv6", Confidence::Likely)),
+        ("listening on [::]:8080", one(ListenerAddressFamily, "", Confidence::Likely)),
+        ("listening on 0.0.0.0:9090", one(ListenerOnOtherPort, "", Confidence::Likely)),
+        ("ready", one(NothingListening, "", Confidence::Likely)),
+    ] {
+        let mut s = snapshot(&pod(OLD, "", ""));
+        dialled(&mut s, key(8080, Speech::Http, false), Reply::Refused, Reply::Refused);
+        said(&mut s, line);
+        assert_eq!(found(&s), expected, "{line}");
+    }
+    let mut mapped = snapshot(&pod(OLD, "", ""));
+    dialled(&mut mapped, key(8080, Speech::Http, false), Reply::Refused, Reply::Accepted);
+    said(&mut mapped, "listening on [::ffff:127.0.0.1]:8080");
+    assert_eq!(found(&mapped), one(ListenerOnLoopback, "mapped", Confidence::Proven));
+}
+
+#[test]
+fn without_dials_only_a_servers_own_word_accuses_it() {
+    let mut s = snapshot(&pod(OLD, "", ""));
+    assert!(found(&s).is_empty());
+    said(&mut s, "listening on 127.0.0.1:8080");
+    assert_eq!(found(&s), one(ListenerOnLoopback, "ipv4", Confidence::Likely));
+    // An admin port on loopback beside a good one.
+    said(&mut s, "listening on 0.0.0.0:8080\nlistening on 127.0.0.1:9000");
+    assert!(found(&s).is_empty());
+    // What was reached is reached, whatever it says.
+    said(&mut s, "listening on 127.0.0.1:8080");
+    dialled(&mut s, key(8080, Speech::Http, false), Reply::Status(200), Reply::Untried);
+    assert!(found(&s).is_empty());
+}
+
+#[test]
+fn sockets_are_the_last_word() {
+    let on = |address: &str, port: u16| Socket {
+        protocol: "TCP".into(),
+        address: address.parse::<IpAddr>().unwrap(),
+        port,
+        inode: 1,
+        container: Some("api".into()),
+    };
+    let proven = Confidence::Proven;
+    for (sockets, refused, expected) in [
+        (vec![on("127.0.0.1", 8080)], false, one(ListenerOnLoopback, "ipv4", proven)),
+        (vec![on("127.0.0.53", 8080)], true, one(ListenerOnLoopback, "ipv4", proven)),
+        (vec![on("::1", 8080)], true, one(ListenerOnLoopback, "ipv6", proven)),
+        (vec![on("::ffff:127.0.0.1", 8080)], true, one(ListenerOnLoopback, "mapped", proven)),
+        (vec![on("0.0.0.0", 8080)], false, vec![]),
+        (vec![on("127.0.0.1", 8080), on("10.244.0.9", 8080)], false, vec![]),
+        (vec![on("::", 8080)], false, vec![]),
+        (vec![on("::", 8080)], true, one(ListenerAddressFamily, "", proven)),
+        (vec![on("0.0.0.0", 9090)], true, one(ListenerOnOtherPort, "", proven)),
+        (vec![on("127.0.0.1", 9090)], true, one(NothingListening, "", proven)),
+        (vec![], true, one(NothingListening, "", proven)),
+    ] {
+        let mut s = snapshot(&pod(OLD, ", ports: [{containerPort: 8080}]", ""));
+        if refused {
+            dialled(&mut s, key(8080, Speech::Http, false), Reply::Refused, Reply::Refused);
+        }
+        s.put_sockets(
+            "shop",
+            "api-1",
+            Some(PodSockets {
+                namespace: "shop".into(),
+                pod: "api-1".into(),
+                seen_from: "container api".into(),
+                sockets: sockets.clone(),
+            }),
+        );
+        assert_eq!(found(&s), expected, "{sockets:?}");
+    }
+}
+
+#[test]
+fn one_good_revision_keeps_the_service_alive() {
+    let ready = pod(OLD, "", "");
+    let (first, service) = ready.split_once("---").unwrap();
+    let of = |name: &str, hash: &str| {
+        first
+            .replace("name: api-1", &format!("name: {name}"))
+            .replace("{app: api}", &format!("{{app: api, pod-template-hash: {hash}}}"))
+    };
+    let owned = |text: String| {
+        text.replace(
+            "labels:",
+            "ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: api, uid: u, controller: true}], labels:",
+        )
+    };
+    let mut s = snapshot(&format!("{}---\n{}---{service}", owned(of("api-1", "a")), owned(of("api-2", "b"))));
+    dialled(&mut s, key(8080, Speech::Http, false), Reply::Refused, Reply::Accepted);
+    let other = DialKey {
+        pod: "api-2".into(),
+        ..key(8080, Speech::Http, false)
+    };
+    dialled(&mut s, other, Reply::Status(200), Reply::Untried);
+    let all: Vec<Finding> = check_snapshot(check, &s);
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert!(!all[0].effects.iter().any(|e| matches!(e, Effect::Service(..))));
+}

@@ -1,0 +1,215 @@
+//! Which ports of a pod somebody counts on: Services, Ingresses behind them, and probes. Ports that nobody uses are nobody's fault.
+
+use k8s_openapi::api::core::v1::{Container, Pod, Probe, Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+
+use crate::model::dial::Speech;
+use crate::rules::Context;
+use crate::rules::context::{ContainerView, Role, containers};
+use crate::rules::ports::{self, Declared};
+use crate::rules::probes::message::Which;
+use crate::rules::scope::ingress_services;
+
+/// A port of a pod, and who uses it.
+#[derive(Clone, Debug)]
+pub struct Use<'a> {
+    /// The number.
+    pub port: u16,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: &'a str,
+    /// Services that lead to it, with the port of each that does.
+    pub services: Vec<(&'a Service, &'a ServicePort)>,
+    /// Names of Ingresses that lead to these Services.
+    pub ingresses: Vec<String>,
+    /// Probes that ask it, and of which container.
+    pub probes: Vec<(Which, &'a Probe, &'a str)>,
+    /// What the containers declare about it.
+    pub declared: Vec<Declared<'a>>,
+}
+
+/// Every port of a pod that is declared or used, in order of number.
+pub fn of_pod<'a>(context: &Context<'a>, pod: &'a Pod) -> Vec<Use<'a>> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let mut uses: Vec<Use<'a>> = Vec::new();
+    for declared in ports::declared(spec) {
+        if let Some(found) = u16::try_from(declared.number)
+            .ok()
+            .map(|port| entry(&mut uses, port, declared.protocol))
+        {
+            found.declared.push(declared);
+        }
+    }
+    for container in containers(pod).into_iter().filter(|c| c.role != Role::Init) {
+        for which in [Which::Startup, Which::Liveness, Which::Readiness] {
+            if let Some((probe, port)) = which.of(container.spec).and_then(|p| Some((p, probe_port(p, container.spec)?))) {
+                entry(&mut uses, port, "TCP").probes.push((which, probe, container.name()));
+            }
+        }
+    }
+    let namespace = pod.namespace().unwrap_or_default();
+    for service in context.services_selecting(&namespace, pod.labels()) {
+        for port in ports::of_service(service) {
+            if let Some(number) = ports::resolve(spec, port).and_then(|n| u16::try_from(n).ok()) {
+                let found = entry(&mut uses, number, ports::protocol(port.protocol.as_ref()));
+                found.services.push((service, port));
+                for ingress in &context.snapshot.objects.ingresses {
+                    let name = ingress.name_any();
+                    let leads =
+                        ingress.namespace().as_deref() == Some(&namespace) && ingress_services(ingress).contains(&service.name_any());
+                    if leads && !found.ingresses.contains(&name) {
+                        found.ingresses.push(name);
+                    }
+                }
+            }
+        }
+    }
+    uses.sort_by_key(|u| (u.port, u.protocol));
+    uses
+}
+
+fn entry<'u, 'a>(uses: &'u mut Vec<Use<'a>>, port: u16, protocol: &'a str) -> &'u mut Use<'a> {
+    let at = uses
+        .iter()
+        .position(|u| u.port == port && u.protocol == protocol)
+        .unwrap_or_else(|| {
+            uses.push(Use {
+                port,
+                protocol,
+                services: Vec::new(),
+                ingresses: Vec::new(),
+                probes: Vec::new(),
+                declared: Vec::new(),
+            });
+            uses.len() - 1
+        });
+    &mut uses[at]
+}
+
+/// The port that a probe asks at the pod's address; none for commands, for names that no port has, and where another host is named.
+pub fn probe_port(probe: &Probe, container: &Container) -> Option<u16> {
+    let (port, host) = if let Some(get) = &probe.http_get {
+        (get.port.clone(), get.host.as_deref())
+    } else if let Some(tcp) = &probe.tcp_socket {
+        (tcp.port.clone(), tcp.host.as_deref())
+    } else {
+        (IntOrString::Int(probe.grpc.as_ref()?.port), None)
+    };
+    if host.is_some_and(|host| !host.is_empty()) {
+        return None;
+    }
+    let number = match port {
+        IntOrString::Int(number) => number,
+        IntOrString::String(name) => {
+            container
+                .ports
+                .iter()
+                .flatten()
+                .find(|p| p.name.as_deref() == Some(&name))?
+                .container_port
+        }
+    };
+    u16::try_from(number).ok()
+}
+
+impl<'a> Use<'a> {
+    /// Whether a Service or a probe counts on it.
+    pub fn is_used(&self) -> bool {
+        !self.services.is_empty() || !self.probes.is_empty()
+    }
+
+    /// The container that should listen there: the one that declares the port, else the one whose probe asks it, else the only one, else
+    /// the first of the application's.
+    pub fn container(&self, pod: &'a Pod) -> Option<ContainerView<'a>> {
+        let all = containers(pod);
+        let named = self
+            .declared
+            .first()
+            .map(|d| d.container)
+            .or(self.probes.first().map(|(_, _, container)| *container));
+        let mut serving = all.iter().filter(|c| c.role != Role::Init);
+        match named {
+            Some(name) => serving.find(|c| c.name() == name).copied(),
+            None => serving.find(|c| c.role == Role::App && !super::is_mesh(c)).copied(),
+        }
+    }
+
+    /// What is spoken there, as far as probes, `appProtocol`, names and well-known numbers tell; HTTP where nothing tells.
+    /// The path is that of a probe, without its query, else `/`.
+    pub fn speech(&self) -> (Speech, String) {
+        for (_, probe, _) in &self.probes {
+            if let Some(get) = &probe.http_get {
+                let path = get.path.as_deref().unwrap_or("/");
+                let path = path.split(['?', '#']).next().unwrap_or("/").to_owned();
+                let tls = get.scheme.as_deref() == Some("HTTPS");
+                return (if tls { Speech::Https } else { Speech::Http }, path);
+            }
+        }
+        let root = |speech: Speech| match speech {
+            Speech::Plain => (speech, String::new()),
+            _ => (speech, "/".to_owned()),
+        };
+        if self.probes.iter().any(|(_, probe, _)| probe.grpc.is_some()) {
+            return root(Speech::Http);
+        }
+        let protocols = self.services.iter().filter_map(|(_, port)| port.app_protocol.as_deref());
+        let names = self.services.iter().filter_map(|(_, port)| port.name.as_deref());
+        let names = names.chain(self.declared.iter().map(|d| d.name).filter(|name| !name.is_empty()));
+        for word in protocols.chain(names) {
+            if let Some(speech) = speech_of_word(word) {
+                return root(speech);
+            }
+        }
+        if !self.probes.is_empty() && self.probes.iter().all(|(_, probe, _)| probe.tcp_socket.is_some()) && self.ingresses.is_empty() {
+            return root(Speech::Plain);
+        }
+        root(match self.port {
+            443 | 6443 | 8443 | 9443 | 10250 => Speech::Https,
+            port if PLAIN_PORTS.contains(&port) && self.ingresses.is_empty() => Speech::Plain,
+            _ => Speech::Http,
+        })
+    }
+
+    /// Whether something says that HTTP is spoken there, so that silence is a fault.
+    pub fn is_surely_http(&self) -> bool {
+        let http = |word: &str| matches!(speech_of_word(word), Some(Speech::Http | Speech::Https));
+        !self.ingresses.is_empty()
+            || self.probes.iter().any(|(_, probe, _)| probe.http_get.is_some())
+            || self
+                .services
+                .iter()
+                .any(|(_, port)| port.app_protocol.as_deref().is_some_and(http) || port.name.as_deref().is_some_and(http))
+            || self.declared.iter().any(|d| http(d.name))
+    }
+
+    /// Who uses it, in words.
+    pub fn users(&self) -> String {
+        let services = self
+            .services
+            .iter()
+            .map(|(service, port)| format!("service/{}:{}", service.name_any(), port.port));
+        let probes = self.probes.iter().map(|(which, ..)| format!("the {} probe", which.word()));
+        services.chain(probes).collect::<Vec<_>>().join(" and ")
+    }
+}
+
+/// Numbers that IANA or long habit give to protocols other than HTTP.
+const PLAIN_PORTS: [u16; 38] = [
+    21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 993, 995, 1433, 1521, 1883, 2181, 3268, 3306, 4222, 5432, 5671, 5672, 6379, 6380,
+    6432, 7000, 7687, 8883, 9042, 9092, 9093, 11211, 16379, 26257, 26379, 27017, 33060,
+];
+
+/// What an `appProtocol` or a port's name says; the part of a name before the first dash counts, as service meshes read it.
+fn speech_of_word(word: &str) -> Option<Speech> {
+    let word = word.to_ascii_lowercase();
+    let word = word.strip_prefix("kubernetes.io/").unwrap_or(&word);
+    let first = word.split('-').next().unwrap_or(word);
+    match first {
+        "https" | "wss" | "tls" => Some(Speech::Https),
+        "http" | "http1" | "http2" | "h2c" | "ws" | "grpc" | "web" | "www" => Some(Speech::Http),
+        "tcp" | "mysql" | "mariadb" | "postgres" | "postgresql" | "pg" | "pgsql" | "redis" | "mongo" | "mongodb" | "amqp" | "amqps"
+        | "mqtt" | "kafka" | "smtp" | "imap" | "ldap" | "ldaps" | "ssh" | "dns" | "nats" | "memcache" | "memcached" | "thrift" | "cql"
+        | "zookeeper" | "sql" | "sqlserver" | "bolt" | "peer" | "gossip" | "raft" => Some(Speech::Plain),
+        _ => None,
+    }
+}
