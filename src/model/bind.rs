@@ -98,7 +98,7 @@ impl BindAddress {
                 }
                 authority
             }
-            None => java(text),
+            None => java(kind(text)),
         };
         let (host, port) = split_port(text)?;
         let bind = host_bind(host)?;
@@ -166,6 +166,14 @@ fn is_scheme(scheme: &str) -> bool {
         scheme.as_str(),
         "internal" | "external" | "client" | "controller" | "broker" | "amqp" | "mqtt"
     )
+}
+
+/// Twisted and others write the kind of the socket before the address: `tcp6:[::]:80`, `tls:0.0.0.0:443`.
+fn kind(text: &str) -> &str {
+    match text.split_once(':') {
+        Some(("tcp" | "tcp4" | "tcp6" | "tls" | "ssl" | "http" | "https" | "grpc", rest)) if rest.contains(':') => rest,
+        _ => text,
+    }
 }
 
 /// Java prints a name before the address that it resolved to: `localhost/127.0.0.1:9042`, `/0:0:0:0:0:0:0:0:9000`.
@@ -273,6 +281,8 @@ mod tests {
             ("/[0:0:0:0:0:0:0:1]:80", "[::1]:80"),
             ("127.0.0.1:8080/metrics", "127.0.0.1:8080"),
             ("'127.0.0.1'", "127.0.0.1"),
+            ("tcp6:[::]:80", "[::]:80"),
+            ("tls:127.0.0.1:443", "127.0.0.1:443"),
             ("10.1.2.3:80", "10.1.2.3:80"),
             ("[fd00::1]:80", "[fd00::1]:80"),
         ] {

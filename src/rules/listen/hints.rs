@@ -183,6 +183,12 @@ fn settle(mut hints: Vec<Hint>, environment: &Environment) -> Vec<Hint> {
         .filter(|h| !h.is_default && h.bind != Bind::Unspecified)
         .map(|h| (h.server, is_log(h)))
         .collect();
+    // A command line overrules variables of the same meaning.
+    let opened_by_command: Vec<Option<u16>> = hints
+        .iter()
+        .filter(|h| h.source == Source::Command && h.bind.is_reachable() && h.strength == Confidence::Likely)
+        .map(|h| h.port)
+        .collect();
     let ports_by_log: Vec<u16> = hints.iter().filter(|h| is_log(h)).filter_map(|h| h.port).collect();
     hints.retain(|hint| {
         if hint.is_default {
@@ -194,13 +200,18 @@ fn settle(mut hints: Vec<Hint>, environment: &Environment) -> Vec<Hint> {
                 .is_some_and(|port| !ports_by_log.is_empty() && !ports_by_log.contains(&port));
             return !told_otherwise && !elsewhere;
         }
+        let overruled = !matches!(hint.source, Source::Log { .. } | Source::Command)
+            && hint.bind.is_loopback()
+            && opened_by_command
+                .iter()
+                .any(|port| port.is_none() || hint.port.is_none() || *port == hint.port);
         let contradicted = !is_log(hint)
             && hint.bind.is_loopback()
             && match hint.port {
                 Some(port) => reachable_by_log.contains(&port),
                 None => hint.strength == Confidence::Possible && !reachable_by_log.is_empty(),
             };
-        !contradicted
+        !overruled && !contradicted
     });
     for hint in &mut hints {
         let told_open = is_log(hint) && opened.iter().any(|port| port.is_none() || *port == hint.port);

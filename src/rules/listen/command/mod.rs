@@ -79,9 +79,20 @@ struct Setting<'a> {
     name: String,
     /// As it is written: `-Dserver.address`.
     written: &'a str,
-    value: &'a str,
+    /// Empty where none is written.
+    value: String,
     /// Whether the value is of the same word.
     joined: bool,
+}
+
+impl Setting<'_> {
+    fn shown(&self, value: &str) -> String {
+        if self.joined {
+            format!("{}={value}", self.written)
+        } else {
+            format!("{} {value}", self.written)
+        }
+    }
 }
 
 fn options<'a>(words: &[&'a str]) -> Vec<Setting<'a>> {
@@ -91,13 +102,9 @@ fn options<'a>(words: &[&'a str]) -> Vec<Setting<'a>> {
         if !(word.starts_with('-') || setting && word.contains('=')) {
             continue;
         }
-        let next = words
-            .get(index + 1)
-            .copied()
-            .filter(|next| !next.starts_with('-') || next.starts_with("-:"));
         let (written, value, joined) = match word.split_once('=') {
-            Some((written, value)) => (written, value, true),
-            None => (*word, next.unwrap_or_default(), false),
+            Some((written, value)) => (written, value.to_owned(), true),
+            None => (*word, values(&words[index + 1..]), false),
         };
         let bare = written.trim_start_matches('-');
         // Java's and Elasticsearch's settings: `-Dserver.address=…`, `-Enetwork.host=…`.
@@ -119,28 +126,56 @@ fn options<'a>(words: &[&'a str]) -> Vec<Setting<'a>> {
     found
 }
 
+/// The word behind an option, and further addresses behind that: `--bind 127.0.0.1 10.0.0.5`, `--bind 127.0.0.1 -::1`.
+fn values(rest: &[&str]) -> String {
+    let is_value = |word: &&&str| !word.starts_with('-') || word.starts_with("-:");
+    let Some(first) = rest.first().filter(is_value) else {
+        return String::new();
+    };
+    let is_address = |word: &str| BindAddress::parse(word.trim_start_matches('-')).is_some();
+    let more = rest[1..].iter().filter(|_| is_address(first)).take_while(|word| is_address(word));
+    std::iter::once(first).chain(more).copied().collect::<Vec<_>>().join(" ")
+}
+
+/// Options after which a server listens on every address.
+const EVERYWHERE: &[&str] = &["bind-all", "bind-ip-all"];
+/// Options of servers that use a socket which is no port, or was opened for them.
+const NO_PORT: &[&str] = &["uds", "fd", "unix", "unix-socket", "sock", "socket-file", "endpoint"];
+/// Options that name a file which may say more.
+const FILES: &[&str] = &["config", "c", "conf", "config-file"];
+
+/// Whether an option holds an address to listen on: surely, perhaps, or not.
+fn holds_address(option: &Setting<'_>, server: Option<&'static Server>) -> Option<bool> {
+    let own = server.is_some_and(|s| s.address_options.contains(&option.written));
+    let name = option.name.as_str();
+    if own || SURE.contains(&name) || SURE_ENDS.iter().any(|end| name.ends_with(end)) {
+        Some(true)
+    } else {
+        VAGUE.contains(&name).then_some(false)
+    }
+}
+
 /// What the options of a program tell.
 fn read(words: &[&str], server: Option<&'static Server>, ports: &[u16]) -> Vec<Told> {
     let options = options(words);
     let mut found = Vec::new();
     let mut spoken_ports = Vec::new();
     for option in &options {
-        let own = server.is_some_and(|s| s.address_options.contains(&option.written));
-        let sure = own || SURE.contains(&option.name.as_str()) || SURE_ENDS.iter().any(|end| option.name.ends_with(end));
-        let vague = VAGUE.contains(&option.name.as_str());
-        if sure || vague {
-            let port = port_beside(&option.name, &options, server);
-            let shown = |text: String| {
-                if option.joined {
-                    format!("{}={text}", option.written)
-                } else {
-                    format!("{} {text}", option.written)
-                }
+        // `vite --host` alone opens it, as `--bind_all` does elsewhere.
+        let opens = EVERYWHERE.contains(&option.name.as_str()) || option.name == "host" && matches!(option.value.as_str(), "" | "true");
+        if opens {
+            let everywhere = BindAddress {
+                bind: Bind::AnyV6,
+                port: main_port(&options, server).map(|(port, _)| port),
             };
-            for value in listeners(option.value) {
+            spoken_ports.extend(everywhere.port);
+            found.push(Told::new(everywhere, server, option.written, Confidence::Likely));
+        } else if let Some(sure) = holds_address(option, server) {
+            let port = port_beside(&option.name, &options, server);
+            for value in listeners(&option.value) {
                 let Some(mut address) = of_list(value) else { continue };
                 address.port = address.port.or(port);
-                // Where it is a bare port, the address is not said.
+                // Who names a port that the container declares speaks of itself.
                 let is_own = address.port.is_some_and(|port| ports.contains(&port));
                 let strength = if sure || server.is_some() || is_own {
                     Confidence::Likely
@@ -148,7 +183,7 @@ fn read(words: &[&str], server: Option<&'static Server>, ports: &[u16]) -> Vec<T
                     Confidence::Possible
                 };
                 spoken_ports.extend(address.port);
-                found.push(Told::new(address, server, shown(value.to_owned()), strength));
+                found.push(Told::new(address, server, option.shown(value), strength));
             }
         } else if let Some(attached) = server.and_then(|s| {
             // `-b127.0.0.1:8000`
@@ -167,7 +202,7 @@ fn read(words: &[&str], server: Option<&'static Server>, ports: &[u16]) -> Vec<T
     let port = main_port(&options, server)
         .filter(|(port, ..)| !spoken_ports.contains(port) && !found.iter().any(|t| t.address.port == Some(*port)));
     if found.is_empty()
-        && let Some(server) = server.filter(|s| !s.default.is_empty())
+        && let Some(server) = server.filter(|s| !s.default.is_empty() && !is_told_otherwise(&options, s))
         && let Some(mut address) = BindAddress::parse(server.default)
     {
         let mut detail = format!("{} without an address listens on {}", server.name, address.bind);
@@ -175,7 +210,8 @@ fn read(words: &[&str], server: Option<&'static Server>, ports: &[u16]) -> Vec<T
             address.port = Some(*port);
             detail = format!("{detail}; {written} {port}");
         }
-        let strength = if server.default_is_vague {
+        let has_file = options.iter().any(|option| FILES.contains(&option.name.as_str()));
+        let strength = if server.default_is_vague || has_file {
             Confidence::Possible
         } else {
             Confidence::Likely
@@ -192,7 +228,22 @@ fn read(words: &[&str], server: Option<&'static Server>, ports: &[u16]) -> Vec<T
         // `httpd -p 127.0.0.1:8080` was read as an address above.
         found.push(Told::new(BindAddress::of_port(port), server, format!("{written} {port}"), strength));
     }
+    let open: Vec<Option<u16>> = found
+        .iter()
+        .filter(|t| t.address.bind.is_reachable())
+        .map(|t| t.address.port)
+        .collect();
+    // `-b 127.0.0.1:80 -b 10.0.0.5:80`
+    found.retain(|told| !(told.address.bind.is_loopback() && open.contains(&told.address.port)));
     found
+}
+
+/// Whether an option gives the server a place that cannot be read here, or no port at all.
+fn is_told_otherwise(options: &[Setting<'_>], server: &'static Server) -> bool {
+    options.iter().any(|option| {
+        let unread = holds_address(option, Some(server)).is_some() && !option.value.is_empty();
+        unread || NO_PORT.contains(&option.name.as_str())
+    })
 }
 
 /// Several listeners in one value: `http://a:80;https://b:443`, `PLAINTEXT://a:9092,CONTROLLER://b:9093`.
@@ -213,7 +264,7 @@ fn port_beside(name: &str, options: &[Setting<'_>], server: Option<&'static Serv
     });
     let stem = stem.unwrap_or_default();
     let own = format!("{stem}-port");
-    let of = |wanted: &str| options.iter().find(|o| o.name == wanted).and_then(|o| bind::port(o.value));
+    let of = |wanted: &str| options.iter().find(|o| o.name == wanted).and_then(|o| bind::port(&o.value));
     of(&own).or_else(|| {
         MAIN.contains(&stem)
             .then(|| main_port(options, server))
@@ -239,7 +290,7 @@ fn main_port<'a>(options: &[Setting<'a>], server: Option<&'static Server>) -> Op
                 | "jetty-http-port"
         );
         (own || known)
-            .then(|| bind::port(option.value))
+            .then(|| bind::port(&option.value))
             .flatten()
             .map(|port| (port, option.written))
     })
@@ -250,9 +301,9 @@ fn positional(words: &[&str], server: Option<&'static Server>) -> Option<Told> {
     let server = server?;
     let option = options(words)
         .into_iter()
-        .find(|o| server.port_options.contains(&o.written) && bind::port(o.value).is_none());
+        .find(|o| server.port_options.contains(&o.written) && bind::port(&o.value).is_none());
     if let Some(option) = option {
-        let address = BindAddress::parse(option.value)?;
+        let address = BindAddress::parse(&option.value)?;
         return Some(Told::new(
             address,
             Some(server),

@@ -36,6 +36,12 @@ fn shown(snapshot: &Snapshot) -> Vec<String> {
 }
 
 #[test]
+fn a_command_overrules_variables() {
+    let container = "command: [uvicorn, 'app:app', --host, 0.0.0.0], env: [{name: HOST, value: localhost}]";
+    assert_eq!(shown(&pod(container)), ["command: 0.0.0.0"]);
+}
+
+#[test]
 fn a_command_takes_its_variables() {
     for (container, expected) in [
         (

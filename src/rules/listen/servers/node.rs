@@ -152,6 +152,7 @@ pub(super) const SERVERS: &[Server] = &[
         programs: &["wrangler"],
         subcommands: &["dev"],
         default: "127.0.0.1:8787",
+        default_is_vague: true,
         lines: &[port("[wrangler:inf] Ready on <at>")],
         option: "--ip 0.0.0.0",
         ..SERVER
