@@ -22,6 +22,7 @@ use super::error::{ApiError, ApiErrorKind};
 use super::kubeconfig::{Identity, Target};
 use super::options::ConnectOptions;
 use crate::model::environment::Environment;
+use crate::model::text::redact;
 
 /// How long a token read from a file counts as fresh; client-go's period.
 const TOKEN_FILE_PERIOD: Duration = Duration::from_secs(60);
@@ -338,7 +339,8 @@ impl Plugin {
         })?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.trim().lines().last().unwrap_or_default();
+            // What it complains about may be the credential itself.
+            let last = redact(said.trim().lines().last().unwrap_or_default());
             let separator = if last.is_empty() { "" } else { ": " };
             return Err(self.error(format!("failed with {}{separator}{last}", output.status)));
         }

@@ -20,7 +20,7 @@ use exit::{Exit, Failure};
 
 use crate::cluster::Log;
 use crate::io::{Environment, Io, Stream};
-use crate::model::text::sanitise;
+use crate::model::text::{redact, sanitise};
 
 /// How a verb ends: with an exit code after it has printed its result, or with a failure and no result.
 pub type Outcome = Result<Exit, Failure>;
@@ -153,7 +153,7 @@ fn is_document(arguments: &[String]) -> Option<&'static str> {
 }
 
 fn explain(failure: &Failure, document: Option<&'static str>, io: &Io) {
-    let message = sanitise(&failure.message);
+    let message = sanitise(&redact(&failure.message));
     match document {
         None => {
             io.stderr.line(&format!("error: {message}"));

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::code::Code;
 use super::kind::Kind;
-use super::text::sanitise;
+use super::text::{redact, sanitise};
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -235,6 +235,11 @@ pub struct Finding {
     pub suffers: BTreeSet<Effect>,
 }
 
+/// Text as it may be shown. Rules mask what they quote before they cut it; what they build from several parts is masked here.
+fn shown(text: &str) -> String {
+    sanitise(&redact(text))
+}
+
 impl Finding {
     /// A finding without evidence yet; every text is made safe to show.
     pub fn new(code: Code, cause: &str, severity: Severity, confidence: Confidence, subject: Subject, summary: impl AsRef<str>) -> Self {
@@ -246,7 +251,7 @@ impl Finding {
             confidence,
             subject,
             related: Vec::new(),
-            summary: sanitise(summary.as_ref()),
+            summary: shown(summary.as_ref()),
             evidence: Vec::new(),
             caused_by: Vec::new(),
             breaks: Vec::new(),
@@ -299,7 +304,7 @@ impl Finding {
     pub fn evidence(mut self, source: impl AsRef<str>, detail: impl AsRef<str>) -> Self {
         let evidence = Evidence {
             source: sanitise(source.as_ref()),
-            detail: sanitise(detail.as_ref()).trim().to_owned(),
+            detail: shown(detail.as_ref()).trim().to_owned(),
         };
         if !evidence.detail.is_empty() && !self.evidence.contains(&evidence) {
             self.evidence.push(evidence);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::text::redact;
+use super::text::{redact, redact_words};
 
 /// What stands for a value that is left out.
 const LEFT_OUT: &str = "***";
@@ -19,10 +19,10 @@ fn redact_fields(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(redact_fields),
         Value::Object(fields) => {
+            redact_command(fields);
             for (name, field) in fields.iter_mut() {
                 match (name.as_str(), &mut *field) {
                     ("env", Value::Array(variables)) => variables.iter_mut().for_each(redact_variable),
-                    ("command" | "args", Value::Array(words)) => redact_words(words),
                     ("httpHeaders", Value::Array(headers)) => headers.iter_mut().for_each(|header| {
                         if header["name"].as_str().is_none_or(|name| !name.eq_ignore_ascii_case("host")) {
                             header["value"] = LEFT_OUT.into();
@@ -96,23 +96,22 @@ fn masked_address(value: &str) -> String {
     }
 }
 
-/// Words of a command line: each by itself, and a value that follows the flag it belongs to.
-fn redact_words(words: &mut [Value]) {
-    let mut before = String::new();
-    for word in words {
-        let Some(text) = word.as_str().map(str::to_owned) else { continue };
-        let alone = redact(&text);
-        let after_flag = if before.starts_with('-') && !before.contains('=') {
-            let both = format!("{before} {text}");
-            redact(&both).strip_prefix(&format!("{before} ")).map(str::to_owned)
-        } else {
-            None
-        };
-        let kept = after_flag.filter(|kept| *kept != text).unwrap_or(alone);
-        if kept != text {
-            *word = kept.into();
+/// Command and arguments are one line: the program in one says what a flag in the other means.
+fn redact_command(fields: &mut serde_json::Map<String, Value>) {
+    let texts = |field: Option<&Value>| -> Vec<String> {
+        let words = field.and_then(Value::as_array).into_iter().flatten();
+        words.map(|word| word.as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let (command, args) = (texts(fields.get("command")), texts(fields.get("args")));
+    let words: Vec<&str> = command.iter().chain(&args).map(String::as_str).collect();
+    let masked = redact_words(&words);
+    let places = ["command", "args"].map(|name| (name, if name == "command" { 0 } else { command.len() }));
+    for (name, first) in places {
+        for (at, word) in fields.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+            if word.is_string() && *word != *masked[first + at] {
+                *word = masked[first + at].as_str().into();
+            }
         }
-        before = text;
     }
 }
 
@@ -128,6 +127,7 @@ mod tests {
             "spec": {"containers": [{
                 "name": "app",
                 "command": ["app", "--password", "hunter2", "--host", "0.0.0.0"],
+                "lifecycle": {"preStop": {"exec": {"command": ["mysql", "-phunter2"]}}},
                 "args": ["--token=hunter2hunter2", "--db=postgres://me:hunter2@db:5432/shop"],
                 "env": [
                     {"name": "DATABASE_HOST", "value": "db"},
@@ -149,6 +149,12 @@ mod tests {
         let kept: Vec<&str> = env.as_array().unwrap().iter().filter_map(|v| v["value"].as_str()).collect();
         assert_eq!(kept, ["db", "5432", "postgres://db:5432", "http://api.shop.svc:80/x", "***", "***"]);
         assert_eq!(pod["spec"]["containers"][0]["command"][4], "0.0.0.0");
+        let mut split = json!({"command": ["mysql"], "args": ["-phunter2", "-h", "db"]});
+        redact_object(&mut split);
+        assert_eq!(
+            (&split["command"], &split["args"]),
+            (&json!(["mysql"]), &json!(["-p***", "-h", "db"]))
+        );
         assert_eq!(env[6]["valueFrom"]["secretKeyRef"]["key"], "k");
     }
 }

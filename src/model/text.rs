@@ -2,7 +2,7 @@
 
 mod redact;
 
-pub use redact::{redact, redact_args};
+pub use redact::{redact, redact_args, redact_words};
 
 /// Text of at most `max` characters: runs of white space become one space, and what is cut off becomes `…`.
 pub fn shorten(text: &str, max: usize) -> String {
@@ -18,13 +18,58 @@ pub fn shorten(text: &str, max: usize) -> String {
 
 /// Makes text from a cluster safe to show: control, bidirectional and zero-width characters are dropped, line ends and tabs become spaces.
 pub fn sanitise(text: &str) -> String {
-    text.chars()
-        .filter_map(|c| match c {
-            '\n' | '\r' | '\t' => Some(' '),
-            c if is_unsafe(c) => None,
-            c => Some(c),
-        })
-        .collect()
+    visible(text).replace(['\n', '\r', '\t'], " ")
+}
+
+/// Text without what cannot be seen: sequences for terminals as a whole, and unsafe characters but for line ends and tabs.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' => skip_sequence(&mut rest),
+            '\u{9b}' => skip_control_sequence(&mut rest),
+            '\n' | '\r' | '\t' => out.push(c),
+            c if is_unsafe(c) => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Longest title or colour that is taken for one: what has no end is text that begins with a stray character.
+const LONGEST_SEQUENCE: usize = 200;
+
+fn skip_sequence(rest: &mut std::str::Chars<'_>) {
+    let mut after = rest.clone();
+    match after.next() {
+        Some('[') => {
+            skip_control_sequence(&mut after);
+            if after.as_str().len() + 1 < rest.as_str().len() {
+                *rest = after;
+            }
+        }
+        Some(']' | 'P' | '_' | '^') => {
+            let end = after
+                .by_ref()
+                .take(LONGEST_SEQUENCE)
+                .find(|c| matches!(c, '\u{7}' | '\u{1b}' | '\u{9c}'));
+            if matches!(end, Some('\u{7}' | '\u{9c}')) || (end == Some('\u{1b}') && after.next() == Some('\\')) {
+                *rest = after;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Parameters, then one letter: `31m`.
+fn skip_control_sequence(rest: &mut std::str::Chars<'_>) {
+    let mut after = rest.clone();
+    if let Some(c) = after.find(|c| !matches!(c, '0'..='?' | ' '..='/'))
+        && ('@'..='~').contains(&c)
+    {
+        *rest = after;
+    }
 }
 
 /// Characters that change a terminal or hide text: C0, C1, bidirectional controls, zero-width, tags, variation and annotation marks.
@@ -43,7 +88,11 @@ mod tests {
     #[test]
     fn escape_sequences_and_bidi_marks_do_not_pass() {
         let hostile = "a\u{1b}[31mred\u{202e}evil\u{200b}\u{7}\nnext";
-        assert_eq!(sanitise(hostile), "a[31mredevil next");
+        assert_eq!(sanitise(hostile), "aredevil next");
+        assert_eq!(sanitise("\u{1b}]0;title\u{7}a\u{1b}[1;32mb\u{1b}[0m\u{9b}2Jc"), "abc");
+        assert_eq!(sanitise("\u{1b}]title\u{1b}\\a"), "a");
+        assert_eq!(sanitise("\u{1b}]no end \u{1b}"), "]no end ", "what has no end is kept");
+        assert_eq!(sanitise("\u{1b}[\u{1b}[31"), "[[31");
     }
 
     #[test]

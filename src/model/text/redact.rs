@@ -1,5 +1,10 @@
 //! Masks what looks like a credential. It errs on the side of masking: a word too many costs less than a password in a ticket.
 
+mod arguments;
+mod spoken;
+
+use super::visible;
+
 /// What stands in place of a credential.
 const MASK: &str = "***";
 
@@ -58,6 +63,22 @@ const HARMLESS_VALUES: &[&str] = &[
     "cannot",
     "failed",
     "error",
+    "serviceaccount",
+    "serviceaccounts",
+    "secret",
+    "secrets",
+    "open",
+    "read",
+    "dial",
+    "get",
+    "post",
+    "unable",
+    "could",
+    "unexpected",
+    "context",
+    "rpc",
+    "permission",
+    "connection",
 ];
 
 /// Headers whose whole value is secret, scheme word included.
@@ -97,8 +118,10 @@ const TOKEN_SHAPES: &[(&str, usize)] = &[
 const OPAQUE_LENGTH: usize = 40;
 
 /// Text without what looks like a credential: passwords in URLs, `password=…`, `"token": "…"`, `--api-key …`, authorization headers, cookies,
-/// tokens of well-known shape, private keys and long opaque words.
+/// tokens of well-known shape, private keys, long opaque words, passwords of commands and sentences that tell one. What cannot be seen goes
+/// first: a mark of no width within a name must not hide it.
 pub fn redact(text: &str) -> String {
+    let text = visible(text);
     let mut in_key = false;
     let lines = text.split('\n').map(|line| {
         let begins = line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
@@ -117,11 +140,36 @@ pub fn redact(text: &str) -> String {
 
 /// Arguments of a command as one line, without credentials.
 pub fn redact_args<'a>(args: impl IntoIterator<Item = &'a String>) -> String {
-    redact(&args.into_iter().map(String::as_str).collect::<Vec<_>>().join(" "))
+    let words: Vec<&str> = args.into_iter().map(String::as_str).collect();
+    redact(&redact_words(&words).join(" "))
+}
+
+/// Words of a command, each without credentials: by itself, behind the flag that it belongs to, and as its program takes them.
+pub fn redact_words(words: &[&str]) -> Vec<String> {
+    let of_program = arguments::secrets(words);
+    let mut before = "";
+    let mut masked = Vec::with_capacity(words.len());
+    for (word, at) in words.iter().zip(of_program) {
+        let alone = match at {
+            Some(at) => redact(&arguments::masked(word, at, MASK)),
+            None => redact(word),
+        };
+        let after_flag = if before.starts_with('-') && !before.contains('=') {
+            redact(&format!("{before} {word}"))
+                .strip_prefix(&format!("{before} "))
+                .map(str::to_owned)
+        } else {
+            None
+        };
+        masked.push(after_flag.filter(|kept| kept != word && at.is_none()).unwrap_or(alone));
+        before = word;
+    }
+    masked
 }
 
 fn mask_line(line: &str) -> String {
-    mask_words(&mask_pairs(&mask_userinfo(line)))
+    let pairs = mask_pairs(&mask_userinfo(line));
+    mask_words(&spoken::mask(&arguments::mask(&pairs, MASK), MASK))
 }
 
 fn is_boundary(c: char) -> bool {
@@ -216,7 +264,10 @@ fn mask_pairs(line: &str) -> String {
                 .rsplit(is_boundary)
                 .next()
                 .is_some_and(|word| word.contains('/'));
-        if path || !(is_secret_name(&name) && (separator != ' ' || flag)) {
+        // `?key=…` is a credential in an address, elsewhere it is any key.
+        let of_query =
+            separator == '=' && matches!(name.as_str(), "key" | "auth" | "pw" | "code") && is_in_query(&out[..out.len() - 1], name.len());
+        if path || !of_query && !(is_secret_name(&name) && (separator != ' ' || flag)) {
             continue;
         }
         // `:=` and `=>` are pairs too.
@@ -236,6 +287,11 @@ fn mask_pairs(line: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Whether the name at the end of `before` is one of a query: `?name` or `&name`.
+fn is_in_query(before: &str, length: usize) -> bool {
+    before.len() > length && before[..before.len() - length].ends_with(['?', '&'])
 }
 
 /// How many bytes of `value` are secret.
@@ -331,6 +387,15 @@ mod tests {
             ("key AKIAIOSFODNN7EXAMPLE denied", "key *** denied"),
             ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-def", "jwt ***"),
             ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1", "***"),
+            ("pa\u{200b}ssword=hunter2", "password=***"),
+            ("pass\u{1b}[31mword: hunter2", "password: ***"),
+            ("passwd hunter2", "passwd ***"),
+            ("invalid token tok123", "invalid token ***"),
+            ("password is \"hunter2\"", "password is \"***\""),
+            ("curl -u a:hunter2 http://x", "curl -u a:*** http://x"),
+            ("mysql -phunter2", "mysql -p***"),
+            ("GET /health?token=hunter2 on port 80", "GET /health?token=*** on port 80"),
+            ("GET /health?key=hunter2&x=1", "GET /health?key=***&x=1"),
             ("AccountKey=abc==;EndpointSuffix=x", "AccountKey=***;EndpointSuffix=x"),
             ("Cookie: sid=1; theme=2", "Cookie: ***"),
             (
@@ -358,6 +423,8 @@ mod tests {
             "open /var/run/secrets/kubernetes.io/serviceaccount/token: permission denied",
             "org.springframework.beans.factory.UnsatisfiedDependencyException: Error creating bean",
             "secretName: tls-cert",
+            "failed to fetch token: serviceaccounts \"runner\" not found",
+            "the key=value form",
             "mail to ops@example.com",
             "GET https://registry.npmjs.org:443/@scope/pkg",
         ] {
@@ -380,7 +447,17 @@ mod tests {
             "Bearer ",
             "pässword=ä ö",
         ] {
-            redact(line);
+            let once = redact(line);
+            assert_eq!(redact(&once), once);
         }
+    }
+
+    #[test]
+    fn words_of_a_command_are_masked_each() {
+        let words = ["mysql", "-phunter2", "--password", "hunter2", "--port", "3306", "-u", "a:hunter2"];
+        assert_eq!(
+            redact_words(&words),
+            ["mysql", "-p***", "--password", "***", "--port", "3306", "-u", "a:***"]
+        );
     }
 }

@@ -145,7 +145,7 @@ pub fn describe(probe: &Probe) -> String {
             .unwrap_or_default();
         format!(
             "{scheme}GET {} on port {}{host}",
-            get.path.as_deref().unwrap_or("/"),
+            crate::model::text::redact(get.path.as_deref().unwrap_or("/")),
             port(&get.port)
         )
     } else if let Some(tcp) = &probe.tcp_socket {
@@ -153,7 +153,7 @@ pub fn describe(probe: &Probe) -> String {
     } else if let Some(grpc) = &probe.grpc {
         format!("the gRPC health check on port {}", grpc.port)
     } else if let Some(exec) = &probe.exec {
-        let command = exec.command.as_deref().unwrap_or_default().join(" ");
+        let command = crate::model::text::redact_args(exec.command.iter().flatten());
         format!("the command `{}`", crate::model::text::shorten(&command, 80))
     } else {
         "its check".to_owned()

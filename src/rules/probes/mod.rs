@@ -324,7 +324,7 @@ fn fixes(context: &Context<'_>, failing: &Failing<'_>, finding: Finding) -> Find
         ),
         "exec-exit" => {
             let command = failing.which.of(container.spec).and_then(|p| p.exec.as_ref());
-            let command = command.and_then(|e| e.command.as_deref()).unwrap_or_default().join(" ");
+            let command = crate::model::text::redact_args(command.and_then(|e| e.command.as_deref()).unwrap_or_default());
             finding.fix_command(
                 "run the command in the container and mend what it reports",
                 format!("kubectl exec {pod} -c {name} -n {namespace} -- {}", shorten(&command, 120)),

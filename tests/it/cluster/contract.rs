@@ -218,6 +218,72 @@ fn a_watch_prints_each_change_and_ends_with_ctrl_c() {
 }
 
 #[test]
+fn no_credential_is_printed_or_saved() {
+    let scenario = Scenario::new("credentials").apply(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: talks, labels: {app: talks}}
+spec:
+  containers:
+  - name: app
+    image: busybox:1.36
+    imagePullPolicy: IfNotPresent
+    terminationMessagePolicy: FallbackToLogsOnError
+    command: [sh, -c, 'printf "error: pa\342\200\213ssword=hunter2 is wrong\nerror: passwd hunter2\nerror: invalid token hunter2\nfailed: curl -u a:hunter2 http://x\nfailed: mysql -phunter2\nfatal: password is \"hunter2\"\n" >&2; exit 3']
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: asks, labels: {app: asks}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: app
+    image: busybox:1.36
+    imagePullPolicy: IfNotPresent
+    command: [sleep, '3600']
+    readinessProbe: {httpGet: {path: '/health?token=hunter2', port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: runs, labels: {app: runs}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: app
+    image: busybox:1.36
+    imagePullPolicy: IfNotPresent
+    command: [sleep, '3600']
+    readinessProbe: {exec: {command: [sh, -c, 'echo mysql -phunter2 fails; exit 1']}, periodSeconds: 1}
+"#,
+    );
+    let scenario = scenario
+        .until("it crashes", super::harness::restarts("app", 1))
+        .until("a probe is refused", super::harness::event("Unhealthy", "connection refused"))
+        .until("a probe fails", super::harness::event("Unhealthy", "mysql"));
+    for pod in ["pod/asks", "pod/runs"] {
+        scenario.wait("the probe has failed for long enough", |s| s.podlife(&["diagnose", pod]).exit == 3);
+    }
+    let file = std::env::temp_dir().join(format!("{}.json", scenario.namespace));
+    let path = file.display().to_string();
+    for arguments in [
+        &["diagnose", "-o", "json", "--save", &path][..],
+        &["diagnose", "-o", "wide", "--advice"],
+        &["diagnose", "pod/asks"],
+        &["diagnose", "pod/runs"],
+    ] {
+        let answer = scenario.podlife(arguments);
+        assert_eq!(answer.exit, 3, "{}", answer.stderr);
+        let all = format!("{}{}", answer.stdout, answer.stderr);
+        assert!(!all.contains("hunter2"), "{arguments:?}: {all}");
+        assert!(all.contains("***"), "{arguments:?}: {all}");
+    }
+    let saved = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(!saved.contains("hunter2"), "{saved}");
+}
+
+#[test]
 fn hostile_text_comes_out_clean() {
     let scenario = Scenario::new("hostile").apply(
         r#"

@@ -757,6 +757,10 @@ async fn a_plugin_that_fails_says_why_and_leaks_nothing() {
             "echo first >&2; echo please log in >&2; echo hunter2; exit 3",
             "exit status: 3: please log in",
         ),
+        (
+            "echo 'cannot refresh: invalid token hunter2' >&2; exit 1",
+            "cannot refresh: invalid token ***",
+        ),
         ("echo hunter2", "no ExecCredential"),
         (wrong_version.as_str(), "although the kubeconfig says"),
         (half.as_str(), "without a key"),

@@ -1,0 +1,195 @@
+//! Credentials among the words of a command: `mysql -pSECRET`, `curl -u name:SECRET`, `redis-cli -a SECRET`.
+
+/// How a program takes a password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    /// Only in the same word: `-pSECRET`; what follows in a word of its own is something else.
+    Joined,
+    /// As the next word, or in the same one.
+    Next,
+    /// As the next word, once the word `login` was seen: elsewhere the flag means something else.
+    NextOfLogin,
+}
+
+/// Beginnings of programs' names, the flag, and how it takes a password.
+const FLAGS: &[(&str, &str, Takes)] = &[
+    ("mysql", "-p", Takes::Joined),
+    ("mariadb", "-p", Takes::Joined),
+    ("sshpass", "-p", Takes::Next),
+    ("mongo", "-p", Takes::Next),
+    ("redis-cli", "-a", Takes::Next),
+    ("valkey-cli", "-a", Takes::Next),
+    ("ldap", "-w", Takes::Next),
+    ("sqlcmd", "-P", Takes::Next),
+    ("docker", "-p", Takes::NextOfLogin),
+    ("podman", "-p", Takes::NextOfLogin),
+    ("nerdctl", "-p", Takes::NextOfLogin),
+    ("buildah", "-p", Takes::NextOfLogin),
+    ("skopeo", "-p", Takes::NextOfLogin),
+    ("az", "-p", Takes::NextOfLogin),
+    ("oc", "-p", Takes::NextOfLogin),
+];
+
+/// Flags of `name:password`, whatever the program.
+const USER_FLAGS: &[&str] = &["--proxy-user", "--user", "-u", "-U"];
+
+/// Where in each word a credential begins, if one does.
+pub fn secrets(words: &[&str]) -> Vec<Option<usize>> {
+    let mut found = Vec::with_capacity(words.len());
+    let mut program = "";
+    let mut is_login = false;
+    // The flag before, where the next word belongs to it.
+    let mut after: Option<Expects> = None;
+    for word in words {
+        let lead = word.len() - word.trim_start_matches(OPENING).len();
+        let bare = &word[lead..];
+        let at = match after.take() {
+            Some(Expects::Password) => Some(0),
+            Some(Expects::User) => password_of(bare),
+            None => {
+                let (at, next) = of_flag(bare, program, is_login);
+                after = next;
+                at
+            }
+        };
+        found.push(at.filter(|at| is_secret(&bare[*at..])).map(|at| lead + at));
+        let plain = bare.trim_end_matches(CLOSING);
+        let name = plain.rsplit('/').next().unwrap_or_default();
+        if FLAGS.iter().any(|(start, ..)| is_program(name, start)) {
+            (program, is_login) = (name, false);
+        }
+        is_login |= plain == "login";
+        if word.ends_with(';') || matches!(*word, "|" | "||" | "&&" | "&") {
+            (program, is_login, after) = ("", false, None);
+        }
+    }
+    found
+}
+
+/// A line without credentials among its words.
+pub fn mask(line: &str, mask: &str) -> String {
+    let parts: Vec<&str> = line.split_inclusive(char::is_whitespace).collect();
+    let words: Vec<&str> = parts.iter().map(|part| part.trim_end()).collect();
+    let mut out = String::with_capacity(line.len());
+    for ((part, word), at) in parts.iter().zip(&words).zip(secrets(&words)) {
+        match at {
+            Some(at) => out.push_str(&masked(word, at, mask)),
+            None => out.push_str(word),
+        }
+        out.push_str(&part[word.len()..]);
+    }
+    out
+}
+
+/// A word with what begins at `at` masked; quotes and brackets behind it stay.
+pub fn masked(word: &str, at: usize, mask: &str) -> String {
+    let secret = word[at..].trim_end_matches(CLOSING);
+    format!("{}{mask}{}", &word[..at], &word[at + secret.len()..])
+}
+
+const OPENING: [char; 6] = ['"', '\'', '`', '(', '[', '{'];
+const CLOSING: [char; 8] = ['"', '\'', '`', ')', ']', '}', ',', ';'];
+
+enum Expects {
+    Password,
+    User,
+}
+
+fn is_program(name: &str, start: &str) -> bool {
+    match name.strip_prefix(start) {
+        Some("") => true,
+        // `mysqldump`, `mariadb-admin`, `mongosh`, `ldapsearch`; `azcopy` and `october` are others.
+        Some(_) => matches!(start, "mysql" | "mariadb" | "mongo" | "ldap"),
+        None => false,
+    }
+}
+
+/// Where the password begins in a flag's own word, and what its next word is.
+fn of_flag(word: &str, program: &str, is_login: bool) -> (Option<usize>, Option<Expects>) {
+    for flag in USER_FLAGS {
+        let Some(rest) = word.strip_prefix(flag) else { continue };
+        let rest = if flag.starts_with("--") {
+            match rest.strip_prefix('=') {
+                Some(rest) => rest,
+                None if rest.is_empty() => rest,
+                None => continue,
+            }
+        } else {
+            rest
+        };
+        if rest.trim_end_matches(CLOSING).is_empty() {
+            return (None, Some(Expects::User));
+        }
+        return (password_of(rest).map(|at| word.len() - rest.len() + at), None);
+    }
+    for (start, flag, takes) in FLAGS {
+        let Some(rest) = word.strip_prefix(flag).filter(|_| is_program(program, start)) else {
+            continue;
+        };
+        let is_alone = rest.trim_end_matches(CLOSING).is_empty();
+        return match takes {
+            Takes::Joined if is_alone => (None, None),
+            Takes::NextOfLogin if !is_login => (None, None),
+            _ if is_alone => (None, Some(Expects::Password)),
+            _ => (Some(flag.len()), None),
+        };
+    }
+    (None, None)
+}
+
+/// Where the password begins in `name:password`; `1000:1000` are ids of a user and a group.
+fn password_of(word: &str) -> Option<usize> {
+    let colon = word.find(':')?;
+    let (name, password) = (&word[..colon], word[colon + 1..].trim_end_matches(CLOSING));
+    let is_id = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    (!name.is_empty() && !password.is_empty() && !(is_id(name) && is_id(password))).then_some(colon + 1)
+}
+
+/// A reference to a variable is no secret, nor is what is masked already.
+fn is_secret(text: &str) -> bool {
+    !text.trim_end_matches(CLOSING).is_empty() && !text.starts_with(['$', '*', '<'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_of_commands_are_masked() {
+        for (line, wanted) in [
+            ("mysql -h db -u root -phunter2 shop", "mysql -h db -u root -p*** shop"),
+            ("/usr/bin/mysqladmin ping '-phunter2'", "/usr/bin/mysqladmin ping '-p***'"),
+            ("sh -c \"mysqldump -phunter2\"", "sh -c \"mysqldump -p***\""),
+            ("curl -u admin:hunter2 http://x", "curl -u admin:*** http://x"),
+            ("curl -uadmin:hunter2 http://x", "curl -uadmin:*** http://x"),
+            ("curl --user 'admin:hunter2' http://x", "curl --user 'admin:***' http://x"),
+            ("curl --proxy-user=admin:hunter2 http://x", "curl --proxy-user=admin:*** http://x"),
+            ("redis-cli -a hunter2 ping", "redis-cli -a *** ping"),
+            ("sshpass -p hunter2 ssh host", "sshpass -p *** ssh host"),
+            ("mongosh -u a -p hunter2", "mongosh -u a -p ***"),
+            ("docker login -u a -p hunter2 registry", "docker login -u a -p *** registry"),
+            ("ldapsearch -x -w hunter2", "ldapsearch -x -w ***"),
+            ("exec [\"mysql\", \"-phunter2\"]", "exec [\"mysql\", \"-p***\"]"),
+        ] {
+            assert_eq!(mask(line, "***"), wanted);
+            assert_eq!(mask(wanted, "***"), wanted, "masking again changes nothing");
+        }
+    }
+
+    #[test]
+    fn other_meanings_of_the_same_flags_stay() {
+        for line in [
+            "docker run -p 8080:80 nginx",
+            "docker run -u 1000:1000 app",
+            "psql -p 5432 -U app",
+            "server -p 8080",
+            "mysql -p shop",
+            "mysql -p$PASSWORD",
+            "redis-cli ping; tar -a x",
+            "mkdir -p /data/a",
+            "ü -u ä",
+        ] {
+            assert_eq!(mask(line, "***"), line);
+        }
+    }
+}
