@@ -385,11 +385,10 @@ impl Finding {
     /// Takes in the same finding of another pod: pods are counted, the first three are named, the first evidence is kept.
     pub fn merge(&mut self, other: Self) {
         for pod in other.subject.pods {
-            if !self.subject.pods.contains(&pod) {
-                self.subject.pods.push(pod);
+            if let Err(at) = self.subject.pods.binary_search(&pod) {
+                self.subject.pods.insert(at, pod);
             }
         }
-        self.subject.pods.sort();
         self.severity = self.severity.min(other.severity);
         self.confidence = self.confidence.min(other.confidence);
         self.effects.extend(other.effects);

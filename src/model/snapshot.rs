@@ -189,20 +189,26 @@ macro_rules! store {
                 $(if of == Some(&kind::$kind) {
                     return put(&mut self.$field, value);
                 })*
-                let named = |v: &Value| (v["apiVersion"].clone(), v["kind"].clone(), v["metadata"]["namespace"].clone(), v["metadata"]["name"].clone());
-                let name = named(&value);
-                self.other.retain(|old| named(old) != name);
                 self.other.push(value);
                 Ok(())
             }
 
             fn sort(&mut self) {
-                $(self.$field.sort_by_cached_key(|o| (o.namespace(), o.name_any()));)*
+                $(self.$field.sort_by_cached_key(|o| (o.namespace(), o.name_any()));
+                keep_newest(&mut self.$field, |a, b| {
+                    let (a, b) = (&a.metadata, &b.metadata);
+                    a.namespace == b.namespace && a.name == b.name && a.generate_name == b.generate_name
+                });)*
                 self.other.sort_by_cached_key(|o| (
                     o["kind"].as_str().map(str::to_owned),
                     o["metadata"]["namespace"].as_str().map(str::to_owned),
                     o["metadata"]["name"].as_str().map(str::to_owned),
+                    o["apiVersion"].as_str().map(str::to_owned),
                 ));
+                keep_newest(&mut self.other, |a, b| {
+                    a["kind"] == b["kind"] && a["apiVersion"] == b["apiVersion"]
+                        && ["namespace", "name"].iter().all(|field| a["metadata"][field] == b["metadata"][field])
+                });
             }
 
             fn contains(&self, of: &Kind, namespace: &str, name: &str) -> bool {
@@ -274,13 +280,19 @@ store! {
 
 fn put<K: DeserializeOwned + ResourceExt>(list: &mut Vec<K>, value: Value) -> Result<(), String> {
     let object: K = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    // The newest reading of an object replaces the older one.
-    let same = |old: &K| old.name_any() == object.name_any() && old.namespace() == object.namespace();
-    match list.iter_mut().rev().find(|old| same(old)) {
-        Some(old) => *old = object,
-        None => list.push(object),
-    }
+    list.push(object);
     Ok(())
+}
+
+/// Of equal neighbours the last one stays: the newest reading of an object replaces the older one.
+fn keep_newest<T>(list: &mut Vec<T>, same: impl Fn(&T, &T) -> bool) {
+    list.dedup_by(|newer, older| {
+        let same = same(newer, older);
+        if same {
+            std::mem::swap(newer, older);
+        }
+        same
+    });
 }
 
 /// Everything that rules look at.
@@ -324,6 +336,7 @@ impl Snapshot {
 
     /// Takes in one object as the API server or kubectl writes it. Values of Secrets, and all of ConfigMaps that does not say where a server
     /// listens, are dropped before they are stored; keys stay.
+    /// Where an object is taken in again, [`Self::sort`] keeps the newest reading.
     pub fn insert(&mut self, mut value: Value) -> Result<(), Unreadable> {
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         let (api_version, kind_name) = (text(&value["apiVersion"]), text(&value["kind"]));

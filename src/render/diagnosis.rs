@@ -1,6 +1,6 @@
 //! A diagnosis for people: the verdict, then each root cause with its evidence and the next command; healthy things in one line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::paper::{Paper, Tone, width};
 use super::ports;
@@ -29,23 +29,22 @@ const LEFT_OUT_SHOWN: usize = 4;
 pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
     let names = Names::of(diagnosis);
     header(diagnosis, paper);
-    let judged: BTreeMap<&ObjectRef, &Judged> = diagnosis.workloads.iter().map(|j| (&j.object, j)).collect();
-
-    let mut shown: Vec<&ObjectRef> = Vec::new();
+    let links = Links::of(diagnosis);
     for finding in &diagnosis.root_causes {
         let object = &finding.subject.object;
-        if !shown.contains(&object) {
-            shown.push(object);
+        let of_object = links.root_causes(object);
+        // The first one speaks for the object.
+        if of_object.first().is_some_and(|first| first.id == finding.id) {
             paper.gap();
-            let judged = judged.get(object).copied();
-            heading(judged, gravity(diagnosis, judged, object), object, &names, paper);
-            for same in diagnosis.root_causes.iter().filter(|f| &f.subject.object == object) {
-                root_cause(same, diagnosis, &names, detail, paper);
+            let judged = links.judged.get(object).copied();
+            heading(judged, links.gravity(judged, of_object), object, &names, paper);
+            for same in of_object {
+                root_cause(same, &links, &names, detail, paper);
             }
         }
     }
     port_tables(diagnosis, detail, paper);
-    unexplained(diagnosis, &names, paper);
+    unexplained(diagnosis, &links, &names, paper);
     under_way(diagnosis, &names, paper);
     if detail.advice && !diagnosis.advice.is_empty() {
         paper.gap();
@@ -93,6 +92,55 @@ fn is_named(row: &PortRow, target: &str) -> bool {
                 .iter()
                 .any(|by| by.rsplit_once(':').map(|(by, _)| by) == Some(&format!("service/{name}")))
         })
+}
+
+/// What belongs together in a diagnosis, looked up once: there may be thousands of each.
+struct Links<'a> {
+    judged: BTreeMap<&'a ObjectRef, &'a Judged>,
+    root_causes: BTreeMap<&'a ObjectRef, Vec<&'a Finding>>,
+    symptoms: BTreeMap<&'a str, &'a Finding>,
+    symptoms_of: BTreeMap<&'a ObjectRef, Vec<&'a Finding>>,
+    suffering: BTreeMap<&'a str, Vec<&'a Judged>>,
+}
+
+impl<'a> Links<'a> {
+    fn of(diagnosis: &'a Diagnosis) -> Self {
+        let by_object = |findings: &'a [Finding]| {
+            let mut by_object: BTreeMap<&ObjectRef, Vec<&Finding>> = BTreeMap::new();
+            for finding in findings {
+                by_object.entry(&finding.subject.object).or_default().push(finding);
+            }
+            by_object
+        };
+        let mut suffering: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
+        for judged in &diagnosis.workloads {
+            for cause in &judged.causes {
+                suffering.entry(cause).or_default().push(judged);
+            }
+        }
+        Self {
+            judged: diagnosis.workloads.iter().map(|j| (&j.object, j)).collect(),
+            root_causes: by_object(&diagnosis.root_causes),
+            symptoms: diagnosis.symptoms.iter().map(|s| (s.id.as_str(), s)).collect(),
+            symptoms_of: by_object(&diagnosis.symptoms),
+            suffering,
+        }
+    }
+
+    fn root_causes(&self, object: &ObjectRef) -> &[&'a Finding] {
+        self.root_causes.get(object).map_or(&[], Vec::as_slice)
+    }
+
+    /// What suffers from a root cause.
+    fn suffering(&self, id: &str) -> impl Iterator<Item = &'a Judged> {
+        self.suffering.get(id).into_iter().flatten().copied()
+    }
+
+    /// The worst verdict among an object and what its faults break: a claim that keeps a workload down is as bad as that.
+    fn gravity(&self, judged: Option<&Judged>, faults: &[&Finding]) -> Verdict {
+        let broken = faults.iter().flat_map(|f| self.suffering(&f.id)).map(|j| j.verdict);
+        broken.chain(judged.map(|j| j.verdict)).min().unwrap_or(Verdict::Degraded)
+    }
 }
 
 /// How objects are named: with their namespace where several are shown.
@@ -182,21 +230,6 @@ fn header(diagnosis: &Diagnosis, paper: &mut Paper) {
     paper.line(&lead, width(&word) + 2, &words);
 }
 
-/// The worst verdict among an object and what its faults break: a claim that keeps a workload down is as bad as that.
-fn gravity(diagnosis: &Diagnosis, judged: Option<&Judged>, object: &ObjectRef) -> Verdict {
-    let faults: Vec<&String> = diagnosis
-        .root_causes
-        .iter()
-        .filter(|f| &f.subject.object == object)
-        .map(|f| &f.id)
-        .collect();
-    let broken_by_it = diagnosis
-        .workloads
-        .iter()
-        .filter(|j| j.causes.iter().any(|id| faults.contains(&id)));
-    broken_by_it.chain(judged).map(|j| j.verdict).min().unwrap_or(Verdict::Degraded)
-}
-
 fn heading(judged: Option<&Judged>, verdict: Verdict, object: &ObjectRef, names: &Names, paper: &mut Paper) {
     let name = names.of_object(object);
     let lead = format!(
@@ -209,7 +242,7 @@ fn heading(judged: Option<&Judged>, verdict: Verdict, object: &ObjectRef, names:
     paper.line(&lead, width(&name) + 2, &words);
 }
 
-fn root_cause(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: Detail, paper: &mut Paper) {
+fn root_cause(finding: &Finding, links: &Links<'_>, names: &Names, detail: Detail, paper: &mut Paper) {
     let code = finding.code.as_str();
     let doubt = match finding.confidence {
         Confidence::Proven => "",
@@ -235,7 +268,7 @@ fn root_cause(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: D
         let more = if count > finding.subject.pods.len() { ", …" } else { "" };
         paper.labelled(4, &format!("{count} pods"), column, Tone::Faint, &format!("{names}{more}"));
     }
-    consequences(finding, diagnosis, names, detail, paper);
+    consequences(finding, links, names, detail, paper);
     for (at, fix) in finding.fixes.iter().enumerate() {
         if !fix.text.is_empty() {
             let words = fix.text.strip_prefix("or ").filter(|_| at > 0).unwrap_or(&fix.text);
@@ -248,16 +281,17 @@ fn root_cause(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: D
 }
 
 /// What a root cause brings about, nearest first; what its own controller reports is no news.
-fn consequences(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail: Detail, paper: &mut Paper) {
+fn consequences(finding: &Finding, links: &Links<'_>, names: &Names, detail: Detail, paper: &mut Paper) {
     let mut order: Vec<&Finding> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut open: Vec<&str> = finding.breaks.iter().map(String::as_str).collect();
     while !open.is_empty() {
         let mut next = Vec::new();
         for id in open {
-            let Some(symptom) = diagnosis.symptoms.iter().find(|s| s.id == id) else {
+            let Some(symptom) = links.symptoms.get(id) else {
                 continue;
             };
-            if !order.iter().any(|seen| seen.id == symptom.id) {
+            if seen.insert(&symptom.id) {
                 order.push(symptom);
                 next.extend(symptom.breaks.iter().map(String::as_str));
             }
@@ -266,21 +300,16 @@ fn consequences(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail:
     }
     if !detail.wide {
         // One line for each object: the first of its symptoms is the nearest to the cause.
-        let mut objects = vec![&finding.subject.object];
-        order.retain(|s| {
-            let new = !objects.contains(&&s.subject.object);
-            objects.push(&s.subject.object);
-            new
-        });
+        let mut objects = BTreeSet::from([&finding.subject.object]);
+        order.retain(|s| objects.insert(&s.subject.object));
     }
     let of_symptom = |s: &&Finding| format!("{}: {}", names.of_object(&s.subject.object), s.summary);
     let mut lines: Vec<String> = order.iter().map(of_symptom).collect();
     // What suffers without a symptom of its own to tell.
-    let silent = diagnosis
-        .workloads
-        .iter()
-        .filter(|j| j.causes.contains(&finding.id) && !j.state.is_empty());
-    let silent = silent.filter(|j| j.object != finding.subject.object && !order.iter().any(|s| s.subject.object == j.object));
+    let told: BTreeSet<&ObjectRef> = order.iter().map(|s| &s.subject.object).chain([&finding.subject.object]).collect();
+    let silent = links
+        .suffering(&finding.id)
+        .filter(|j| !j.state.is_empty() && !told.contains(&j.object));
     lines.extend(silent.map(|j| format!("{}: {}", names.of_object(&j.object), j.state)));
     let shown = if detail.wide { usize::MAX } else { CONSEQUENCES_SHOWN };
     for (at, line) in lines.iter().take(shown).enumerate() {
@@ -292,17 +321,18 @@ fn consequences(finding: &Finding, diagnosis: &Diagnosis, names: &Names, detail:
 }
 
 /// What is not right, and no root cause says why.
-fn unexplained(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
+fn unexplained(diagnosis: &Diagnosis, links: &Links<'_>, names: &Names, paper: &mut Paper) {
+    let shown: BTreeSet<&str> = diagnosis.root_causes.iter().map(|f| f.id.as_str()).collect();
     let alone = diagnosis
         .workloads
         .iter()
-        .filter(|j| j.verdict <= Verdict::Inconclusive && !diagnosis.root_causes.iter().any(|f| j.causes.contains(&f.id)));
+        .filter(|j| j.verdict <= Verdict::Inconclusive && !j.causes.iter().any(|id| shown.contains(id.as_str())));
     for judged in alone {
         paper.gap();
         heading(Some(judged), judged.verdict, &judged.object, names, paper);
-        let symptoms: Vec<&Finding> = diagnosis.symptoms.iter().filter(|s| s.subject.object == judged.object).collect();
-        for symptom in &symptoms {
-            root_cause(symptom, diagnosis, names, Detail::default(), paper);
+        let symptoms = links.symptoms_of.get(&judged.object).map_or(&[][..], Vec::as_slice);
+        for symptom in symptoms {
+            root_cause(symptom, links, names, Detail::default(), paper);
         }
         let is_hidden = |l: &&LeftOut| l.object == judged.object || judged.causes.contains(&l.id);
         let hidden: Vec<String> = diagnosis.left_out.iter().filter(is_hidden).map(|l| of_left_out(l, names)).collect();

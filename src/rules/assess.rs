@@ -1,10 +1,11 @@
 //! From a snapshot to a diagnosis: runs every rule, links and ranks what they find, and judges each object of the scope.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 
+use super::about::About;
 use super::context::{Context, Need, Options};
 use super::scope::Scope;
 use super::{RULES, causes, listen, verdict};
@@ -113,12 +114,9 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     // A verdict is about the whole object, whichever containers the user wants to hear about.
     let mut workloads = verdict::judge(&context, &scope, &in_scope, blind);
     // What the user does not want to hear about is no fault to them.
-    let is_ignored = |object: &ObjectRef| ignored.iter().any(|f| verdict::touches(f, object));
-    let is_told = |object: &ObjectRef| {
-        in_scope
-            .iter()
-            .any(|f| f.severity != Severity::Advice && verdict::touches(f, object))
-    };
+    let (about, about_ignored) = (About::of(&in_scope), About::of(&ignored));
+    let is_ignored = |object: &ObjectRef| about_ignored.touching(object).next().is_some();
+    let is_told = |object: &ObjectRef| about.touching(object).any(|f| f.severity != Severity::Advice);
     for judged in workloads
         .iter_mut()
         .filter(|j| j.causes.is_empty() && is_ignored(&j.object) && !is_told(&j.object))
@@ -130,8 +128,14 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     left_out.extend(self::left_out("--ignore", ignored.iter().filter(|f| scope.has(&f.subject.object))));
     workloads.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
     // What breaks the most comes first: a cause is as bad as the worst that follows from it.
-    let gravity = |f: &Finding| workloads.iter().filter(|j| j.causes.contains(&f.id)).map(|j| j.verdict).min();
-    findings.sort_by_key(|f| (f.severity, gravity(f).unwrap_or(Verdict::Healthy)));
+    let mut gravity: HashMap<&str, Verdict> = HashMap::new();
+    for judged in &workloads {
+        for cause in &judged.causes {
+            let worst = gravity.entry(cause).or_insert(judged.verdict);
+            *worst = (*worst).min(judged.verdict);
+        }
+    }
+    findings.sort_by_key(|f| (f.severity, gravity.get(f.id.as_str()).copied().unwrap_or(Verdict::Healthy)));
     let worst = workloads.iter().map(|j| j.verdict).min().unwrap_or(Verdict::Healthy);
     let of = |severity: Severity| findings.iter().filter(|f| f.severity == severity).cloned().collect::<Vec<_>>();
     let targets = match &question.targets {

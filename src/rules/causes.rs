@@ -4,10 +4,10 @@
 //! or where [`PRECEDENCE`] says that one kind of fault explains another in the same container or workload.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::code::Code::{self, *};
-use crate::model::finding::{Confidence, Finding, Severity};
+use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity};
 
 /// How close two findings must be for one to explain the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,13 +176,13 @@ pub fn link(findings: Vec<Finding>) -> Vec<Finding> {
     let mut findings = merge(findings);
     let mut causes = direct_causes(&findings);
     // A symptom that is only possible is told for what it links; alone it would accuse what is merely starting.
-    let aimless = |i: &usize| {
-        let f = &findings[*i];
-        f.severity == Severity::Symptom && f.confidence == Confidence::Possible && !causes.contains_key(i)
+    let is_aimless = |causes: &Causes, i: usize, f: &Finding| {
+        f.severity == Severity::Symptom && f.confidence == Confidence::Possible && !causes.contains_key(&i)
     };
-    if let Some(first) = (0..findings.len()).find(aimless) {
-        findings.remove(first);
-        return link(findings);
+    while findings.iter().enumerate().any(|(i, f)| is_aimless(&causes, i, f)) {
+        let numbered = findings.into_iter().enumerate();
+        findings = numbered.filter(|(i, f)| !is_aimless(&causes, *i, f)).map(|(_, f)| f).collect();
+        causes = direct_causes(&findings);
     }
     break_cycles(&findings, &mut causes);
 
@@ -197,8 +197,9 @@ pub fn link(findings: Vec<Finding>) -> Vec<Finding> {
             findings[*effect].severity = Severity::Symptom;
         }
     }
+    let effects = reversed(&causes);
     let weights: BTreeMap<String, usize> = (0..findings.len())
-        .map(|i| (findings[i].id.clone(), consequences(i, &causes)))
+        .map(|i| (findings[i].id.clone(), reach(i, &effects).len()))
         .collect();
     for finding in &mut findings {
         finding.caused_by.sort();
@@ -239,15 +240,29 @@ fn merge(findings: Vec<Finding>) -> Vec<Finding> {
     merged
 }
 
-/// For each finding, the findings that explain it directly.
-fn direct_causes(findings: &[Finding]) -> BTreeMap<usize, BTreeSet<usize>> {
-    let mut causes: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+/// For each finding that has any, the findings that explain it.
+type Causes = BTreeMap<usize, BTreeSet<usize>>;
+
+/// For each finding, the findings that explain it directly: only what is about the same object or brings about what it suffers from can.
+fn direct_causes(findings: &[Finding]) -> Causes {
+    let mut of_object: HashMap<&ObjectRef, Vec<usize>> = HashMap::new();
+    let mut of_effect: HashMap<&Effect, Vec<usize>> = HashMap::new();
+    for (i, finding) in findings.iter().enumerate().filter(|(_, f)| f.severity != Severity::Advice) {
+        of_object.entry(&finding.subject.object).or_default().push(i);
+        for effect in &finding.effects {
+            of_effect.entry(effect).or_default().push(i);
+        }
+    }
+    let mut causes = Causes::new();
     for (effect, explained) in findings.iter().enumerate() {
-        let by: BTreeSet<usize> = findings
-            .iter()
-            .enumerate()
-            .filter(|(cause, explaining)| *cause != effect && explains(explaining, explained))
-            .map(|(cause, _)| cause)
+        let near = of_object.get(&explained.subject.object);
+        let bringing = explained.suffers.iter().filter_map(|suffered| of_effect.get(suffered));
+        let by: BTreeSet<usize> = near
+            .into_iter()
+            .chain(bringing)
+            .flatten()
+            .copied()
+            .filter(|&cause| cause != effect && explains(&findings[cause], explained))
             .collect();
         if !by.is_empty() {
             causes.insert(effect, by);
@@ -275,21 +290,22 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
 }
 
 /// Where findings explain each other in a circle that nothing outside explains, the first of them by rank is taken as the beginning.
-fn break_cycles(findings: &[Finding], causes: &mut BTreeMap<usize, BTreeSet<usize>>) {
+fn break_cycles(findings: &[Finding], causes: &mut Causes) {
     loop {
-        let roots: Vec<usize> = (0..findings.len())
+        let effects = reversed(causes);
+        let mut reached: BTreeSet<usize> = (0..findings.len())
             .filter(|i| causes.get(i).is_none_or(BTreeSet::is_empty))
             .collect();
-        let mut reached: BTreeSet<usize> = BTreeSet::new();
-        for root in roots {
-            reached.insert(root);
-            reached.extend(descendants(root, causes));
+        let mut open: Vec<usize> = reached.iter().copied().collect();
+        while let Some(next) = open.pop() {
+            let new = effects.get(&next).into_iter().flatten().filter(|effect| reached.insert(**effect));
+            open.extend(new);
         }
         let begin = (0..findings.len())
             .filter(|i| !reached.contains(i))
             .filter(|&i| {
-                let below = descendants(i, causes);
-                ancestors(i, causes).iter().all(|above| below.contains(above))
+                let below = reach(i, &effects);
+                reach(i, causes).iter().all(|above| below.contains(above))
             })
             .min_by_key(|&i| {
                 (
@@ -308,40 +324,31 @@ fn break_cycles(findings: &[Finding], causes: &mut BTreeMap<usize, BTreeSet<usiz
     }
 }
 
-fn ancestors(of: usize, causes: &BTreeMap<usize, BTreeSet<usize>>) -> BTreeSet<usize> {
-    let mut seen = BTreeSet::new();
-    let mut open = vec![of];
-    while let Some(next) = open.pop() {
-        for &cause in causes.get(&next).into_iter().flatten() {
-            if seen.insert(cause) {
-                open.push(cause);
-            }
+/// For each finding that explains any, the findings that it explains.
+fn reversed(causes: &Causes) -> Causes {
+    let mut effects = Causes::new();
+    for (&effect, by) in causes {
+        for &cause in by {
+            effects.entry(cause).or_default().insert(effect);
         }
     }
-    seen
+    effects
 }
 
-fn descendants(of: usize, causes: &BTreeMap<usize, BTreeSet<usize>>) -> BTreeSet<usize> {
+/// All that can be reached from a finding: of causes its causes and theirs, of effects its effects and theirs.
+fn reach(from: usize, next: &Causes) -> BTreeSet<usize> {
     let mut seen = BTreeSet::new();
-    let mut open = vec![of];
-    while let Some(next) = open.pop() {
-        for (&effect, by) in causes {
-            if by.contains(&next) && seen.insert(effect) {
-                open.push(effect);
-            }
-        }
+    let mut open = vec![from];
+    while let Some(at) = open.pop() {
+        open.extend(next.get(&at).into_iter().flatten().filter(|new| seen.insert(**new)));
     }
     seen
-}
-
-fn consequences(of: usize, causes: &BTreeMap<usize, BTreeSet<usize>>) -> usize {
-    descendants(of, causes).len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::finding::{Effect, ObjectRef, Subject};
+    use crate::model::finding::Subject;
     use crate::model::kind;
 
     fn deployment(name: &str) -> ObjectRef {

@@ -333,6 +333,8 @@ pub struct Context<'a> {
     workloads: BTreeMap<ObjectRef, Workload<'a>>,
     workload_of_pod: HashMap<(String, String), ObjectRef>,
     events: HashMap<EventKey, Vec<EventView<'a>>>,
+    /// ReplicaSets and Jobs by kind, namespace and name: what stands between pods and workloads.
+    owners: HashMap<(&'a str, &'a str, &'a str), &'a ObjectMeta>,
     needs: RefCell<BTreeSet<Need>>,
     focus: BTreeSet<ObjectRef>,
 }
@@ -352,6 +354,7 @@ impl<'a> Context<'a> {
             workloads: BTreeMap::new(),
             workload_of_pod: HashMap::new(),
             events: HashMap::new(),
+            owners: owners(snapshot),
             needs: RefCell::new(BTreeSet::new()),
             focus: BTreeSet::new(),
         };
@@ -415,20 +418,10 @@ impl<'a> Context<'a> {
         }
         let owner_kind = kind::of_object(&owner.api_version, &owner.kind);
         let above = match owner_kind {
-            Some(k) if k == &kind::REPLICA_SET => self
-                .snapshot
-                .objects
-                .replica_sets
-                .iter()
-                .find(|o| o.name_any() == owner.name && o.namespace().unwrap_or_default() == namespace)
-                .map(|o| &o.metadata),
-            Some(k) if k == &kind::JOB => self
-                .snapshot
-                .objects
-                .jobs
-                .iter()
-                .find(|o| o.name_any() == owner.name && o.namespace().unwrap_or_default() == namespace)
-                .map(|o| &o.metadata),
+            Some(k) if k == &kind::REPLICA_SET || k == &kind::JOB => self
+                .owners
+                .get(&(k.kind.as_ref(), namespace.as_str(), owner.name.as_str()))
+                .copied(),
             _ => None,
         };
         match (owner_kind, above) {
@@ -655,7 +648,7 @@ impl<'a> Context<'a> {
             .pods
             .iter()
             .find(|other| revision(other) == revision(pod) && same(other))
-            .is_none_or(|first| first.name_any() == pod.name_any())
+            .is_none_or(|first| first.metadata.name == pod.metadata.name)
     }
 
     /// The Services whose selector takes a pod with these labels.
@@ -686,6 +679,17 @@ impl<'a> Context<'a> {
             .iter()
             .find(|s| s.namespace().as_deref() == Some(namespace) && s.metadata.name.as_deref() == Some(name))
     }
+}
+
+fn owners(snapshot: &Snapshot) -> HashMap<(&str, &str, &str), &ObjectMeta> {
+    let sets = snapshot.objects.replica_sets.iter().map(|o| ("ReplicaSet", &o.metadata));
+    let jobs = snapshot.objects.jobs.iter().map(|o| ("Job", &o.metadata));
+    sets.chain(jobs)
+        .map(|(kind, metadata)| {
+            let namespace = metadata.namespace.as_deref().unwrap_or_default();
+            ((kind, namespace, metadata.name.as_deref().unwrap_or_default()), metadata)
+        })
+        .collect()
 }
 
 /// Whether a log is only the kubelet's or the runtime's word that there is none: it comes with status 200.

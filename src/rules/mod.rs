@@ -1,5 +1,6 @@
 //! What can be wrong with pods: one file per area, each rule a pure function of the snapshot that returns findings and notes what else it needs to see.
 
+pub mod about;
 pub mod admission;
 pub mod assess;
 pub mod autoscale;

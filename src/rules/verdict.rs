@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::about::About;
 use super::context::{Context, Workload, WorkloadObject, condition, containers, has_ended, is_ready, is_terminating, reference_of};
 use super::scope::Scope;
 use crate::model::age;
@@ -23,20 +24,20 @@ const BLIND_DEADLINE: Duration = Duration::from_secs(60);
 /// `findings` are linked already. `blind`: something could not be read that might have told a cause.
 pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: bool) -> Vec<Judged> {
     let objects = &context.snapshot.objects;
+    let about = About::of(findings);
     let mut judged: Vec<Judged> = context
         .workloads()
         .filter(|w| scope.has(&w.reference))
         .filter(|w| !is_over(w))
-        .map(|w| workload(context, w, findings, blind))
+        .map(|w| workload(context, w, &about, blind))
         .collect();
     for service in &objects.services {
         let reference = reference_of(&kind::SERVICE, &service.metadata);
         if scope.has(&reference) {
-            let gone = findings.iter().any(|f| {
+            let silenced = Effect::Service(reference.namespace.clone(), reference.name.clone());
+            let gone = about.touching(&reference).any(|f| {
                 f.severity != Severity::Advice
-                    && (f
-                        .effects
-                        .contains(&Effect::Service(reference.namespace.clone(), reference.name.clone()))
+                    && (f.effects.contains(&silenced)
                         || (f.subject.object == reference && f.code != Code::TargetPortMismatch && f.severity == Severity::Error))
             });
             // Whether anybody answers cannot be known where pods may not be seen.
@@ -47,16 +48,16 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
                 (false, true) => Verdict::Inconclusive,
                 (false, false) => Verdict::Healthy,
             };
-            judged.push(plain(reference, verdict, findings));
+            judged.push(plain(reference, verdict, &about));
         }
     }
     for ingress in &objects.ingresses {
         let reference = reference_of(&kind::INGRESS, &ingress.metadata);
         if scope.has(&reference) {
-            let wrong = findings
-                .iter()
+            let wrong = about
+                .touching(&reference)
                 .any(|f| f.subject.object == reference && f.severity != Severity::Advice);
-            judged.push(plain(reference, if wrong { Verdict::Broken } else { Verdict::Healthy }, findings));
+            judged.push(plain(reference, if wrong { Verdict::Broken } else { Verdict::Healthy }, &about));
         }
     }
     let known: BTreeSet<ObjectRef> = judged.iter().map(|j| j.object.clone()).collect();
@@ -65,7 +66,7 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
         .filter(|f| f.severity == Severity::Error && !known.contains(&f.subject.object))
         .map(|f| &f.subject.object)
         .collect();
-    judged.extend(others.into_iter().map(|object| plain(object.clone(), Verdict::Degraded, findings)));
+    judged.extend(others.into_iter().map(|object| plain(object.clone(), Verdict::Degraded, &about)));
     judged
 }
 
@@ -74,8 +75,8 @@ fn is_over(workload: &Workload<'_>) -> bool {
     matches!(workload.object, Some(WorkloadObject::Pod(pod)) if super::context::phase(pod) == "Succeeded")
 }
 
-fn plain(object: ObjectRef, verdict: Verdict, findings: &[Finding]) -> Judged {
-    let causes = root_causes_of(&object, findings);
+fn plain(object: ObjectRef, verdict: Verdict, about: &About<'_>) -> Judged {
+    let causes = about.root_causes_of(&object);
     Judged {
         object,
         verdict,
@@ -86,7 +87,7 @@ fn plain(object: ObjectRef, verdict: Verdict, findings: &[Finding]) -> Judged {
     }
 }
 
-fn workload(context: &Context<'_>, workload: &Workload<'_>, findings: &[Finding], blind: bool) -> Judged {
+fn workload(context: &Context<'_>, workload: &Workload<'_>, about: &About<'_>, blind: bool) -> Judged {
     let reference = workload.reference.clone();
     let live: Vec<&Pod> = workload
         .pods
@@ -101,16 +102,12 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, findings: &[Finding]
         .map_or(live.len(), |w| usize::try_from(w).unwrap_or_default());
     let finite = workload.object.is_some_and(WorkloadObject::is_finite);
 
-    let about = |severity: Severity| {
-        findings
-            .iter()
-            .any(|f| f.severity == severity && (f.subject.object == reference || f.effects.contains(&Effect::NotReady(reference.clone()))))
-    };
-    let explained = about(Severity::Error)
-        || findings
-            .iter()
-            .any(|f| f.severity == Severity::Symptom && !f.caused_by.is_empty() && touches(f, &reference));
-    let symptom = about(Severity::Symptom);
+    let told = |severity: Severity| about.touching(&reference).any(|f| f.severity == severity);
+    let explained = told(Severity::Error)
+        || about
+            .touching(&reference)
+            .any(|f| f.severity == Severity::Symptom && !f.caused_by.is_empty());
+    let symptom = told(Severity::Symptom);
     // What has no status comes from a manifest: only its spec can be judged.
     let unseen = workload.pods.is_empty() && !context.snapshot.is_complete(&kind::POD, &reference.namespace);
     let serves_nobody = if finite {
@@ -155,7 +152,7 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, findings: &[Finding]
         Verdict::Degraded
     };
     let state = state(context, workload, ready, wanted, finite);
-    let causes = root_causes_of(&reference, findings);
+    let causes = about.root_causes_of(&reference);
     Judged {
         object: reference,
         verdict,
@@ -164,15 +161,6 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, findings: &[Finding]
         wanted_pods: (!finite).then_some(wanted),
         causes,
     }
-}
-
-/// Whether a finding is about an object, or keeps its pods or its traffic down.
-pub fn touches(finding: &Finding, reference: &ObjectRef) -> bool {
-    let serves = reference.is(&kind::SERVICE)
-        && finding
-            .effects
-            .contains(&Effect::Service(reference.namespace.clone(), reference.name.clone()));
-    finding.subject.object == *reference || finding.effects.contains(&Effect::NotReady(reference.clone())) || serves
 }
 
 fn job_failed(workload: &Workload<'_>) -> bool {
@@ -300,30 +288,6 @@ fn state(context: &Context<'_>, workload: &Workload<'_>, ready: usize, wanted: u
         state.push_str(&format!(", {restarts} restarts"));
     }
     state
-}
-
-/// The root causes that an object suffers from: errors about it, and what explains its symptoms.
-fn root_causes_of(object: &ObjectRef, findings: &[Finding]) -> Vec<String> {
-    let by_id = |id: &String| findings.iter().find(|f| &f.id == id);
-    let service = object
-        .is(&kind::SERVICE)
-        .then(|| Effect::Service(object.namespace.clone(), object.name.clone()));
-    let mut open: Vec<&Finding> = findings
-        .iter()
-        .filter(|f| f.severity != Severity::Advice)
-        .filter(|f| touches(f, object) || service.as_ref().is_some_and(|effect| f.effects.contains(effect)))
-        .collect();
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    while let Some(next) = open.pop() {
-        if seen.insert(&next.id) {
-            open.extend(next.caused_by.iter().filter_map(by_id));
-        }
-    }
-    findings
-        .iter()
-        .filter(|f| f.severity == Severity::Error && seen.contains(f.id.as_str()))
-        .map(|f| f.id.clone())
-        .collect()
 }
 
 /// How many pods the scope has.

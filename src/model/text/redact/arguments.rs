@@ -142,7 +142,9 @@ fn password_of(word: &str) -> Option<usize> {
     let colon = word.find(':')?;
     let (name, password) = (&word[..colon], word[colon + 1..].trim_end_matches(CLOSING));
     let is_id = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-    (!name.is_empty() && !password.is_empty() && !(is_id(name) && is_id(password))).then_some(colon + 1)
+    let is_pair = !name.is_empty() && !password.is_empty();
+    let are_ids = is_id(name) && is_id(password);
+    (is_pair && !are_ids).then_some(colon + 1)
 }
 
 /// A reference to a variable is no secret, nor is what is masked already.
