@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::ResourceExt;
 
+use super::labelled::Labelled;
 use crate::model::dial::{Dial, DialKey};
 use crate::model::finding::{Effect, ObjectRef, Subject};
 use crate::model::kind::{self, Kind};
@@ -335,6 +336,7 @@ pub struct Context<'a> {
     events: HashMap<EventKey, Vec<EventView<'a>>>,
     /// ReplicaSets and Jobs by kind, namespace and name: what stands between pods and workloads.
     owners: HashMap<(&'a str, &'a str, &'a str), &'a ObjectMeta>,
+    labelled: Labelled<'a>,
     needs: RefCell<BTreeSet<Need>>,
     focus: BTreeSet<ObjectRef>,
 }
@@ -355,10 +357,12 @@ impl<'a> Context<'a> {
             workload_of_pod: HashMap::new(),
             events: HashMap::new(),
             owners: owners(snapshot),
+            labelled: Labelled::default(),
             needs: RefCell::new(BTreeSet::new()),
             focus: BTreeSet::new(),
         };
         context.index_workloads();
+        context.labelled = Labelled::of(&snapshot.objects.pods, context.workloads.values());
         context.index_events();
         context
     }
@@ -663,12 +667,12 @@ impl<'a> Context<'a> {
 
     /// The pods that a Service's selector takes, whatever their state.
     pub fn pods_selected(&self, service: &Service) -> Vec<&'a Pod> {
-        self.snapshot
-            .objects
-            .pods
-            .iter()
-            .filter(|pod| pod.namespace() == service.namespace() && service_selects(service, pod.labels()))
-            .collect()
+        self.labelled.pods(service)
+    }
+
+    /// The workloads whose template a Service's selector takes.
+    pub fn templates_selected(&self, service: &Service) -> BTreeSet<ObjectRef> {
+        self.labelled.templates(service)
     }
 
     /// A Service by name.

@@ -13,6 +13,7 @@ pub mod dependency;
 pub mod image;
 pub mod ingress;
 pub mod init;
+pub mod labelled;
 pub mod listen;
 pub mod network_policy;
 pub mod node;

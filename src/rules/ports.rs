@@ -108,17 +108,11 @@ pub fn has_selector(service: &Service) -> bool {
         .is_some_and(|s| !s.is_empty())
 }
 
-/// The workloads whose template or pods carry the labels that a Service selects.
+/// The workloads whose template or pods carry the labels that a Service selects, in order.
 pub fn workloads_behind<'c, 'a>(context: &'c Context<'a>, service: &Service) -> Vec<&'c Workload<'a>> {
-    let namespace = service.namespace().unwrap_or_default();
-    context
-        .workloads()
-        .filter(|w| w.reference.namespace == namespace)
-        .filter(|w| {
-            w.pods.iter().any(|pod| service_selects(service, pod.labels()))
-                || w.object.is_some_and(|o| service_selects(service, &o.pod_labels()))
-        })
-        .collect()
+    let mut behind = context.templates_selected(service);
+    behind.extend(context.pods_selected(service).into_iter().map(|pod| context.workload_of(pod)));
+    behind.iter().filter_map(|workload| context.workload(workload)).collect()
 }
 
 /// The pods behind a Service that live, whether ready or not.
