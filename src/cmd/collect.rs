@@ -310,7 +310,9 @@ fn refuse(snapshot: &mut Snapshot, kind: &Kind, namespace: Option<&str>, error: 
 }
 
 fn note(snapshot: &mut Snapshot, what: &str, error: &ApiError) {
-    let forbidden = error.kind == ApiErrorKind::Forbidden;
+    // Admission refuses with the same status; no right helps against it.
+    let by_admission = ["violates PodSecurity", "denied the request", "denied request"];
+    let forbidden = error.kind == ApiErrorKind::Forbidden && !by_admission.iter().any(|words| error.message.contains(words));
     let right = |text: &str| if forbidden { text.to_owned() } else { String::new() };
     snapshot.unchecked.insert(Unchecked {
         what: what.to_owned(),

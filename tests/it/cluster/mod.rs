@@ -1,6 +1,7 @@
 //! Tests on a real cluster. `tests/run` starts one and names it in `PODLIFE_TEST_KUBECONFIG`.
 
 mod contract;
+mod dials;
 mod examples;
 mod harness;
 mod requests;

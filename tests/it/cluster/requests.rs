@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::harness::{Scenario, event};
 
 /// Audit events of podlife's requests for a namespace, from an offset in the log on.
-fn requests(log: &str, namespace: &str) -> Vec<(String, String)> {
+pub fn requests(log: &str, namespace: &str) -> Vec<(String, String)> {
     let mut seen = BTreeSet::new();
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

@@ -20,7 +20,7 @@ metadata: {name: reader}
 ";
 
 /// Runs podlife as the service account `reader` of the namespace.
-fn as_reader(scenario: &Scenario, arguments: &[&str]) -> Answer {
+pub fn as_reader(scenario: &Scenario, arguments: &[&str]) -> Answer {
     let token = scenario.kubectl(&["create", "token", "reader"]);
     let server = kubectl(
         &["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"],
