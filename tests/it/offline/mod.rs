@@ -4,6 +4,7 @@ mod architecture;
 mod completion;
 mod connection;
 mod diagnose;
+mod dials;
 mod docs;
 mod examples;
 mod explain;

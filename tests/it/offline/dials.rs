@@ -1,0 +1,155 @@
+//! Connections to ports of pods through an API server that refuses, hangs or lies.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::fake_api::{Answer, FakeApi};
+use crate::process::{self, podlife};
+
+const PROXY: &str = "/api/v1/namespaces/shop/pods/api:8080/proxy/";
+const FORWARD: &str = "/api/v1/namespaces/shop/pods/api/portforward";
+const REFUSED: &str = "error trying to reach service: dial tcp 10.0.0.9:8080: connect: connection refused";
+
+/// A ready pod without a probe behind a Service, running since long ago.
+fn shop() -> FakeApi {
+    FakeApi::start().holding([
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "api", "namespace": "shop", "uid": "u", "labels": {"app": "api"}},
+            "spec": {"nodeName": "n", "containers": [{"name": "app", "image": "app:1"}]},
+            "status": {"phase": "Running", "podIP": "10.0.0.9", "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [{"name": "app", "image": "app:1", "imageID": "", "ready": true, "started": true, "restartCount": 0,
+                    "state": {"running": {"startedAt": "2020-01-01T00:00:00Z"}}}]},
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "api", "namespace": "shop"},
+            "spec": {"clusterIP": "10.1.0.1", "selector": {"app": "api"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+        }),
+    ])
+}
+
+fn diagnose(api: &FakeApi, more: &[&str]) -> process::Answer {
+    let kubeconfig = api.kubeconfig().display().to_string();
+    let mut all = vec!["diagnose", "--kubeconfig", kubeconfig.as_str(), "-n", "shop", "-o", "json"];
+    all.extend(more);
+    podlife(&all)
+}
+
+fn connection(answer: &process::Answer) -> &Value {
+    &answer.json["ports"][0]["answer"]
+}
+
+fn unavailable(message: &str) -> Answer {
+    Answer::status(503, "ServiceUnavailable", message)
+}
+
+#[test]
+fn forwarding_needs_create_where_the_server_says_so() {
+    let api = shop().on("GET", PROXY, unavailable(REFUSED)).on(
+        "GET",
+        FORWARD,
+        Answer::status(
+            403,
+            "Forbidden",
+            "pods \"api\" is forbidden: User \"jane\" cannot create resource \"pods/portforward\"",
+        ),
+    );
+    let answer = diagnose(&api, &[]);
+    // That nobody is at the pod's address is known; whether anybody listens inside is not.
+    assert_eq!(answer.root_cause()["code"], "NothingListening", "{}", answer.json);
+    let unchecked = &answer.json["unchecked"];
+    assert_eq!(
+        (&unchecked[0]["verb"], &unchecked[0]["resource"]),
+        (&"create".into(), &"pods/portforward".into())
+    );
+    assert_eq!(unchecked.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn what_the_pod_answers_counts_whatever_it_says() {
+    let text = Answer::text("<html>\u{1b}[31mred</html>");
+    let forged = Answer::json(json!({"kind": "Status", "status": "Success", "code": 200}));
+    for (answer, expected) in [
+        (text, "answers"),
+        (forged, "answers"),
+        (Answer::code(404), "answers"),
+        (unavailable("error trying to reach service: EOF"), "answers"),
+    ] {
+        let api = shop().on("GET", PROXY, answer);
+        let diagnosis = diagnose(&api, &[]);
+        assert_eq!(
+            (connection(&diagnosis), diagnosis.exit),
+            (&expected.into(), 0),
+            "{}",
+            diagnosis.json
+        );
+        assert!(
+            !api.seen().iter().any(|request| request.path == FORWARD),
+            "nothing more needs to be known"
+        );
+        let asked: Vec<_> = api.seen().into_iter().filter(|request| request.path == PROXY).collect();
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].method, "GET");
+    }
+}
+
+#[test]
+fn a_pod_that_does_not_answer_costs_no_more_than_the_limit() {
+    let api = shop().on("GET", PROXY, Answer::hang()).on("GET", FORWARD, Answer::hang());
+    let start = std::time::Instant::now();
+    let answer = diagnose(&api, &["--dial-timeout", "300ms"]);
+    // Far below the time that any other limit would have let it wait.
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert_eq!((connection(&answer), answer.exit), (&"no answer".into(), 0), "{}", answer.json);
+}
+
+#[test]
+fn nothing_is_dialled_where_only_reading_is_wanted() {
+    let api = shop();
+    let answer = diagnose(&api, &["--no-dial"]);
+    assert_eq!(answer.exit, 0, "{}", answer.json);
+    assert!(
+        !api.seen()
+            .iter()
+            .any(|request| request.path.contains("/proxy/") || request.path == FORWARD)
+    );
+}
+
+#[test]
+fn an_api_that_goes_away_between_reading_and_dialling_is_told() {
+    let api = shop().on("GET", PROXY, Answer::drop()).on("GET", FORWARD, Answer::drop());
+    let answer = diagnose(&api, &[]);
+    let unchecked = answer.json["unchecked"].to_string();
+    assert!(
+        unchecked.contains("ports by dialling") && unchecked.contains("cut off"),
+        "{}",
+        answer.json
+    );
+    assert_eq!(answer.exit, 0, "{}", answer.json);
+}
+
+#[test]
+fn a_saved_snapshot_keeps_what_was_dialled() {
+    let api = shop().on("GET", PROXY, unavailable(REFUSED)).on("GET", FORWARD, Answer::code(500));
+    let file = std::env::temp_dir().join(format!("podlife-dials-{}.json", std::process::id()));
+    let path = file.display().to_string();
+    let live = diagnose(&api, &["--save", &path]);
+    let again = podlife(&["diagnose", "--local", "-f", &path, "-o", "json"]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(live.root_cause()["id"], again.root_cause()["id"], "{}", again.json);
+    assert_eq!(live.json["ports"], again.json["ports"]);
+}
+
+#[test]
+fn bad_flags_are_usage() {
+    for flags in [
+        &["--dial-timeout", "0"] as &[&str],
+        &["--dial-timeout", "soon"],
+        &["--debug-image", "busybox"],
+        &["--exec", "--local", "-f", "-"],
+    ] {
+        let answer = diagnose(&shop(), flags);
+        assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{flags:?} {}", answer.stderr);
+    }
+}
