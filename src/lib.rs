@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod cmd;
+pub mod gate;
 pub mod io;
 pub mod model;
 pub mod render;

@@ -20,6 +20,8 @@ pub enum Exit {
     NotFound = 5,
     /// The API server gave no usable answer.
     NoAnswer = 6,
+    /// The time was up before the goal was reached.
+    TimedOut = 124,
     /// Ctrl-C.
     Interrupted = 130,
     /// SIGTERM.
@@ -29,13 +31,14 @@ pub enum Exit {
 /// The table of exit codes for `--help`.
 pub const HELP: &str = "\
 Exit codes:
-  0    healthy or progressing
+  0    healthy or progressing; ready
   1    a fault of podlife itself
   2    the command line makes no sense
-  3    broken or degraded
+  3    broken or degraded; will not become ready
   4    cannot tell: something that matters could not be read
   5    the target, its kind or its namespace does not exist
   6    the API server gave no usable answer
+  124  not ready when the time was up
   130  interrupted (143: terminated)";
 
 /// Why a run has no result.

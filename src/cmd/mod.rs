@@ -12,6 +12,7 @@ pub mod rbac;
 pub mod reach;
 pub mod targets;
 pub mod version;
+pub mod wait_ready;
 pub mod watching;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -38,6 +39,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Diagnose(Box<diagnose::DiagnoseArgs>),
+    WaitReady(Box<wait_ready::WaitReadyArgs>),
     Explain(explain::ExplainArgs),
     Rbac(rbac::RbacArgs),
     Version(version::VersionArgs),
@@ -90,6 +92,7 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
     let log: Log = std::sync::Arc::new(move |line: &str| stderr.line(&sanitise(line)));
     let outcome = match &cli.verb {
         Verb::Diagnose(args) => diagnose::run(args, &cli.connect, io, log).await,
+        Verb::WaitReady(args) => wait_ready::run(args, &cli.connect, io),
         Verb::Explain(args) => explain::run(args, io),
         Verb::Rbac(args) => rbac::run(args, &cli.connect, io),
         Verb::Version(args) => version::run(args, cli.connect.clone(), io, log).await,

@@ -11,6 +11,7 @@ pub mod explanation;
 pub mod finding;
 pub mod kind;
 pub mod near;
+pub mod readiness;
 pub mod redaction;
 pub mod report;
 pub mod selector;

@@ -419,6 +419,11 @@ impl Snapshot {
         self.absent.insert(object);
     }
 
+    /// Whether the API server answered 404 for an object, of whatever kind.
+    pub fn is_absent(&self, object: &ObjectRef) -> bool {
+        self.absent.contains(object)
+    }
+
     /// Notes that an object was read with its content, not only its metadata.
     pub fn note_full(&mut self, object: ObjectRef) {
         self.read_in_full.insert(object);

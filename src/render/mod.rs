@@ -5,3 +5,4 @@ pub mod document;
 pub mod explanation;
 pub mod paper;
 pub mod ports;
+pub mod readiness;

@@ -240,6 +240,11 @@ fn read_files(args: &DiagnoseArgs, io: &mut Io) -> Result<local::Documents, Fail
 
 fn save(args: &DiagnoseArgs, snapshot: &Snapshot) -> Result<(), Failure> {
     let Some(path) = &args.save else { return Ok(()) };
+    save_snapshot(path, snapshot)
+}
+
+/// Writes a snapshot to a file, as JSON.
+pub fn save_snapshot(path: &std::path::Path, snapshot: &Snapshot) -> Result<(), Failure> {
     let document = serde_json::to_string_pretty(&snapshot.to_json()).map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
     write_private(path, &(document + "\n"))
         .map_err(|error| Failure::new(Exit::Fault, format!("writing the snapshot to {}: {error}", path.display())))

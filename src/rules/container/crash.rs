@@ -171,11 +171,14 @@ fn crashes(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
     }
     let why = why(ending, explained, place);
     let what = if container.role == Role::Sidecar { "sidecar" } else { "container" };
+    let code = match ending.is_told {
+        true => format!("exit code {}", ending.end.exit_code),
+        false => "it was started again".to_owned(),
+    };
     let summary = format!(
-        "{what} {} of {} crashes: exit code {}{}",
+        "{what} {} of {} crashes: {code}{}",
         container.name(),
         owner_name(context, container.pod),
-        ending.end.exit_code,
         why.reason
     );
     let mut finding = Finding::new(
@@ -212,6 +215,7 @@ fn why(ending: &Ending<'_>, explained: Option<(String, bool)>, place: &'static s
         .and_then(|(line, _)| cause_of_line(line));
     let lost = matches!(ending.end.reason.as_deref(), Some("ContainerStatusUnknown" | "Unknown"));
     let (cause, confidence) = match (by_line, code) {
+        (None, _) if !ending.is_told => ("unknown", Confidence::Possible),
         _ if lost => ("unknown", Confidence::Possible),
         (Some(cause), 126 | 127) => (cause, Confidence::Proven),
         (None, 127) => ("command-not-found", Confidence::Proven),

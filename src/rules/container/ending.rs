@@ -1,6 +1,7 @@
 //! Which ends of containers still matter: not those of pods that are done with, nor of containers that healed.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,19 +22,31 @@ const KILL_SLACK: Duration = Duration::from_secs(15);
 /// Up to this many restarts, a container that outlives its failed start several times is taken as healed.
 const FEW_RESTARTS: i32 = 3;
 
+/// A container that was started again so short a time ago has not healed, though its status tells no end.
+const JUST_STARTED: Duration = Duration::from_secs(60);
+
+/// Stands for an end of which the status says nothing but the restart.
+static UNTOLD: LazyLock<ContainerStateTerminated> = LazyLock::new(|| ContainerStateTerminated {
+    exit_code: -1,
+    ..ContainerStateTerminated::default()
+});
+
 /// The end of a container that still matters.
 #[derive(Clone, Copy, Debug)]
 pub struct Ending<'a> {
     /// The container.
     pub container: ContainerView<'a>,
-    /// How it ended.
+    /// How it ended; without meaning where it is not told.
     pub end: &'a ContainerStateTerminated,
+    /// Whether the status tells the end. Right after a restart the kubelet may have counted it, and not yet have written how it came about.
+    pub is_told: bool,
 }
 
 impl Ending<'_> {
     /// `exit code 1, 6 restarts, ended 12s ago`
     pub fn describe(&self, context: &Context<'_>) -> String {
         let mut parts = vec![match self.end.reason.as_deref() {
+            _ if !self.is_told => "its status does not tell how it ended".to_owned(),
             Some(reason) if !matches!(reason, "Error" | "Completed" | "") => format!("{reason}, exit code {}", self.end.exit_code),
             _ => format!("exit code {}", self.end.exit_code),
         }];
@@ -151,14 +164,38 @@ pub fn is_trouble(reason: &str) -> bool {
 
 /// The end of a container that should run and that still matters; none where it healed, or is an init container that is done.
 pub fn ending<'a>(context: &Context<'_>, container: ContainerView<'a>) -> Option<Ending<'a>> {
-    let end = container.newest_end()?;
+    let Some(end) = container.newest_end() else {
+        return untold(context, container);
+    };
     if !counts(context, container.pod) || is_healed(context, &container, end) {
         return None;
     }
     if container.role == Role::Init && end.exit_code == 0 {
         return None;
     }
-    Some(Ending { container, end })
+    Some(Ending {
+        container,
+        end,
+        is_told: true,
+    })
+}
+
+/// The end of a container that was started again, and whose status does not say why: it waits for its next start, has just been started,
+/// or the kubelet has said not long ago that it holds it back.
+fn untold<'a>(context: &Context<'_>, container: ContainerView<'a>) -> Option<Ending<'a>> {
+    if container.role == Role::Init || container.restarts() == 0 || !counts(context, container.pod) {
+        return None;
+    }
+    let waits = container.waiting().is_some_and(|(reason, _)| reason == "CrashLoopBackOff");
+    let just_started = container.running_since().is_some_and(|t| context.age(t) < JUST_STARTED);
+    let held_back = |e: &EventView<'_>| {
+        e.reason() == "BackOff" && e.container() == Some(container.name()) && e.last_seen.is_some_and(|t| context.age(t) < JUST_STARTED)
+    };
+    (waits || just_started || context.pod_events(container.pod).iter().any(held_back)).then(|| Ending {
+        container,
+        end: &UNTOLD,
+        is_told: false,
+    })
 }
 
 fn is_healed(context: &Context<'_>, container: &ContainerView<'_>, end: &ContainerStateTerminated) -> bool {
@@ -200,7 +237,7 @@ pub fn killed_by_probe<'a>(context: &Context<'a>, ending: &Ending<'_>) -> Option
     let probe = probe_of(event.message())?;
     // The kubelet's counter lags, so that the newest kill may have no event of its own: then the exit code must fit a kill.
     let fits_kill = matches!(ending.end.exit_code, 0 | 137 | 143);
-    (fits_kill || ended_after(ending, &event)).then_some((probe, event))
+    (fits_kill || !ending.is_told || ended_after(ending, &event)).then_some((probe, event))
 }
 
 fn probe_of(message: &str) -> Option<&'static str> {

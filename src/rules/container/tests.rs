@@ -389,3 +389,26 @@ fn of_a_cron_job_the_newest_run_counts() {
     let found = check(super::check, &format!("{cron}{old}{good}{bad}"));
     assert_eq!(said(&found), ["ContainerCrashing exit-code cronjob/nightly"]);
 }
+
+/// Right after a restart the kubelet may have counted it without having written how the instance before ended.
+#[test]
+fn a_restart_without_a_word_on_the_end_is_a_crash_that_has_not_healed() {
+    let status =
+        |since: &str, restarts: u32| format!("ready: true, restartCount: {restarts}, state: {{running: {{startedAt: \"{since}\"}}}}");
+    let taken = with_log(&pod(&status("2026-01-01T11:59:58Z", 1), ""), true, "bind: Address already in use\n");
+    assert_eq!(said(&taken), ["AddressInUse same-pod deployment/api"]);
+    let silent = with_log(&pod(&status("2026-01-01T11:59:58Z", 1), ""), true, "");
+    assert_eq!(said(&silent), ["ContainerCrashing unknown deployment/api"]);
+    assert!(!silent[0].summary.contains("exit code"), "{}", silent[0].summary);
+    let waits = pod("ready: false, restartCount: 4, state: {waiting: {reason: CrashLoopBackOff}}", "");
+    assert_eq!(said(&with_log(&waits, true, "panic: boom\n")).len(), 1);
+    let held =
+        pod(&status("2026-01-01T11:58:00Z", 2), "") + &event("BackOff", "2026-01-01T11:59:30Z", "Back-off restarting failed container");
+    assert_eq!(said(&with_log(&held, true, "panic: boom\n")).len(), 1);
+}
+
+#[test]
+fn a_restart_of_which_nothing_is_known_any_more_is_silent() {
+    let status = "ready: true, restartCount: 3, state: {running: {startedAt: \"2026-01-01T11:50:00Z\"}}";
+    assert!(check(super::check, &pod(status, "")).is_empty());
+}

@@ -62,7 +62,12 @@ fn node_condition<'a>(node: &'a Node, type_: &str) -> Option<&'a k8s_openapi::ap
 
 fn nodes(context: &Context<'_>) -> Vec<Finding> {
     let pods = &context.snapshot.objects.pods;
-    if pods.iter().any(|pod| looks_lost(pod) || is_untouched(context, pod)) {
+    // A taint of Kubernetes' own that keeps a pod away says that a node is not well.
+    let kept_away = |pod: &Pod| condition(pod, "PodScheduled").is_some_and(|(_, _, message)| message.contains("{node.kubernetes.io/"));
+    if pods
+        .iter()
+        .any(|pod| looks_lost(pod) || is_untouched(context, pod) || is_evicted_by_kubelet(pod) || kept_away(pod))
+    {
         context.needs_list(&kind::NODE, "");
     }
     let taint_named = |taint: &str| {
@@ -87,9 +92,7 @@ fn nodes(context: &Context<'_>) -> Vec<Finding> {
             let Some(pressure) = node_condition(node, type_).filter(|c| c.status == "True") else {
                 continue;
             };
-            let evicted = pods
-                .iter()
-                .filter(|p| node_of(p) == Some(&name) && p.status.as_ref().and_then(|s| s.reason.as_deref()) == Some("Evicted"));
+            let evicted = pods.iter().filter(|p| node_of(p) == Some(&name) && is_evicted_by_kubelet(p));
             let hurts = taint_named(taint) || evicted.count() > 0;
             let mut finding = Finding::error(
                 Code::NodePressure,
@@ -169,11 +172,15 @@ struct Eviction<'a> {
     detail: String,
 }
 
+fn is_evicted_by_kubelet(pod: &Pod) -> bool {
+    phase(pod) == "Failed" && pod.status.as_ref().and_then(|s| s.reason.as_deref()) == Some("Evicted")
+}
+
 fn eviction(pod: &Pod) -> Option<Eviction<'_>> {
     let status = pod.status.as_ref()?;
     let message = status.message.as_deref().unwrap_or_default();
     let target = condition(pod, "DisruptionTarget").filter(|(status, ..)| *status == "True");
-    let by_kubelet = phase(pod) == "Failed" && status.reason.as_deref() == Some("Evicted");
+    let by_kubelet = is_evicted_by_kubelet(pod);
     let cause = if by_kubelet {
         if message.contains("low on resource: memory") || message.contains("MemoryPressure") {
             "memory"

@@ -96,7 +96,12 @@ fn cause(words: &str, pod: &Pod) -> &'static str {
         "topology-spread"
     } else if has("free ports") {
         "host-port"
-    } else if has("resource claim") || has("resourceclaim") || has("cannot allocate all claims") || has("ResourceClaim") {
+    } else if has("resource claim")
+        || has("resourceclaim")
+        || has("cannot allocate all claims")
+        || has("ResourceClaim")
+        || has("device class ")
+    {
         "resource-claim"
     } else if has("olume") || has("persistentvolumeclaim") {
         "volume"
@@ -116,6 +121,17 @@ fn asks_by_affinity(pod: &Pod) -> bool {
     affinity && !selector
 }
 
+/// How close a node came to taking the pod. The scheduler asks whether a node is cordoned, then for its taints, then for its labels: one that
+/// says anything else has passed all of these, and is a node that the pod was meant for, be the others ever so many.
+fn weight(cause: &str) -> u8 {
+    match cause {
+        "" => 0,
+        "taint" | "cordoned" => 1,
+        "node-selector" | "node-affinity" => 2,
+        _ => 3,
+    }
+}
+
 /// The reason that decides: what most nodes say, leaving out the nodes that the pod was never meant for.
 /// `fits_a_node`: whether some node has the labels that the pod asks for; then the others were never meant.
 pub fn decisive<'a>(reasons: &'a [Reason], pod: &Pod, fits_a_node: bool) -> Option<&'a Reason> {
@@ -133,7 +149,7 @@ pub fn decisive<'a>(reasons: &'a [Reason], pod: &Pod, fits_a_node: bool) -> Opti
         candidates
             .into_iter()
             .rev()
-            .max_by_key(|reason| (!reason.cause.is_empty(), reason.nodes))
+            .max_by_key(|reason| (weight(reason.cause), reason.nodes))
     };
     most(reasons.iter().filter(|r| !aside(r)).collect()).or_else(|| most(reasons.iter().collect()))
 }
@@ -227,6 +243,11 @@ mod tests {
                 "volume",
             ),
             (selector, "0/3 nodes are available: 3 node(s) exceed max volume count.", "volume"),
+            (
+                selector,
+                "0/1 nodes are available: request r: device class gpu.example does not exist.",
+                "resource-claim",
+            ),
             (selector, "no nodes available to schedule pods", "no-nodes"),
             (
                 selector,
@@ -246,6 +267,25 @@ mod tests {
                 Some(expected),
                 "{message}: {reasons:?}"
             );
+        }
+    }
+
+    #[test]
+    fn nodes_that_are_kept_for_others_do_not_decide() {
+        let pod = pod("{nodeSelector: {disktype: ssd}, containers: []}");
+        for (list, cause) in [
+            ("1 Insufficient cpu, 4 node(s) had untolerated taint {gpu: }", "cpu"),
+            (
+                "1 node(s) didn't match Pod's node affinity/selector, 4 node(s) had untolerated taint {gpu: }",
+                "node-selector",
+            ),
+            (
+                "1 Too many pods, 4 node(s) didn't match Pod's node affinity/selector",
+                "pods-per-node",
+            ),
+        ] {
+            let reasons = parse(&format!("0/5 nodes are available: {list}. preemption: x"), &pod);
+            assert_eq!(decisive(&reasons, &pod, false).map(|r| r.cause), Some(cause), "{list}");
         }
     }
 

@@ -188,9 +188,13 @@ fn judge(context: &Context<'_>, pod: &Pod, volume: &str, event: &EventView<'_>) 
             "check that the storage server answers from the node, and that the CSI driver runs there",
             describe,
         ),
-        _ if message.contains("registered CSI drivers") => finding.fix_command(
+        _ if message.contains("registered CSI drivers") || message.contains("waiting for external-attacher") => finding.fix_command(
             "install the CSI driver, or name one that is installed",
             "kubectl get csidrivers,csinodes",
+        ),
+        _ if message.contains("unknown filesystem type") || message.contains("helper program") => finding.fix_command(
+            "install on the nodes what mounts this file system (nfs-common, cifs-utils), or use a CSI driver for it",
+            describe,
         ),
         _ => finding.fix_command("correct what the message names in the volume's source", describe),
     }

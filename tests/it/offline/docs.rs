@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use podlife::model::code::Code;
 use podlife::model::explanation::Explanation;
+use podlife::model::readiness::Readiness;
 use podlife::model::report::Diagnosis;
 use podlife::model::snapshot;
 use podlife::render::explanation::markdown;
@@ -50,10 +51,11 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-fn schemas() -> [(&'static str, Value); 3] {
+fn schemas() -> [(&'static str, Value); 4] {
     [
         ("diagnosis", schema_for!(Diagnosis).to_value()),
         ("explanation", schema_for!(Explanation).to_value()),
+        ("readiness", schema_for!(Readiness).to_value()),
         ("snapshot", snapshot::schema().to_value()),
     ]
 }
@@ -168,4 +170,17 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     }
     files.sort();
     files
+}
+
+#[test]
+fn a_verdict_of_wait_ready_fits_its_schema() {
+    let objects = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db, namespace: shop, generation: 1}\n\
+        spec: {serviceName: db, selector: {}, template: {}}\n---\napiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w}\n";
+    let setting = crate::process::Setting {
+        input: objects,
+        ..Default::default()
+    };
+    let answer = crate::process::podlife_in(&setting, &["wait-ready", "--local", "-f", "-", "-o", "json"]);
+    assert_eq!(answer.json["kind"], "Readiness", "{}", answer.stderr);
+    must_fit("readiness", &answer.json);
 }

@@ -10,3 +10,4 @@ mod examples;
 mod explain;
 mod krew;
 mod readme;
+mod wait_ready;

@@ -80,8 +80,6 @@ fn commands_and_their_flags_exist() {
 #[test]
 fn flags_in_the_tables_exist() {
     let readme = readme();
-    let help = help("diagnose");
-    let rows = readme.lines().filter(|line| line.starts_with("| `-"));
     let connection = readme
         .split("Flags that say which cluster")
         .nth(1)
@@ -90,15 +88,28 @@ fn flags_in_the_tables_exist() {
         .next()
         .unwrap();
     let mut seen = 0;
-    for text in rows.chain([connection]) {
+    let mut has = |verb: &str, text: &str| {
+        let help = help(verb);
         let flags = text
             .split(['`', ' '])
             .filter(|word| word.starts_with('-') && word.len() > 1 && !word.starts_with("---"));
         for flag in flags {
-            assert!(help.contains(flag), "diagnose has no {flag}");
+            assert!(help.contains(flag), "{verb} has no {flag}");
             seen += 1;
         }
+    };
+    // Each table stands below the heading that names its verb.
+    for section in readme.split("### Flags of ").skip(1) {
+        let verb = section.split_whitespace().next().unwrap();
+        for row in section
+            .lines()
+            .take_while(|line| !line.starts_with("##"))
+            .filter(|line| line.starts_with("| `-"))
+        {
+            has(verb, row);
+        }
     }
+    has("diagnose", connection);
     assert!(seen > 20);
 }
 

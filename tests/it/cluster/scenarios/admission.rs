@@ -282,3 +282,23 @@ fn a_refusal_that_is_over() {
     scenario.kubectl(&["rollout", "restart", "deployment/api"]);
     scenario.until("it runs", pods_ready(1)).healthy();
 }
+
+/// Among what the API server refuses and no code is made for: a ServiceAccount that lists the Secrets its pods may mount.
+#[test]
+fn a_refusal_that_has_no_code_of_its_own() {
+    let scenario = Scenario::new("other-refusal");
+    scenario.kubectl(&[
+        "annotate",
+        "serviceaccount",
+        "default",
+        "kubernetes.io/enforce-mountable-secrets=true",
+    ]);
+    let mounts = deployment("api", IDLE).replace("containers:", "volumes: [{name: v, secret: {secretName: db}}]\n      containers:");
+    let answer = scenario
+        .apply("---\n{apiVersion: v1, kind: Secret, metadata: {name: db}}")
+        .apply(&mounts)
+        .until("it is refused", event("FailedCreate", "is not allowed because service account"))
+        .first_root_cause("ObjectCreationFailing", "", "deployment/api");
+    let summary = answer.root_cause()["summary"].as_str().unwrap();
+    assert!(summary.contains("secretName=\"db\""), "{summary}");
+}

@@ -262,6 +262,19 @@ fn a_sandbox_that_cannot_be_made() {
 }
 
 #[test]
+fn a_memory_limit_that_lacks_its_unit() {
+    Scenario::new("tiny-limit")
+        .apply(&shell("api", "sleep 3600", ", resources: {limits: {memory: 100Ki}}"))
+        .until("its sandbox failed more than once", |state| {
+            state
+                .events
+                .iter()
+                .any(|e| e["reason"] == "FailedCreatePodSandBox" && e["count"].as_i64() > Some(1))
+        })
+        .first_root_cause("PodSandboxFailing", "memory-limit", "deployment/api");
+}
+
+#[test]
 fn two_servers_of_a_pod_on_one_port() {
     let answer = Scenario::new("port-taken")
         .apply(&deployment(

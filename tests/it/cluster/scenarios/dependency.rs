@@ -55,6 +55,14 @@ fn a_crash_because_the_port_of_the_pods_is_called() {
 }
 
 #[test]
+fn a_crash_because_a_service_leads_to_a_port_where_nobody_listens() {
+    let serves = runs("db", "httpd -f -p 5432") + "        ports: [{containerPort: 5432}]\n";
+    let calls = "sleep 2; nc -w 2 db 80 </dev/null || (echo dial tcp db:80: connection refused; exit 3)";
+    let manifest = runs("web", calls) + &serves + &service("db", 80, 5433);
+    crashes("dep-target", &manifest).first_root_cause("TargetPortMismatch", "declared", "service/db");
+}
+
+#[test]
 fn a_crash_because_the_other_one_crashes() {
     let manifest = runs("web", "sleep 2; nc -w 2 api 80 </dev/null || exit 3")
         + &runs("api", "echo no configuration file; sleep 1; exit 2")

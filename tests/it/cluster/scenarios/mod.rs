@@ -9,6 +9,7 @@ mod dependency;
 mod image;
 mod ingress;
 mod init;
+mod later;
 mod network_policy;
 mod node;
 mod probes;

@@ -93,6 +93,15 @@ impl PretendNode {
         kubectl(&["apply", "-f", "-"], Some(&manifest));
         guard
     }
+
+    /// Writes what its kubelet would report.
+    pub fn reports(&self, status: &str) {
+        let status = format!(r#"{{"status":{status}}}"#);
+        kubectl(
+            &["patch", "node", &self.0, "--subresource=status", "--type=merge", "-p", &status],
+            None,
+        );
+    }
 }
 
 impl Drop for PretendNode {
@@ -121,6 +130,57 @@ fn a_node_that_does_not_report() {
     let answer = scenario.diagnose();
     scenario.kubectl(&["delete", "pod", "stranded", "--grace-period=0", "--force", "--wait=false"]);
     assert_eq!(root_causes(&answer), [format!("NodeNotReady () node/{name}")], "{}", answer.stdout);
+}
+
+/// The test writes what the kubelet of a node writes that runs out of memory: filling the real one would hit every other test.
+#[test]
+fn a_node_that_evicts_for_want_of_memory() {
+    let scenario = Scenario::new("pressure");
+    let name = scenario.namespace.clone();
+    let node = PretendNode::new(&name);
+    node.reports(
+        r#"{"conditions":[{"type":"MemoryPressure","status":"True","reason":"KubeletHasInsufficientMemory","message":"kubelet has insufficient memory available"}]}"#,
+    );
+    let scenario = scenario.apply(&pod(
+        "name: victim",
+        &format!("nodeName: {name}, tolerations: [{{operator: Exists}}]"),
+        IDLE,
+    ));
+    let evicted = r#"{"status":{"phase":"Failed","reason":"Evicted","message":"The node was low on resource: memory. Threshold quantity: 100Mi, available: 42116Ki. Container app was using 8123456Ki, request is 0, has larger consumption of memory. ",
+        "conditions":[{"type":"DisruptionTarget","status":"True","reason":"TerminationByKubelet","message":"The node was low on resource: memory."}]}}"#;
+    scenario.kubectl(&["patch", "pod", "victim", "--subresource=status", "--type=merge", "-p", evicted]);
+    let answer = scenario.first_root_cause("NodePressure", "", &format!("node/{name}"));
+    assert_eq!(answer.json["symptoms"][0]["code"], "PodEvicted", "{}", answer.stdout);
+    node.reports(r#"{"conditions":[{"type":"MemoryPressure","status":"False","reason":"KubeletHasSufficientMemory"}]}"#);
+    scenario.first_root_cause("PodEvicted", "memory", "pod/victim");
+}
+
+#[test]
+fn a_pod_that_is_deleted_on_a_node_that_is_gone() {
+    let scenario = Scenario::new("gone-node");
+    let name = scenario.namespace.clone();
+    let _node = PretendNode::new(&name);
+    let scenario = scenario.apply(&pod(
+        "name: stuck",
+        &format!("nodeName: {name}, tolerations: [{{operator: Exists}}]"),
+        IDLE,
+    ));
+    scenario.kubectl(&["delete", "pod", "stuck", "--grace-period=1", "--wait=false"]);
+    let scenario = scenario.until("it should be gone long since", due(32, true));
+    scenario.wait("the node is not ready", |scenario| {
+        scenario.list(&kind::NODE).iter().any(|node| {
+            let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            node["metadata"]["name"] == *name && conditions.iter().any(|c| c["type"] == "Ready" && c["status"] != "True")
+        })
+    });
+    let answer = scenario.diagnose();
+    scenario.kubectl(&["delete", "pod", "stuck", "--grace-period=0", "--force", "--wait=false"]);
+    assert_eq!(root_causes(&answer), [format!("NodeNotReady () node/{name}")], "{}", answer.stdout);
+    let symptoms = answer.json["symptoms"].as_array().cloned().unwrap_or_default();
+    let stuck = symptoms
+        .iter()
+        .any(|s| s["code"] == "PodStuckTerminating" && s["cause"] == "node-lost");
+    assert!(stuck, "{}", answer.stdout);
 }
 
 #[test]

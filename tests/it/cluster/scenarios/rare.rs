@@ -28,7 +28,7 @@ fn pod(metadata: &str, spec: &str) -> String {
     )
 }
 
-fn age_of(time: &Value) -> Option<i64> {
+pub fn age_of(time: &Value) -> Option<i64> {
     let time: jiff::Timestamp = time.as_str()?.parse().ok()?;
     Some(jiff::Timestamp::now().duration_since(time).as_secs())
 }
@@ -41,10 +41,10 @@ fn running_for(seconds: i64) -> impl Fn(&State) -> bool {
 }
 
 /// A PersistentVolume of its own class: volumes belong to the cluster.
-struct Volume(String);
+pub struct Volume(String);
 
 impl Volume {
-    fn new(scenario: &Scenario, spec: &str) -> Self {
+    pub fn new(scenario: &Scenario, spec: &str) -> Self {
         let name = scenario.namespace.clone();
         let manifest = format!(
             "---\n{{apiVersion: v1, kind: PersistentVolume, metadata: {{name: {name}}}, spec: {{capacity: {{storage: 1Mi}}, \
@@ -54,7 +54,7 @@ impl Volume {
         Self(name)
     }
 
-    fn claim(&self) -> String {
+    pub fn claim(&self) -> String {
         format!(
             "---\n{{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {{name: data}}, spec: {{storageClassName: {}, \
              accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Mi}}}}}}}}\n",

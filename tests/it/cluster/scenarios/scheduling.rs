@@ -1,7 +1,8 @@
 //! Pods that no node takes.
 
+use super::node::PretendNode;
 use super::probes::root_causes;
-use crate::cluster::harness::{Scenario, State, event, pods_ready};
+use crate::cluster::harness::{Scenario, State, event, kubectl, pods_ready};
 
 fn pod(name: &str, spec: &str) -> String {
     let container = if spec.contains("containers:") {
@@ -68,6 +69,58 @@ fn every_reason_of_the_scheduler_has_its_cause() {
         .collect();
     expected.sort();
     assert_eq!(root_causes(&scenario.diagnose()), expected);
+}
+
+/// A pod for one pretend node, whose kubelet reports nothing.
+fn pod_for(node: &str) -> String {
+    let tolerated: Vec<String> = [
+        "podlife.test/pretend",
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ]
+    .iter()
+    .map(|key| format!("{{key: {key}, operator: Exists}}"))
+    .collect();
+    let tolerations = tolerated.join(", ");
+    pod(
+        "wants",
+        &format!("nodeSelector: {{podlife.test/pretend: {node}}}, tolerations: [{tolerations}]"),
+    )
+}
+
+#[test]
+fn a_node_that_is_under_maintenance() {
+    let scenario = Scenario::new("cordoned");
+    let name = scenario.namespace.clone();
+    let _node = PretendNode::with(&name, "", "NoSchedule");
+    kubectl(&["cordon", &name], None);
+    scenario
+        .apply(&pod_for(&name))
+        .until("the scheduler has looked", refused(1))
+        .first_root_cause("Unschedulable", "cordoned", "pod/wants");
+}
+
+#[test]
+fn a_node_that_runs_as_many_pods_as_it_may() {
+    let scenario = Scenario::new("full-node");
+    let name = scenario.namespace.clone();
+    let node = PretendNode::with(&name, "", "NoSchedule");
+    node.reports(r#"{"capacity":{"cpu":"8","memory":"8Gi","pods":"0"},"allocatable":{"cpu":"8","memory":"8Gi","pods":"0"}}"#);
+    scenario
+        .apply(&pod_for(&name))
+        .until("the scheduler has looked", refused(1))
+        .first_root_cause("Unschedulable", "pods-per-node", "pod/wants");
+}
+
+#[test]
+fn a_device_of_a_class_that_nobody_offers() {
+    let claim = "---\n{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: gpu}, spec: {devices: {requests: [{name: one, exactly: {deviceClassName: podlife.test.none}}]}}}\n";
+    let uses = "resourceClaims: [{name: gpu, resourceClaimName: gpu}], containers: [{name: app, image: 'busybox:1.36', resources: {claims: [{name: gpu}]}}]";
+    let answer = Scenario::new("device")
+        .apply(&(claim.to_owned() + &pod("wants", uses)))
+        .until("the scheduler has looked", refused(1))
+        .first_root_cause("Unschedulable", "resource-claim", "pod/wants");
+    assert!(answer.stdout.contains("podlife.test.none"), "{}", answer.stdout);
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Volumes that do not mount, and claims without a volume.
 
+use serde_json::Value;
+
 use super::container::{assert_root_causes, deployment};
+use super::node::PretendNode;
+use super::rare::{Volume, age_of};
 use crate::cluster::harness::{Scenario, event, kubectl, pods_ready};
 
 fn with_volume(name: &str, volume: &str) -> String {
@@ -47,6 +51,80 @@ fn a_driver_that_is_not_installed() {
         .first_root_cause("VolumeMountFailing", "unknown", "deployment/api");
 }
 
+/// A volume of a driver whose controller nobody runs: the attach controller waits two minutes for it.
+#[test]
+fn a_volume_that_nobody_attaches() {
+    let scenario = Scenario::new("no-attacher");
+    let volume = Volume::new(&scenario, "csi: {driver: no.such.driver, volumeHandle: one}");
+    let answer = scenario
+        .apply(&(volume.claim() + &with_volume("api", "persistentVolumeClaim: {claimName: data}")))
+        .until(
+            "the controller has given up once",
+            event("FailedAttachVolume", "timed out waiting for external-attacher"),
+        )
+        .first_root_cause("VolumeMountFailing", "attach", "deployment/api");
+    let fix = answer.root_cause()["fixes"][0]["text"].as_str().unwrap_or_default();
+    assert!(fix.contains("CSI driver"), "{fix}");
+}
+
+/// A pod was moved away from a node that does not answer, where its volume is still attached. The test says what that node's kubelet and the
+/// driver's attacher would say; the controller that waits for them is the real one.
+#[test]
+fn a_volume_that_is_still_attached_elsewhere() {
+    let scenario = Scenario::new("attached");
+    let name = scenario.namespace.clone();
+    let node = PretendNode::with(&name, "", "NoSchedule");
+    kubectl(
+        &[
+            "annotate",
+            "node",
+            &name,
+            "volumes.kubernetes.io/controller-managed-attach-detach=true",
+        ],
+        None,
+    );
+    let volume = Volume::new(&scenario, &format!("csi: {{driver: no.such.driver, volumeHandle: {name}}}"));
+    let first = with_volume("first", "persistentVolumeClaim: {claimName: data}").replace(
+        "containers:",
+        &format!("nodeName: {name}, tolerations: [{{operator: Exists}}], containers:"),
+    );
+    let scenario = scenario.apply(&(volume.claim() + &first));
+    scenario.wait("the volume is attached there", |_| {
+        let all: Value = serde_json::from_str(&kubectl(&["get", "volumeattachments", "-o", "json"], None)).unwrap();
+        let of_node = |a: &&Value| a["spec"]["nodeName"] == *name;
+        if let Some(attachment) = all["items"].as_array().into_iter().flatten().find(of_node) {
+            let attached = r#"{"status":{"attached":true}}"#;
+            let object = attachment["metadata"]["name"].as_str().unwrap();
+            kubectl(
+                &[
+                    "patch",
+                    "volumeattachment",
+                    object,
+                    "--subresource=status",
+                    "--type=merge",
+                    "-p",
+                    attached,
+                ],
+                None,
+            );
+        }
+        kubectl(&["get", "node", &name, "-o", "jsonpath={.status.volumesAttached}"], None).contains("no.such.driver")
+    });
+    node.reports(&format!(r#"{{"volumesInUse":["kubernetes.io/csi/no.such.driver^{name}"]}}"#));
+    scenario.kubectl(&["delete", "deployment", "first"]);
+    scenario.kubectl(&["delete", "pods", "--all", "--grace-period=0", "--force"]);
+    scenario
+        .apply(&with_volume("second", "persistentVolumeClaim: {claimName: data}"))
+        .until(
+            "the volume is refused to the next node",
+            event("FailedAttachVolume", "Multi-Attach error"),
+        )
+        .until("it is not the hiccup of a move", |state| {
+            state.pods.iter().all(|p| age_of(&p["metadata"]["creationTimestamp"]) > Some(32))
+        })
+        .first_root_cause("VolumeMountFailing", "multi-attach", "deployment/second");
+}
+
 #[test]
 fn a_claim_that_does_not_exist() {
     let answer = Scenario::new("no-claim")
@@ -60,11 +138,12 @@ fn a_claim_that_does_not_exist() {
 fn every_claim_without_a_volume_has_its_cause() {
     // Classes belong to the cluster: their names are this test's own, and they are removed again.
     let class = |name: &str| format!("podlife-{name}-{}", std::process::id());
-    let (unserved, manual) = (class("unserved"), class("manual"));
+    let (unserved, manual, failing) = (class("unserved"), class("manual"), class("failing"));
     kubectl(
         &["apply", "-f", "-"],
         Some(&format!(
             "---\n{{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {{name: {unserved}}}, provisioner: example.com/none}}\n---\n\
+             {{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {{name: {failing}}}, provisioner: kubernetes.io/glusterfs}}\n---\n\
              {{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {{name: {manual}}}, provisioner: kubernetes.io/no-provisioner, volumeBindingMode: WaitForFirstConsumer}}"
         )),
     );
@@ -73,11 +152,13 @@ fn every_claim_without_a_volume_has_its_cause() {
         claim("unserved", &format!(", storageClassName: {unserved}")),
         claim("no-class", ", storageClassName: ''"),
         claim("manual", &format!(", storageClassName: {manual}")),
+        claim("failing", &format!(", storageClassName: {failing}")),
         claim("nobodys", &format!(", storageClassName: {manual}")),
         with_volume("a", "persistentVolumeClaim: {claimName: class-gone}"),
         with_volume("b", "persistentVolumeClaim: {claimName: unserved}"),
         with_volume("c", "persistentVolumeClaim: {claimName: no-class}"),
         with_volume("d", "persistentVolumeClaim: {claimName: manual}"),
+        with_volume("e", "persistentVolumeClaim: {claimName: failing}"),
     ]
     .concat();
     let scenario = Scenario::new("claims").apply(&manifest).until("a provisioner is overdue", |state| {
@@ -87,6 +168,7 @@ fn every_claim_without_a_volume_has_its_cause() {
         };
         event("FailedBinding", "")(state)
             && event("ProvisioningFailed", "nosuch")(state)
+            && event("ProvisioningFailed", "no volume plugin matched")(state)
             && event("FailedScheduling", "didn't find available persistent volumes")(state)
             && state.events.iter().any(overdue)
     });
@@ -97,10 +179,11 @@ fn every_claim_without_a_volume_has_its_cause() {
             "ClaimPending (no-provisioner) persistentvolumeclaim/unserved",
             "ClaimPending (no-matching-volume) persistentvolumeclaim/no-class",
             "ClaimPending (no-matching-volume) persistentvolumeclaim/manual",
+            "ClaimPending (provisioning-failed) persistentvolumeclaim/failing",
         ],
     );
     drop(answer);
-    kubectl(&["delete", "storageclass", &unserved, &manual], None);
+    kubectl(&["delete", "storageclass", &unserved, &manual, &failing], None);
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! Jobs, which are ready when they are complete, and CronJobs, which are ready when they may run.
+
+use k8s_openapi::api::batch::v1::{CronJob, Job, JobCondition};
+
+use super::judgement::Judgement;
+use crate::model::readiness::Phase;
+use crate::model::text::shorten;
+
+fn condition<'a>(job: &'a Job, type_: &str) -> Option<&'a JobCondition> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|c| c.type_ == type_ && c.status == "True")
+}
+
+/// Whether a Job is complete.
+pub(super) fn job(job: &Job) -> Judgement {
+    if condition(job, "Complete").is_some() {
+        return Judgement::ready(Phase::Pods, "complete");
+    }
+    // FailureTarget comes first, while its pods are still being ended.
+    if let Some(failed) = condition(job, "Failed").or_else(|| condition(job, "FailureTarget")) {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let why = shorten(&format!("{}: {}", text(&failed.reason), text(&failed.message)), 160);
+        return Judgement::failed(Phase::Pods, format!("has failed: {why}"));
+    }
+    if job.spec.as_ref().and_then(|s| s.suspend) == Some(true) {
+        return Judgement::failed(Phase::Pods, "is suspended: it runs no pods until it is resumed");
+    }
+    let status = job.status.as_ref();
+    let number = |value: Option<i32>| value.unwrap_or_default();
+    Judgement::progressing(
+        Phase::Pods,
+        format!(
+            "{} active, {} succeeded, {} failed",
+            number(status.and_then(|s| s.active)),
+            number(status.and_then(|s| s.succeeded)),
+            number(status.and_then(|s| s.failed))
+        ),
+    )
+}
+
+/// Whether a CronJob will run.
+pub(super) fn cron_job(job: &CronJob) -> Judgement {
+    let spec = job.spec.as_ref();
+    if spec.and_then(|s| s.suspend) == Some(true) {
+        return Judgement::failed(Phase::Pods, "is suspended: it starts no Job until it is resumed");
+    }
+    Judgement::ready(
+        Phase::Pods,
+        format!("scheduled {}", shorten(spec.map(|s| s.schedule.as_str()).unwrap_or_default(), 60)),
+    )
+}

@@ -1,0 +1,70 @@
+//! What the judges return.
+
+use crate::model::readiness::{BlockingPod, Phase, State};
+use crate::model::text::sanitise;
+
+/// The state of an object in one phase, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// In which phase it counts.
+    pub phase: Phase,
+    /// How ready it is.
+    pub state: State,
+    /// Why, in a few words that are safe to show.
+    pub reason: String,
+    /// Pods that are ready, and pods that are wanted.
+    pub pods: Option<(usize, usize)>,
+    /// Pods that are in the way.
+    pub blocking: Vec<BlockingPod>,
+}
+
+impl Judgement {
+    /// A judgement without pods.
+    pub fn new(phase: Phase, state: State, reason: impl AsRef<str>) -> Self {
+        Self {
+            phase,
+            state,
+            reason: sanitise(reason.as_ref()),
+            pods: None,
+            blocking: Vec::new(),
+        }
+    }
+
+    pub(super) fn ready(phase: Phase, reason: impl AsRef<str>) -> Self {
+        Self::new(phase, State::Ready, reason)
+    }
+
+    pub(super) fn progressing(phase: Phase, reason: impl AsRef<str>) -> Self {
+        Self::new(phase, State::Progressing, reason)
+    }
+
+    pub(super) fn failed(phase: Phase, reason: impl AsRef<str>) -> Self {
+        Self::new(phase, State::Failed, reason)
+    }
+
+    pub(super) fn unknown(phase: Phase, reason: impl AsRef<str>) -> Self {
+        Self::new(phase, State::Unknown, reason)
+    }
+
+    #[must_use]
+    pub(super) fn pods(mut self, ready: usize, wanted: usize) -> Self {
+        self.pods = Some((ready, wanted));
+        self
+    }
+
+    #[must_use]
+    pub(super) fn blocking(mut self, pods: Vec<BlockingPod>) -> Self {
+        self.blocking = pods;
+        self
+    }
+}
+
+/// `1 pod`, `2 pods`
+pub(super) fn pods(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "pod" } else { "pods" })
+}
+
+/// A count of the API as a number of things.
+pub(super) fn count(number: Option<i32>) -> usize {
+    number.and_then(|n| usize::try_from(n).ok()).unwrap_or_default()
+}

@@ -1,0 +1,24 @@
+//! Whether objects are ready: pure functions of a snapshot and its clock.
+//!
+//! Each file judges one kind of object. Nothing here reads from a cluster, and nothing knows why something is broken: that is what
+//! [`crate::rules`] are for, which [`doom`] asks.
+
+mod batch;
+mod claim;
+mod custom;
+mod daemon_set;
+mod deployment;
+pub mod doom;
+pub mod judge;
+mod judgement;
+pub mod pod;
+mod related;
+mod revision;
+mod service;
+mod stateful_set;
+#[cfg(test)]
+mod tests;
+pub mod verdict;
+
+pub use judge::{Plan, judge};
+pub use judgement::Judgement;

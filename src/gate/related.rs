@@ -1,0 +1,99 @@
+//! What belongs to a target and has to be ready too: the Services, Ingresses and routes that lead to it, and its claims.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+use serde_json::Value;
+
+use crate::model::finding::ObjectRef;
+use crate::model::kind;
+use crate::rules::context::{Context, WorkloadObject, reference_of, service_selects};
+use crate::rules::scope::Scope;
+
+/// Services, Ingresses, claims, routes and Gateways around the targets, and the workloads behind a Service that was named.
+pub(super) fn of(context: &Context<'_>, targets: &[ObjectRef]) -> BTreeSet<ObjectRef> {
+    let scope = Scope::around(context, targets);
+    let mut found: BTreeSet<ObjectRef> = scope
+        .objects
+        .into_iter()
+        .flatten()
+        .filter(|o| [kind::SERVICE, kind::INGRESS, kind::CLAIM].iter().any(|k| o.is(k)) || is_workload(context, o))
+        .collect();
+    // A claim of the template that no pod mounts yet, because there is none.
+    for target in targets {
+        let template = context.workload(target).and_then(|w| w.object).and_then(WorkloadObject::pod_spec);
+        let volumes = template.into_iter().flat_map(|s| s.volumes.iter().flatten());
+        let claims = volumes.filter_map(|v| v.persistent_volume_claim.as_ref());
+        found.extend(claims.map(|c| ObjectRef::new(&kind::CLAIM, &target.namespace, &c.claim_name)));
+    }
+    let services: BTreeSet<(String, String)> = found
+        .iter()
+        .chain(targets)
+        .filter(|o| o.is(&kind::SERVICE))
+        .map(|o| (o.namespace.clone(), o.name.clone()))
+        .collect();
+    for route in context
+        .snapshot
+        .objects
+        .other
+        .iter()
+        .filter(|o| o["kind"] == *kind::HTTP_ROUTE.kind)
+    {
+        let namespace = text(&route["metadata"]["namespace"]);
+        let reference = ObjectRef::new(&kind::HTTP_ROUTE, &namespace, &text(&route["metadata"]["name"]));
+        let leads = backends(route).any(|(of, name)| services.contains(&(of.unwrap_or_else(|| namespace.clone()), name)));
+        if leads || targets.contains(&reference) {
+            let parents = route["spec"]["parentRefs"].as_array().into_iter().flatten();
+            found.extend(
+                parents
+                    .filter(|p| p["kind"].as_str().is_none_or(|k| k == kind::GATEWAY.kind))
+                    .map(|p| ObjectRef::new(&kind::GATEWAY, p["namespace"].as_str().unwrap_or(&namespace), &text(&p["name"]))),
+            );
+            found.insert(reference);
+        }
+    }
+    found.retain(|o| !targets.contains(o));
+    found
+}
+
+fn is_workload(context: &Context<'_>, object: &ObjectRef) -> bool {
+    // What ended is not behind a Service any more, and a bare pod beside a workload is nobody's business.
+    context
+        .workload(object)
+        .and_then(|w| w.object)
+        .is_some_and(|o| !o.is_finite() && !matches!(o, WorkloadObject::Pod(_)))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// The Services that a route leads to, with their namespace where it is another one.
+fn backends(route: &Value) -> impl Iterator<Item = (Option<String>, String)> + '_ {
+    route["spec"]["rules"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|rule| rule["backendRefs"].as_array().into_iter().flatten())
+        .filter(|b| b["kind"].as_str().is_none_or(|k| k == kind::SERVICE.kind))
+        .map(|b| (b["namespace"].as_str().map(str::to_owned), text(&b["name"])))
+}
+
+/// Whether a Service selects the pods of a workload, so that somebody may ask them for something.
+pub(super) fn is_served(context: &Context<'_>, workload: &ObjectRef) -> bool {
+    let Some(object) = context.workload(workload).and_then(|w| w.object) else {
+        return false;
+    };
+    let labels = object.pod_labels();
+    context
+        .snapshot
+        .objects
+        .services
+        .iter()
+        .any(|s| s.namespace().as_deref() == Some(workload.namespace.as_str()) && service_selects(s, &labels))
+}
+
+/// The reference of a Service.
+pub(super) fn service(service: &k8s_openapi::api::core::v1::Service) -> ObjectRef {
+    reference_of(&kind::SERVICE, &service.metadata)
+}

@@ -1,0 +1,95 @@
+//! Which pods are of the revision that a workload is told to run now.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use kube::ResourceExt;
+
+use crate::model::finding::ObjectRef;
+use crate::model::kind;
+use crate::rules::context::{Context, WorkloadObject, controller, revision};
+
+const HASH: &str = "pod-template-hash";
+const NUMBER: &str = "deployment.kubernetes.io/revision";
+
+/// The ReplicaSet that a Deployment runs now: the one of the same template, as its controller compares them
+/// (`deploymentutil.FindNewReplicaSet`); where the API server has filled in fields since, the one with the newest number.
+pub(super) fn replica_set<'a>(context: &Context<'a>, deployment: &Deployment) -> Option<&'a ReplicaSet> {
+    let name = deployment.name_any();
+    let own = || {
+        context.snapshot.objects.replica_sets.iter().filter(|set| {
+            set.namespace() == deployment.namespace()
+                && controller(&set.metadata).is_some_and(|o| {
+                    o.kind == kind::DEPLOYMENT.kind && o.name == name && deployment.metadata.uid.as_ref().is_none_or(|uid| *uid == o.uid)
+                })
+        })
+    };
+    let template = deployment.spec.as_ref().map(|s| without_hash(&s.template));
+    let mut same: Vec<&ReplicaSet> = own()
+        .filter(|set| set.spec.as_ref().and_then(|s| s.template.as_ref()).map(without_hash) == template)
+        .collect();
+    // The oldest of equals, as the controller has it.
+    same.sort_by_key(|set| set.metadata.creation_timestamp.clone());
+    let number = |set: &&ReplicaSet| set.annotations().get(NUMBER).and_then(|n| n.parse::<u64>().ok());
+    same.first().copied().or_else(|| {
+        let observed = deployment.annotations().get(NUMBER)?.parse::<u64>().ok()?;
+        own().filter(|set| number(set) == Some(observed)).max_by_key(number)
+    })
+}
+
+fn without_hash(template: &PodTemplateSpec) -> PodTemplateSpec {
+    let mut template = template.clone();
+    if let Some(labels) = template.metadata.as_mut().and_then(|m| m.labels.as_mut()) {
+        labels.remove(HASH);
+    }
+    template
+}
+
+/// The number that `kubectl rollout history` shows for a workload's current revision, where it has one.
+pub(super) fn number(deployment: &Deployment) -> Option<u64> {
+    deployment.annotations().get(NUMBER)?.parse().ok()
+}
+
+/// How many pods of a StatefulSet are to stay as they are: those with an ordinal below the partition.
+pub(super) fn partition(set: &StatefulSet) -> usize {
+    let strategy = set.spec.as_ref().and_then(|s| s.update_strategy.as_ref());
+    let partition = strategy.and_then(|s| s.rolling_update.as_ref()).and_then(|r| r.partition);
+    partition.and_then(|p| usize::try_from(p).ok()).unwrap_or_default()
+}
+
+/// The ordinal of a StatefulSet's pod.
+pub(super) fn ordinal(pod: &Pod) -> Option<usize> {
+    pod.name_any().rsplit_once('-')?.1.parse().ok()
+}
+
+/// Whether a pod is of an older revision than the one its workload is told to run. What cannot be told is not old.
+pub fn is_old(context: &Context<'_>, pod: &Pod) -> bool {
+    match context.workload(&context.workload_of(pod)).and_then(|w| w.object) {
+        Some(WorkloadObject::Deployment(deployment)) => replica_set(context, deployment).is_some_and(|set| {
+            !is_of(
+                pod,
+                &ObjectRef::new(&kind::REPLICA_SET, &set.namespace().unwrap_or_default(), &set.name_any()),
+            )
+        }),
+        Some(WorkloadObject::StatefulSet(set)) => {
+            let update = set.status.as_ref().and_then(|s| s.update_revision.as_deref()).unwrap_or_default();
+            let stays = ordinal(pod).is_some_and(|o| o < partition(set));
+            !update.is_empty() && !stays && !revision(pod).is_empty() && revision(pod) != update
+        }
+        Some(WorkloadObject::DaemonSet(set)) => daemon_set_is_old(set, pod),
+        _ => false,
+    }
+}
+
+/// Whether an object controls the pod.
+pub(super) fn is_of(pod: &Pod, owner: &ObjectRef) -> bool {
+    pod.namespace().unwrap_or_default() == owner.namespace
+        && controller(&pod.metadata).is_some_and(|o| o.kind == owner.kind && o.name == owner.name)
+}
+
+/// The generation of the template stands on the pods as a label, and on the DaemonSet as an annotation
+/// (`daemonset/util.IsPodUpdated`).
+fn daemon_set_is_old(set: &DaemonSet, pod: &Pod) -> bool {
+    let generation = set.annotations().get("deprecated.daemonset.template.generation");
+    let label = pod.labels().get("pod-template-generation");
+    matches!((generation, label), (Some(generation), Some(label)) if generation != label)
+}

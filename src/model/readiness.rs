@@ -1,0 +1,164 @@
+//! What `wait-ready` says: the state of each object in each of the three phases, and of the whole. The fields are a public contract.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::finding::{Finding, ObjectRef};
+use super::snapshot::Unchecked;
+
+/// How ready something is, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// It will not become ready by itself.
+    Failed,
+    /// It does not exist yet.
+    NotFound,
+    /// On its way.
+    Progressing,
+    /// Nothing shows whether it is ready.
+    Unknown,
+    /// At its goal.
+    Ready,
+}
+
+impl State {
+    /// The word as it is printed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::NotFound => "not found",
+            Self::Progressing => "progressing",
+            Self::Unknown => "unknown",
+            Self::Ready => "ready",
+        }
+    }
+}
+
+/// The three steps to an application that works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Claims, addresses of load balancers, Ingresses and Gateways, types and whatever only has to exist.
+    Infrastructure,
+    /// Pods of the current revision, and the endpoints that they become.
+    Pods,
+    /// Requests that are answered.
+    Application,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 3] = [Self::Infrastructure, Self::Pods, Self::Application];
+
+    /// The word as it is printed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Infrastructure => "infrastructure",
+            Self::Pods => "pods",
+            Self::Application => "application",
+        }
+    }
+}
+
+/// A pod that keeps its workload from being ready.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockingPod {
+    /// Its name.
+    pub pod: String,
+    /// Why it is not ready.
+    pub reason: String,
+}
+
+/// One object in one phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectReadiness {
+    /// The object.
+    #[serde(flatten)]
+    pub object: ObjectRef,
+    /// In which phase this counts.
+    pub phase: Phase,
+    /// How ready it is.
+    pub state: State,
+    /// Why; also what is behind `ready`, where there is more to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Whether it was found by itself because it belongs to a target.
+    #[serde(default)]
+    pub related: bool,
+    /// Pods of the current revision that are ready, where the object has pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_pods: Option<usize>,
+    /// Pods that are wanted, where the object has pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted_pods: Option<usize>,
+    /// Pods that are in the way, the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocking: Vec<BlockingPod>,
+    /// Root causes that keep it from being ready, by their id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+}
+
+/// One phase as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseReadiness {
+    /// Which.
+    pub phase: Phase,
+    /// The worst of its objects.
+    pub state: State,
+    /// What holds it up, or what it rests on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// When it became ready, counted from the start of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_after_seconds: Option<f64>,
+}
+
+/// Whether something still moved when the time was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Trend {
+    /// Something has changed for the better shortly before.
+    Progressing,
+    /// Nothing has changed for long.
+    Stuck,
+}
+
+/// The answer of `wait-ready`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Readiness {
+    /// `podlife/v1`
+    pub api_version: String,
+    /// `Readiness`
+    pub kind: String,
+    /// What was waited for.
+    pub targets: Vec<String>,
+    /// The verdict.
+    pub state: State,
+    /// One line: the first root cause, what is missing, or what shows that it is ready.
+    pub reason: String,
+    /// The exit code of the run.
+    pub exit_code: u8,
+    /// How the run ended before its goal: whether something still moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trend: Option<Trend>,
+    /// The phases in order.
+    pub phases: Vec<PhaseReadiness>,
+    /// Every object that counts: those asked for and those that belong to them.
+    pub objects: Vec<ObjectReadiness>,
+    /// What keeps it from being ready, most important first.
+    pub root_causes: Vec<Finding>,
+    /// What could not be read.
+    pub unchecked: Vec<Unchecked>,
+    /// When the objects were read, RFC 3339, UTC.
+    pub taken_at: String,
+    /// Requests that were made to the API server.
+    pub requests: usize,
+    /// Wall time of the run.
+    pub elapsed_seconds: f64,
+}

@@ -1,0 +1,154 @@
+//! `wait-ready --local`: one look at saved objects.
+
+use serde_json::Value;
+
+use crate::process::{Answer, Setting, podlife_in};
+
+fn wait_ready(objects: &str, arguments: &[&str]) -> Answer {
+    let setting = Setting {
+        input: objects,
+        ..Setting::default()
+    };
+    let mut all = vec!["wait-ready", "--local", "-f", "-"];
+    all.extend(arguments);
+    podlife_in(&setting, &all)
+}
+
+fn deployment(name: &str, observed: u32, waiting: Option<&str>) -> String {
+    let (ready, state) = match waiting {
+        None => ("True", "{running: {startedAt: '2026-01-01T11:00:00Z'}}".to_owned()),
+        Some(reason) => (
+            "False",
+            format!("{{waiting: {{reason: {reason}, message: 'secret \"token\" not found'}}}}"),
+        ),
+    };
+    let count = usize::from(waiting.is_none());
+    let template = format!("{{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: [{{name: app, image: 'app:1'}}]}}}}");
+    format!(
+        "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop, uid: {name}, generation: 2}}\n\
+         spec: {{replicas: 1, selector: {{matchLabels: {{app: {name}}}}}, template: {template}}}\n\
+         status: {{observedGeneration: {observed}, replicas: 1, updatedReplicas: 1, readyReplicas: {count}, availableReplicas: {count}}}\n\
+         ---\napiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {{name: {name}-1, namespace: shop, uid: {name}-1, \
+         ownerReferences: [{{apiVersion: apps/v1, kind: Deployment, name: {name}, uid: {name}, controller: true}}]}}\n\
+         spec: {{replicas: 1, selector: {{matchLabels: {{app: {name}}}}}, template: {template}}}\nstatus: {{replicas: 1}}\n\
+         ---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}-1-a, namespace: shop, uid: {name}-1-a, labels: {{app: {name}}}, creationTimestamp: '2026-01-01T11:00:00Z', \
+         ownerReferences: [{{apiVersion: apps/v1, kind: ReplicaSet, name: {name}-1, uid: {name}-1, controller: true}}]}}\n\
+         spec: {{containers: [{{name: app, image: 'app:1', envFrom: [{{secretRef: {{name: token}}}}]}}]}}\n\
+         status: {{phase: Running, conditions: [{{type: PodScheduled, status: 'True'}}, {{type: Ready, status: '{ready}'}}], \
+         containerStatuses: [{{name: app, image: 'app:1', imageID: '', ready: {is_ready}, started: true, restartCount: 0, state: {state}}}]}}\n",
+        is_ready = waiting.is_none()
+    )
+}
+
+const WIDGET: &str = "---\napiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w, namespace: shop}\n";
+
+#[test]
+fn each_state_has_its_exit_code_and_the_last_line_says_it() {
+    let ready = deployment("api", 2, None);
+    let behind = deployment("api", 1, None);
+    let failed = deployment("api", 2, Some("CreateContainerConfigError"));
+    for (objects, target, exit, state, last) in [
+        (ready.as_str(), "deployment/api", 0, "ready", "READY  deployment/shop/api"),
+        (
+            &behind,
+            "deployment/api",
+            124,
+            "progressing",
+            "PROGRESSING  deployment/shop/api: deployment/api: its controller has not seen the last change yet",
+        ),
+        (
+            &failed,
+            "deployment/api",
+            3,
+            "failed",
+            "FAILED  deployment/shop/api: SecretMissing: ",
+        ),
+        (
+            &ready,
+            "deployment/web",
+            5,
+            "notFound",
+            "NOT FOUND  deployment/shop/web: deployment/web: does not exist",
+        ),
+        (
+            WIDGET,
+            "widget/w",
+            4,
+            "unknown",
+            "UNKNOWN  widget/shop/w: widget/w: it has no condition",
+        ),
+    ] {
+        let json = wait_ready(objects, &[target, "-o", "json"]);
+        assert_eq!(
+            (json.exit, &json.json["state"]),
+            (exit, &Value::from(state)),
+            "{}{}",
+            json.stdout,
+            json.stderr
+        );
+        assert_eq!(json.json["exitCode"], exit);
+        let text = wait_ready(objects, &[target]);
+        assert_eq!(text.exit, exit);
+        assert!(text.stdout.lines().next_back().unwrap().starts_with(last), "{}", text.stdout);
+    }
+}
+
+#[test]
+fn everything_in_the_files_is_judged_and_the_worst_decides() {
+    let both = format!(
+        "{}{}{WIDGET}",
+        deployment("api", 2, None),
+        deployment("web", 2, Some("CreateContainerConfigError"))
+    );
+    let answer = wait_ready(&both, &["-o", "json"]);
+    assert_eq!(answer.exit, 3, "{}{}", answer.stdout, answer.stderr);
+    let states: Vec<String> = answer.json["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| format!("{} {}", o["name"].as_str().unwrap(), o["state"].as_str().unwrap()))
+        .collect();
+    assert_eq!(states, ["api ready", "web failed", "w unknown"]);
+    assert_eq!(answer.json["rootCauses"][0]["code"], "SecretMissing");
+    assert_eq!(answer.json["objects"][1]["causes"][0], answer.json["rootCauses"][0]["id"]);
+    assert_eq!(answer.json["objects"][1]["blocking"][0]["pod"], "web-1-a");
+}
+
+#[test]
+fn more_patience_leaves_a_crash_to_its_restarts() {
+    let crash = deployment("api", 2, Some("CrashLoopBackOff")).replace(
+        "restartCount: 0",
+        "restartCount: 2, lastState: {terminated: {exitCode: 1, finishedAt: '2026-01-01T11:00:50Z'}}",
+    );
+    assert_eq!(wait_ready(&crash, &["deployment/api"]).exit, 124, "two restarts are no loop yet");
+    let third = crash.replace("restartCount: 2", "restartCount: 3");
+    assert_eq!(wait_ready(&third, &["deployment/api"]).exit, 3);
+}
+
+#[test]
+fn a_saved_snapshot_is_judged_again_the_same() {
+    let folder = crate::fake_api::Folder::new();
+    let path = folder.0.join("saved.json");
+    let path = path.to_str().unwrap();
+    let first = wait_ready(
+        &deployment("api", 2, Some("CreateContainerConfigError")),
+        &["-o", "json", "--save", path],
+    );
+    let again = crate::process::podlife(&["wait-ready", "--local", "-f", path, "-o", "json"]);
+    assert_eq!(again.json["rootCauses"], first.json["rootCauses"]);
+    assert_eq!((again.exit, &again.json["state"]), (3, &first.json["state"]));
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused() {
+    for arguments in [
+        &["--grace", "nonsense=1s"][..],
+        &["--grace", "image"],
+        &["-o", "name"],
+        &["-o", "nonsense"],
+    ] {
+        let answer = wait_ready(WIDGET, arguments);
+        assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{arguments:?}");
+    }
+    assert_eq!(wait_ready("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n", &[]).exit, 5);
+}
