@@ -191,7 +191,7 @@ fn present(context: &Context<'_>, failure: &Failure<'_>, service: &Service) -> V
     }
     let state = ports::state(context, service);
     let denied = network_policy::of_failure(context, failure, service);
-    if let Some((_, denied)) = denied {
+    if let Some(denied) = denied {
         return unreachable(context, failure, namespace, name, Some(state), denied.references())
             .into_iter()
             .collect();

@@ -1,0 +1,117 @@
+//! A connection that policies do not let pass, and the finding about it.
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::ResourceExt;
+
+use super::allows::{self, Direction, End, Evaluation, Port};
+use super::rule::{self, Side};
+use crate::model::code::Code::NetworkPolicyBlocks;
+use crate::model::finding::{Effect, Finding, ObjectRef, Subject};
+use crate::model::text::shorten;
+
+/// A connection that policies do not let pass.
+#[derive(Clone, Debug)]
+pub struct Denied<'a> {
+    /// Which end is closed.
+    pub direction: Direction,
+    /// The policies that close it.
+    pub policies: Vec<&'a NetworkPolicy>,
+    /// Who calls.
+    pub source: Side,
+    /// Who is called.
+    pub destination: Side,
+    /// The port that is called, as the pod sees it.
+    pub port: i32,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// What the rules of the policies allow instead, and where they stand.
+    misses: Vec<(String, String)>,
+}
+
+impl<'a> Denied<'a> {
+    /// What an evaluation says, where it denies.
+    pub fn of(evaluation: &Evaluation<'a>, source: (&End<'_>, &Side), destination: (&End<'_>, &Side), port: Port<'_>) -> Option<Self> {
+        let (bound, peer) = match evaluation.direction {
+            Direction::Egress => (source.0, destination.0),
+            Direction::Ingress => (destination.0, source.0),
+        };
+        evaluation.is_denied().then(|| Self {
+            direction: evaluation.direction,
+            policies: evaluation.policies.clone(),
+            source: source.1.clone(),
+            destination: destination.1.clone(),
+            port: port.number,
+            protocol: port.protocol.to_owned(),
+            misses: rule::misses(evaluation, bound.namespace, peer, destination.0, port),
+        })
+    }
+
+    /// The policies by name.
+    pub fn references(&self) -> Vec<ObjectRef> {
+        self.policies.iter().map(|p| rule::reference(p)).collect()
+    }
+
+    /// `ingress`, `egress` or `dns`: what the finding calls it.
+    pub const fn cause(&self) -> &'static str {
+        match (self.direction, &self.destination) {
+            (Direction::Egress, Side::Dns) => "dns",
+            (direction, _) => direction.as_str(),
+        }
+    }
+
+    /// The policy to change: one that allows something already, else the first by name.
+    fn first(&self) -> Option<&'a NetworkPolicy> {
+        let allows_some = |policy: &&&NetworkPolicy| !allows::rules(policy, self.direction).is_empty();
+        self.policies.iter().find(allows_some).or(self.policies.first()).copied()
+    }
+
+    /// The finding about it: the policy, the rule that it lacks, and what adds it. How it is known is for the caller to say.
+    pub fn finding(&self) -> Option<Finding> {
+        let policy = self.first()?;
+        let reference = rule::reference(policy);
+        let (name, namespace) = (&reference.name, policy.namespace().unwrap_or_default());
+        let (bound, peer) = match self.direction {
+            Direction::Egress => (&self.source, &self.destination),
+            Direction::Ingress => (&self.destination, &self.source),
+        };
+        let (from, to) = (self.source.shown(), self.destination.shown());
+        let port = match self.protocol.as_str() {
+            "TCP" => self.port.to_string(),
+            protocol => format!("{}/{protocol}", self.port),
+        };
+        let summary = match self.cause() {
+            "dns" => format!("NetworkPolicy {name} does not let {from} ask the cluster's DNS (port 53), so names do not resolve"),
+            "ingress" => format!("NetworkPolicy {name} does not let {from} in to {to} on port {port}"),
+            _ => format!("NetworkPolicy {name} does not let {from} out to {to} on port {port}"),
+        };
+        let detail = match self.direction {
+            Direction::Ingress => format!("selects {} for ingress, and no rule allows this caller and port", bound.pod()),
+            Direction::Egress => format!("selects {} for egress, and no rule allows this destination and port", bound.pod()),
+        };
+        let subject = Subject::of(reference.clone());
+        let subject = match bound {
+            Side::Pod { name: Some(pod), .. } => subject.pod(pod),
+            _ => subject,
+        };
+        let missing = rule::missing(self.direction, &namespace, peer, self.port, &self.protocol);
+        let (text, command) = rule::fix(policy, self.direction, bound, peer, &missing);
+        let mut finding =
+            Finding::error(NetworkPolicyBlocks, self.cause(), subject, summary).evidence(format!("networkpolicy/{name}"), detail);
+        for (source, miss) in &self.misses {
+            finding = finding.evidence(source, shorten(miss, 200));
+        }
+        for (role, side) in [("source", &self.source), ("destination", &self.destination)] {
+            if let Some(object) = side.object() {
+                finding = finding.related(role, object);
+            }
+        }
+        finding = finding.fix_command(text, command);
+        for other in self.references() {
+            if other != reference {
+                finding = finding.related("policy", other.clone());
+            }
+            finding = finding.breaking(Effect::Object(other));
+        }
+        Some(finding)
+    }
+}

@@ -1,0 +1,516 @@
+//! The rules of the API as a table, and what a failed call is blamed on.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+
+use super::allows::{Direction, Doubt, End, Identity, Outcome, Port, evaluate};
+use crate::model::snapshot::LogKey;
+use crate::rules::ports::Declared;
+use crate::rules::testing::{check_snapshot, snapshot};
+
+type Labels = BTreeMap<String, String>;
+
+fn labels(text: &str) -> Labels {
+    text.split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect()
+}
+
+fn policies(specs: &[&str]) -> Vec<NetworkPolicy> {
+    let policy = |(at, spec): (usize, &&str)| format!("{{metadata: {{name: p{at}, namespace: shop}}, spec: {spec}}}");
+    let texts = specs.iter().enumerate().map(policy);
+    texts.map(|text| serde_saphyr::from_str(&text).unwrap()).collect()
+}
+
+/// `allowed`, the direction that denies, or what the answer depends on.
+fn word(policies: &[NetworkPolicy], from: &End<'_>, to: &End<'_>, port: Port<'_>) -> &'static str {
+    let answers = [Direction::Egress, Direction::Ingress].map(|direction| evaluate(policies, direction, from, to, port));
+    if let Some(denied) = answers.iter().find(|a| a.is_denied()) {
+        return denied.direction.as_str();
+    }
+    match answers.iter().find_map(super::allows::Evaluation::doubt) {
+        None => "allowed",
+        Some(Doubt::Namespace) => "unknown namespace",
+        Some(Doubt::Address) => "unknown address",
+        Some(Doubt::Ports) => "unknown ports",
+        Some(Doubt::Host) => "unknown host",
+        Some(Doubt::Peer) => "unknown peer",
+    }
+}
+
+const SQL: Port<'_> = Port {
+    number: 5432,
+    protocol: "TCP",
+};
+
+/// Port 5432 (named `sql`) of a pod `app=db` in `shop`.
+fn db(labels: &Labels) -> End<'_> {
+    End {
+        namespace: "shop",
+        namespace_labels: None,
+        identity: Identity::Pod(labels),
+        ip: Some("10.244.0.9".parse().unwrap()),
+        ports: Some(vec![Declared {
+            container: "db",
+            name: "sql",
+            number: 5432,
+            protocol: "TCP",
+        }]),
+    }
+}
+
+/// Calls the database from a pod with these labels in a namespace; of `other` the labels are known, of all else they are not.
+fn passes(specs: &[&str], namespace: &str, source: &str) -> &'static str {
+    let (source, of_db) = (labels(source), labels("app=db"));
+    let team = labels("team=a,kubernetes.io/metadata.name=other");
+    let from = End {
+        namespace,
+        namespace_labels: (namespace == "other").then_some(&team),
+        identity: Identity::Pod(&source),
+        ip: Some("10.244.0.7".parse().unwrap()),
+        ports: Some(Vec::new()),
+    };
+    word(&policies(specs), &from, &db(&of_db), SQL)
+}
+
+#[test]
+fn rules_of_the_api_hold() {
+    let db = "podSelector: {matchLabels: {app: db}}";
+    let cases: &[(&[String], &str, &str, &str)] = &[
+        (&[], "shop", "app=web", "allowed"),
+        // Default deny of the namespace, for each direction.
+        (
+            &["{podSelector: {}, policyTypes: [Ingress]}".into()],
+            "shop",
+            "app=web",
+            "ingress",
+        ),
+        (&["{podSelector: {}, policyTypes: [Egress]}".into()], "shop", "app=web", "egress"),
+        (&["{podSelector: {}}".into()], "shop", "app=web", "ingress"),
+        (
+            &["{podSelector: {}, policyTypes: [Egress]}".into()],
+            "elsewhere",
+            "app=web",
+            "allowed",
+        ),
+        // A policy that selects another pod closes nothing here.
+        (
+            &["{podSelector: {matchLabels: {app: cache}}, policyTypes: [Ingress, Egress]}".into()],
+            "shop",
+            "app=web",
+            "allowed",
+        ),
+        // By pod label, only in the policy's own namespace.
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
+            "shop",
+            "app=web",
+            "allowed",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
+            "shop",
+            "app=job",
+            "ingress",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
+            "other",
+            "app=web",
+            "ingress",
+        ),
+        // Namespace and pod selector in one peer both must hold; in two peers one is enough.
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}, podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
+            "other",
+            "app=job",
+            "ingress",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}}}, {{podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
+            "other",
+            "app=job",
+            "allowed",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{}}}}]}}]}}")],
+            "unread",
+            "app=job",
+            "allowed",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}}}]}}]}}")],
+            "unread",
+            "app=job",
+            "unknown namespace",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: unread}}}}}}]}}]}}")],
+            "unread",
+            "app=job",
+            "allowed",
+        ),
+        // Ports by number, range, name, protocol.
+        (&[format!("{{{db}, ingress: [{{ports: [{{port: 5432}}]}}]}}")], "shop", "app=web", "allowed"),
+        (&[format!("{{{db}, ingress: [{{ports: [{{port: 5433}}]}}]}}")], "shop", "app=web", "ingress"),
+        (
+            &[format!("{{{db}, ingress: [{{ports: [{{port: 5000, endPort: 6000}}]}}]}}")],
+            "shop",
+            "app=web",
+            "allowed",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{ports: [{{port: 5433, endPort: 6000}}]}}]}}")],
+            "shop",
+            "app=web",
+            "ingress",
+        ),
+        (&[format!("{{{db}, ingress: [{{ports: [{{port: sql}}]}}]}}")], "shop", "app=web", "allowed"),
+        (&[format!("{{{db}, ingress: [{{ports: [{{port: http}}]}}]}}")], "shop", "app=web", "ingress"),
+        (
+            &[format!("{{{db}, ingress: [{{ports: [{{port: 5432, protocol: UDP}}]}}]}}")],
+            "shop",
+            "app=web",
+            "ingress",
+        ),
+        (&[format!("{{{db}, ingress: [{{ports: [{{protocol: TCP}}]}}]}}")], "shop", "app=web", "allowed"),
+        // Address blocks and exceptions; a block with host bits is read as its network.
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{ipBlock: {{cidr: 10.244.0.5/24}}}}]}}]}}")],
+            "shop",
+            "app=web",
+            "allowed",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{ipBlock: {{cidr: 0.0.0.0/0, except: [10.244.0.0/16]}}}}]}}]}}")],
+            "shop",
+            "app=web",
+            "ingress",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{ipBlock: {{cidr: '::/0'}}}}]}}]}}")],
+            "shop",
+            "app=web",
+            "ingress",
+        ),
+        // An empty rule allows all; several policies add up.
+        (&[format!("{{{db}, ingress: [{{}}]}}")], "shop", "app=web", "allowed"),
+        (
+            &["{podSelector: {}, policyTypes: [Ingress]}".into(), format!("{{{db}, ingress: [{{}}]}}")],
+            "shop",
+            "app=web",
+            "allowed",
+        ),
+        // Egress that allows names only.
+        (
+            &["{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]}".into()],
+            "shop",
+            "app=web",
+            "egress",
+        ),
+        (
+            &["{podSelector: {matchLabels: {app: web}}, egress: [{to: [{podSelector: {matchLabels: {app: db}}}]}], policyTypes: [Egress]}".into()],
+            "shop",
+            "app=web",
+            "allowed",
+        ),
+        // With egress rules and without policyTypes a policy is about both directions.
+        (
+            &["{podSelector: {matchLabels: {app: web}}, egress: [{ports: [{port: 53, protocol: UDP}]}]}".into()],
+            "shop",
+            "app=web",
+            "egress",
+        ),
+        // matchExpressions, of pods and of namespaces.
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchExpressions: [{{key: app, operator: In, values: [web, job]}}]}}}}]}}]}}")],
+            "shop",
+            "app=job",
+            "allowed",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchExpressions: [{{key: app, operator: NotIn, values: [web]}}]}}}}]}}]}}")],
+            "shop",
+            "app=web",
+            "ingress",
+        ),
+        // A label that is not there is not among the values.
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchExpressions: [{{key: tier, operator: NotIn, values: [x]}}]}}}}]}}]}}")],
+            "shop",
+            "app=web",
+            "allowed",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchExpressions: [{{key: tier, operator: Exists}}]}}}}]}}]}}")],
+            "shop",
+            "app=web",
+            "ingress",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchExpressions: [{{key: team, operator: DoesNotExist}}]}}}}]}}]}}")],
+            "other",
+            "app=web",
+            "ingress",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchExpressions: [{{key: team, operator: DoesNotExist}}]}}}}]}}]}}")],
+            "unread",
+            "app=web",
+            "unknown namespace",
+        ),
+        (
+            &["{podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [db]}]}}".into()],
+            "shop",
+            "app=web",
+            "allowed",
+        ),
+        // Lists that are empty are as good as none: peers and ports say everything, rules say nothing.
+        (&[format!("{{{db}, ingress: [{{from: [], ports: []}}]}}")], "shop", "app=web", "allowed"),
+        (&[format!("{{{db}, ingress: []}}")], "shop", "app=web", "ingress"),
+        // A doubt does not count where the port is wrong anyhow, nor where another rule allows it.
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}}}], ports: [{{port: 1}}]}}]}}")],
+            "unread",
+            "app=job",
+            "ingress",
+        ),
+        (
+            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}}}]}}, {{ports: [{{port: 5432}}]}}]}}")],
+            "unread",
+            "app=job",
+            "allowed",
+        ),
+        // Egress of the policy's own policyTypes says nothing about ingress.
+        (
+            &[format!("{{{db}, policyTypes: [Egress], ingress: [{{}}]}}")],
+            "shop",
+            "app=web",
+            "allowed",
+        ),
+    ];
+    for (specs, namespace, source, expected) in cases {
+        let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
+        assert_eq!(
+            passes(&specs, namespace, source),
+            *expected,
+            "{specs:?} from {source} in {namespace}"
+        );
+    }
+}
+
+/// What is called counts as the pod sees it: number, name and protocol.
+#[test]
+fn ports_are_those_of_the_destination() {
+    let (web, of_db) = (labels("app=web"), labels("app=db"));
+    let from = End {
+        namespace: "shop",
+        identity: Identity::Pod(&web),
+        ip: Some("10.244.0.7".parse().unwrap()),
+        ports: Some(Vec::new()),
+        ..End::default()
+    };
+    let dns = |protocol| Declared {
+        container: "db",
+        name: "dns",
+        number: 53,
+        protocol,
+    };
+    for (ports, number, protocol, expected) in [
+        ("[{port: 53, protocol: UDP}]", 53, "UDP", "allowed"),
+        ("[{port: 53, protocol: UDP}]", 53, "TCP", "ingress"),
+        ("[{port: 53}]", 53, "UDP", "ingress"),
+        ("[{protocol: SCTP}]", 3868, "SCTP", "allowed"),
+        ("[{protocol: SCTP}]", 3868, "TCP", "ingress"),
+        ("[{port: 30000, endPort: 32767, protocol: SCTP}]", 32767, "SCTP", "allowed"),
+        ("[{port: 30000, endPort: 32767, protocol: SCTP}]", 32768, "SCTP", "ingress"),
+        // The name stands for another number with each protocol.
+        ("[{port: dns, protocol: UDP}]", 53, "UDP", "allowed"),
+        ("[{port: dns, protocol: TCP}]", 53, "TCP", "ingress"),
+        ("[{port: dns, protocol: UDP}]", 54, "UDP", "ingress"),
+    ] {
+        let all = policies(&[&format!(
+            "{{podSelector: {{matchLabels: {{app: db}}}}, ingress: [{{ports: {ports}}}]}}"
+        )]);
+        let to = End {
+            ports: Some(vec![dns("UDP")]),
+            ..db(&of_db)
+        };
+        assert_eq!(
+            word(&all, &from, &to, Port { number, protocol }),
+            expected,
+            "{ports} {number}/{protocol}"
+        );
+    }
+}
+
+#[test]
+fn ends_that_are_no_pods_or_were_not_read() {
+    let (web, of_db) = (labels("app=web"), labels("app=db"));
+    let pod = End {
+        namespace: "shop",
+        identity: Identity::Pod(&web),
+        ip: Some("10.244.0.7".parse().unwrap()),
+        ports: Some(Vec::new()),
+        ..End::default()
+    };
+    let on_host = End {
+        identity: Identity::Host(&web),
+        ip: Some("192.0.2.4".parse().unwrap()),
+        ..pod.clone()
+    };
+    let outside = End {
+        ip: Some("192.0.2.99".parse().unwrap()),
+        ..End::default()
+    };
+    let unseen = End {
+        identity: Identity::Unseen,
+        ..outside.clone()
+    };
+    let unborn = End { ip: None, ..pod.clone() };
+    let to = |identity| End { identity, ..db(&of_db) };
+    let unread_ports = End { ports: None, ..db(&of_db) };
+    let closed = "{podSelector: {}, policyTypes: [Ingress, Egress]}";
+    let in_by_label = "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}";
+    let in_by_block =
+        "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24, except: [192.0.2.64/26]}}]}]}";
+    let out_by_label =
+        "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}]}]}";
+    let out_by_name = "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: sql}]}]}";
+    for (policy, from, to, expected) in [
+        // What is on the node's network is bound by no policy of its own ...
+        (closed, &on_host, to(Identity::Host(&of_db)), "allowed"),
+        (closed, &pod, to(Identity::Host(&of_db)), "egress"),
+        // ... and known to others by the node's address, or with some plug-ins by its labels too.
+        (in_by_block, &on_host, db(&of_db), "allowed"),
+        (in_by_label, &on_host, db(&of_db), "unknown host"),
+        (out_by_label, &pod, to(Identity::Host(&of_db)), "unknown host"),
+        (closed, &on_host, db(&of_db), "ingress"),
+        (in_by_block, &outside, db(&of_db), "ingress"),
+        (in_by_label, &outside, db(&of_db), "ingress"),
+        (in_by_label, &unseen, db(&of_db), "unknown peer"),
+        (in_by_block, &unborn, db(&of_db), "unknown address"),
+        (out_by_name, &pod, db(&of_db), "allowed"),
+        (out_by_name, &pod, unread_ports, "unknown ports"),
+        (out_by_name, &pod, outside.clone(), "egress"),
+    ] {
+        assert_eq!(word(&policies(&[policy]), from, &to, SQL), expected, "{policy} {from:?}");
+    }
+}
+
+#[test]
+fn the_rule_that_lets_it_pass_is_named() {
+    let (web, of_db) = (labels("app=web"), labels("app=db"));
+    let from = End {
+        namespace: "shop",
+        identity: Identity::Pod(&web),
+        ip: Some("10.244.0.7".parse().unwrap()),
+        ports: Some(Vec::new()),
+        ..End::default()
+    };
+    let all = policies(&[
+        "{podSelector: {}}",
+        "{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 1}]}, {from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}",
+    ]);
+    let answer = evaluate(&all, Direction::Ingress, &from, &db(&of_db), SQL);
+    assert_eq!(answer.policies.len(), 2);
+    let Outcome::Allowed(by) = answer.outcome else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(
+        (by.policy.metadata.name.as_deref(), by.rule, by.is_by_address),
+        (Some("p1"), 1, true)
+    );
+}
+
+/// A caller whose log ends with a line, a database that is ready, and a policy that lets nobody in.
+fn blamed(policy: &str, log: &str) -> Vec<String> {
+    let yaml = format!(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, labels: {{app: web}}}}
+spec: {{nodeName: n1, containers: [{{name: web, image: i, command: [sh, -c, 'serve db:5432']}}]}}
+status:
+  phase: Running
+  podIP: 10.244.0.7
+  containerStatuses:
+  - {{name: web, ready: false, restartCount: 2, image: i, imageID: '', state: {{waiting: {{reason: CrashLoopBackOff}}}},
+     lastState: {{terminated: {{exitCode: 1, finishedAt: '2026-01-01T11:59:30Z', startedAt: '2026-01-01T11:59:28Z'}}}}}}
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: db}}, spec: {{clusterIP: 10.96.3.4, selector: {{app: db}}, ports: [{{port: 5432}}]}}}}
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: kube-dns, namespace: kube-system}},
+  spec: {{clusterIP: 10.96.0.10, selector: {{k8s-app: kube-dns}}, ports: [{{port: 53, protocol: UDP}}]}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: db, labels: {{app: db}}}}
+spec: {{nodeName: n2, containers: [{{name: db, image: i}}]}}
+status: {{phase: Running, podIP: 10.244.0.9, conditions: [{{type: Ready, status: 'True'}}]}}
+---
+{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: closed}}, spec: {policy}}}
+"
+    );
+    let mut snapshot = snapshot(&yaml);
+    for previous in [true, false] {
+        let key = LogKey {
+            namespace: "shop".into(),
+            pod: "web".into(),
+            container: "web".into(),
+            previous,
+        };
+        snapshot.put_log(key, Some(log.to_owned()));
+    }
+    let found = check_snapshot(super::check, &snapshot);
+    found.into_iter().map(|f| format!("{} {}", f.code.as_str(), f.cause)).collect()
+}
+
+#[test]
+fn a_timeout_is_blamed_on_a_policy_and_a_refusal_never() {
+    let closed_in = "{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}";
+    let closed_out = "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress]}";
+    let names_only = "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]}";
+    let open = "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}";
+    for (policy, log, expected) in [
+        (
+            closed_in,
+            "dial tcp 10.96.3.4:5432: i/o timeout",
+            &["NetworkPolicyBlocks ingress"][..],
+        ),
+        (
+            closed_in,
+            "nc: db (10.96.3.4:5432): Connection timed out",
+            &["NetworkPolicyBlocks ingress"],
+        ),
+        (
+            closed_in,
+            "Error: connect ETIMEDOUT 10.96.3.4:5432",
+            &["NetworkPolicyBlocks ingress"],
+        ),
+        (closed_in, "dial tcp 10.96.3.4:5432: connect: connection refused", &[]),
+        (closed_in, "Error: connect ECONNREFUSED 10.96.3.4:5432", &[]),
+        (
+            closed_in,
+            "read tcp 10.244.0.7:40000->10.96.3.4:5432: read: connection reset by peer",
+            &[],
+        ),
+        (closed_in, "could not connect to db:5432: No route to host", &[]),
+        // The name was found: what is closed is the way in.
+        (closed_in, "dial tcp: lookup db on 10.96.0.10:53: no such host", &[]),
+        (closed_out, "dial tcp 10.96.3.4:5432: i/o timeout", &["NetworkPolicyBlocks egress"]),
+        (closed_out, "dial tcp 10.96.3.4:5432: connect: connection refused", &[]),
+        (
+            closed_out,
+            "dial tcp: lookup db on 10.96.0.10:53: i/o timeout",
+            &["NetworkPolicyBlocks dns"],
+        ),
+        (closed_out, "connecting to db:5432 timed out", &["NetworkPolicyBlocks dns"]),
+        (names_only, "connecting to db:5432 timed out", &["NetworkPolicyBlocks egress"]),
+        (open, "dial tcp 10.96.3.4:5432: i/o timeout", &[]),
+    ] {
+        assert_eq!(blamed(policy, log), expected, "{policy} {log}");
+    }
+}
