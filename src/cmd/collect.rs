@@ -288,7 +288,7 @@ fn take(snapshot: &mut Snapshot, kind: &Kind, namespace: Option<&str>, items: Ve
     snapshot.cover(kind, namespace, Coverage::Complete);
 }
 
-fn note_bad(snapshot: &mut Snapshot, item: serde_json::Value) {
+pub(super) fn note_bad(snapshot: &mut Snapshot, item: serde_json::Value) {
     if let Err(bad) = snapshot.insert(item) {
         snapshot.unchecked.insert(Unchecked {
             what: bad.object,
@@ -309,7 +309,7 @@ fn refuse(snapshot: &mut Snapshot, kind: &Kind, namespace: Option<&str>, error: 
     }
 }
 
-fn note(snapshot: &mut Snapshot, what: &str, error: &ApiError) {
+pub(super) fn note(snapshot: &mut Snapshot, what: &str, error: &ApiError) {
     // Admission refuses with the same status; no right helps against it.
     let by_admission = ["violates PodSecurity", "denied the request", "denied request"];
     let forbidden = error.kind == ApiErrorKind::Forbidden && !by_admission.iter().any(|words| error.message.contains(words));

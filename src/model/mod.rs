@@ -3,6 +3,7 @@
 pub mod age;
 pub mod bind;
 pub mod code;
+pub mod connection;
 pub mod dial;
 pub mod directive;
 pub mod duration;

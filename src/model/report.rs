@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::code::Code;
+use super::connection::Connection;
 use super::finding::{Finding, ObjectRef};
 use super::snapshot::Unchecked;
 
@@ -146,6 +147,9 @@ pub struct Diagnosis {
     pub workloads: Vec<Judged>,
     /// The ports of one pod of each revision in the scope.
     pub ports: Vec<PortRow>,
+    /// The connection that was asked about with `--from` and `--to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
     /// How many pods are in the scope.
     pub pod_count: usize,
     /// When the objects were read, RFC 3339, UTC.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::connection;
 use super::paper::{Paper, Tone, width};
 use super::ports;
 use crate::model::finding::{Confidence, Evidence, Finding, ObjectRef};
@@ -28,7 +29,10 @@ const LEFT_OUT_SHOWN: usize = 4;
 /// Writes a diagnosis.
 pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
     let names = Names::of(diagnosis);
-    header(diagnosis, paper);
+    match &diagnosis.connection {
+        Some(asked) => connection::header(asked, diagnosis, paper),
+        None => header(diagnosis, paper),
+    }
     let links = Links::of(diagnosis);
     for finding in &diagnosis.root_causes {
         let object = &finding.subject.object;
@@ -44,6 +48,9 @@ pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
         }
     }
     port_tables(diagnosis, detail, paper);
+    if let Some(asked) = &diagnosis.connection {
+        connection::hops(asked, paper);
+    }
     unexplained(diagnosis, &links, &names, paper);
     under_way(diagnosis, &names, paper);
     if detail.advice && !diagnosis.advice.is_empty() {

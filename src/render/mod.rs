@@ -1,5 +1,6 @@
 //! Every output format of every report: text for people, and documents for programs.
 
+pub mod connection;
 pub mod diagnosis;
 pub mod document;
 pub mod explanation;

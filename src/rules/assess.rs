@@ -158,6 +158,7 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
             .filter(|w| scope.has(&w.reference))
             .flat_map(|w| listen::table::rows(&context, w))
             .collect(),
+        connection: None,
         pod_count: verdict::pod_count(&context, &scope),
         taken_at: snapshot.taken_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         requests: 0,

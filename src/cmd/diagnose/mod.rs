@@ -1,5 +1,6 @@
 //! `diagnose`: why is it broken?
 
+mod between;
 mod containers;
 mod offline;
 mod reading;
@@ -57,6 +58,8 @@ pub struct DiagnoseArgs {
     /// Judge the objects in the files alone and ask no server
     #[arg(long, requires = "filename")]
     local: bool,
+    #[command(flatten)]
+    between: between::BetweenArgs,
     /// Only findings about these containers, and about their pods as a whole
     #[arg(short = 'c', long, value_name = "NAME")]
     container: Vec<String>,
@@ -107,6 +110,8 @@ Examples:
   kubectl podlife diagnose -n shop
   # one workload, and what leads traffic to it
   kubectl podlife diagnose deployment/api
+  # whether anything stops a connection: names, the Service, NetworkPolicies
+  kubectl podlife diagnose --from deployment/web --to svc/db:5432
   # in a pipeline: exit code 3 and JSON where something is broken
   kubectl podlife diagnose -n shop -o json
   # keep what was read, and judge it again elsewhere
@@ -208,8 +213,15 @@ impl<'a> Plan<'a> {
 /// Runs the verb.
 pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
     let mut plan = Plan::new(args, connect)?;
+    let between = args.between.read()?;
     if args.local {
-        return offline::run(&mut plan, io);
+        return match &between {
+            Some(between) => between::run_local(between, args, connect, io),
+            None => offline::run(&mut plan, io),
+        };
+    }
+    if between.is_some() && !args.filename.is_empty() {
+        return Err(Failure::usage("--from and --to cannot be used with -f, except with --local"));
     }
     let documents = match args.filename.is_empty() {
         true => Vec::new(),
@@ -224,6 +236,9 @@ pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: 
     let options = connect.clone().complete(io.stdin_is_terminal);
     let connection = Connection::open(&options, &io.environment, log).await?;
     let reading = Reading { connection, documents };
+    if let Some(between) = &between {
+        return between::run(between, args, &reading, connect, io).await;
+    }
     if args.watch {
         return watch(&mut plan, &reading, io).await;
     }

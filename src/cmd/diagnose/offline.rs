@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::{Plan, containers, print, read_files, save};
+use super::{DiagnoseArgs, Plan, containers, print, read_files, save};
 use crate::cmd::Outcome;
 use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::targets::{self, Wanted};
@@ -14,11 +14,9 @@ use crate::model::snapshot::Snapshot;
 use crate::rules::assess;
 use crate::rules::context::{Context, selects};
 
-/// Judges the objects of files.
-pub(super) fn run(plan: &mut Plan<'_>, io: &mut Io) -> Outcome {
-    let args = plan.args;
+/// The objects of the files; those of one namespace where it is named.
+pub(super) fn snapshot(args: &DiagnoseArgs, namespace: Option<&str>, io: &mut Io) -> Result<Snapshot, Failure> {
     let documents = read_files(args, io)?;
-    let namespace = plan.connect.namespace.as_deref();
     let (mut snapshot, warnings) = documents
         .into_snapshot(namespace, (io.now)())
         .map_err(|error| Failure::usage(format!("{error:#}")))?;
@@ -43,6 +41,14 @@ pub(super) fn run(plan: &mut Plan<'_>, io: &mut Io) -> Outcome {
         }
         snapshot.namespaces = vec![namespace.to_owned()];
     }
+    Ok(snapshot)
+}
+
+/// Judges the objects of files.
+pub(super) fn run(plan: &mut Plan<'_>, io: &mut Io) -> Outcome {
+    let args = plan.args;
+    let namespace = plan.connect.namespace.as_deref();
+    let snapshot = snapshot(args, namespace, io)?;
     plan.question.targets = resolve_local(plan, &snapshot)?;
     containers::must_exist(&plan.question, &snapshot)?;
     let diagnosis = assess::assess(&snapshot, &plan.question);

@@ -182,7 +182,7 @@ impl Reading {
         }
     }
 
-    async fn must_exist(&self, kind: &Kind, object: &ObjectRef, snapshot: &mut Snapshot) -> Result<(), Failure> {
+    pub(super) async fn must_exist(&self, kind: &Kind, object: &ObjectRef, snapshot: &mut Snapshot) -> Result<(), Failure> {
         let exists = match snapshot.presence(kind, &object.namespace, &object.name) {
             Presence::Present => Some(true),
             Presence::Absent => Some(false),
@@ -282,7 +282,7 @@ impl Reading {
 }
 
 /// Whether an answer to this need is in the snapshot, so that asking again is of no use.
-fn asked_before(snapshot: &Snapshot, need: &crate::rules::Need) -> bool {
+pub(super) fn asked_before(snapshot: &Snapshot, need: &crate::rules::Need) -> bool {
     use crate::rules::Need;
     match need {
         Need::Log(key) => snapshot.log(key).is_some(),
@@ -299,6 +299,6 @@ fn asked_before(snapshot: &Snapshot, need: &crate::rules::Need) -> bool {
     }
 }
 
-fn rounded(elapsed: Duration) -> f64 {
+pub(super) fn rounded(elapsed: Duration) -> f64 {
     (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -4,6 +4,7 @@
 
 pub mod allows;
 pub mod block;
+pub mod connection;
 pub mod denied;
 pub mod dns;
 pub mod rule;

@@ -210,7 +210,7 @@ fn describe(finding: &Value) -> String {
     )
 }
 
-fn kubectl_program() -> String {
+pub fn kubectl_program() -> String {
     std::env::var("PODLIFE_TEST_KUBECTL").unwrap_or_else(|_| "kubectl".to_owned())
 }
 

@@ -4,6 +4,7 @@ mod contract;
 mod dials;
 mod examples;
 mod harness;
+mod policies;
 mod requests;
 mod rights;
 mod scenarios;

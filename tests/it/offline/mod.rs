@@ -1,6 +1,7 @@
 //! Tests that need no cluster.
 
 mod architecture;
+mod between;
 mod completion;
 mod connection;
 mod diagnose;

@@ -1,0 +1,310 @@
+//! The hops of a connection: what was evaluated for each, and what stops it.
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::ResourceExt;
+
+use super::ends::Place;
+use super::{Called, needs_namespace};
+use crate::model::code::Code::DependencyUnreachable;
+use crate::model::connection::{AllowedBy, Hop, HopAnswer, Passage, Stage};
+use crate::model::finding::{Confidence, Finding, Subject};
+use crate::model::kind;
+use crate::model::text::{sanitise, shorten};
+use crate::rules::context::Context;
+use crate::rules::network_policy::allows::{self, Direction, Doubt, Evaluation, Identity, Outcome, Port};
+use crate::rules::network_policy::denied::Denied;
+use crate::rules::network_policy::dns;
+use crate::rules::network_policy::rule::{self, Side};
+use crate::rules::service::reference;
+
+/// What was evaluated, and what was found.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// Each kind of hop once, in the order in which a connection passes them.
+    pub hops: Vec<Hop>,
+    /// What stops it, the first hop first.
+    pub findings: Vec<Finding>,
+}
+
+impl Record {
+    /// Adds a hop; one that is like an earlier one is counted with it.
+    pub fn hop(&mut self, mut hop: Hop) {
+        hop.reason = sanitise(&hop.reason);
+        let alike = |h: &Hop| {
+            (h.stage, h.answer, &h.policies, &h.allowed_by, &h.reason, h.port)
+                == (hop.stage, hop.answer, &hop.policies, &hop.allowed_by, &hop.reason, hop.port)
+        };
+        match self.hops.iter_mut().find(|h| alike(h)) {
+            Some(known) => known.pairs += hop.pairs,
+            None => {
+                self.hops.push(hop);
+                self.hops.sort_by_key(|h| h.stage);
+            }
+        }
+    }
+
+    /// Adds what stops it; the same fault of another pair is counted with it.
+    pub fn finding(&mut self, finding: Finding) {
+        match self.findings.iter_mut().find(|f| f.id == finding.id) {
+            Some(known) => {
+                known.merge(finding);
+                let pods = known.subject.pods.len();
+                known.subject.pod_count = (pods > 0).then_some(pods);
+            }
+            None => self.findings.push(finding),
+        }
+    }
+}
+
+/// What a hop came to, for people and programs.
+struct Said {
+    answer: HopAnswer,
+    allowed_by: Option<AllowedBy>,
+    reason: String,
+}
+
+fn said(answer: HopAnswer, reason: impl Into<String>) -> Said {
+    Said {
+        answer,
+        allowed_by: None,
+        reason: reason.into(),
+    }
+}
+
+/// Whether the source may ask for the Service's name.
+pub fn dns(context: &Context<'_>, source: &Place<'_>, service: &Service, record: &mut Record) {
+    let mut hop = Hop {
+        stage: Stage::Dns,
+        answer: HopAnswer::Open,
+        from: source.shown(),
+        to: Side::Dns.shown(),
+        port: Some(53),
+        pairs: 1,
+        policies: Vec::new(),
+        allowed_by: None,
+        reason: String::new(),
+    };
+    let policy = source.spec.and_then(|s| s.dns_policy.as_deref()).unwrap_or("ClusterFirst");
+    let asks_node = policy == "Default" || (source.is_on_host() && policy == "ClusterFirst");
+    if asks_node {
+        hop.answer = HopAnswer::Blocked;
+        hop.to = "the node's name servers".to_owned();
+        hop.reason = format!("with dnsPolicy {policy} the pod asks the node's name servers, which do not know the names of Services");
+        record.hop(hop);
+        record.finding(names_of_node(source, service, policy));
+        return;
+    }
+    if policy == "None" {
+        hop.to = "name servers of its own".to_owned();
+        hop.reason = "with dnsPolicy None the pod asks name servers of its own; whether they know the Service is not known".to_owned();
+        hop.answer = HopAnswer::Unknown;
+        record.hop(hop);
+        return;
+    }
+    let from = (&source.end, &source.side);
+    let (said, evaluation) = match dns::evaluate(context, from) {
+        _ if source.is_on_host() => (said(HopAnswer::Open, "it is on its node's network: no policy binds it"), None),
+        Some((evaluation, denied)) => {
+            if let Some(finding) = denied.as_ref().and_then(Denied::finding) {
+                let whole = is_whole(context, source.end.namespace);
+                if whole {
+                    record.finding(finding);
+                }
+            }
+            (
+                words(context, source.end.namespace, &evaluation, "the cluster's DNS", false),
+                Some(evaluation),
+            )
+        }
+        None => (
+            said(
+                HopAnswer::Unknown,
+                "there is no Service kube-dns in kube-system: where the cluster's DNS is is not known",
+            ),
+            None,
+        ),
+    };
+    hop.answer = said.answer;
+    hop.allowed_by = said.allowed_by;
+    hop.reason = said.reason;
+    hop.policies = evaluation
+        .iter()
+        .flat_map(|e| e.policies.iter().map(|p| rule::reference(p)))
+        .collect();
+    record.hop(hop);
+}
+
+fn names_of_node(source: &Place<'_>, service: &Service, policy: &str) -> Finding {
+    let on_host = if source.is_on_host() { " and hostNetwork" } else { "" };
+    let subject = Subject::of(source.side.object().unwrap_or_default());
+    Finding::error(
+        DependencyUnreachable,
+        "",
+        subject,
+        format!(
+            "{} cannot resolve Service {}: with dnsPolicy {policy}{on_host} its pods ask the node's name servers, not the cluster's",
+            source.side.shown(),
+            service.name_any()
+        ),
+    )
+    .confidence(Confidence::Likely)
+    .evidence(source.shown(), format!("dnsPolicy is {policy}{on_host}"))
+    .related("service", reference(service))
+    .fix("set dnsPolicy: ClusterFirstWithHostNet (with hostNetwork) or ClusterFirst in the pod template")
+}
+
+/// Whether the policies of both ends let a connection pass.
+pub fn policies(context: &Context<'_>, source: &Place<'_>, target: &Called<'_>, record: &mut Record) -> Passage {
+    let answers = [Direction::Egress, Direction::Ingress].map(|direction| one_way(context, direction, source, target, record));
+    if answers.contains(&HopAnswer::Blocked) {
+        Passage::Blocked
+    } else if answers.contains(&HopAnswer::Unknown) {
+        Passage::Unknown
+    } else {
+        Passage::Allowed
+    }
+}
+
+fn one_way(context: &Context<'_>, direction: Direction, source: &Place<'_>, target: &Called<'_>, record: &mut Record) -> HopAnswer {
+    let destination = &target.place;
+    let port = Port {
+        number: target.number,
+        protocol: &target.protocol,
+    };
+    let (bound, peer) = match direction {
+        Direction::Egress => (source, destination),
+        Direction::Ingress => (destination, source),
+    };
+    let evaluation = allows::evaluate(
+        &context.snapshot.objects.network_policies,
+        direction,
+        &source.end,
+        &destination.end,
+        port,
+    );
+    if evaluation.doubt() == Some(Doubt::Namespace) {
+        needs_namespace(context, peer.end.namespace);
+    }
+    let own_node = source.is_on_host() && source.node().is_some() && source.node() == destination.node();
+    let said = if source.is(destination) {
+        said(HopAnswer::Open, "it calls itself: no policy keeps a pod from itself")
+    } else {
+        match bound.end.identity {
+            Identity::Host(_) => said(HopAnswer::Open, "it is on its node's network: no policy binds it"),
+            Identity::Outside => said(HopAnswer::Open, "it is no pod: no NetworkPolicy binds it"),
+            Identity::Unseen => said(
+                HopAnswer::Unknown,
+                "whether a pod has this address could not be seen, and so not what its policies say",
+            ),
+            Identity::Pod(_) if direction == Direction::Ingress && own_node => said(
+                HopAnswer::Open,
+                "the caller is on the network of the pod's own node, which is always let in",
+            ),
+            Identity::Pod(_) => words(context, bound.end.namespace, &evaluation, &peer.side.shown(), peer.pod.is_some()),
+        }
+    };
+    if said.answer == HopAnswer::Blocked {
+        let denied = Denied::of(
+            &evaluation,
+            (&source.end, &source.side),
+            (&destination.end, &destination.side),
+            port,
+        );
+        if let Some(finding) = denied.and_then(|d| d.finding()) {
+            record.finding(finding);
+        }
+    }
+    let answer = said.answer;
+    record.hop(Hop {
+        stage: match direction {
+            Direction::Egress => Stage::Egress,
+            Direction::Ingress => Stage::Ingress,
+        },
+        answer,
+        from: source.shown(),
+        to: destination.shown(),
+        port: Some(target.number),
+        pairs: 1,
+        policies: evaluation.policies.iter().map(|p| rule::reference(p)).collect(),
+        allowed_by: said.allowed_by,
+        reason: said.reason,
+    });
+    answer
+}
+
+/// Whether every policy of a namespace was read, or is in the files that are to be judged alone.
+fn is_whole(context: &Context<'_>, namespace: &str) -> bool {
+    context.needs_list(&kind::NETWORK_POLICY, namespace) || context.snapshot.local
+}
+
+/// What an evaluation comes to, where not every policy may have been read: one more can only allow more to a pod that is selected already,
+/// and restrict one that is not.
+fn words(context: &Context<'_>, namespace: &str, evaluation: &Evaluation<'_>, peer: &str, peer_is_pod: bool) -> Said {
+    let way = evaluation.direction.as_str();
+    let whole = is_whole(context, namespace);
+    match evaluation.outcome {
+        Outcome::Allowed(by) => {
+            let text = rule_text(by.policy, evaluation.direction, by.rule);
+            let by_address = if by.is_by_address && peer_is_pod {
+                "; it names the address of a pod, which some network plug-ins (Cilium) do not apply to pods"
+            } else {
+                ""
+            };
+            Said {
+                answer: HopAnswer::Allowed,
+                reason: format!(
+                    "NetworkPolicy {} allows it by {way}[{}]: {}{by_address}",
+                    by.policy.name_any(),
+                    by.rule,
+                    shorten(&text, 160)
+                ),
+                allowed_by: Some(AllowedBy {
+                    policy: rule::reference(by.policy),
+                    rule: by.rule,
+                    text: sanitise(&text),
+                }),
+            }
+        }
+        _ if !whole => said(
+            HopAnswer::Unknown,
+            format!("the NetworkPolicies of namespace {namespace} may not be read"),
+        ),
+        Outcome::Open => said(HopAnswer::Open, format!("no NetworkPolicy selects it for {way}")),
+        Outcome::Denied => {
+            let names: Vec<String> = evaluation.policies.iter().map(|p| p.name_any()).collect();
+            said(
+                HopAnswer::Blocked,
+                match names.as_slice() {
+                    [only] => format!("NetworkPolicy {only} selects it for {way}, and none of its rules allows this"),
+                    many => format!(
+                        "NetworkPolicies {} select it for {way}, and none of their rules allows this",
+                        many.join(", ")
+                    ),
+                },
+            )
+        }
+        Outcome::Unknown(doubt) => said(
+            HopAnswer::Unknown,
+            match doubt {
+                Doubt::Namespace => format!("a rule selects by the labels of the namespace of {peer}, which may not be read"),
+                Doubt::Address => format!("a rule selects by address, and that of {peer} is not known"),
+                Doubt::Ports => format!("a rule names its port, and the ports of {peer} are not known"),
+                Doubt::Host => format!(
+                    "a rule selects {peer} by its labels, but it is on its node's network: whether it is then known by its labels differs from network plug-in to network plug-in"
+                ),
+                Doubt::Peer => format!("a rule selects pods by their labels, and whether {peer} is a pod could not be seen"),
+            },
+        ),
+    }
+}
+
+/// A rule of a policy as YAML in one line.
+fn rule_text(policy: &NetworkPolicy, direction: Direction, at: usize) -> String {
+    let Some(spec) = &policy.spec else { return String::new() };
+    let value = match direction {
+        Direction::Ingress => spec.ingress.iter().flatten().nth(at).map(serde_json::to_value),
+        Direction::Egress => spec.egress.iter().flatten().nth(at).map(serde_json::to_value),
+    };
+    value.and_then(Result::ok).map(|value| rule::flow(&value)).unwrap_or_default()
+}
