@@ -3,6 +3,8 @@
 //! Two findings are linked where one breaks what the other suffers from (see [`Effect`](crate::model::finding::Effect)),
 //! or where [`PRECEDENCE`] says that one kind of fault explains another in the same container or workload.
 
+mod circle;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -184,7 +186,9 @@ pub fn link(findings: Vec<Finding>) -> Vec<Finding> {
         findings = numbered.filter(|(i, f)| !is_aimless(&causes, *i, f)).map(|(_, f)| f).collect();
         causes = direct_causes(&findings);
     }
-    break_cycles(&findings, &mut causes);
+    for circle in break_cycles(&findings, &mut causes) {
+        circle::tell(&mut findings, &circle);
+    }
 
     let explained: Vec<(usize, BTreeSet<usize>)> = causes.iter().map(|(&effect, by)| (effect, by.clone())).collect();
     for (effect, by) in &explained {
@@ -289,8 +293,10 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
     by_effect || by_precedence()
 }
 
-/// Where findings explain each other in a circle that nothing outside explains, the first of them by rank is taken as the beginning.
-fn break_cycles(findings: &[Finding], causes: &mut Causes) {
+/// Where findings explain each other in a circle that nothing outside explains, the first of them by rank is taken as the beginning:
+/// a call, where there is one, for it tells what the others wait for. Returns the way around each circle, from its beginning.
+fn break_cycles(findings: &[Finding], causes: &mut Causes) -> Vec<Vec<usize>> {
+    let mut circles = Vec::new();
     loop {
         let effects = reversed(causes);
         let mut reached: BTreeSet<usize> = (0..findings.len())
@@ -309,6 +315,7 @@ fn break_cycles(findings: &[Finding], causes: &mut Causes) {
             })
             .min_by_key(|&i| {
                 (
+                    !circle::is_call(&findings[i]),
                     findings[i].severity,
                     findings[i].confidence,
                     findings[i].code,
@@ -317,9 +324,10 @@ fn break_cycles(findings: &[Finding], causes: &mut Causes) {
             });
         match begin {
             Some(begin) => {
+                circles.push(circle::around(begin, causes));
                 causes.remove(&begin);
             }
-            None => return,
+            None => return circles,
         }
     }
 }
@@ -395,15 +403,94 @@ mod tests {
         assert_eq!(found, [(ConfigMapKeyMissing, "api".to_owned())]);
     }
 
+    /// `a` needs `b`, `b` needs `c`, … and the last one needs the first again.
+    fn ring(names: &[&str]) -> Vec<Finding> {
+        let next = names.iter().cycle().skip(1);
+        let pairs = names.iter().zip(next);
+        pairs.flat_map(|(a, b)| [no_endpoints(a, a), waits(a, b)]).collect()
+    }
+
     #[test]
-    fn a_circle_has_one_beginning() {
-        let found = roots(vec![
-            no_endpoints("a", "a"),
-            no_endpoints("b", "b"),
-            waits("a", "b"),
-            waits("b", "a"),
-        ]);
-        assert_eq!(found.len(), 1, "{found:?}");
+    fn those_that_wait_for_each_other_are_told_in_one_root_cause() {
+        for (names, words) in [
+            (
+                &["a", "b"][..],
+                "deployment/a and deployment/b wait for each other: deployment/a needs Service b, deployment/b needs Service a",
+            ),
+            (
+                &["a", "c", "b"],
+                "deployment/a, deployment/c and deployment/b wait for each other: deployment/a needs Service c, deployment/c needs Service b, \
+                 deployment/b needs Service a",
+            ),
+            (
+                &["a", "b", "c", "d", "e"],
+                "deployment/a, deployment/b, deployment/c, deployment/d and deployment/e wait for each other: deployment/a needs Service b, \
+                 deployment/b needs Service c, deployment/c needs Service d, deployment/d needs Service e, deployment/e needs Service a",
+            ),
+            (
+                &["a"],
+                "deployment/a waits for itself: deployment/a needs Service a, behind which are only its own pods",
+            ),
+        ] {
+            // Whatever order they are found in.
+            let mut found = ring(names);
+            for _ in 0..names.len() {
+                found.rotate_left(1);
+                let linked = link(found.clone());
+                let roots: Vec<&Finding> = linked.iter().filter(|f| f.severity == Severity::Error).collect();
+                assert_eq!(roots.len(), 1, "{roots:#?}");
+                assert_eq!((roots[0].code, roots[0].summary.as_str()), (DependencyUnreachable, words));
+                assert_eq!(roots[0].related.iter().filter(|r| r.role == "waits-for").count(), names.len() - 1);
+                // Everyone else suffers from it.
+                assert!(linked.iter().skip(1).all(|f| !f.caused_by.is_empty()), "{linked:#?}");
+            }
+        }
+        // A name in a sentence of its own ends somewhere.
+        let many: Vec<String> = (10..30).map(|i| format!("w{i}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let linked = link(ring(&many));
+        assert!(
+            linked[0].summary.contains("deployment/w15 and 14 more wait for each other"),
+            "{}",
+            linked[0].summary
+        );
+    }
+
+    #[test]
+    fn a_circle_whose_member_has_a_fault_of_its_own_is_no_cause() {
+        let mut found = ring(&["a", "b", "c"]);
+        found.push(on(ConfigMapKeyMissing, "b", "app"));
+        assert_eq!(roots(found), [(ConfigMapKeyMissing, "b".to_owned())]);
+        // Two circles are two faults; who only waits for one of them is in neither.
+        let mut found = [ring(&["a", "b"]), ring(&["x", "y"])].concat();
+        found.push(waits("web", "a"));
+        assert_eq!(
+            roots(found),
+            [(DependencyUnreachable, "a".to_owned()), (DependencyUnreachable, "x".to_owned())]
+        );
+    }
+
+    #[test]
+    fn probes_of_a_circle_give_way_to_the_calls() {
+        let mut found: Vec<Finding> = ring(&["a", "b"])
+            .into_iter()
+            .map(|f| f.severity(Severity::Symptom).confidence(Confidence::Possible))
+            .collect();
+        found.push(on(ReadinessProbeFailing, "a", "app"));
+        found.push(on(ReadinessProbeFailing, "b", "app"));
+        assert_eq!(roots(found), [(DependencyUnreachable, "a".to_owned())]);
+    }
+
+    #[test]
+    fn a_chain_of_many_ends_at_the_last() {
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let mut found: Vec<Finding> = names
+            .windows(2)
+            .flat_map(|w| [no_endpoints(w[0], w[0]), waits(w[0], w[1])])
+            .collect();
+        found.push(no_endpoints("f", "f"));
+        found.push(on(ImagePullFailing, "f", "app"));
+        assert_eq!(roots(found), [(ImagePullFailing, "f".to_owned())]);
     }
 
     #[test]
