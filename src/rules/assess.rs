@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::about::About;
 use super::context::{Context, Need, Options};
 use super::scope::Scope;
-use super::{RULES, causes, listen, verdict};
+use super::{RULES, causes, custom, listen, revision, verdict};
 use crate::model::code::Code;
 use crate::model::dial::DialKey;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
@@ -124,8 +124,13 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
         judged.verdict = Verdict::Healthy;
     }
     let (mut findings, of_others) = scope.of_containers(in_scope);
+    for finding in &mut findings {
+        revision::offer_undo(&context, finding);
+    }
     let mut left_out = left_out("--container", &of_others);
     left_out.extend(self::left_out("--ignore", ignored.iter().filter(|f| scope.has(&f.subject.object))));
+    let known: BTreeSet<ObjectRef> = workloads.iter().map(|j| j.object.clone()).collect();
+    workloads.extend(custom::judge(&context, &scope).into_iter().filter(|j| !known.contains(&j.object)));
     workloads.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
     // What breaks the most comes first: a cause is as bad as the worst that follows from it.
     let mut gravity: HashMap<&str, Verdict> = HashMap::new();

@@ -665,6 +665,11 @@ impl<'a> Context<'a> {
             .collect()
     }
 
+    /// A ReplicaSet or Job that stands between pods and their workload.
+    pub fn owner(&self, kind: &Kind, namespace: &str, name: &str) -> Option<&'a ObjectMeta> {
+        self.owners.get(&(kind.kind.as_ref(), namespace, name)).copied()
+    }
+
     /// The pods that a Service's selector takes, whatever their state.
     pub fn pods_selected(&self, service: &Service) -> Vec<&'a Pod> {
         self.labelled.pods(service)

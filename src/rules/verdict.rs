@@ -151,7 +151,12 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, about: &About<'_>, b
     } else {
         Verdict::Degraded
     };
-    let state = state(context, workload, ready, wanted, finite);
+    let mut state = state(context, workload, ready, wanted, finite);
+    if verdict == Verdict::Degraded
+        && let Some(half_way) = super::revision::half_way(context, workload)
+    {
+        state.push_str(&format!("; {}", half_way.words()));
+    }
     let causes = about.root_causes_of(&reference);
     Judged {
         object: reference,

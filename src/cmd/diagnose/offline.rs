@@ -66,7 +66,7 @@ fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Option<Vec<Obje
         let matches: Vec<ObjectRef> = match wanted {
             Wanted::Named(kind_name, name) => {
                 let kind = kind::named(kind_name);
-                let is_kind = |o: &ObjectRef| kind.map_or_else(|| o.kind.eq_ignore_ascii_case(kind_name), |k| o.is(k));
+                let is_kind = |o: &ObjectRef| kind.map_or_else(|| is_named(o, kind_name), |k| o.is(k));
                 known
                     .iter()
                     .map(|(o, _)| o)
@@ -79,7 +79,7 @@ fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Option<Vec<Obje
                 known
                     .iter()
                     .map(|(o, _)| o)
-                    .filter(|o| here(o) && kind.is_some_and(|k| o.is(k)))
+                    .filter(|o| here(o) && kind.map_or_else(|| is_named(o, kind_name), |k| o.is(k)))
                     .cloned()
                     .collect()
             }
@@ -91,7 +91,17 @@ fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Option<Vec<Obje
                         .find(|o| here(o) && o.is(kind) && &o.name == name)
                         .cloned()
                 };
-                targets::BARE.iter().find_map(of).into_iter().collect()
+                let object = targets::BARE.iter().find_map(of);
+                // A word alone may be a type that the table does not have.
+                let of_type = || {
+                    known
+                        .iter()
+                        .map(|(o, _)| o)
+                        .filter(|o| here(o) && is_named(o, name))
+                        .cloned()
+                        .collect()
+                };
+                object.map_or_else(of_type, |object| vec![object])
             }
         };
         if matches.is_empty() && !matches!(wanted, Wanted::All(_)) {
@@ -112,6 +122,16 @@ fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Option<Vec<Obje
     }
     let is_all = plan.wanted.is_empty() && plan.args.selector.is_none();
     Ok((!is_all).then_some(found))
+}
+
+/// Whether a type as the user wrote it is the kind of this object: no server is there to tell plurals and short names.
+fn is_named(object: &ObjectRef, type_name: &str) -> bool {
+    let (plural, rest) = type_name.split_once('.').unwrap_or((type_name, ""));
+    let (plural, kind) = (plural.to_lowercase(), object.kind.to_lowercase());
+    let (group, version) = object.api_version.split_once('/').unwrap_or(("", &object.api_version));
+    let of_y = kind.strip_suffix('y').map(|stem| format!("{stem}ies"));
+    let of_kind = plural == kind || plural == format!("{kind}s") || plural == format!("{kind}es") || of_y == Some(plural);
+    of_kind && (rest.is_empty() || rest == group || rest == format!("{version}.{group}"))
 }
 
 fn describe(wanted: &Wanted) -> String {

@@ -15,7 +15,7 @@ use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::near;
 use crate::model::report::Diagnosis;
-use crate::model::snapshot::{Presence, Snapshot};
+use crate::model::snapshot::{Coverage, Presence, Snapshot};
 use crate::rules::assess;
 use crate::rules::context::{Context, selects};
 
@@ -108,18 +108,35 @@ impl Reading {
         Ok(objects)
     }
 
-    /// Keeps what files name and podlife knows; each must exist.
+    /// What files name; each must exist.
     async fn add_named(&self, named: Vec<ObjectRef>, snapshot: &mut Snapshot) -> Result<Vec<ObjectRef>, Failure> {
         let mut found = Vec::new();
         for object in named {
-            let Some(kind) = kind::of_object(&object.api_version, &object.kind) else {
-                continue;
-            };
-            let object = ObjectRef::new(kind, &object.namespace, &object.name);
-            self.must_exist(kind, &object, snapshot).await?;
+            let kind = self.kind_of(&object).await?;
+            let object = ObjectRef::new(&kind, &object.namespace, &object.name);
+            self.must_exist(&kind, &object, snapshot).await?;
             found.push(object);
         }
         Ok(found)
+    }
+
+    /// The kind of an object in a file: of the table, else as the server knows it, in the file's version or the one that the server prefers.
+    async fn kind_of(&self, object: &ObjectRef) -> Result<Kind, Failure> {
+        if let Some(kind) = kind::of_object(&object.api_version, &object.kind) {
+            return Ok(kind.clone());
+        }
+        let name = object.kind.to_lowercase();
+        let (group, version) = object.api_version.split_once('/').unwrap_or(("", &object.api_version));
+        for qualified in [format!("{name}.{version}.{group}"), format!("{name}.{group}")] {
+            if let Some(kind) = self.connection.find_kind(qualified.trim_end_matches('.')).await? {
+                return Ok(kind);
+            }
+        }
+        Err(Failure::new(
+            Exit::NotFound,
+            format!("the server has no kind {} of {}", object.kind, object.api_version),
+        )
+        .hint("kubectl api-resources"))
     }
 
     async fn resolve(&self, plan: &Plan<'_>, snapshot: &mut Snapshot, namespace: &str) -> Result<Vec<ObjectRef>, Failure> {
@@ -139,28 +156,49 @@ impl Reading {
                 }
                 Wanted::All(kind_name) => {
                     let kind = self.kind(kind_name, plan).await?;
-                    if snapshot.coverage(&kind, namespace).is_none() {
-                        let needs = BTreeSet::from([crate::rules::Need::List(
-                            kind.clone(),
-                            kind.namespaced.then(|| namespace.to_owned()),
-                        )]);
-                        collect::further_round(&self.connection, snapshot, needs, &plan.rights).await;
-                    }
-                    let of_kind = snapshot
-                        .objects
-                        .references()
-                        .into_iter()
-                        .map(|(object, _)| object)
-                        .filter(|o| o.is(&kind));
-                    found.extend(of_kind);
+                    found.extend(self.all(&kind, plan, snapshot, namespace).await?);
                 }
-                Wanted::Bare(name) => found.push(self.bare(name, namespace, snapshot).await?),
+                Wanted::Bare(name) => match self.bare(name, namespace, snapshot).await {
+                    Ok(object) => found.push(object),
+                    // A word alone may be a type of the server that the table does not have.
+                    Err(failure) if failure.exit == Exit::NotFound && plan.wanted.len() == 1 => {
+                        let kind = self.connection.find_kind(name).await.ok().flatten().ok_or(failure)?;
+                        found.extend(self.all(&kind, plan, snapshot, namespace).await?);
+                    }
+                    Err(failure) => return Err(failure),
+                },
             }
         }
         if plan.args.selector.is_some() || plan.args.field_selector.is_some() {
             found.extend(self.select(plan, snapshot).await?);
         }
         Ok(found)
+    }
+
+    /// Every object of a kind; that the list may not be read is not the same as that it is empty.
+    async fn all(&self, kind: &Kind, plan: &Plan<'_>, snapshot: &mut Snapshot, namespace: &str) -> Result<Vec<ObjectRef>, Failure> {
+        // With -A the lists of a namespace are of all of them.
+        let namespace = if plan.args.all_namespaces || !kind.namespaced {
+            None
+        } else {
+            Some(namespace.to_owned())
+        };
+        if snapshot.coverage(kind, namespace.as_deref().unwrap_or_default()).is_none() {
+            let needs = BTreeSet::from([crate::rules::Need::List(kind.clone(), namespace.clone())]);
+            collect::further_round(&self.connection, snapshot, needs, &plan.rights).await;
+        }
+        if snapshot.coverage(kind, namespace.as_deref().unwrap_or_default()) == Some(&Coverage::Unreadable) {
+            let why = snapshot
+                .unchecked
+                .iter()
+                .find(|u| u.what == kind.plural)
+                .map_or("forbidden", |u| u.why.as_str());
+            let message = format!("listing {}: {why}", kind.plural);
+            let sees_pods = snapshot.is_complete(&kind::POD, namespace.as_deref().unwrap_or_default());
+            return Err(Failure::new(if sees_pods { Exit::CannotTell } else { Exit::NoAnswer }, message));
+        }
+        let known = snapshot.objects.references().into_iter().map(|(object, _)| object);
+        Ok(known.filter(|o| o.is(kind)).collect())
     }
 
     async fn kind(&self, name: &str, plan: &Plan<'_>) -> Result<Kind, Failure> {

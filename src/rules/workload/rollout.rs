@@ -1,14 +1,14 @@
 //! Roll-outs that do not move: past their deadline, paused, or waiting for someone to delete pods.
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 
 use crate::model::age;
 use crate::model::code::Code;
-use crate::model::finding::{Effect, Finding, Severity, Subject};
+use crate::model::finding::{Effect, Finding, Fix, Severity, Subject};
 use crate::model::kind::{self, Kind};
 use crate::model::text::shorten;
-use crate::rules::Context;
-use crate::rules::context::{WorkloadObject, has_ended, is_terminating, reference_of, revision};
+use crate::rules::context::{WorkloadObject, controller, has_ended, is_terminating, reference_of, revision as revision_of};
+use crate::rules::{Context, revision};
 
 /// Deployments, StatefulSets and DaemonSets.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
@@ -17,7 +17,7 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
         match workload.object {
             Some(WorkloadObject::Deployment(deployment)) => {
                 found.extend(stuck(context, deployment));
-                found.extend(paused(deployment));
+                found.extend(paused(context, deployment));
             }
             Some(WorkloadObject::StatefulSet(set)) => found.extend(stateful_set_on_delete(context, set)),
             Some(WorkloadObject::DaemonSet(set)) => found.extend(daemon_set_on_delete(set)),
@@ -42,16 +42,20 @@ fn stuck(context: &Context<'_>, deployment: &Deployment) -> Option<Finding> {
     let updated = status.updated_replicas.unwrap_or(0);
     let wanted = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
     let deadline = deployment.spec.as_ref().and_then(|s| s.progress_deadline_seconds).unwrap_or(600);
-    Some(
-        Finding::symptom(
-            Code::RolloutStuck,
-            "",
-            Subject::of(reference.clone()),
-            format!(
-                "the roll-out has made no progress within {deadline} s: {updated} of {wanted} pods are of the new revision, {} are available",
-                status.available_replicas.unwrap_or(0)
-            ),
-        )
+    let workload = context.workload(&reference);
+    let half_way = workload.and_then(|workload| revision::half_way(context, workload));
+    let summary = match &half_way {
+        Some(half_way) => format!("the roll-out has made no progress within {deadline} s: {}", half_way.words()),
+        None => format!(
+            "the roll-out has made no progress within {deadline} s: {updated} of {wanted} pods are of the new revision, {} are available",
+            status.available_replicas.unwrap_or(0)
+        ),
+    };
+    let undo = half_way.and_then(|half_way| half_way.undo(workload?)).unwrap_or_else(|| Fix {
+        text: "mend the cause, or go back to the revision before".to_owned(),
+        command: Some(format!("kubectl rollout undo {} -n {}", reference.short(), reference.namespace)),
+    });
+    let mut finding = Finding::symptom(Code::RolloutStuck, "", Subject::of(reference.clone()), summary)
         .evidence(
             format!("{} condition Progressing", reference.short()),
             format!(
@@ -60,15 +64,12 @@ fn stuck(context: &Context<'_>, deployment: &Deployment) -> Option<Finding> {
                 shorten(condition.message.as_deref().unwrap_or_default(), 160)
             ),
         )
-        .suffering(Effect::NotReady(reference.clone()))
-        .fix_command(
-            "mend the cause, or go back to the revision before",
-            format!("kubectl rollout undo {} -n {}", reference.short(), reference.namespace),
-        ),
-    )
+        .suffering(Effect::NotReady(reference));
+    finding.fixes.push(undo);
+    Some(finding)
 }
 
-fn paused(deployment: &Deployment) -> Option<Finding> {
+fn paused(context: &Context<'_>, deployment: &Deployment) -> Option<Finding> {
     let spec = deployment.spec.as_ref()?;
     if spec.paused != Some(true) || spec.replicas == Some(0) {
         return None;
@@ -80,7 +81,8 @@ fn paused(deployment: &Deployment) -> Option<Finding> {
     let has_pods = seen.is_none_or(|s| s.replicas.unwrap_or(0) > 0);
     let waits = seen.is_some_and(|s| s.updated_replicas.unwrap_or(0) == 0);
     let what = match (waits, has_pods) {
-        (true, false) => "so it has never made any pod",
+        (true, false) if has_no_set(context, deployment) => "so it has never made any pod",
+        (true, false) => "and has no pods",
         (true, true) => "and its newest change waits: the pods are those of an older revision",
         _ => "so changes of its template have no effect until it is resumed",
     };
@@ -101,6 +103,17 @@ fn paused(deployment: &Deployment) -> Option<Finding> {
     } else {
         finding.breaking(Effect::NotReady(reference))
     })
+}
+
+/// Whether the controller has not even made a ReplicaSet; a list that may lack some proves nothing.
+fn has_no_set(context: &Context<'_>, deployment: &Deployment) -> bool {
+    let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
+    let is_owned = |set: &ReplicaSet| {
+        set.metadata.namespace == deployment.metadata.namespace
+            && controller(&set.metadata)
+                .is_some_and(|owner| owner.kind == "Deployment" && Some(&owner.name) == deployment.metadata.name.as_ref())
+    };
+    context.snapshot.is_complete(&kind::REPLICA_SET, namespace) && !context.snapshot.objects.replica_sets.iter().any(is_owned)
 }
 
 fn on_delete(kind: &Kind, metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta, old: usize, detail: String) -> Finding {
@@ -133,7 +146,7 @@ fn stateful_set_on_delete(context: &Context<'_>, set: &StatefulSet) -> Option<Fi
     let pods = &context.workload(&reference)?.pods;
     let old = pods
         .iter()
-        .filter(|p| !has_ended(p) && !is_terminating(p) && !revision(p).is_empty() && revision(p) != wanted)
+        .filter(|p| !has_ended(p) && !is_terminating(p) && !revision_of(p).is_empty() && revision_of(p) != wanted)
         .count();
     (old > 0).then(|| {
         on_delete(

@@ -1,7 +1,8 @@
 use crate::model::code::Code;
 use crate::model::finding::{Effect, ObjectRef, Severity};
 use crate::model::kind;
-use crate::rules::testing::check;
+use crate::model::snapshot::Coverage;
+use crate::rules::testing::{check, check_snapshot, snapshot};
 
 fn found(yaml: &str) -> Vec<(Code, Severity)> {
     check(super::check, yaml).into_iter().map(|f| (f.code, f.severity)).collect()
@@ -45,6 +46,18 @@ fn a_paused_roll_out_is_an_error_where_a_change_waits() {
         paused("observedGeneration: 2, replicas: 1, updatedReplicas: 1"),
         [(Code::RolloutPaused, Severity::Advice)]
     );
+}
+
+#[test]
+fn that_no_pod_was_ever_made_needs_the_list_of_replica_sets() {
+    let yaml = deployment("replicas: 1, paused: true", "observedGeneration: 2");
+    let whole = snapshot(&yaml);
+    let mut part = whole.clone();
+    part.cover(&kind::REPLICA_SET, None, Coverage::Partial);
+    for (snapshot, says) in [(whole, "has never made any pod"), (part, "has no pods")] {
+        let found = check_snapshot(super::check, &snapshot);
+        assert!(found[0].summary.contains(says), "{}", found[0].summary);
+    }
 }
 
 #[test]

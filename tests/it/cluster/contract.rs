@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::process::{Setting, podlife_in};
 
-use super::harness::{Scenario, kubeconfig, podlife, pods_ready, waiting};
+use super::harness::{Scenario, kubeconfig, kubectl, podlife, pods_ready, waiting};
 
 const RUNS: &str = r"
 apiVersion: apps/v1
@@ -316,4 +316,118 @@ spec:
     }
     let text = scenario.podlife(&["diagnose"]).stdout;
     assert!(text.contains("evil"), "the text itself is still shown: {text}");
+}
+
+/// A kind of its own, removed at the end.
+struct CustomKind {
+    group: String,
+}
+
+impl CustomKind {
+    fn new(scenario: &Scenario) -> Self {
+        let group = format!("{}.example.org", scenario.namespace);
+        let definition = serde_json::json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("widgets.{group}")},
+            "spec": {"group": group, "scope": "Namespaced", "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"}, "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
+        });
+        kubectl(&["apply", "-f", "-"], Some(&definition.to_string()));
+        kubectl(
+            &[
+                "wait",
+                "--for=condition=Established",
+                "--timeout=120s",
+                &format!("crd/widgets.{group}"),
+            ],
+            None,
+        );
+        Self { group }
+    }
+
+    fn widget(&self, name: &str, conditions: &serde_json::Value) -> serde_json::Value {
+        serde_json::json!({"apiVersion": format!("{}/v1", self.group), "kind": "Widget", "metadata": {"name": name}, "status": {"conditions": conditions}})
+    }
+}
+
+impl Drop for CustomKind {
+    fn drop(&mut self) {
+        kubectl(&["delete", "crd", &format!("widgets.{}", self.group), "--wait=false"], None);
+    }
+}
+
+#[test]
+fn a_kind_that_podlife_does_not_know_is_judged_by_its_conditions_or_called_unknown() {
+    let scenario = Scenario::new("custom");
+    let kind = CustomKind::new(&scenario);
+    let ready = |status: &str| serde_json::json!([{"type": "Ready", "status": status, "lastTransitionTime": "2020-01-01T00:00:00Z", "reason": "NoDisk"}]);
+    let types = format!("widgets.{}", kind.group);
+    let empty = scenario.podlife(&["diagnose", &types]);
+    assert_eq!((empty.exit, empty.stdout.as_str()), (0, ""), "{}", empty.stderr);
+    assert!(empty.stderr.starts_with("No resources found"), "{}", empty.stderr);
+
+    let (good, bad, mute) = (
+        kind.widget("good", &ready("True")),
+        kind.widget("bad", &ready("False")),
+        kind.widget("mute", &serde_json::Value::Null),
+    );
+    let scenario = scenario.apply(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [good, bad, mute]}).to_string());
+    let all = scenario.podlife(&["diagnose", &types, "-o", "json"]);
+    assert_eq!(all.exit, 3, "{}{}", all.stdout, all.stderr);
+    let said: Vec<String> = all.json["workloads"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| format!("{} {}", w["name"].as_str().unwrap(), w["verdict"].as_str().unwrap()))
+        .collect();
+    assert_eq!(said, ["bad broken", "mute inconclusive", "good healthy"]);
+    for (name, object, exit, says) in [
+        ("good", &good, 0, "Ready is True"),
+        ("bad", &bad, 3, "(NoDisk)"),
+        ("mute", &mute, 4, "podlife does not know what a Widget is for"),
+    ] {
+        let named = scenario.podlife(&["diagnose", &types, name, "-o", "wide"]);
+        assert_eq!(named.exit, exit, "{name}: {}{}", named.stdout, named.stderr);
+        assert!(named.stdout.contains(says), "{name}: {}", named.stdout);
+        let kubeconfig = kubeconfig();
+        let input = object.to_string();
+        let by_file = podlife_in(
+            &Setting {
+                input: &input,
+                ..Setting::default()
+            },
+            &[
+                "--kubeconfig",
+                &kubeconfig,
+                "-n",
+                &scenario.namespace,
+                "diagnose",
+                "-f",
+                "-",
+                "-o",
+                "wide",
+            ],
+        );
+        assert_eq!(by_file.exit, exit, "{name}: {}{}", by_file.stdout, by_file.stderr);
+        assert!(by_file.stdout.contains(says), "{name}: {}", by_file.stdout);
+    }
+    for (object, says) in [
+        (kind.widget("gone", &ready("True")), "widget/gone does not exist"),
+        (
+            serde_json::json!({"apiVersion": "example.org/v1", "kind": "Gizmo", "metadata": {"name": "g"}}),
+            "no kind Gizmo",
+        ),
+    ] {
+        let kubeconfig = kubeconfig();
+        let input = object.to_string();
+        let missing = podlife_in(
+            &Setting {
+                input: &input,
+                ..Setting::default()
+            },
+            &["--kubeconfig", &kubeconfig, "-n", &scenario.namespace, "diagnose", "-f", "-"],
+        );
+        assert_eq!((missing.exit, missing.stdout.as_str()), (5, ""), "{}", missing.stderr);
+        assert!(missing.stderr.contains(says), "{}", missing.stderr);
+    }
 }

@@ -84,6 +84,20 @@ fn a_rollout_to_a_wrong_tag_names_the_one_that_runs() {
     let answer = scenario.first_root_cause("ImagePullFailing", "not-found", "deployment/api");
     assert!(answer.stdout.contains("runs busybox:1.36"), "{}", answer.stdout);
     assert_eq!(answer.json["verdict"], "degraded", "{}", answer.stdout);
+    let state = answer.json["workloads"][0]["state"].as_str().unwrap();
+    assert!(
+        state.ends_with("revision 2 does not come up; revision 1 still serves with 1 pod"),
+        "{state}"
+    );
+    let undo = answer.root_cause()["fixes"].as_array().unwrap().last().unwrap()["command"]
+        .as_str()
+        .unwrap();
+    assert!(undo.starts_with("kubectl rollout undo deployment/api --to-revision=1"), "{undo}");
+    // The command does what it says.
+    let words: Vec<&str> = undo.split_whitespace().skip(1).take(4).collect();
+    scenario.kubectl(&words);
+    scenario.wait("the older revision is the present one", |scenario| pods_ready(1)(&scenario.state()));
+    scenario.healthy();
 }
 
 fn waiting_somewhere(state: &crate::cluster::harness::State, reason: &str) -> bool {

@@ -1,0 +1,168 @@
+//! A new revision that does not come up beside an older one that still serves.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+
+use super::Context;
+use super::context::{Workload, WorkloadObject, controller, has_ended, is_ready, is_terminating, revision};
+use crate::model::finding::{Finding, Fix, Severity};
+use crate::model::kind;
+
+/// Where the Deployment controller writes the number of a revision.
+const NUMBER: &str = "deployment.kubernetes.io/revision";
+
+/// How a roll-out stands that has stopped half-way.
+pub struct HalfWay {
+    /// The number of the revision that does not come up; none where the kind has no numbers.
+    new: Option<u64>,
+    /// The number of the newest older revision that serves, and its ready pods.
+    old: Option<u64>,
+    serving: usize,
+}
+
+impl HalfWay {
+    /// `revision 2 does not come up; revision 1 still serves with 2 pods`
+    pub fn words(&self) -> String {
+        let named = |number: Option<u64>, otherwise: &str| number.map_or_else(|| otherwise.to_owned(), |n| format!("revision {n}"));
+        let pods = if self.serving == 1 { "pod" } else { "pods" };
+        format!(
+            "{} does not come up; {} still serves with {} {pods}",
+            named(self.new, "the new revision"),
+            named(self.old, "the one before"),
+            self.serving
+        )
+    }
+
+    /// The command that goes back to the revision that serves; `rollout undo` alone may go to one that never did.
+    pub fn undo(&self, workload: &Workload<'_>) -> Option<Fix> {
+        let number = self.old?;
+        let reference = &workload.reference;
+        Some(Fix {
+            text: format!("go back to revision {number}, which serves"),
+            command: Some(format!(
+                "kubectl rollout undo {} --to-revision={number} -n {}",
+                reference.short(),
+                reference.namespace
+            )),
+        })
+    }
+}
+
+/// Whether no pod of the newest revision is ready while some of an older one are. It says nothing about whether that is a fault yet.
+pub fn half_way(context: &Context<'_>, workload: &Workload<'_>) -> Option<HalfWay> {
+    let live = || workload.pods.iter().copied().filter(|pod| !has_ended(pod) && !is_terminating(pod));
+    match workload.object? {
+        WorkloadObject::Deployment(deployment) => {
+            let new = number(&deployment.metadata)?;
+            let mut ready: BTreeMap<u64, usize> = BTreeMap::new();
+            for pod in live().filter(|pod| is_ready(pod)) {
+                *ready.entry(number(set_of(context, pod)?)?).or_default() += 1;
+            }
+            let (old, serving) = ready.pop_last().filter(|(old, _)| *old < new)?;
+            Some(HalfWay {
+                new: Some(new),
+                old: Some(old),
+                serving,
+            })
+        }
+        WorkloadObject::StatefulSet(set) => {
+            let status = set.status.as_ref()?;
+            let new = status.update_revision.as_deref()?;
+            if status.current_revision.as_deref() == Some(new) {
+                return None;
+            }
+            let (of_new, of_old): (Vec<&Pod>, Vec<&Pod>) = live().filter(|pod| is_ready(pod)).partition(|pod| revision(pod) == new);
+            (of_new.is_empty() && !of_old.is_empty()).then_some(HalfWay {
+                new: None,
+                old: None,
+                serving: of_old.len(),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Adds the way back to what is wrong with the newest revision of a Deployment.
+pub fn offer_undo(context: &Context<'_>, finding: &mut Finding) {
+    if finding.severity != Severity::Error
+        || finding
+            .fixes
+            .iter()
+            .any(|f| f.command.as_deref().is_some_and(|c| c.contains("rollout undo")))
+    {
+        return;
+    }
+    let workload = context.workload(&finding.subject.object);
+    let undo = workload.and_then(|workload| half_way(context, workload)?.undo(workload));
+    finding.fixes.extend(undo);
+}
+
+fn number(metadata: &ObjectMeta) -> Option<u64> {
+    metadata.annotations.as_ref()?.get(NUMBER)?.parse().ok()
+}
+
+fn set_of<'a>(context: &Context<'a>, pod: &Pod) -> Option<&'a ObjectMeta> {
+    let owner = controller(&pod.metadata)?;
+    context.owner(&kind::REPLICA_SET, &pod.namespace().unwrap_or_default(), &owner.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::report::Verdict;
+    use crate::rules::assess::{Question, assess};
+    use crate::rules::testing::snapshot;
+
+    /// A Deployment at its third revision, whose second one never came up either.
+    fn cluster(third: &str) -> String {
+        let mut all = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, generation: 3, annotations: {deployment.kubernetes.io/revision: '3'}}\n\
+            spec: {replicas: 2, selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: 'i:3'}]}}}\n\
+            status: {observedGeneration: 3, replicas: 3, updatedReplicas: 1, readyReplicas: 2, availableReplicas: 2}\n"
+            .to_owned();
+        for number in 1..=3 {
+            all += &format!(
+                "---\napiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {{name: web-{number}, uid: r{number}, annotations: {{deployment.kubernetes.io/revision: '{number}'}}, \
+                 ownerReferences: [{{apiVersion: apps/v1, kind: Deployment, name: web, uid: d, controller: true}}]}}\nspec: {{selector: {{}}}}\n"
+            );
+        }
+        for (name, number, ready, state) in [
+            ("a", 1, true, "running: {startedAt: '2026-01-01T09:00:00Z'}"),
+            ("b", 1, true, "running: {startedAt: '2026-01-01T09:00:00Z'}"),
+            ("c", 3, false, third),
+        ] {
+            all += &format!(
+                "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: web-{number}-{name}, creationTimestamp: '2026-01-01T11:59:30Z', labels: {{app: web, pod-template-hash: '{number}'}}, ownerReferences: \
+                 [{{apiVersion: apps/v1, kind: ReplicaSet, name: web-{number}, uid: r{number}, controller: true}}]}}\nspec: {{containers: [{{name: c, image: 'i:{number}'}}]}}\n\
+                 status: {{phase: Running, conditions: [{{type: Ready, status: '{}'}}], containerStatuses: [{{name: c, image: i, imageID: '', ready: {ready}, restartCount: 0, state: {{{state}}}}}]}}\n",
+                if ready { "True" } else { "False" },
+            );
+        }
+        all
+    }
+
+    #[test]
+    fn a_stuck_revision_beside_one_that_serves_is_told_with_the_way_back() {
+        let refused = "waiting: {reason: ImagePullBackOff, message: 'Back-off pulling image \"i:3\": ErrImagePull: docker.io/library/i:3: not found'}";
+        let diagnosis = assess(&snapshot(&cluster(refused)), &Question::default());
+        assert_eq!(diagnosis.verdict, Verdict::Degraded);
+        let judged = &diagnosis.workloads[0];
+        assert!(
+            judged
+                .state
+                .contains("revision 3 does not come up; revision 1 still serves with 2 pods"),
+            "{}",
+            judged.state
+        );
+        let undo = diagnosis.root_causes[0].fixes.last().and_then(|f| f.command.as_deref());
+        assert_eq!(undo, Some("kubectl rollout undo deployment/web --to-revision=1 -n shop"));
+    }
+
+    #[test]
+    fn a_roll_out_under_way_is_not_called_stuck() {
+        let diagnosis = assess(&snapshot(&cluster("waiting: {reason: ContainerCreating}")), &Question::default());
+        let judged = &diagnosis.workloads[0];
+        assert!(!judged.state.contains("does not come up"), "{}", judged.state);
+    }
+}
