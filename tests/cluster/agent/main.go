@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 
-	go serveRegistry("127.0.0.1:5000")
+	go serveRegistry()
 	factory := informers.NewSharedInformerFactory(client, 0)
 	enforcer, err := newEnforcer(client, factory, *node)
 	if err != nil {
