@@ -150,6 +150,9 @@ fn failing(context: &Context<'_>, container: &ContainerView<'_>, cause: &'static
         "not-found" => format!("{image} does not exist in {registry}"),
         "unauthorized" => format!("{registry} refuses access to {image}: it is private, or does not exist"),
         "registry-unreachable" => format!("the node does not reach {registry}"),
+        "tls" if message.contains("HTTP response to HTTPS client") => {
+            format!("{registry} speaks plain HTTP, and the node asks it by HTTPS")
+        }
         "tls" => format!("the node does not trust the TLS of {registry}"),
         "rate-limited" => format!("{registry} limits the rate of pulls"),
         "invalid-name" => format!("{image:?} is no valid image name"),
@@ -215,7 +218,11 @@ fn tail_of(message: &str) -> &str {
         .strip_prefix('"')
         .and_then(|m| m.split_once("\": "))
         .map_or(message, |(_, tail)| tail);
-    message.split_once("ErrImagePull: ").map_or(message, |(_, tail)| tail)
+    let message = message.split_once("ErrImagePull: ").map_or(message, |(_, tail)| tail);
+    message
+        .split_once("failed to pull and unpack image \"")
+        .and_then(|(_, tail)| tail.split_once("\": "))
+        .map_or(message, |(_, tail)| tail)
 }
 
 /// The registry of an image: `docker.io` where it names none.
@@ -440,6 +447,23 @@ lastTimestamp: "2026-01-01T11:59:00Z"
         let secret = "---\n{apiVersion: v1, kind: Secret, metadata: {name: regcred}}\n";
         let found = check(super::check, &format!("{BACK_OFF}{secret}"));
         assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn what_is_quoted_of_a_message_is_what_failed() {
+        for (message, tail) in [
+            (
+                r#"failed to pull and unpack image "docker.io/large/app:3": failed to copy: write /var/x/data: no space left on device"#,
+                "failed to copy: write /var/x/data: no space left on device",
+            ),
+            (
+                r#"Back-off pulling image "a/b:1": ErrImagePull: failed to pull and unpack image "docker.io/a/b:1": failed to resolve reference "docker.io/a/b:1": docker.io/a/b:1: not found"#,
+                "docker.io/a/b:1: not found",
+            ),
+            ("no such host", "no such host"),
+        ] {
+            assert_eq!(tail_of(message), tail);
+        }
     }
 
     #[test]
