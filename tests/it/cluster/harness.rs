@@ -7,6 +7,7 @@
 //!     .first_root_cause("ConfigMapKeyMissing", "", "deployment/api");   // and no second one; or .healthy()
 //! ```
 
+use std::cell::RefCell;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,8 +37,21 @@ pub struct State {
     pub events: Vec<Value>,
 }
 
+thread_local! {
+    /// The kubeconfig of the cluster that this test started for itself, where it did.
+    static OWN: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Leads all that this test does from here on to another cluster than the one that is shared; none leads it back.
+pub fn turn_to(kubeconfig: Option<&str>) {
+    OWN.set(kubeconfig.map(str::to_owned));
+}
+
 /// The kubeconfig of the test cluster.
 pub fn kubeconfig() -> String {
+    if let Some(own) = OWN.with_borrow(Clone::clone) {
+        return own;
+    }
     std::env::var("PODLIFE_TEST_KUBECONFIG").expect("PODLIFE_TEST_KUBECONFIG names no cluster: use tests/run, which starts one")
 }
 

@@ -5,6 +5,7 @@ mod dials;
 mod examples;
 mod harness;
 mod policies;
+mod own;
 mod requests;
 mod rights;
 mod scenarios;

@@ -261,6 +261,31 @@ fn a_sandbox_that_cannot_be_made() {
     scenario.first_root_cause("PodSandboxFailing", "runtime", "deployment/api");
 }
 
+/// The cluster's network plug-in fails for pods of these names, as it would for all of them.
+#[test]
+fn a_network_plugin_that_fails() {
+    let scenario = Scenario::new("network")
+        .apply(&(shell("crowded", "sleep 3600", "") + &shell("unplugged", "sleep 3600", "")))
+        .until("both have failed more than once", |state| {
+            let refused = |name: &str| {
+                let of_pod = |e: &&serde_json::Value| e["involvedObject"]["name"].as_str().is_some_and(|pod| pod.starts_with(name));
+                let failures = state.events.iter().filter(|e| e["reason"] == "FailedCreatePodSandBox");
+                failures.filter(of_pod).count() > 1
+            };
+            refused("crowded-") && refused("unplugged-")
+        });
+    scenario.wait("it is not the hiccup of a start", |scenario| {
+        findings(&scenario.diagnose(), "rootCauses").len() == 2
+    });
+    assert_root_causes(
+        &scenario,
+        &[
+            "PodSandboxFailing (address-exhausted) deployment/crowded",
+            "PodSandboxFailing (network-plugin) deployment/unplugged",
+        ],
+    );
+}
+
 #[test]
 fn a_memory_limit_that_lacks_its_unit() {
     Scenario::new("tiny-limit")

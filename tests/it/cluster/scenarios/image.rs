@@ -16,6 +16,11 @@ fn every_answer_of_a_registry_has_its_cause() {
         of_image("broken", "broken/app:1", ""),
         of_image("capital", "Acme/App:1", ""),
         of_image("never", "acme/app:1", ", imagePullPolicy: Never"),
+        of_image("unreachable", "closed.podlife.test/shop/app:1", ""),
+        of_image("silent", "silent.podlife.test/shop/app:1", ""),
+        of_image("untrusted", "untrusted.podlife.test/shop/app:1", ""),
+        of_image("plain", "plain.podlife.test/shop/app:1", ""),
+        of_image("foreign", "foreign/app:1", ""),
         deployment(
             "of-init",
             "{initContainers: [{name: first, image: 'nosuch/init:1'}], containers: [{name: app, image: 'busybox:1.36'}]}",
@@ -31,7 +36,7 @@ fn every_answer_of_a_registry_has_its_cause() {
                     .flat_map(|list| pod["status"][*list].as_array().into_iter().flatten())
                     .any(|s| s["state"]["waiting"]["reason"].as_str().is_some_and(|r| r.contains("Image")))
             };
-            state.pods.len() == 7 && state.pods.iter().all(waits)
+            state.pods.len() == 12 && state.pods.iter().all(waits)
         });
     assert_root_causes(
         &scenario,
@@ -42,6 +47,11 @@ fn every_answer_of_a_registry_has_its_cause() {
             "ImagePullFailing (registry-error) deployment/broken",
             "ImagePullFailing (invalid-name) deployment/capital",
             "ImagePullFailing (never-pull) deployment/never",
+            "ImagePullFailing (registry-unreachable) deployment/unreachable",
+            "ImagePullFailing (timeout) deployment/silent",
+            "ImagePullFailing (tls) deployment/untrusted",
+            "ImagePullFailing (tls) deployment/plain",
+            "ImagePullFailing (architecture) deployment/foreign",
             "ImagePullFailing (not-found) deployment/of-init",
         ],
     );

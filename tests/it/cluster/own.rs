@@ -1,0 +1,198 @@
+//! Faults of a cluster's own parts. They would hit every other test, so that they are made in a cluster that one test starts for itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use podlife::model::kind;
+
+use super::harness::{Scenario, both, event, kubectl, pods_ready, restarts, turn_to, waiting};
+
+const PREFIX: &str = "podlife-own-";
+
+/// A second test cluster, beside the shared one; it ends with the test.
+struct OwnCluster {
+    script: PathBuf,
+    state: PathBuf,
+}
+
+impl OwnCluster {
+    /// None where the tests run in a cluster that they were given: they cannot start one like it.
+    fn start() -> Option<Self> {
+        let script = PathBuf::from(std::env::var_os("PODLIFE_TEST_CLUSTER")?);
+        remove_left_over(&script);
+        let state = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+        let cluster = Self { script, state };
+        cluster.run(&["up"]);
+        turn_to(cluster.state.join("admin.kubeconfig").to_str());
+        Some(cluster)
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        let status = command(&self.script, &self.state, arguments).status().unwrap();
+        assert!(status.success(), "cluster {arguments:?}: {status}");
+    }
+}
+
+impl Drop for OwnCluster {
+    fn drop(&mut self) {
+        turn_to(None);
+        remove(&self.script, &self.state);
+    }
+}
+
+fn command(script: &Path, state: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(script);
+    command
+        .args(arguments)
+        .env("PODLIFE_TEST_STATE", state)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+fn remove(script: &Path, state: &Path) {
+    let ended = command(script, state, &["down"]).status().is_ok_and(|status| status.success());
+    if ended {
+        // Logs and locks are left.
+        let removed = fs::remove_dir_all(state);
+        assert!(removed.is_ok() || std::thread::panicking(), "{}: {removed:?}", state.display());
+    } else {
+        assert!(std::thread::panicking(), "the cluster in {} does not end", state.display());
+    }
+}
+
+/// Clusters of tests that were killed.
+fn remove_left_over(script: &Path) {
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            remove(script, &entry.path());
+        }
+    }
+}
+
+fn deployment(name: &str, container: &str) -> String {
+    format!(
+        "---\n{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, spec: {{selector: {{matchLabels: {{app: {name}}}}}, \
+         template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{terminationGracePeriodSeconds: 0, containers: \
+         [{{name: {name}, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, {container}}}]}}}}}}}}\n"
+    )
+}
+
+/// One after the other, each leaving the cluster worse than it was.
+#[test]
+fn a_cluster_whose_own_parts_fail() {
+    let Some(cluster) = OwnCluster::start() else { return };
+    pods_without_requests_are_measured();
+    names_do_not_resolve();
+    the_disk_of_images_is_full(&cluster);
+    there_is_no_node();
+}
+
+/// An autoscaler asks for the metrics before it looks at the requests: here they are objects of a type of their own, which every other autoscaler
+/// of the cluster would get its answers from.
+fn pods_without_requests_are_measured() {
+    let definition = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: pods.metrics.k8s.io, annotations: {api-approved.kubernetes.io: 'unapproved, for a test'}}
+spec:
+  group: metrics.k8s.io
+  scope: Namespaced
+  names: {kind: PodMetrics, listKind: PodMetricsList, plural: pods, singular: podmetrics}
+  versions: [{name: v1beta1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+";
+    let scaler = "
+{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: scaler}, spec: {maxReplicas: 3, \
+ scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, \
+ metrics: [{type: Resource, resource: {name: memory, target: {type: Utilization, averageUtilization: 50}}}]}}
+";
+    kubectl(&["apply", "-f", "-"], Some(definition));
+    kubectl(
+        &["wait", "--for=condition=Established", "crd/pods.metrics.k8s.io", "--timeout=60s"],
+        None,
+    );
+    let scenario = Scenario::new("no-requests")
+        .apply(&deployment("web", "command: [sleep, '3600']"))
+        .until("it runs", pods_ready(1));
+    let pod = scenario.kubectl(&["get", "pods", "-o", "jsonpath={.items[0].metadata.name}"]);
+    let now = jiff::Timestamp::now();
+    let scenario = scenario.apply(&format!(
+        "{{apiVersion: metrics.k8s.io/v1beta1, kind: PodMetrics, metadata: {{name: {pod}, labels: {{app: web}}}}, timestamp: '{now:.0}', \
+         window: 15s, containers: [{{name: web, usage: {{cpu: 1m, memory: 1Mi}}}}]}}"
+    ));
+    let scenario = scenario.apply(scaler);
+    scenario.wait("the autoscaler misses the request", |scenario| {
+        let scalers = scenario.list(&kind::AUTOSCALER);
+        scalers
+            .iter()
+            .any(|s| s["status"]["conditions"].to_string().contains("missing request for memory"))
+    });
+    scenario.first_root_cause("AutoscalerUnableToScale", "no-requests", "horizontalpodautoscaler/scaler");
+}
+
+fn names_do_not_resolve() {
+    kubectl(&["-n", "kube-system", "scale", "deployment/coredns", "--replicas=0"], None);
+    kubectl(
+        &[
+            "-n",
+            "kube-system",
+            "wait",
+            "--for=delete",
+            "pod",
+            "-l",
+            "k8s-app=kube-dns",
+            "--timeout=60s",
+        ],
+        None,
+    );
+    let api = "command: [httpd, -f, -p, '8080'], ports: [{containerPort: 8080}]";
+    let web = "command: [sh, -c, 'sleep 2; nc -w 2 api 80 </dev/null || exit 3']";
+    let service =
+        "---\n{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: api}, ports: [{port: 80, targetPort: 8080}]}}";
+    let answer = Scenario::new("no-dns")
+        .apply(&(deployment("api", api) + &deployment("web", web) + service))
+        .until("the caller has failed twice", restarts("web", 2))
+        .first_root_cause("ClusterDnsFailing", "", "deployment/coredns");
+    assert_eq!(answer.root_cause()["subject"]["namespace"], "kube-system");
+    let symptoms = answer.json["symptoms"].as_array().cloned().unwrap_or_default();
+    assert!(symptoms.iter().any(|s| s["code"] == "DependencyUnreachable"), "{}", answer.stdout);
+}
+
+/// What the runtime writes images to is put on a file system with hardly any room left.
+fn the_disk_of_images_is_full(cluster: &OwnCluster) {
+    cluster.run(&[
+        "shell",
+        "sh",
+        "-ec",
+        "content=/var/lib/containerd/io.containerd.content.v1.content; mkdir /run/content
+         mount -t tmpfs -o size=$(($(du -sk $content | cut -f 1) + 1024))k tmpfs /run/content
+         cp -a $content/. /run/content
+         mount --bind /run/content $content",
+    ]);
+    Scenario::new("no-space")
+        .apply(&deployment("api", "command: [sleep, '3600']").replace("busybox:1.36", "large/app:1"))
+        .until(
+            "the image cannot be written",
+            both(waiting("api", "ImagePullBackOff"), event("Failed", "no space left on device")),
+        )
+        .first_root_cause("ImagePullFailing", "no-space", "deployment/api");
+}
+
+fn there_is_no_node() {
+    kubectl(&["delete", "nodes", "--all", "--wait=true"], None);
+    let scenario = Scenario::new("no-nodes")
+        .apply(&deployment("api", "command: [sleep, '3600']"))
+        .until("the scheduler has looked", |state| {
+            state
+                .pods
+                .iter()
+                .any(|pod| pod["status"]["conditions"].to_string().contains("no nodes available"))
+        });
+    scenario.wait("it is not the hiccup of a start", |scenario| {
+        !scenario.diagnose().root_cause().is_null()
+    });
+    scenario.first_root_cause("Unschedulable", "no-nodes", "deployment/api");
+}
