@@ -21,6 +21,8 @@ pub struct Io {
     pub environment: Environment,
     /// The clock.
     pub now: fn() -> Timestamp,
+    /// How a verb that has something to say in the end learns that the process is to end.
+    pub stop: Stop,
 }
 
 impl Io {
@@ -42,6 +44,7 @@ impl Io {
             stdin_is_terminal: io::stdin().is_terminal(),
             environment,
             now: Timestamp::now,
+            stop: Stop::default(),
         }
     }
 }
@@ -127,6 +130,38 @@ pub enum Interruption {
     Interrupt,
     /// SIGTERM.
     Terminate,
+}
+
+/// Lets a verb that asks for it end a run itself after Ctrl-C or SIGTERM; all others are ended where they are. Clones belong together.
+#[derive(Clone)]
+pub struct Stop {
+    told: Arc<tokio::sync::watch::Sender<Option<Interruption>>>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self {
+            told: Arc::new(tokio::sync::watch::Sender::new(None)),
+        }
+    }
+}
+
+impl Stop {
+    /// Waits until the run is to end. While somebody waits, the run is given time to do so.
+    pub fn told(&self) -> impl Future<Output = Interruption> + use<> {
+        let mut receiver = self.told.subscribe();
+        async move {
+            match receiver.wait_for(Option::is_some).await.map(|told| *told) {
+                Ok(Some(interruption)) => interruption,
+                _ => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Tells whoever waits; false where nobody does.
+    pub fn tell(&self, interruption: Interruption) -> bool {
+        self.told.send(Some(interruption)).is_ok()
+    }
 }
 
 /// Waits for Ctrl-C or SIGTERM.

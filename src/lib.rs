@@ -8,7 +8,12 @@ pub mod model;
 pub mod render;
 pub mod rules;
 
+use std::time::Duration;
+
 use cmd::exit::Exit;
+
+/// How long a run may take to end after it was told to.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Runs one command line (without the program's name) to its end, or until Ctrl-C or SIGTERM.
 pub fn run(arguments: &[String], io: &mut io::Io) -> Exit {
@@ -19,14 +24,28 @@ pub fn run(arguments: &[String], io: &mut io::Io) -> Exit {
             return Exit::Fault;
         }
     };
+    let stop = io.stop.clone();
     let exit = runtime.block_on(async {
+        let run = cmd::run(arguments, io);
+        tokio::pin!(run);
+        let interruption = tokio::select! {
+            biased;
+            interruption = io::interrupted() => interruption,
+            exit = &mut run => return exit,
+        };
+        let exit = match interruption {
+            io::Interruption::Interrupt => Exit::Interrupted,
+            io::Interruption::Terminate => Exit::Terminated,
+        };
+        if !stop.tell(interruption) {
+            return exit;
+        }
+        // The second one ends it at once.
         tokio::select! {
             biased;
-            interruption = io::interrupted() => match interruption {
-                io::Interruption::Interrupt => Exit::Interrupted,
-                io::Interruption::Terminate => Exit::Terminated,
-            },
-            exit = cmd::run(arguments, io) => exit,
+            _ = io::interrupted() => exit,
+            exit = run => exit,
+            () = tokio::time::sleep(LAST_WORDS) => exit,
         }
     });
     // A lookup of a name that hangs must not keep a finished run.

@@ -41,6 +41,8 @@ pub enum WatchEvent {
     Deleted(Value),
     /// The watch is interrupted and will be taken up again.
     Interrupted(ApiError),
+    /// The watch goes on where it was interrupted.
+    Resumed,
 }
 
 struct Watch {
@@ -55,6 +57,8 @@ struct Watch {
     worked: bool,
     failing_since: Option<Instant>,
     wait: Duration,
+    /// Whether an interruption was told that has not ended yet.
+    interrupted: bool,
     ended: bool,
 }
 
@@ -93,6 +97,7 @@ impl Connection {
             worked: false,
             failing_since: None,
             wait: Duration::ZERO,
+            interrupted: false,
             ended: false,
         };
         stream::unfold(watch, |mut watch| async move {
@@ -130,6 +135,7 @@ impl Watch {
                     self.failing_since.get_or_insert_with(Instant::now);
                     self.back_off();
                     if first {
+                        self.interrupted = true;
                         return Ok(WatchEvent::Interrupted(error));
                     }
                 }
@@ -169,11 +175,15 @@ impl Watch {
             let Some(version) = self.version.clone() else {
                 let list = self.connection.list(&self.kind, self.namespace.as_deref(), &self.query).await?;
                 self.version = Some(list.resource_version.clone());
+                self.interrupted = false;
                 return Ok(Step::Event(WatchEvent::Listed(list)));
             };
             self.open(&version).await?;
             self.worked = true;
             self.failing_since = None;
+            if std::mem::take(&mut self.interrupted) {
+                return Ok(Step::Event(WatchEvent::Resumed));
+            }
             return Ok(Step::Again);
         }
         let about = self.about();

@@ -288,7 +288,8 @@ fn take(snapshot: &mut Snapshot, kind: &Kind, namespace: Option<&str>, items: Ve
     snapshot.cover(kind, namespace, Coverage::Complete);
 }
 
-pub(super) fn note_bad(snapshot: &mut Snapshot, item: serde_json::Value) {
+/// Takes an object in; one that is not as its version says is noted and left out.
+pub fn note_bad(snapshot: &mut Snapshot, item: serde_json::Value) {
     if let Err(bad) = snapshot.insert(item) {
         snapshot.unchecked.insert(Unchecked {
             what: bad.object,
@@ -300,7 +301,8 @@ pub(super) fn note_bad(snapshot: &mut Snapshot, item: serde_json::Value) {
     }
 }
 
-fn refuse(snapshot: &mut Snapshot, kind: &Kind, namespace: Option<&str>, error: &ApiError) {
+/// Notes that a collection could not be read.
+pub fn refuse(snapshot: &mut Snapshot, kind: &Kind, namespace: Option<&str>, error: &ApiError) {
     if error.kind == ApiErrorKind::NoSuchKind {
         snapshot.cover(kind, namespace, Coverage::NoSuchKind);
     } else {

@@ -92,7 +92,7 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
     let log: Log = std::sync::Arc::new(move |line: &str| stderr.line(&sanitise(line)));
     let outcome = match &cli.verb {
         Verb::Diagnose(args) => diagnose::run(args, &cli.connect, io, log).await,
-        Verb::WaitReady(args) => wait_ready::run(args, &cli.connect, io),
+        Verb::WaitReady(args) => wait_ready::run(args, &cli.connect, io, log).await,
         Verb::Explain(args) => explain::run(args, io),
         Verb::Rbac(args) => rbac::run(args, &cli.connect, io),
         Verb::Version(args) => version::run(args, cli.connect.clone(), io, log).await,

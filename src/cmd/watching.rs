@@ -40,7 +40,7 @@ impl Changes {
             match self.stream.next().await {
                 // What was there at the beginning is no change.
                 Some(Ok(WatchEvent::Listed(_))) if self.lists_to_come > 0 => self.lists_to_come -= 1,
-                Some(Ok(WatchEvent::Interrupted(_))) => {}
+                Some(Ok(WatchEvent::Interrupted(_) | WatchEvent::Resumed)) => {}
                 Some(Ok(_)) => break,
                 Some(Err(error)) => {
                     self.lists_to_come = self.lists_to_come.saturating_sub(1);

@@ -308,3 +308,26 @@ pub fn identity(context: &Context<'_>, judged: &[ObjectReadiness]) -> Vec<(Strin
     identity.sort();
     identity
 }
+
+/// What the judged workloads are told to run: another generation or another object of the same name is another matter.
+pub fn orders(context: &Context<'_>, judged: &[ObjectReadiness]) -> Vec<(ObjectRef, Option<String>, Option<i64>)> {
+    context
+        .workloads()
+        .filter(|w| judged.iter().any(|j| j.object == w.reference))
+        .filter_map(|w| {
+            w.object
+                .map(|o| (w.reference.clone(), o.metadata().uid.clone(), o.metadata().generation))
+        })
+        .collect()
+}
+
+/// The nodes that run pods of the judged workloads.
+pub fn nodes(context: &Context<'_>, judged: &[ObjectReadiness]) -> std::collections::BTreeSet<String> {
+    context
+        .workloads()
+        .filter(|w| judged.iter().any(|j| j.object == w.reference))
+        .flat_map(|w| w.pods.iter())
+        .filter_map(|p| p.spec.as_ref()?.node_name.clone())
+        .filter(|name| !name.is_empty())
+        .collect()
+}

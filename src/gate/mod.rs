@@ -12,6 +12,7 @@ pub mod doom;
 pub mod judge;
 mod judgement;
 pub mod pod;
+pub mod progress;
 mod related;
 mod revision;
 mod service;

@@ -128,6 +128,30 @@ pub enum Trend {
     Stuck,
 }
 
+/// A line of `-o ndjson`: something that is not as it was before.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadinessEvent {
+    /// `podlife/v1`
+    pub api_version: String,
+    /// `ReadinessEvent`
+    pub kind: String,
+    /// When, RFC 3339, UTC.
+    pub at: String,
+    /// The same, counted from the start of the run.
+    pub elapsed_seconds: f64,
+    /// In which phase.
+    pub phase: Phase,
+    /// Which object; none for a phase as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectRef>,
+    /// How ready it is now.
+    pub state: State,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
 /// The answer of `wait-ready`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

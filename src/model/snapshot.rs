@@ -193,6 +193,21 @@ macro_rules! store {
                 Ok(())
             }
 
+            fn remove(&mut self, of: &Kind, namespace: &str, name: &str) {
+                let here = |in_namespace: Option<String>| !of.namespaced || in_namespace.unwrap_or_default() == namespace;
+                $(if of == &kind::$kind {
+                    self.$field.retain(|o| o.name_any() != name || !here(o.namespace()));
+                    return;
+                })*
+                self.other.retain(|o| {
+                    let is_it = o["kind"] == *of.kind
+                        && of.is_group_of(o["apiVersion"].as_str().unwrap_or_default())
+                        && o["metadata"]["name"] == name
+                        && here(o["metadata"]["namespace"].as_str().map(str::to_owned));
+                    !is_it
+                });
+            }
+
             fn sort(&mut self) {
                 $(self.$field.sort_by_cached_key(|o| (o.namespace(), o.name_any()));
                 keep_newest(&mut self.$field, |a, b| {
@@ -386,6 +401,11 @@ impl Snapshot {
         }
         let object = format!("{}/{name}", kind_name.to_lowercase());
         self.objects.insert(of, value).map_err(|reason| Unreadable { object, reason })
+    }
+
+    /// Takes out an object that is gone.
+    pub fn remove(&mut self, of: &Kind, namespace: &str, name: &str) {
+        self.objects.remove(of, namespace, name);
     }
 
     /// Puts every list in order; called when reading has ended.
@@ -663,6 +683,31 @@ mod tests {
         assert!(bad.is_empty());
         assert_eq!(again.to_json(), s.to_json());
         assert!(again.is_complete(&kind::POD, "n"));
+    }
+
+    #[test]
+    fn what_is_removed_is_gone_and_its_namesakes_are_not() {
+        let mut s = snapshot();
+        let kinds = [("v1", "Pod", json!({"containers": []})), ("example.org/v1", "Widget", json!({}))];
+        for (api_version, kind_name, spec) in &kinds {
+            for namespace in ["n", "m"] {
+                s.insert(
+                    json!({"apiVersion": api_version, "kind": kind_name, "metadata": {"name": "a", "namespace": namespace}, "spec": spec}),
+                )
+                .unwrap();
+            }
+        }
+        let widget = Kind {
+            group: "example.org".into(),
+            kind: "Widget".into(),
+            plural: "widgets".into(),
+            ..kind::POD
+        };
+        for kind in [kind::POD, widget] {
+            s.remove(&kind, "n", "a");
+            assert_eq!(s.presence(&kind, "n", "a"), Presence::Unknown);
+            assert_eq!(s.presence(&kind, "m", "a"), Presence::Present);
+        }
     }
 
     #[test]

@@ -7,3 +7,4 @@ pub mod explanation;
 pub mod paper;
 pub mod ports;
 pub mod readiness;
+pub mod readiness_junit;

@@ -1,8 +1,11 @@
 //! A verdict of `wait-ready` for people: what stands in each phase, why something will not become ready, and in the last line the verdict.
 
+use std::time::Duration;
+
 use super::paper::{Paper, Tone, width};
+use crate::model::duration;
 use crate::model::finding::{Confidence, Finding};
-use crate::model::readiness::{ObjectReadiness, Phase, Readiness, State, Trend};
+use crate::model::readiness::{ObjectReadiness, Phase, Readiness, ReadinessEvent, State, Trend};
 
 /// Pods that are named one by one.
 const BLOCKING_SHOWN: usize = 3;
@@ -24,9 +27,82 @@ pub fn text(report: &Readiness, paper: &mut Paper) {
         paper.labelled(0, "unread", 6, Tone::Doubtful, &format!("{}: {}", unread.what, unread.why));
     }
     paper.gap();
-    let word = report.state.as_str().to_uppercase();
+    let word = word(report);
     let lead = format!("{}  ", paper.tone(tone(report.state), &word));
     paper.line(&lead, width(&word) + 2, &verdict(report));
+}
+
+/// The first word of the verdict.
+fn word(report: &Readiness) -> String {
+    match report.exit_code {
+        130 | 143 => "INTERRUPTED".to_owned(),
+        124 if report.trend.is_some() => "TIMED OUT".to_owned(),
+        _ => report.state.as_str().to_uppercase(),
+    }
+}
+
+/// The state of a run that goes on: each phase, and what it waits for.
+pub fn tree(report: &Readiness, timeout: Duration, paper: &mut Paper) {
+    for phase in Phase::ALL {
+        objects(report, phase, paper);
+    }
+    let waited = duration::short(Duration::from_secs(report.elapsed_seconds as u64));
+    let lead = paper.tone(Tone::Faint, "waiting ");
+    paper.line(&lead, 8, &format!("{waited} of {}: {}", duration::short(timeout), report.reason));
+}
+
+/// `12:00:07 +7.3s  pods  deployment/web  progressing  1 of 3 pods ready`
+pub fn change(event: &ReadinessEvent) -> String {
+    let clock = event.at.get(11..19).unwrap_or_default();
+    let object = event.object.as_ref().map(|o| format!("  {}", o.short())).unwrap_or_default();
+    let reason = if event.reason.is_empty() {
+        String::new()
+    } else {
+        format!("  {}", event.reason)
+    };
+    format!(
+        "{clock} +{:.1}s  {}{object}  {}{reason}",
+        event.elapsed_seconds,
+        event.phase.as_str(),
+        event.state.as_str()
+    )
+}
+
+/// A line for logs when nothing has changed for a while.
+pub fn heartbeat(report: &Readiness, timeout: Duration, clock: &str) -> String {
+    format!(
+        "{} +{:.1}s  still waiting, {} at most: {}",
+        clock.get(11..19).unwrap_or_default(),
+        report.elapsed_seconds,
+        duration::short(timeout),
+        report.reason
+    )
+}
+
+/// How a CI system is told: a line that it shows beside the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Annotations {
+    /// Workflow commands of GitHub Actions.
+    Github,
+    /// A red line, as the GitLab runner writes its own.
+    Gitlab,
+}
+
+/// The verdict as annotations, one per line; none for what is ready.
+pub fn annotations(report: &Readiness, style: Annotations) -> Vec<String> {
+    if report.state == State::Ready {
+        return Vec::new();
+    }
+    let title = format!("{} {}", word(report), report.targets.join(", "));
+    match style {
+        Annotations::Github => {
+            // Data and properties have escapes of their own (actions/toolkit `command.ts`).
+            let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+            let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+            vec![format!("::error title={}::{}", property(&title), data(&report.reason))]
+        }
+        Annotations::Gitlab => vec![format!("\u{1b}[31;1mERROR: {title}: {}\u{1b}[0;m", report.reason)],
+    }
 }
 
 /// The verdict in one line, without its first word.

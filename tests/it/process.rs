@@ -48,6 +48,7 @@ pub fn podlife_in(setting: &Setting<'_>, arguments: &[&str]) -> Answer {
         stdin_is_terminal: false,
         environment: setting.environment.clone(),
         now: jiff::Timestamp::now,
+        stop: podlife::io::Stop::default(),
     };
     let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
     let exit = podlife::run(&arguments, &mut io) as u8;

@@ -1,44 +1,73 @@
 //! `wait-ready`: does it really work yet?
 
+mod live;
 mod offline;
+mod selection;
+mod store;
+mod teller;
+mod why;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::exit::{Exit, Failure};
 use super::flags::ConnectFlags;
 use super::targets::{self, Wanted};
 use super::{Outcome, local};
+use crate::cluster::Log;
 use crate::gate;
 use crate::gate::doom::Grace;
+use crate::gate::verdict;
 use crate::io::Io;
 use crate::model::duration;
-use crate::model::readiness::{Readiness, State};
+use crate::model::finding::Finding;
+use crate::model::readiness::{ObjectReadiness, Phase, PhaseReadiness, Readiness, State};
+use crate::model::report::API_VERSION;
+use crate::model::selector;
 use crate::model::snapshot::Snapshot;
 use crate::render::document::{self, Format};
 use crate::render::paper::Paper;
-use crate::render::readiness;
+use crate::render::readiness::{self, Annotations};
+use crate::render::readiness_junit::junit;
 
-/// Say whether objects, and what belongs to them, are ready.
+/// Wait until objects, and what belongs to them, are ready.
 ///
 /// Infrastructure (claims, addresses) and pods (all of the current revision, and the endpoints that they become) are judged by what proves
-/// them, not by conditions alone. What will not become ready fails at once, with the same root causes as diagnose.
+/// them, not by conditions alone. What is named need not exist yet. What will not become ready ends the wait, with the same root causes as diagnose.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", super::exit::HELP))]
 pub struct WaitReadyArgs {
-    /// What must be ready: TYPE/NAME..., TYPE NAME..., TYPE, or a bare name; none means everything in the files
+    /// What must be ready: TYPE/NAME..., TYPE NAME..., TYPE, or a bare name
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// Files or folders with the objects, as kubectl prints them or as --save wrote them (- is standard input)
+    /// Workloads whose pods have these labels, whenever they come
+    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = label_selector, conflicts_with = "local")]
+    selector: Option<(LabelSelector, String)>,
+    /// Files or folders that name the objects (- is standard input); with --local, the objects themselves
     #[arg(short = 'f', long, value_name = "FILE")]
     filename: Vec<String>,
     /// Read folders below the given ones too
     #[arg(short = 'R', long)]
     recursive: bool,
     /// Judge the objects in the files once, as they are, and ask no server
-    #[arg(long, requires = "filename", required = true)]
+    #[arg(long, requires = "filename")]
     local: bool,
+    /// How long to wait; 0 is one look
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::parse)]
+    timeout: Duration,
+    /// Look once and do not wait, as with --timeout 0
+    #[arg(long)]
+    once: bool,
+    /// How long claims and addresses may take
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    infrastructure_timeout: Option<Duration>,
+    /// How long pods and endpoints may take once the infrastructure is ready
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pods_timeout: Option<Duration>,
     /// Wait until pods of older revisions are gone, not only out of the endpoints
     #[arg(long)]
     old_gone: bool,
@@ -48,12 +77,18 @@ pub struct WaitReadyArgs {
     /// The revision (kubectl rollout history) that each Deployment must have reached
     #[arg(long, value_name = "N")]
     expect_revision: Option<u64>,
-    /// How long faults of a class may last before they are final: permanent=20s, image=90s, crash=DURATION (else three restarts), scheduling=3m, probe=3m, other=2m
+    /// How long faults of a class may last before they are final: permanent=20s, image=90s, crash=DURATION (else three restarts), scheduling=3m, probe=3m, other=2m, stall=10m
     #[arg(long, value_name = "CLASS=DURATION", value_delimiter = ',', value_parser = grace)]
-    grace: Vec<(String, std::time::Duration)>,
-    /// Output: text, json, yaml or jsonpath=TEMPLATE
+    grace: Vec<(String, Duration)>,
+    /// Output: text, json, yaml, ndjson (a line per change, the verdict in the last) or jsonpath=TEMPLATE
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text", value_parser = output)]
-    output: Format,
+    output: Output,
+    /// Write the verdict to a file as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Tell a CI system in its own words, on standard error: auto, github, gitlab or none
+    #[arg(long, value_name = "WHERE", default_value = "auto")]
+    annotations: Annotate,
     /// Write what was judged to a file, without values of Secrets
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -64,20 +99,57 @@ pub struct WaitReadyArgs {
 
 const EXAMPLES: &str = "\
 Examples:
+  # in a pipeline, after kubectl apply
+  kubectl podlife wait-ready deployment/api --timeout 3m
+  # everything that the manifests name
+  kubectl podlife wait-ready -f manifests/ -R --junit ready.xml
+  # the new image, and nothing of the old revision left
+  kubectl podlife wait-ready deployment/api --expect-image shop/api:1.7 --old-gone
+  # one look, for a program
+  kubectl podlife wait-ready deployment/api --once -o json
   # what kubectl printed, judged as of then
-  kubectl get all,endpointslices,ingresses,persistentvolumeclaims -n shop -o yaml > shop.yaml
-  kubectl podlife wait-ready --local -f shop.yaml
-  # one workload of it, for a program
-  kubectl podlife wait-ready deployment/api --local -f shop.yaml -o json";
+  kubectl podlife wait-ready --local -f shop.yaml";
 
-fn output(text: &str) -> Result<Format, String> {
-    match text.parse()? {
-        Format::Name | Format::Wide => Err("expected text, json, yaml or jsonpath=TEMPLATE".to_owned()),
-        format => Ok(format),
+/// How the answer is printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Output {
+    /// In the end.
+    Report(Format),
+    /// A line of JSON per change, and the report in the last.
+    NdJson,
+}
+
+/// Where the verdict is told beside its own output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Annotate {
+    /// Where the environment names a system.
+    Auto,
+    /// GitHub Actions.
+    Github,
+    /// GitLab.
+    Gitlab,
+    /// Nowhere.
+    None,
+}
+
+fn output(text: &str) -> Result<Output, String> {
+    let expected = || "expected text, json, yaml, ndjson or jsonpath=TEMPLATE".to_owned();
+    if text == "ndjson" {
+        return Ok(Output::NdJson);
+    }
+    match text.parse() {
+        Ok(Format::Name | Format::Wide) => Err(expected()),
+        Ok(format) => Ok(Output::Report(format)),
+        Err(why) if text.starts_with("jsonpath=") => Err(why),
+        Err(_) => Err(expected()),
     }
 }
 
-fn grace(text: &str) -> Result<(String, std::time::Duration), String> {
+fn label_selector(text: &str) -> Result<(LabelSelector, String), String> {
+    Ok((selector::parse(text)?, text.to_owned()))
+}
+
+fn grace(text: &str) -> Result<(String, Duration), String> {
     let (class, time) = text.split_once('=').ok_or_else(|| format!("{text:?} is not CLASS=DURATION"))?;
     let time = duration::parse(time)?;
     Grace::default().set(class, time)?;
@@ -91,6 +163,7 @@ struct Plan<'a> {
     wanted: Vec<Wanted>,
     gate: gate::Plan,
     grace: Grace,
+    timeout: Duration,
 }
 
 impl<'a> Plan<'a> {
@@ -110,14 +183,27 @@ impl<'a> Plan<'a> {
                 ..gate::Plan::default()
             },
             grace,
+            timeout: if args.once { Duration::ZERO } else { args.timeout },
         })
+    }
+
+    fn phase_timeouts(&self) -> BTreeMap<Phase, Duration> {
+        let limits = [
+            (Phase::Infrastructure, self.args.infrastructure_timeout),
+            (Phase::Pods, self.args.pods_timeout),
+        ];
+        limits.into_iter().filter_map(|(phase, limit)| Some((phase, limit?))).collect()
     }
 }
 
 /// Runs the verb.
-pub fn run(args: &WaitReadyArgs, connect: &ConnectFlags, io: &mut Io) -> Outcome {
+pub async fn run(args: &WaitReadyArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
     let plan = Plan::new(args, connect)?;
-    offline::run(plan, io)
+    if args.local {
+        offline::run(plan, io)
+    } else {
+        live::run(plan, io, log).await
+    }
 }
 
 /// The exit code of a verdict; one look at what is still on its way is a time that was up at once.
@@ -131,8 +217,69 @@ const fn exit_of(state: State) -> Exit {
     }
 }
 
+/// The report of a look at objects; `causes` are those that are final.
+fn report(
+    targets: Vec<String>,
+    phases: Vec<PhaseReadiness>,
+    judged: Vec<ObjectReadiness>,
+    causes: &[Finding],
+    snapshot: &Snapshot,
+) -> Readiness {
+    let state = verdict::state(&phases);
+    Readiness {
+        api_version: API_VERSION.to_owned(),
+        kind: "Readiness".to_owned(),
+        targets,
+        state,
+        reason: verdict::reason(state, &phases, causes),
+        exit_code: exit_of(state) as u8,
+        trend: None,
+        phases,
+        objects: judged,
+        root_causes: Vec::new(),
+        unchecked: snapshot.unchecked.iter().cloned().collect(),
+        taken_at: snapshot.taken_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        requests: 0,
+        elapsed_seconds: 0.0,
+    }
+}
+
+/// Prints the report, and writes it wherever else it was asked for.
+fn finish(plan: &Plan<'_>, report: &Readiness, snapshot: &Snapshot, io: &Io) -> Result<(), Failure> {
+    let args = plan.args;
+    if let Some(path) = &args.save {
+        super::diagnose::save_snapshot(path, snapshot)?;
+    }
+    if let Some(path) = &args.junit {
+        write(path, &junit(report))?;
+    }
+    let style = match args.annotations {
+        Annotate::Github => Some(Annotations::Github),
+        Annotate::Gitlab => Some(Annotations::Gitlab),
+        Annotate::Auto if io.environment.get("GITHUB_ACTIONS") == Some("true") => Some(Annotations::Github),
+        Annotate::Auto if io.environment.get("GITLAB_CI") == Some("true") => Some(Annotations::Gitlab),
+        Annotate::Auto | Annotate::None => None,
+    };
+    for line in style.iter().flat_map(|style| readiness::annotations(report, *style)) {
+        io.stderr.line(&line);
+    }
+    print(report, args, io)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::new(Exit::Fault, format!("writing {}: {error}", path.display())))
+}
+
 fn print(report: &Readiness, args: &WaitReadyArgs, io: &Io) -> Result<(), Failure> {
-    match document::print(report, &args.output).map_err(|e| Failure::new(Exit::Fault, e))? {
+    let format = match &args.output {
+        Output::Report(format) => format,
+        Output::NdJson => {
+            let line = serde_json::to_string(report).map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
+            io.stdout.line(&line);
+            return Ok(());
+        }
+    };
+    match document::print(report, format).map_err(|e| Failure::new(Exit::Fault, e))? {
         Some(document) => io.stdout.write(&document),
         None => {
             let mut paper = Paper::new(args.color.is_on(&io.stdout, &io.environment), io.stdout.columns());
@@ -141,11 +288,6 @@ fn print(report: &Readiness, args: &WaitReadyArgs, io: &Io) -> Result<(), Failur
         }
     }
     Ok(())
-}
-
-fn save(path: Option<&Path>, snapshot: &Snapshot) -> Result<(), Failure> {
-    let Some(path) = path else { return Ok(()) };
-    super::diagnose::save_snapshot(path, snapshot)
 }
 
 fn read_files(args: &WaitReadyArgs, io: &mut Io) -> Result<local::Documents, Failure> {

@@ -1,6 +1,6 @@
 //! One look at the objects of files.
 
-use super::{Plan, exit_of, print, read_files, save};
+use super::{Plan, exit_of, finish, read_files, report};
 use crate::cmd::Outcome;
 use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::targets::{self, Wanted};
@@ -9,7 +9,6 @@ use crate::io::Io;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::readiness::Readiness;
-use crate::model::report::API_VERSION;
 use crate::model::snapshot::Snapshot;
 use crate::rules::Options;
 use crate::rules::assess::Question;
@@ -35,8 +34,7 @@ pub(super) fn run(mut plan: Plan<'_>, io: &mut Io) -> Outcome {
     }
     let mut report = judge(&plan, &snapshot);
     report.elapsed_seconds = ((io.now)().duration_since(start).as_secs_f64() * 1000.0).round() / 1000.0;
-    save(args.save.as_deref(), &snapshot)?;
-    print(&report, args, io)?;
+    finish(&plan, &report, &snapshot, io)?;
     Ok(exit_of(report.state))
 }
 
@@ -50,23 +48,10 @@ fn judge(plan: &Plan<'_>, snapshot: &Snapshot) -> Readiness {
     let suspects = doom::suspects(snapshot, &question, &mut judged, false);
     let causes = verdict::condemn(&mut judged, &suspects, &plan.grace, snapshot.taken_at, |_| None);
     let phases = verdict::phases(&judged, None);
-    let state = verdict::state(&phases);
-    Readiness {
-        api_version: API_VERSION.to_owned(),
-        kind: "Readiness".to_owned(),
-        targets: plan.gate.targets.iter().map(ToString::to_string).collect(),
-        state,
-        reason: verdict::reason(state, &phases, &causes),
-        exit_code: exit_of(state) as u8,
-        trend: None,
-        phases,
-        objects: judged,
-        root_causes: suspects.into_iter().map(|s| s.finding).collect(),
-        unchecked: snapshot.unchecked.iter().cloned().collect(),
-        taken_at: snapshot.taken_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        requests: 0,
-        elapsed_seconds: 0.0,
-    }
+    let targets = plan.gate.targets.iter().map(ToString::to_string).collect();
+    let mut report = report(targets, phases, judged, &causes, snapshot);
+    report.root_causes = suspects.into_iter().map(|s| s.finding).collect();
+    report
 }
 
 /// What was named, whether the files have it or not; else everything that they have.

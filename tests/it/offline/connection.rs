@@ -1084,6 +1084,7 @@ fn said(event: Result<WatchEvent, ApiError>) -> String {
         Ok(WatchEvent::Applied(object)) => format!("applied {} {}", object["kind"].as_str().unwrap(), name(object.clone())),
         Ok(WatchEvent::Deleted(object)) => format!("deleted {}", name(object)),
         Ok(WatchEvent::Interrupted(error)) => format!("interrupted {:?}", error.kind),
+        Ok(WatchEvent::Resumed) => "resumed".to_owned(),
         Err(error) => format!("error {:?}", error.kind),
     }
 }
@@ -1107,10 +1108,17 @@ async fn a_watch_goes_on_where_it_was_cut() {
         .on("GET", &watch("10"), Answer::drop())
         .on("GET", &watch("10"), Answer::code(503))
         .on("GET", &watch("10"), Answer::watch([event("DELETED", "b", "11")]));
-    let told = told(&api, None, 5).await;
+    let told = told(&api, None, 6).await;
     assert_eq!(
         told,
-        ["listed a", "applied Pod b", "applied Pod b", "interrupted Unreachable", "deleted b"]
+        [
+            "listed a",
+            "applied Pod b",
+            "applied Pod b",
+            "interrupted Unreachable",
+            "resumed",
+            "deleted b"
+        ]
     );
     assert_eq!(api.seen().iter().filter(|request| request.parameter("watch").is_empty()).count(), 1);
     assert!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use podlife::model::code::Code;
 use podlife::model::explanation::Explanation;
-use podlife::model::readiness::Readiness;
+use podlife::model::readiness::{Readiness, ReadinessEvent};
 use podlife::model::report::Diagnosis;
 use podlife::model::snapshot;
 use podlife::render::explanation::markdown;
@@ -51,11 +51,12 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-fn schemas() -> [(&'static str, Value); 4] {
+fn schemas() -> [(&'static str, Value); 5] {
     [
         ("diagnosis", schema_for!(Diagnosis).to_value()),
         ("explanation", schema_for!(Explanation).to_value()),
         ("readiness", schema_for!(Readiness).to_value()),
+        ("readiness-event", schema_for!(ReadinessEvent).to_value()),
         ("snapshot", snapshot::schema().to_value()),
     ]
 }

@@ -152,3 +152,49 @@ fn flags_that_make_no_sense_are_refused() {
     }
     assert_eq!(wait_ready("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n", &[]).exit, 5);
 }
+
+#[test]
+fn a_pipeline_is_told_in_its_own_words_and_a_file_holds_the_cases() {
+    let failed = deployment("api", 2, Some("CreateContainerConfigError"));
+    let folder = crate::fake_api::Folder::new();
+    let path = folder.0.join("ready.xml");
+    let in_ci = |name: &str, arguments: &[&str]| {
+        let setting = Setting {
+            input: &failed,
+            environment: podlife::io::Environment::of([(name.to_owned(), "true".to_owned())]),
+            ..Setting::default()
+        };
+        let mut all = vec![
+            "wait-ready",
+            "--local",
+            "-f",
+            "-",
+            "deployment/api",
+            "--junit",
+            path.to_str().unwrap(),
+        ];
+        all.extend(arguments);
+        podlife_in(&setting, &all)
+    };
+    let github = in_ci("GITHUB_ACTIONS", &[]);
+    assert!(
+        github.stderr.contains("::error title=FAILED deployment/shop/api::SecretMissing: "),
+        "{}",
+        github.stderr
+    );
+    let junit = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        junit.contains("<testcase classname=\"pods\" name=\"deployment/shop/api\">"),
+        "{junit}"
+    );
+    assert!(
+        junit.contains("failures=\"1\" errors=\"0\"") && junit.contains("SecretMissing"),
+        "{junit}"
+    );
+    assert!(
+        in_ci("GITLAB_CI", &[])
+            .stderr
+            .contains("ERROR: FAILED deployment/shop/api: SecretMissing")
+    );
+    assert!(!in_ci("GITHUB_ACTIONS", &["--annotations", "none"]).stderr.contains("::error"));
+}

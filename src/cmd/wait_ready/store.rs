@@ -1,0 +1,209 @@
+//! The objects of a namespace as they are now: kept up by watches, one connection each, opened once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::{BoxStream, SelectAll};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, WatchEvent};
+use crate::cmd::collect;
+use crate::model::finding::ObjectRef;
+use crate::model::kind::{self, Kind};
+use crate::model::snapshot::{Coverage, Snapshot};
+
+/// What every run watches: workloads, their pods, what leads to them, and events, by which the rules tell why.
+pub(super) const WATCHED: &[Kind] = &[
+    kind::POD,
+    kind::SERVICE,
+    kind::ENDPOINT_SLICE,
+    kind::EVENT,
+    kind::DEPLOYMENT,
+    kind::REPLICA_SET,
+    kind::STATEFUL_SET,
+    kind::DAEMON_SET,
+    kind::INGRESS,
+    kind::CLAIM,
+];
+
+/// Changes mostly come in bunches; they are looked at together when it has been quiet for so long, ...
+const QUIET: Duration = Duration::from_millis(20);
+/// ... or when this has passed although it is not.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// One collection that is watched: a kind in the namespace, or a single object of it.
+struct Source {
+    kind: Kind,
+    namespace: Option<String>,
+    /// The one object that is watched; none for all.
+    name: Option<String>,
+    /// What was there at the last sight, for the listing after a gap.
+    known: BTreeSet<(String, String)>,
+    listed: bool,
+}
+
+/// Watches and what they have told.
+pub(super) struct Store {
+    /// The objects as they are now.
+    pub(super) snapshot: Snapshot,
+    sources: Vec<Source>,
+    streams: SelectAll<BoxStream<'static, (usize, Result<WatchEvent, ApiError>)>>,
+    connection: Connection,
+    /// What could not be watched, once the run can do without.
+    failures: Vec<(Kind, ApiError)>,
+    interrupted: BTreeSet<usize>,
+}
+
+impl Store {
+    /// Opens the watches of one namespace.
+    pub(super) fn open(connection: &Connection, namespace: &str, now: Timestamp) -> Self {
+        let mut snapshot = Snapshot::new(now, false);
+        snapshot.namespaces = vec![namespace.to_owned()];
+        let mut store = Self {
+            snapshot,
+            sources: Vec::new(),
+            streams: SelectAll::new(),
+            connection: connection.clone(),
+            failures: Vec::new(),
+            interrupted: BTreeSet::new(),
+        };
+        for kind in WATCHED {
+            store.watch(kind.clone(), Some(namespace), None);
+        }
+        store
+    }
+
+    /// Watches a kind of the namespace, or one object of a cluster-wide kind, unless it is watched already.
+    pub(super) fn watch(&mut self, kind: Kind, namespace: Option<&str>, name: Option<&str>) {
+        let same = |s: &Source| s.kind == kind && s.namespace.as_deref() == namespace && (s.name.is_none() || s.name.as_deref() == name);
+        if self.sources.iter().any(same) {
+            return;
+        }
+        let query = ListQuery {
+            field_selector: name.map(|name| format!("metadata.name={name}")).unwrap_or_default(),
+            // Of these only the names matter, and what they hold is nobody's business.
+            metadata_only: kind == kind::CONFIG_MAP || kind == kind::SECRET,
+            ..ListQuery::default()
+        };
+        let index = self.sources.len();
+        let stream = self.connection.watch(&kind, namespace, &query, None);
+        self.streams.push(stream.map(move |event| (index, event)).boxed());
+        self.sources.push(Source {
+            kind,
+            namespace: namespace.map(str::to_owned),
+            name: name.map(str::to_owned),
+            known: BTreeSet::new(),
+            listed: false,
+        });
+    }
+
+    /// Whether everything has been seen once, so that what is not there does not exist.
+    pub(super) fn is_complete(&self) -> bool {
+        self.sources.iter().all(|s| s.listed)
+    }
+
+    /// Whether a watch is cut off now: what it last told may be out of date.
+    pub(super) fn is_cut_off(&self) -> bool {
+        !self.interrupted.is_empty()
+    }
+
+    /// Waits for changes and takes them in; ends with the error of a watch without which nothing can be said.
+    pub(super) async fn changed(&mut self) -> Result<(), ApiError> {
+        let Some((index, event)) = self.streams.next().await else {
+            return match self.failures.first() {
+                Some((_, error)) => Err(error.clone()),
+                None => std::future::pending().await,
+            };
+        };
+        self.take(index, event)?;
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
+        loop {
+            let next = tokio::select! {
+                () = &mut patience => break,
+                next = tokio::time::timeout(QUIET, self.streams.next()) => next,
+            };
+            match next {
+                Ok(Some((index, event))) => self.take(index, event)?,
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, index: usize, event: Result<WatchEvent, ApiError>) -> Result<(), ApiError> {
+        match event {
+            Ok(WatchEvent::Listed(list)) => {
+                self.interrupted.remove(&index);
+                let now: BTreeSet<(String, String)> = list.items.iter().map(name_of).collect();
+                let source = &mut self.sources[index];
+                let gone: Vec<(String, String)> = source.known.difference(&now).cloned().collect();
+                source.known = now;
+                source.listed = true;
+                let kind = source.kind.clone();
+                let namespace = source.namespace.clone();
+                match &source.name {
+                    None => self.snapshot.cover(&kind, namespace.as_deref(), Coverage::Complete),
+                    Some(name) if list.items.is_empty() => {
+                        let absent = ObjectRef::new(&kind, namespace.as_deref().unwrap_or_default(), name);
+                        self.snapshot.note_absent(absent);
+                    }
+                    Some(_) => {}
+                }
+                for (namespace, name) in gone {
+                    self.snapshot.remove(&kind, &namespace, &name);
+                }
+                for item in list.items {
+                    collect::note_bad(&mut self.snapshot, item);
+                }
+            }
+            Ok(WatchEvent::Applied(object)) => {
+                self.sources[index].known.insert(name_of(&object));
+                collect::note_bad(&mut self.snapshot, object);
+            }
+            Ok(WatchEvent::Deleted(object)) => {
+                let (namespace, name) = name_of(&object);
+                let source = &mut self.sources[index];
+                source.known.remove(&(namespace.clone(), name.clone()));
+                let kind = source.kind.clone();
+                if source.name.is_some() {
+                    self.snapshot.note_absent(ObjectRef::new(&kind, &namespace, &name));
+                }
+                self.snapshot.remove(&kind, &namespace, &name);
+            }
+            Ok(WatchEvent::Interrupted(_)) => {
+                self.interrupted.insert(index);
+            }
+            Ok(WatchEvent::Resumed) => {
+                self.interrupted.remove(&index);
+            }
+            Err(error) => self.lost(index, error)?,
+        }
+        Ok(())
+    }
+
+    /// A watch that cannot go on. What the user may not see, or what this cluster does not have, leaves the rest.
+    fn lost(&mut self, index: usize, error: ApiError) -> Result<(), ApiError> {
+        let source = &mut self.sources[index];
+        source.listed = true;
+        let (kind, namespace) = (source.kind.clone(), source.namespace.clone());
+        match error.kind {
+            ApiErrorKind::Forbidden | ApiErrorKind::NoSuchKind => {
+                collect::refuse(&mut self.snapshot, &kind, namespace.as_deref(), &error);
+                self.failures.push((kind, error));
+                if self.failures.len() == self.sources.len() {
+                    return Err(self.failures[0].1.clone());
+                }
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+fn name_of(object: &Value) -> (String, String) {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    (text("namespace"), text("name"))
+}

@@ -1,0 +1,452 @@
+//! One run from its first look to its verdict: a state machine that is fed with what was judged and tells when to stop. Times are counted from
+//! the start of the run; nothing here has a clock of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::doom::{Grace, Suspect};
+use super::verdict;
+use crate::model::finding::{Finding, ObjectRef};
+use crate::model::kind;
+use crate::model::readiness::{ObjectReadiness, Phase, PhaseReadiness, State, Trend};
+
+/// How long something that says nothing is given to say something.
+const SILENCE: Duration = Duration::from_secs(10);
+/// What has moved within this time, or within half of the run, still moves.
+const MOVES: Duration = Duration::from_secs(60);
+
+/// How patient a run is.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The run as a whole; zero stands for one look.
+    pub timeout: Duration,
+    /// Each phase, counted from the moment when the one before was ready.
+    pub phases: BTreeMap<Phase, Duration>,
+    /// What is given to faults.
+    pub grace: Grace,
+}
+
+/// What one look at the objects has shown.
+#[derive(Debug)]
+pub struct Look {
+    /// When it was, counted from the start.
+    pub at: Duration,
+    /// Every object in its phases.
+    pub judged: Vec<ObjectReadiness>,
+    /// The third phase, where there is one.
+    pub application: Option<(State, String)>,
+}
+
+/// What the rules have said at one moment.
+#[derive(Debug)]
+pub struct Causes {
+    /// When the objects were read that they rest on.
+    pub at: Duration,
+    /// The same by the clock.
+    pub now: Timestamp,
+    /// Root causes of what is not ready.
+    pub suspects: Vec<Suspect>,
+}
+
+/// Something that is not as it was at the look before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// In which phase.
+    pub phase: Phase,
+    /// Which object; none for a phase as a whole.
+    pub object: Option<ObjectRef>,
+    /// How ready it is now.
+    pub state: State,
+    /// Why.
+    pub reason: String,
+}
+
+/// What to do after a look.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Look again.
+    Wait,
+    /// It is over.
+    Done(State),
+    /// The time is up: of the run, or of one phase.
+    TimedOut(Option<Phase>, Trend),
+}
+
+/// What a look has come to.
+#[derive(Debug)]
+pub struct Step {
+    /// What to do.
+    pub decision: Decision,
+    /// What has changed, to be told.
+    pub changes: Vec<Change>,
+    /// The objects, with those condemned that will not become ready.
+    pub judged: Vec<ObjectReadiness>,
+    /// The phases as a whole.
+    pub phases: Vec<PhaseReadiness>,
+    /// Root causes that are final.
+    pub causes: Vec<Finding>,
+}
+
+/// The memory of a run.
+#[derive(Debug)]
+pub struct Tracker {
+    limits: Limits,
+    /// Root causes that are seen now, and since when.
+    since: BTreeMap<String, Duration>,
+    causes: Option<Causes>,
+    told: BTreeMap<(Phase, Option<ObjectRef>), (State, String)>,
+    /// Everything that has ever been so: what comes back is no progress.
+    known: BTreeSet<String>,
+    moved: Duration,
+    unknown_since: Option<Duration>,
+    ready_after: BTreeMap<Phase, Duration>,
+}
+
+impl Tracker {
+    /// A run that has just begun.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            since: BTreeMap::new(),
+            causes: None,
+            told: BTreeMap::new(),
+            known: BTreeSet::new(),
+            moved: Duration::ZERO,
+            unknown_since: None,
+            ready_after: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what the rules say. A cause counts from the first time that it was seen, and starts anew after it was gone.
+    pub fn explain(&mut self, causes: Causes) {
+        let seen: BTreeSet<&String> = causes.suspects.iter().map(|s| &s.finding.id).collect();
+        self.since.retain(|id, _| seen.contains(id));
+        for suspect in &causes.suspects {
+            self.since.entry(suspect.finding.id.clone()).or_insert(causes.at);
+        }
+        self.causes = Some(causes);
+    }
+
+    /// Forgets causes: they were those of another revision.
+    pub fn forget_causes(&mut self) {
+        self.since.clear();
+        self.causes = None;
+    }
+
+    /// What the rules said last.
+    pub fn suspects(&self) -> impl Iterator<Item = &Suspect> {
+        self.causes.iter().flat_map(|c| c.suspects.iter())
+    }
+
+    /// Takes in a look, and says whether the run is over.
+    pub fn look(&mut self, look: Look) -> Step {
+        let Look {
+            at,
+            mut judged,
+            application,
+        } = look;
+        self.note_movement(at, &judged, application.as_ref());
+        for suspect in self.causes.iter().flat_map(|c| &c.suspects) {
+            for item in judged
+                .iter_mut()
+                .filter(|j| j.state == State::Progressing && suspect.of.contains(&j.object))
+            {
+                item.causes.push(suspect.finding.id.clone());
+            }
+        }
+        let mut final_causes = Vec::new();
+        if let Some(causes) = &self.causes {
+            // What the rules said holds for the time of their reading, not for now.
+            let once = self.limits.timeout.is_zero();
+            let seen_for = |finding: &Finding| {
+                let since = self.since.get(&finding.id).filter(|_| !once)?;
+                Some(causes.at.saturating_sub(*since))
+            };
+            final_causes = verdict::condemn(&mut judged, &causes.suspects, &self.limits.grace, causes.now, seen_for);
+        }
+        self.condemn_stalled(at, &mut judged);
+        let mut application = application;
+        if let Some((state, _)) = application.as_mut().filter(|(state, _)| *state == State::Progressing)
+            && !final_causes.is_empty()
+            && judged.iter().all(|j| j.state == State::Ready)
+        {
+            *state = State::Failed;
+        }
+        let mut phases = verdict::phases(&judged, application);
+        for phase in &mut phases {
+            if phase.state == State::Ready {
+                self.ready_after.entry(phase.phase).or_insert(at);
+            } else {
+                self.ready_after.remove(&phase.phase);
+            }
+            phase.ready_after_seconds = self
+                .ready_after
+                .get(&phase.phase)
+                .map(|d| (d.as_secs_f64() * 1000.0).round() / 1000.0);
+        }
+        let decision = self.decide(at, &phases);
+        Step {
+            changes: self.changes(&judged, &phases),
+            decision,
+            judged,
+            phases,
+            causes: final_causes,
+        }
+    }
+
+    fn decide(&mut self, at: Duration, phases: &[PhaseReadiness]) -> Decision {
+        let state = verdict::state(phases);
+        self.unknown_since = (state == State::Unknown).then(|| self.unknown_since.unwrap_or(at));
+        if self.limits.timeout.is_zero() {
+            return match state {
+                State::Progressing => Decision::TimedOut(None, Trend::Progressing),
+                state => Decision::Done(state),
+            };
+        }
+        match state {
+            State::Ready | State::Failed => return Decision::Done(state),
+            State::Unknown if self.unknown_since.is_some_and(|since| at.saturating_sub(since) >= SILENCE) => {
+                return Decision::Done(State::Unknown);
+            }
+            _ => {}
+        }
+        let quiet = at.saturating_sub(self.moved);
+        let trend = if quiet <= MOVES.min(self.limits.timeout / 2) {
+            Trend::Progressing
+        } else {
+            Trend::Stuck
+        };
+        let mut begun = Duration::ZERO;
+        for phase in phases {
+            match self.ready_after.get(&phase.phase) {
+                Some(ready) => begun = begun.max(*ready),
+                None => {
+                    if self.limits.phases.get(&phase.phase).is_some_and(|limit| at >= begun + *limit) {
+                        return Decision::TimedOut(Some(phase.phase), trend);
+                    }
+                    break;
+                }
+            }
+        }
+        if at >= self.limits.timeout {
+            return Decision::TimedOut(None, trend);
+        }
+        Decision::Wait
+    }
+
+    /// Notes whether something is as it has never been in this run.
+    fn note_movement(&mut self, at: Duration, judged: &[ObjectReadiness], application: Option<&(State, String)>) {
+        let mut now: Vec<String> = judged
+            .iter()
+            .map(|j| {
+                // The names of pods change with each new one; what they are up to tells more.
+                let reasons: BTreeSet<&str> = j.blocking.iter().map(|b| b.reason.as_str()).collect();
+                format!(
+                    "{} {:?} {:?} {} {:?} {reasons:?}",
+                    j.object, j.phase, j.state, j.reason, j.ready_pods
+                )
+            })
+            .collect();
+        now.extend(application.map(|(state, reason)| format!("{state:?} {reason}")));
+        for fact in now {
+            if self.known.insert(fact) {
+                self.moved = at;
+            }
+        }
+    }
+
+    /// Kinds without a deadline of their own get one.
+    fn condemn_stalled(&self, at: Duration, judged: &mut [ObjectReadiness]) {
+        let quiet = at.saturating_sub(self.moved);
+        if quiet < self.limits.grace.stall {
+            return;
+        }
+        let kinds = [
+            kind::STATEFUL_SET,
+            kind::DAEMON_SET,
+            kind::REPLICA_SET,
+            kind::REPLICATION_CONTROLLER,
+        ];
+        for item in judged
+            .iter_mut()
+            .filter(|j| j.state == State::Progressing && kinds.iter().any(|k| j.object.is(k)))
+        {
+            item.state = State::Failed;
+            item.reason = format!("nothing has moved for {}: {}", crate::model::duration::short(quiet), item.reason);
+        }
+    }
+
+    fn changes(&mut self, judged: &[ObjectReadiness], phases: &[PhaseReadiness]) -> Vec<Change> {
+        let mut now: BTreeMap<(Phase, Option<ObjectRef>), (State, String)> = BTreeMap::new();
+        for item in judged {
+            let reason = match item.blocking.first().filter(|b| !item.reason.contains(&b.pod)) {
+                Some(blocking) => format!("{}, pod {}: {}", item.reason, blocking.pod, blocking.reason),
+                None => item.reason.clone(),
+            };
+            now.insert((item.phase, Some(item.object.clone())), (item.state, reason));
+        }
+        for phase in phases {
+            // Why a phase is not ready is said by its objects, or by nobody else in the third.
+            let reason = if phase.phase == Phase::Application {
+                phase.reason.clone()
+            } else {
+                String::new()
+            };
+            now.insert((phase.phase, None), (phase.state, reason));
+        }
+        let changes = now
+            .iter()
+            .filter(|(key, value)| self.told.get(key) != Some(value))
+            // A phase that has just begun is on its way, which goes without saying.
+            .filter(|((phase, object), (state, _))| object.is_some() || *phase == Phase::Application || *state == State::Ready)
+            .map(|((phase, object), (state, reason))| Change {
+                phase: *phase,
+                object: object.clone(),
+                state: *state,
+                reason: reason.clone(),
+            })
+            .collect();
+        self.told = now;
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn tracker(timeout: u64) -> Tracker {
+        Tracker::new(Limits {
+            timeout: seconds(timeout),
+            phases: BTreeMap::from([(Phase::Infrastructure, seconds(30))]),
+            grace: Grace::default(),
+        })
+    }
+
+    fn item(kind: &kind::Kind, phase: Phase, state: State, reason: &str) -> ObjectReadiness {
+        ObjectReadiness {
+            object: ObjectRef::new(kind, "shop", "web"),
+            phase,
+            state,
+            reason: reason.into(),
+            related: false,
+            ready_pods: None,
+            wanted_pods: None,
+            blocking: Vec::new(),
+            causes: Vec::new(),
+        }
+    }
+
+    fn at(tracker: &mut Tracker, second: u64, state: State, reason: &str) -> Step {
+        tracker.look(Look {
+            at: seconds(second),
+            judged: vec![item(&kind::STATEFUL_SET, Phase::Pods, state, reason)],
+            application: None,
+        })
+    }
+
+    #[test]
+    fn what_is_ready_or_has_failed_ends_the_run() {
+        assert_eq!(at(&mut tracker(60), 1, State::Ready, "").decision, Decision::Done(State::Ready));
+        assert_eq!(at(&mut tracker(60), 1, State::Failed, "").decision, Decision::Done(State::Failed));
+        assert_eq!(at(&mut tracker(60), 1, State::Progressing, "").decision, Decision::Wait);
+        assert_eq!(at(&mut tracker(60), 1, State::NotFound, "").decision, Decision::Wait);
+    }
+
+    #[test]
+    fn one_look_decides_where_there_is_no_time() {
+        assert_eq!(
+            at(&mut tracker(0), 0, State::NotFound, "").decision,
+            Decision::Done(State::NotFound)
+        );
+        assert_eq!(at(&mut tracker(0), 0, State::Unknown, "").decision, Decision::Done(State::Unknown));
+        assert_eq!(
+            at(&mut tracker(0), 0, State::Progressing, "").decision,
+            Decision::TimedOut(None, Trend::Progressing)
+        );
+    }
+
+    #[test]
+    fn what_says_nothing_is_given_a_moment() {
+        let mut run = tracker(60);
+        assert_eq!(at(&mut run, 1, State::Unknown, "").decision, Decision::Wait);
+        assert_eq!(at(&mut run, 5, State::Progressing, "").decision, Decision::Wait);
+        assert_eq!(at(&mut run, 8, State::Unknown, "").decision, Decision::Wait, "it starts anew");
+        assert_eq!(at(&mut run, 18, State::Unknown, "").decision, Decision::Done(State::Unknown));
+    }
+
+    #[test]
+    fn a_timeout_says_whether_something_moved() {
+        let mut moving = tracker(60);
+        at(&mut moving, 1, State::Progressing, "1 of 3 pods ready");
+        at(&mut moving, 50, State::Progressing, "2 of 3 pods ready");
+        assert_eq!(
+            at(&mut moving, 60, State::Progressing, "2 of 3 pods ready").decision,
+            Decision::TimedOut(None, Trend::Progressing)
+        );
+        let mut stuck = tracker(60);
+        at(&mut stuck, 1, State::Progressing, "crashes");
+        at(&mut stuck, 10, State::Progressing, "starts");
+        // What has been so before is no progress.
+        at(&mut stuck, 40, State::Progressing, "crashes");
+        at(&mut stuck, 55, State::Progressing, "starts");
+        assert_eq!(
+            at(&mut stuck, 60, State::Progressing, "crashes").decision,
+            Decision::TimedOut(None, Trend::Stuck)
+        );
+    }
+
+    #[test]
+    fn a_phase_has_its_own_time_counted_from_the_one_before() {
+        let look = |second: u64, state: State| Look {
+            at: seconds(second),
+            judged: vec![
+                item(&kind::SERVICE, Phase::Infrastructure, state, ""),
+                item(&kind::DEPLOYMENT, Phase::Pods, State::Progressing, ""),
+            ],
+            application: None,
+        };
+        let mut run = tracker(300);
+        assert_eq!(run.look(look(29, State::Progressing)).decision, Decision::Wait);
+        assert_eq!(
+            run.look(look(30, State::Progressing)).decision,
+            Decision::TimedOut(Some(Phase::Infrastructure), Trend::Progressing)
+        );
+        let mut run = tracker(300);
+        assert_eq!(run.look(look(29, State::Ready)).decision, Decision::Wait);
+        assert_eq!(run.look(look(100, State::Ready)).decision, Decision::Wait);
+    }
+
+    #[test]
+    fn a_set_that_does_not_move_is_given_up() {
+        let mut run = tracker(3600);
+        assert_eq!(at(&mut run, 1, State::Progressing, "1 of 3 pods ready").decision, Decision::Wait);
+        assert_eq!(at(&mut run, 600, State::Progressing, "1 of 3 pods ready").decision, Decision::Wait);
+        let given_up = at(&mut run, 601, State::Progressing, "1 of 3 pods ready");
+        assert_eq!(given_up.decision, Decision::Done(State::Failed));
+        assert!(
+            given_up.judged[0].reason.starts_with("nothing has moved for 10m"),
+            "{:?}",
+            given_up.judged
+        );
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let mut run = tracker(60);
+        let told = |step: Step| step.changes.iter().map(|c| (c.object.is_some(), c.state)).collect::<Vec<_>>();
+        assert_eq!(told(at(&mut run, 1, State::Progressing, "a")), [(true, State::Progressing)]);
+        assert_eq!(told(at(&mut run, 2, State::Progressing, "a")), []);
+        assert_eq!(told(at(&mut run, 3, State::Progressing, "b")), [(true, State::Progressing)]);
+        assert_eq!(
+            told(at(&mut run, 4, State::Ready, "")),
+            [(false, State::Ready), (true, State::Ready)]
+        );
+    }
+}
