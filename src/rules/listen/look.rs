@@ -196,15 +196,17 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
         return Standing::Reachable(Known::Dial);
     }
     if let Some(sockets) = look.sockets {
-        return patient(by_sockets(sockets, used, refused, sure));
+        return patient(by_sockets(sockets, pod, used, refused, sure));
     }
     let said = said_of_port(&look.hints, used.port);
     match (refused, inside) {
         (true, Reply::Status(_) | Reply::Accepted | Reply::Silent) => {
-            // An IPv6-only listener answers inside as well: containerd's port-forward tries both loopback addresses.
-            if said.iter().any(|hint| hint.bind == Bind::AnyV6) && !said.iter().any(|hint| hint.bind.is_loopback()) {
+            // A listener of one family answers inside as well, where the runtime tries both loopback addresses.
+            if said.iter().any(|hint| hint.bind == other_family(pod)) && !said.iter().any(|hint| hint.bind.is_loopback()) {
                 Standing::OtherFamily(sure)
             } else {
+                // Inside of a pod whose address is IPv6, a server on 0.0.0.0 looks like one on 127.0.0.1.
+                let sure = if has_ipv6(pod) { sure.max(Confidence::Likely) } else { sure };
                 Standing::Loopback(
                     sure,
                     said.iter()
@@ -221,7 +223,10 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
                     Standing::Loopback(Confidence::Likely, hint.bind)
                 }
                 // A runtime on a node that does not know `::1` by name dials 127.0.0.1 alone: that it listens on `::` is its own word.
-                _ if said.iter().any(|hint| hint.bind == Bind::AnyV6 && hint.port == Some(used.port)) => {
+                _ if said
+                    .iter()
+                    .any(|hint| hint.bind == other_family(pod) && hint.port == Some(used.port)) =>
+                {
                     Standing::OtherFamily(Confidence::Likely)
                 }
                 _ if *address == Reply::Refused || *inside == Reply::Refused => patient(Standing::Nothing(Confidence::Likely)),
@@ -256,7 +261,20 @@ pub fn said_of_port(hints: &[Hint], port: u16) -> Vec<&Hint> {
     hints.iter().filter(|hint| hint.port.is_none_or(|named| named == port)).collect()
 }
 
-fn by_sockets(sockets: &PodSockets, used: &Use<'_>, refused: bool, sure: Confidence) -> Standing {
+/// Whether the pod's address, which is dialled and probed, is an IPv6 one.
+pub fn has_ipv6(pod: &Pod) -> bool {
+    pod.status
+        .as_ref()
+        .and_then(|status| status.pod_ip.as_deref())
+        .is_some_and(|ip| ip.contains(':'))
+}
+
+/// What a server is bound to that takes every connection but those to the pod's address.
+fn other_family(pod: &Pod) -> Bind {
+    if has_ipv6(pod) { Bind::AnyV4 } else { Bind::AnyV6 }
+}
+
+fn by_sockets(sockets: &PodSockets, pod: &Pod, used: &Use<'_>, refused: bool, sure: Confidence) -> Standing {
     let mine: Vec<&Socket> = sockets
         .sockets
         .iter()
@@ -269,9 +287,12 @@ fn by_sockets(sockets: &PodSockets, used: &Use<'_>, refused: bool, sure: Confide
         return Standing::Loopback(sure, Bind::of_ip(first.address));
     }
     if refused {
-        let only_v6 = mine.iter().all(|socket| socket.address.is_ipv6() || socket.is_loopback());
+        let wanted_v6 = has_ipv6(pod);
+        let other = mine
+            .iter()
+            .all(|socket| socket.is_loopback() || socket.address.is_ipv6() != wanted_v6);
         // `::` may take IPv4 or not; the refusal tells.
-        return if only_v6 { Standing::OtherFamily(sure) } else { Standing::Unknown };
+        return if other { Standing::OtherFamily(sure) } else { Standing::Unknown };
     }
     Standing::Reachable(Known::Socket)
 }

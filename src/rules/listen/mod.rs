@@ -263,10 +263,9 @@ fn finding(
                 )
         }
         Fault::OtherFamily(confidence) => {
-            let summary = format!(
-                "container {name} listens on port {port} for IPv6 only, and {users} {} IPv4",
-                if is_plural(used) { "use" } else { "uses" }
-            );
+            let (has, wants) = if look::has_ipv6(pod) { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+            let use_ = if is_plural(used) { "use" } else { "uses" };
+            let summary = format!("container {name} listens on port {port} for {has} only, and {users} {use_} {wants}");
             Finding::error(Code::ListenerAddressFamily, "", on_container, summary).confidence(*confidence)
         }
         Fault::Hangs => {
@@ -365,7 +364,7 @@ fn evidence(container: &ContainerView<'_>, used: &Use<'_>, look: &Look<'_>, mut 
     }
     for hint in said_of_port(&look.hints, port)
         .into_iter()
-        .filter(|hint| hint.bind.is_loopback() || hint.bind == Bind::AnyV6)
+        .filter(|hint| hint.bind.is_loopback() || matches!(hint.bind, Bind::AnyV4 | Bind::AnyV6))
         .take(2)
     {
         finding = finding.evidence(hint.place(), &hint.detail);

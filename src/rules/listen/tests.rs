@@ -305,6 +305,23 @@ fn sockets_are_the_last_word() {
 }
 
 #[test]
+fn a_pod_with_an_ipv6_address_is_reached_over_that_family() {
+    let v6 = pod(OLD, "", "").replace("10.244.0.9", "'fd00::9'");
+    assert_eq!(
+        after(&v6, Reply::Refused, Reply::Accepted),
+        one(ListenerOnLoopback, "ipv4", Confidence::Likely)
+    );
+    let mut s = snapshot(&v6);
+    dialled(&mut s, key(8080, Speech::Http, false), Reply::Refused, Reply::Accepted);
+    said(&mut s, "listening on 0.0.0.0:8080");
+    assert_eq!(found(&s), one(ListenerAddressFamily, "", Confidence::Proven));
+    let mut v4 = snapshot(&pod(OLD, "", ""));
+    dialled(&mut v4, key(8080, Speech::Http, false), Reply::Refused, Reply::Accepted);
+    said(&mut v4, "listening on [::]:8080");
+    assert_eq!(found(&v4), one(ListenerAddressFamily, "", Confidence::Proven));
+}
+
+#[test]
 fn one_good_revision_keeps_the_service_alive() {
     let ready = pod(OLD, "", "");
     let (first, service) = ready.split_once("---").unwrap();
