@@ -54,7 +54,8 @@ fn cells(row: &PortRow) -> [String; 6] {
     };
     let mut targets = row.targeted_by.clone();
     targets.extend(row.ingresses.iter().map(|name| format!("ingress/{name}")));
-    let listens: Vec<String> = row.listens.iter().map(|listener| listens(listener, row.port)).collect();
+    let mut listens: Vec<String> = row.listens.iter().map(|listener| shown(listener, &row.listens, row.port)).collect();
+    listens.dedup();
     [
         port,
         declared,
@@ -65,8 +66,8 @@ fn cells(row: &PortRow) -> [String; 6] {
     ]
 }
 
-/// `127.0.0.1:8080 (admin)`, `0.0.0.0:8080 (by its log)`
-fn listens(listener: &Listener, port: u16) -> String {
+/// `127.0.0.1:8080 (admin)`, `0.0.0.0:8080 (by its command, log)`
+fn shown(listener: &Listener, all: &[Listener], port: u16) -> String {
     let address = if listener.address.contains(':') {
         format!("[{}]:{port}", listener.address)
     } else {
@@ -75,7 +76,11 @@ fn listens(listener: &Listener, port: u16) -> String {
     match (listener.known_by.as_str(), &listener.container) {
         ("socket", Some(container)) => format!("{address} ({container})"),
         ("socket", None) => address,
-        (known_by, _) => format!("{address} (by its {known_by})"),
+        _ => {
+            let same = all.iter().filter(|other| other.address == listener.address);
+            let known_by: Vec<&str> = same.map(|other| other.known_by.as_str()).collect();
+            format!("{address} (by its {})", known_by.join(", "))
+        }
     }
 }
 

@@ -235,21 +235,20 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
             }
         }
         (false, Reply::Silent) if *address == Reply::TimedOut && used.is_surely_http() => Standing::Hangs,
-        (false, _)
-            if look
-                .dial
-                .is_none_or(|dial| dial.address == Reply::Untried && dial.inside == Reply::Untried) =>
-        {
-            by_word(&said)
+        // Where the pod's address could not be asked, the server's own word counts, unless nobody listens inside either.
+        (false, inside) if *address == Reply::Untried && !matches!(inside, Reply::Refused | Reply::TimedOut) => {
+            by_word(&said, inside.listens())
         }
         _ => Standing::Unknown,
     }
 }
 
-/// What the container's own log or command line says, where nothing could be tried.
-fn by_word(said: &[&Hint]) -> Standing {
-    let strong = |hint: &&&Hint| matches!(hint.source, Source::Log { .. } | Source::Command) && hint.strength <= Confidence::Likely;
-    let mut words = said.iter().filter(strong).filter(|hint| hint.port.is_some()).map(|hint| hint.bind);
+/// What the container itself says where its address was not tried: its log and its command line, and its variables where somebody is known to
+/// listen inside.
+fn by_word(said: &[&Hint], listens: bool) -> Standing {
+    let counts =
+        |hint: &&&Hint| hint.strength <= Confidence::Likely && (listens || matches!(hint.source, Source::Log { .. } | Source::Command));
+    let mut words = said.iter().filter(counts).filter(|hint| hint.port.is_some()).map(|hint| hint.bind);
     match words.next() {
         Some(first) if first.is_loopback() && words.all(Bind::is_loopback) => Standing::Loopback(Confidence::Likely, first),
         _ => Standing::Unknown,

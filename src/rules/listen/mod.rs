@@ -257,10 +257,7 @@ fn finding(
             let subject = Subject::of(reference_of(&kind::SERVICE, &service.metadata)).port(of.port);
             Finding::error(Code::TargetPortMismatch, "proven", subject, summary)
                 .related("target", workload.reference.clone())
-                .evidence(
-                    container.source(),
-                    format!("port {other} accepts connections, port {port} refuses them"),
-                )
+                .evidence("dialled", format!("port {other} accepts connections"))
         }
         Fault::OtherFamily(confidence) => {
             let (has, wants) = if look::has_ipv6(pod) { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };

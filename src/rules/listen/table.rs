@@ -65,6 +65,7 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
                 Some(dial) if dial.address.listens() => "answers".to_owned(),
                 Some(dial) if dial.address == Reply::Refused && dial.inside.listens() => "inside the pod only".to_owned(),
                 Some(dial) if dial.address == Reply::Refused || dial.inside == Reply::Refused => "refuses".to_owned(),
+                Some(dial) if dial.address == Reply::TimedOut && dial.inside == Reply::Silent => "accepts, no answer".to_owned(),
                 Some(dial) if dial.inside.listens() => "accepts inside the pod".to_owned(),
                 Some(dial) if dial.address == Reply::TimedOut => "no answer".to_owned(),
                 _ if is_mesh_pod(pod) => "a service mesh answers in its place".to_owned(),

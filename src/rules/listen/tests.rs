@@ -210,6 +210,24 @@ fn what_does_not_speak_http_is_sent_nothing() {
 }
 
 #[test]
+fn what_is_sent_nothing_is_taken_at_its_word_where_it_listens_inside() {
+    let redis = |env: &str| pod(OLD, &format!(", env: [{{name: BIND_ADDR, value: '{env}'}}]"), ", name: redis");
+    let found_with = |env: &str, inside: Reply| {
+        let mut s = snapshot(&redis(env));
+        dialled(&mut s, key(8080, Speech::Plain, false), Reply::Untried, inside);
+        found(&s)
+    };
+    assert_eq!(
+        found_with("127.0.0.1:8080", Reply::Accepted),
+        one(ListenerOnLoopback, "ipv4", Confidence::Likely)
+    );
+    assert!(found_with("0.0.0.0:8080", Reply::Accepted).is_empty());
+    assert!(found_with("127.0.0.1:9999", Reply::Accepted).is_empty());
+    // Nobody listens inside: the variable is not what the server reads.
+    assert!(found_with("127.0.0.1:8080", Reply::Refused).is_empty());
+}
+
+#[test]
 fn the_declared_port_is_asked_before_anything_is_said_to_be_missing() {
     let declared = pod(OLD, ", ports: [{containerPort: 9090}]", "");
     let mut s = snapshot(&declared);
