@@ -56,6 +56,18 @@ fn usage(message: impl Into<String>, hint: &str) -> ApiError {
     ApiError::before(ApiErrorKind::Usage, DOING, message).hint(hint)
 }
 
+/// What a flag says is the user's to mend on the command line, what the kubeconfig says is not.
+fn said_by_flag(error: ApiError) -> ApiError {
+    if error.kind != ApiErrorKind::Config {
+        return error;
+    }
+    let usage = ApiError::before(ApiErrorKind::Usage, "reading the flags", error.message.clone());
+    match &error.hint {
+        Some(hint) => usage.hint(hint.clone()),
+        None => usage,
+    }
+}
+
 /// Reads what leads to the API server. `service_account` is where a pod finds its own credentials.
 pub(super) fn resolve(options: &ConnectOptions, environment: &Environment, service_account: &Path) -> Result<Target, ApiError> {
     let kubeconfig = load(options, environment)?;
@@ -82,7 +94,10 @@ pub(super) fn resolve(options: &ConnectOptions, environment: &Environment, servi
         config("no configuration has been provided: there is no kubeconfig, and this is not inside a cluster")
             .hint("set KUBECONFIG, pass --kubeconfig FILE, or see `kubectl config view`")
     })?;
-    let server = server_url(&server, has_tls)?;
+    let server = server_url(&server, has_tls).map_err(|error| match options.server {
+        Some(_) => said_by_flag(error),
+        None => error,
+    })?;
     let insecure = cluster.insecure_skip_tls_verify == Some(true);
     let ca = match insecure {
         true => None,
@@ -90,12 +105,20 @@ pub(super) fn resolve(options: &ConnectOptions, environment: &Environment, servi
             cluster.certificate_authority_data.as_deref(),
             cluster.certificate_authority.as_deref(),
             "certificate authority",
-        )?,
+        )
+        .map_err(|error| match options.certificate_authority {
+            Some(_) => said_by_flag(error),
+            None => error,
+        })?,
     };
+    let identity = identity(&user).map_err(|error| match (&options.client_certificate, &options.client_key) {
+        (None, None) => error,
+        _ => said_by_flag(error),
+    })?;
     let proxy = proxy::for_server(&server, cluster.proxy_url.as_deref(), environment).map_err(config)?;
     let cluster_info = describe(&cluster, ca.as_deref());
     Ok(Target {
-        identity: identity(&user)?,
+        identity,
         server,
         namespace: namespace.filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
         ca,

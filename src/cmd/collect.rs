@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 
 use super::reach::{self, Reach};
@@ -86,7 +86,14 @@ pub async fn first_round(connection: &Connection, namespaces: &[String], now: Ti
         .iter()
         .flat_map(|scope| FIRST.iter().map(move |kind| (kind, *scope)))
         .collect();
-    let answers = join_all(requests.iter().map(|(kind, namespace)| list(connection, kind, *namespace))).await;
+    // An API that does not answer one of them is not asked the rest: each would wait for its own time to run out.
+    let answers = try_join_all(requests.iter().map(|(kind, namespace)| async {
+        match list(connection, kind, *namespace).await {
+            Err(error) if error.is_fatal_for_api() => Err(error),
+            answer => Ok(answer),
+        }
+    }))
+    .await?;
     let mut refused: Option<ApiError> = None;
     let mut read = 0;
     for ((kind, namespace), answer) in requests.into_iter().zip(answers) {
@@ -96,9 +103,6 @@ pub async fn first_round(connection: &Connection, namespaces: &[String], now: Ti
                 take(&mut snapshot, kind, namespace, items);
             }
             Err(error) => {
-                if error.is_fatal_for_api() {
-                    return Err(error);
-                }
                 // RBAC refuses before it is looked whether the type is installed; what is not there needs no right.
                 let optional = kind.group == kind::GATEWAY.group && error.kind == ApiErrorKind::Forbidden;
                 if optional && !connection.serves(kind).await.unwrap_or(true) {

@@ -28,7 +28,7 @@ pub type Outcome = Result<Exit, Failure>;
 
 /// Say why pods are broken.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-podlife", bin_name = "kubectl podlife", version, disable_version_flag = false, after_help = exit::HELP)]
+#[command(name = "kubectl-podlife", bin_name = "kubectl podlife", version, disable_version_flag = false, args_override_self = true, after_help = exit::HELP)]
 pub struct Cli {
     #[command(flatten)]
     connect: flags::ConnectFlags,
@@ -102,13 +102,7 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
         }
     };
     match outcome {
-        Ok(exit) => match io.stdout.failure() {
-            Some(why) => {
-                io.stderr.line(&format!("error: writing the result: {why}"));
-                Exit::Fault
-            }
-            None => exit,
-        },
+        Ok(exit) => written(io, exit),
         Err(failure) => {
             explain(&failure, is_document(arguments), io);
             failure.exit
@@ -127,6 +121,17 @@ fn warnings_as_errors(connect: &flags::ConnectFlags, connection: &crate::cluster
     }
 }
 
+/// A result that could not be written is none: a full disk, for example.
+fn written(io: &Io, exit: Exit) -> Exit {
+    match io.stdout.failure() {
+        Some(why) => {
+            io.stderr.line(&format!("error: writing the result: {why}"));
+            Exit::Fault
+        }
+        None => exit,
+    }
+}
+
 /// `--help` and `--version` are results; anything else is a command line that makes no sense.
 fn no_command(error: &clap::Error, io: &Io) -> Exit {
     if error.use_stderr() {
@@ -135,7 +140,7 @@ fn no_command(error: &clap::Error, io: &Io) -> Exit {
         Exit::Usage
     } else {
         io.stdout.write(&error.to_string());
-        Exit::Good
+        written(io, Exit::Good)
     }
 }
 

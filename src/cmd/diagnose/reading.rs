@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::{DiagnoseArgs, Plan};
-use crate::cluster::{Connection, ListQuery};
+use crate::cluster::{ApiErrorKind, Connection, ListQuery};
 use crate::cmd::collect;
 use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::targets::{self, Wanted};
@@ -291,7 +291,15 @@ impl Reading {
                     ..ListQuery::default()
                 };
                 let namespace = snapshot.namespaces.first().map(String::as_str);
-                let list = self.connection.list(&kind::POD, namespace, &query).await?;
+                let list = self
+                    .connection
+                    .list(&kind::POD, namespace, &query)
+                    .await
+                    .map_err(|error| match error.kind {
+                        // The API server knows which fields can be selected by.
+                        ApiErrorKind::Invalid => Failure::usage(format!("--field-selector {field_selector}: {}", error.message)),
+                        _ => error.into(),
+                    })?;
                 let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
                 Some(
                     list.items

@@ -431,3 +431,45 @@ fn a_kind_that_podlife_does_not_know_is_judged_by_its_conditions_or_called_unkno
         assert!(missing.stderr.contains(says), "{}", missing.stderr);
     }
 }
+
+#[test]
+fn a_dump_of_the_cluster_is_read_with_the_logs_of_each_container() {
+    let scenario = Scenario::new("dump").apply(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: two}
+spec:
+  terminationGracePeriodSeconds: 0
+  initContainers: [{name: first, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sh, -c, 'echo Error: of the first']}]
+  containers:
+  - {name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sh, -c, 'echo Error: of the app; sleep 3600']}
+  - {name: bad, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sh, -c, 'echo "Error: cannot open /etc/app.conf" >&2; exit 3']}
+"#,
+    );
+    let scenario = scenario.until("it crashes", super::harness::restarts("bad", 1));
+    let scenario = scenario.until("it is held back", waiting("bad", "CrashLoopBackOff"));
+    let folder = std::env::temp_dir().join(format!("{}-dump", scenario.namespace));
+    let path = folder.display().to_string();
+    kubectl(
+        &[
+            "cluster-info",
+            "dump",
+            "--namespaces",
+            &scenario.namespace,
+            "--output-directory",
+            &path,
+        ],
+        None,
+    );
+    let answer = podlife(&["diagnose", "--local", "-f", &path, "-n", &scenario.namespace, "-o", "json"]);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(answer.exit, 3, "{}{}", answer.stdout, answer.stderr);
+    let cause = answer.root_cause();
+    assert_eq!(
+        (&cause["code"], &cause["subject"]["container"]),
+        (&"ContainerCrashing".into(), &"bad".into())
+    );
+    let summary = cause["summary"].as_str().unwrap();
+    assert!(summary.contains("cannot open /etc/app.conf"), "{summary}");
+}

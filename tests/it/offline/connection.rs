@@ -1045,14 +1045,24 @@ async fn client_keys_are_looked_at_before_they_fail() {
         .await
         .unwrap();
     connection.list(&POD, None, &ListQuery::default()).await.unwrap();
-    for (certificate, key, expected) in [
-        ("tls/client.crt", "tls/encrypted.key", "the client key is encrypted"),
-        ("tls/client.crt", "tls/none.key", "cannot read the client key"),
-        ("tls/client.crt", "tls/README.md", "cannot be set up"),
-        ("tls/README.md", "tls/client.key", "the client certificate holds no PEM certificate"),
+    for (certificate, key, kind, expected) in [
+        (
+            "tls/client.crt",
+            "tls/encrypted.key",
+            ApiErrorKind::Usage,
+            "the client key is encrypted",
+        ),
+        ("tls/client.crt", "tls/none.key", ApiErrorKind::Usage, "cannot read the client key"),
+        ("tls/client.crt", "tls/README.md", ApiErrorKind::Config, "cannot be set up"),
+        (
+            "tls/README.md",
+            "tls/client.key",
+            ApiErrorKind::Config,
+            "the client certificate holds no PEM certificate",
+        ),
     ] {
         let error = refused(with(certificate, key), &Environment::default()).await;
-        assert_eq!(error.kind, ApiErrorKind::Config);
+        assert_eq!(error.kind, kind);
         assert!(error.to_string().contains(expected), "{error}");
     }
     let options = ConnectOptions {

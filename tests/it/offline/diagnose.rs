@@ -118,6 +118,65 @@ fn a_server_that_never_answers_ends_with_the_request_timeout() {
 }
 
 #[test]
+fn a_server_that_never_answers_is_not_asked_for_everything() {
+    let api = FakeApi::start().on("GET", "/*", Answer::hang());
+    let answer = diagnose(&api, &["--request-timeout", "1s"]);
+    assert_eq!(answer.exit, 6, "{}", answer.stderr);
+    let asked = api.seen().len();
+    assert!(asked <= 12, "each further batch would wait for its own time to run out: {asked}");
+}
+
+#[test]
+fn a_flag_given_twice_counts_as_its_last_value() {
+    let api = FakeApi::start().holding([namespace(), broken()]);
+    let answer = diagnose(
+        &api,
+        &[
+            "-n",
+            "elsewhere",
+            "-n",
+            "shop",
+            "-o",
+            "yaml",
+            "-o",
+            "json",
+            "-c",
+            "app",
+            "-c",
+            "app",
+        ],
+    );
+    assert_eq!(answer.root_cause()["code"], "SecretMissing", "{}{}", answer.stdout, answer.stderr);
+}
+
+#[test]
+fn a_field_that_cannot_be_selected_by_is_a_usage_error() {
+    let refused = Answer::status(400, "BadRequest", "field label not supported: foo");
+    let api = FakeApi::start()
+        .holding([namespace()])
+        .on("GET", "/api/v1/namespaces/shop/pods?fieldSelector=foo%3Dbar", refused);
+    let answer = diagnose(&api, &["--field-selector", "foo=bar"]);
+    assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{}", answer.stderr);
+    assert!(answer.stderr.contains("field label not supported: foo"), "{}", answer.stderr);
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_fault() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    // Only Linux has a disk that is always full.
+    let Ok(full) = full else { return };
+    for arguments in [&["--help"][..], &["--version"], &["diagnose", "--help"], &["explain"]] {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-podlife"));
+        let status = child
+            .args(arguments)
+            .stdout(full.try_clone().unwrap())
+            .stderr(std::process::Stdio::null())
+            .status();
+        assert_eq!(status.unwrap().code(), Some(1), "{arguments:?}");
+    }
+}
+
+#[test]
 fn nobody_listens() {
     let answer = podlife(&["diagnose", "-s", "http://127.0.0.1:1", "-n", "shop"]);
     assert_eq!((answer.exit, answer.stdout.as_str()), (6, ""));
@@ -149,6 +208,18 @@ fn command_lines_that_make_no_sense_exit_with_2() {
         &["diagnose", "namespace/shop"],
         &["diagnose", "--local", "-f", "/nonexistent"],
         &["diagnose", "-f", "/nonexistent"],
+        &["diagnose", "-s", ":::"],
+        &["diagnose", "-s", "ftp://x"],
+        &["diagnose", "-s", "https://127.0.0.1:1", "--certificate-authority", "/nonexistent"],
+        &[
+            "diagnose",
+            "-s",
+            "https://127.0.0.1:1",
+            "--client-certificate",
+            "/nonexistent",
+            "--client-key",
+            "/nonexistent",
+        ],
         &["nonsense"],
         &["rbac", "nonsense"],
         &["explain", "NoSuchCode"],
