@@ -1,0 +1,274 @@
+//! What is said about a port that does not answer: the words, the evidence and the fix.
+
+use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
+use kube::ResourceExt;
+
+use super::bind::Bind;
+use super::fixes;
+use super::look::{self, Look, said_of_port};
+use super::uses::Use;
+use crate::model::code::Code;
+use crate::model::dial::Reply;
+use crate::model::finding::{Confidence, Effect, Finding, Subject};
+use crate::model::kind;
+use crate::model::text::shorten;
+use crate::rules::Context;
+use crate::rules::context::{ContainerView, Workload, is_ready, reference_of, revision};
+use crate::rules::ports;
+
+/// What is to be told: which fault it is, and the port that listens instead.
+pub(super) enum Fault<'a> {
+    Loopback(Confidence, Bind),
+    Nothing(Confidence),
+    /// Another port listens, and what shows it.
+    OtherPort(Confidence, u16, String),
+    /// The Service's number is not the one that is declared, and the declared one listens.
+    TargetPort(&'a Service, &'a ServicePort, u16),
+    OtherFamily(Confidence),
+    Hangs,
+    Fails(u16),
+}
+
+/// The finding about a fault of a port.
+pub(super) fn finding(
+    context: &Context<'_>,
+    workload: &Workload<'_>,
+    pod: &Pod,
+    container: &ContainerView<'_>,
+    used: &Use<'_>,
+    look: &Look<'_>,
+    fault: &Fault<'_>,
+) -> Finding {
+    let (name, port) = (container.name(), used.port);
+    let on_container = Subject::of(workload.reference.clone())
+        .container(name)
+        .port(port)
+        .pod(&pod.name_any());
+    let users = used.users();
+    let namespace = pod.namespace().unwrap_or_default();
+    let mut finding = match fault {
+        Fault::Loopback(confidence, bind) => {
+            let cause = bind.loopback_cause().unwrap_or("ipv4");
+            let address = loopback_address(used, look, cause);
+            let summary = format!(
+                "container {name} listens on {address} only, where nobody outside of the pod gets to it; {users} {} refused",
+                are(used)
+            );
+            Finding::error(Code::ListenerOnLoopback, cause, on_container, summary).confidence(*confidence)
+        }
+        Fault::Nothing(confidence) => {
+            let summary = format!("nothing in container {name} listens on port {port}; {users} {} refused", are(used));
+            Finding::error(Code::NothingListening, "", on_container, summary).confidence(*confidence)
+        }
+        Fault::OtherPort(confidence, other, how) => {
+            let summary = format!(
+                "container {name} listens on port {other}, not on {port}, which {users} {}",
+                if is_plural(used) { "use" } else { "uses" }
+            );
+            Finding::error(Code::ListenerOnOtherPort, "", on_container, summary)
+                .confidence(*confidence)
+                .evidence(container.source(), how)
+        }
+        Fault::TargetPort(service, of, other) => {
+            let summary = format!(
+                "Service {} sends port {} to {port}, where nobody listens; container {name} declares {other}, and listens there",
+                service.name_any(),
+                ports::shown(of)
+            );
+            let subject = Subject::of(reference_of(&kind::SERVICE, &service.metadata)).port(of.port);
+            Finding::error(Code::TargetPortMismatch, "proven", subject, summary)
+                .related("target", workload.reference.clone())
+                .evidence("dialled", format!("port {other} accepts connections"))
+        }
+        Fault::OtherFamily(confidence) => {
+            let (has, wants) = if look::has_ipv6(pod) { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+            let use_ = if is_plural(used) { "use" } else { "uses" };
+            let summary = format!("container {name} listens on port {port} for {has} only, and {users} {use_} {wants}");
+            Finding::error(Code::ListenerAddressFamily, "", on_container, summary).confidence(*confidence)
+        }
+        Fault::Hangs => {
+            let summary = format!("container {name} accepts connections on port {port} and does not answer");
+            Finding::error(Code::ApplicationError, "", on_container, summary).confidence(Confidence::Likely)
+        }
+        Fault::Fails(status) => {
+            let summary = format!("container {name} answers requests on port {port} with status {status}");
+            Finding::error(Code::ApplicationError, "", on_container, summary).confidence(Confidence::Likely)
+        }
+    };
+    finding = evidence(container, used, look, finding);
+    if !is_ready(pod) {
+        for effect in context.container_effects(container) {
+            finding = finding.breaking(effect);
+        }
+    }
+    if !matches!(fault, Fault::Fails(_)) {
+        for (service, _) in used
+            .services
+            .iter()
+            .filter(|(service, _)| reaches_nobody(context, workload, pod, service))
+        {
+            finding = finding.breaking(Effect::Service(namespace.clone(), service.name_any()));
+        }
+    }
+    fix(context, container, used, look, fault, finding)
+}
+
+/// `127.0.0.1:8080`, `[::1]:8080`: as its socket has it, else as the dial or its own word tells.
+fn loopback_address(used: &Use<'_>, look: &Look<'_>, cause: &str) -> String {
+    let port = used.port;
+    let socket = look
+        .sockets
+        .into_iter()
+        .flat_map(|s| &s.sockets)
+        .find(|s| s.port == port && s.protocol == used.protocol);
+    if let Some(socket) = socket {
+        return std::net::SocketAddr::new(socket.address, port).to_string();
+    }
+    match cause {
+        "ipv6" => format!("[::1]:{port}"),
+        "mapped" => format!("[::ffff:127.0.0.1]:{port}"),
+        // 127.0.0.1 itself would have answered.
+        _ if look.dial.is_some_and(|dial| dial.inside == Reply::Refused) => format!("another loopback address than 127.0.0.1, port {port}"),
+        _ => format!("127.0.0.1:{port}"),
+    }
+}
+
+fn is_plural(used: &Use<'_>) -> bool {
+    used.services.len() + used.probes.len() > 1
+}
+
+fn are(used: &Use<'_>) -> &'static str {
+    if is_plural(used) { "are" } else { "is" }
+}
+
+/// Whether every pod behind a Service is of the revision that this pod stands for.
+fn reaches_nobody(context: &Context<'_>, workload: &Workload<'_>, pod: &Pod, service: &Service) -> bool {
+    ports::pods_behind(context, service)
+        .into_iter()
+        .filter(|other| is_ready(other))
+        .all(|other| context.workload_of(other) == workload.reference && revision(other) == revision(pod))
+}
+
+/// What was seen, the strongest first.
+fn evidence(container: &ContainerView<'_>, used: &Use<'_>, look: &Look<'_>, mut finding: Finding) -> Finding {
+    let (port, pod) = (used.port, container.pod);
+    if let Some(dial) = look.dial {
+        let ip = pod.status.as_ref().and_then(|s| s.pod_ip.as_deref()).unwrap_or("the pod's address");
+        let mut parts = Vec::new();
+        if dial.inside != Reply::Untried {
+            parts.push(format!("port-forward to {port} {}", said(&dial.inside)));
+        }
+        if dial.address != Reply::Untried {
+            parts.push(format!("{ip}:{port} {}", said(&dial.address)));
+        }
+        finding = finding.evidence("dialled", parts.join(", "));
+    }
+    if let Some(sockets) = look.sockets {
+        let mine: Vec<String> = sockets
+            .sockets
+            .iter()
+            .filter(|s| s.port == port && s.protocol == used.protocol)
+            .map(|s| format!("{} {}", s.protocol, std::net::SocketAddr::new(s.address, s.port)))
+            .collect();
+        let shown = if mine.is_empty() {
+            format!("no socket listens on port {port}")
+        } else {
+            mine.join(", ")
+        };
+        finding = finding.evidence("sockets", format!("{shown}, seen from {}", sockets.seen_from));
+    }
+    if let Some(refused) = &look.refused {
+        finding = finding.evidence(format!("pod/{} event Unhealthy", pod.name_any()), shorten(refused, 200));
+    }
+    for hint in said_of_port(&look.hints, port)
+        .into_iter()
+        .filter(|hint| hint.bind.is_loopback() || matches!(hint.bind, Bind::AnyV4 | Bind::AnyV6))
+        .take(2)
+    {
+        finding = finding.evidence(hint.place(), &hint.detail);
+    }
+    finding
+}
+
+/// `answers 200`, `refuses`
+fn said(reply: &Reply) -> String {
+    match reply {
+        Reply::Status(status) => format!("answers {status}"),
+        Reply::Accepted => "accepts".to_owned(),
+        Reply::Silent => "accepts and says nothing".to_owned(),
+        Reply::Refused => "refuses".to_owned(),
+        Reply::TimedOut => "does not answer".to_owned(),
+        Reply::Untried => "was not tried".to_owned(),
+    }
+}
+
+fn fix(
+    context: &Context<'_>,
+    container: &ContainerView<'_>,
+    used: &Use<'_>,
+    look: &Look<'_>,
+    fault: &Fault<'_>,
+    mut finding: Finding,
+) -> Finding {
+    let pod = container.pod;
+    let namespace = pod.namespace().unwrap_or_default();
+    let (name, owner) = (container.name(), context.workload_of(pod).short());
+    let logs = format!("kubectl logs {} -c {name} -n {namespace} --tail=50", pod.name_any());
+    let edit = format!("kubectl edit {owner} -n {namespace}");
+    match fault {
+        Fault::Loopback(..) | Fault::OtherFamily(_) => {
+            finding
+                .fixes
+                .extend(fixes::advice(context, container, None, &look.hints, used.port));
+            finding
+        }
+        Fault::Nothing(_) => {
+            finding = finding.fix_command("see whether the server says that it listens, and where", logs);
+            let sockets = match look.sockets {
+                Some(_) => {
+                    return finding.fix_command(
+                        format!(
+                            "switch on what should open port {}, or take the port out of what uses it",
+                            used.port
+                        ),
+                        edit,
+                    );
+                }
+                None => format!("kubectl podlife diagnose pod/{} -n {namespace} --exec", pod.name_any()),
+            };
+            finding.fix_command(
+                "see what it listens on instead (--exec where the image has cat or sh, else --debug-image)",
+                sockets,
+            )
+        }
+        Fault::OtherPort(_, other, _) => match used.services.first() {
+            Some((service, of)) if used.probes.is_empty() => finding.fix_command(
+                format!(
+                    "send port {} of Service {} to {other}, or have the application listen on {}",
+                    ports::shown(of),
+                    service.name_any(),
+                    used.port
+                ),
+                format!("kubectl edit service {} -n {namespace}", service.name_any()),
+            ),
+            _ => finding.fix_command(
+                format!("have the application listen on {}, or change what uses it to {other}", used.port),
+                edit,
+            ),
+        },
+        Fault::TargetPort(service, of, other) => {
+            let at = ports::of_service(service)
+                .iter()
+                .position(|p| p.port == of.port)
+                .unwrap_or_default();
+            finding.fix_command(
+                format!("set targetPort of port {} to {other}", ports::shown(of)),
+                format!(
+                    "kubectl patch service {} -n {namespace} --type=json -p '[{{\"op\":\"replace\",\"path\":\"/spec/ports/{at}/targetPort\",\"value\":{other}}}]'",
+                    service.name_any()
+                ),
+            )
+        }
+        Fault::Hangs | Fault::Fails(_) => finding.fix_command("the application itself is at fault: see what its log says", logs),
+    }
+}
