@@ -125,6 +125,20 @@ fn a_volume_that_is_still_attached_elsewhere() {
         .first_root_cause("VolumeMountFailing", "multi-attach", "deployment/second");
 }
 
+/// The kubelet is the real one; the driver of the test cluster gives it the answer that mount(8) gives after minutes.
+#[test]
+fn a_share_that_does_not_answer() {
+    Scenario::new("silent-share")
+        .apply(&with_volume("api", "flexVolume: {driver: podlife.test/silent}"))
+        .until("the mount has failed some times", |state| {
+            state
+                .events
+                .iter()
+                .any(|e| e["reason"] == "FailedMount" && e["count"].as_i64() >= Some(3))
+        })
+        .first_root_cause("VolumeMountFailing", "timeout", "deployment/api");
+}
+
 #[test]
 fn a_claim_that_does_not_exist() {
     let answer = Scenario::new("no-claim")

@@ -127,6 +127,14 @@ fn a_job_that_fails_has_one_root_cause() {
 }
 
 #[test]
+fn a_job_that_failed_and_whose_pods_are_gone() {
+    let scenario = Scenario::new("job-remains").apply(&job("migrate", "backoffLimit: 0", "exit 4"));
+    job_has(&scenario, "Failed");
+    scenario.kubectl(&["delete", "pods", "--all"]);
+    scenario.first_root_cause("JobFailing", "", "job/migrate");
+}
+
+#[test]
 fn a_job_that_is_complete() {
     let scenario = Scenario::new("complete").apply(&job("done", "backoffLimit: 3", "exit 0"));
     job_has(&scenario, "Complete");
