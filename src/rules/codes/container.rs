@@ -275,7 +275,8 @@ pub(super) const AREA: Area = Area {
             causes: &[],
             explanation: "The container crashes or is not ready, and its log says that a connection to another host failed. podlife takes the host \
              and port from the log and, where they belong to a Service of the cluster, looks for that Service's own fault, which is \
-             then the root cause. A refusal means that nobody listens there, a timeout that packets are dropped on the way, and an \
+             then the root cause. Where the log says nothing, Services that command and environment name and that reach nobody are followed \
+             too. Workloads that wait for each other have no other root cause than that, and it names them all. A refusal means that nobody listens there, a timeout that packets are dropped on the way, and an \
              unknown host that the name is wrong or DNS does not work. For hosts outside of the cluster podlife can only name them.",
             steps: &[
                 Step {

@@ -209,10 +209,15 @@ pub(super) const AREA: Area = Area {
             ],
             explanation: "A pod is selected by a NetworkPolicy of this direction, and no policy that selects it allows the connection; what is not \
              allowed is then dropped. Dropped packets make the client time out: a refused connection is never a policy's doing. podlife \
-             evaluates all policies for source, destination and port when something reports a timeout there. Typical reasons are a \
+             evaluates all policies for source, destination and port when something reports a timeout there, or when it is asked with \
+             --from and --to. Typical reasons are a \
              default-deny policy without a rule for the new client, a rule with the Service's port instead of the pod's port, and \
              egress rules that forget DNS.",
             steps: &[
+                Step {
+                    text: "Ask about the connection: which hop is closed, by which policy, and which rule is missing.",
+                    command: "kubectl podlife diagnose -n NAMESPACE --from deployment/CLIENT --to service/SERVICE:PORT",
+                },
                 Step {
                     text: "See the policies of both namespaces.",
                     command: "kubectl get networkpolicy -A",

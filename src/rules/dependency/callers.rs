@@ -10,6 +10,8 @@ use super::places::{self, Place, Reference};
 use crate::model::snapshot::Presence;
 use crate::rules::container::ending::{counts, ending};
 use crate::rules::context::{ContainerView, Context, Role, containers, is_ready};
+use crate::rules::ports::State;
+use crate::rules::probes::message;
 use crate::rules::{network_policy, ports};
 
 /// A container may wait this long for others before its wait is looked into.
@@ -245,5 +247,38 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
             .map(|r| make(How::Unknown, &r.place, r.mention.port, &r.source, None))
             .collect();
     }
-    Vec::new()
+    // A fault without a word, and a Service in the spec that reaches nobody: it is at least possible that this is why.
+    let is_silent = match caller.trouble {
+        Trouble::Crashed => caller.lines.is_empty(),
+        Trouble::Unready => asks_others(context, &caller.container),
+        Trouble::Waits | Trouble::Suspect => false,
+    };
+    let reaches_nobody = |r: &&Reference| match &r.place {
+        Place::Service { namespace, name } => context.service(namespace, name).is_some_and(|service| {
+            !wrong_port(service, r.mention.port) && matches!(ports::state(context, service), State::NoneReady | State::NoPods)
+        }),
+        Place::Own | Place::Outside(_) => false,
+    };
+    let named = caller.references.iter().filter(|_| is_silent).filter(reaches_nobody);
+    named
+        .map(|r| make(How::Unknown, &r.place, r.mention.port, &r.source, None))
+        .collect()
+}
+
+/// Whether a probe fails as it does where the application says itself that it lacks something: it was asked, and said no or nothing.
+fn asks_others(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
+    let events = context.pod_events(container.pod);
+    let newest = events
+        .iter()
+        .find(|e| e.reason() == "Unhealthy" && e.container() == Some(container.name()));
+    let Some((which, text)) = newest.and_then(|e| message::parse(e.message())) else {
+        return false;
+    };
+    which
+        .of(container.spec)
+        .is_some_and(|probe| match message::cause(text, probe, container.spec) {
+            "timeout" | "exec-exit" | "grpc" => true,
+            "http-status" => text.contains("statuscode: 5"),
+            _ => false,
+        })
 }

@@ -196,7 +196,14 @@ fn present(context: &Context<'_>, failure: &Failure<'_>, service: &Service) -> V
             .into_iter()
             .collect();
     }
-    // Without a line there is nothing but the wait, and of that the rule on init containers speaks.
+    // Without a line it is possible, no more: it gives way to what the Service suffers from, or is not told.
+    if failure.line.is_none() && matches!(failure.trouble, Trouble::Crashed | Trouble::Unready) {
+        return unreachable(context, failure, namespace, name, Some(state), Vec::new())
+            .into_iter()
+            .map(|f| f.severity(Severity::Symptom).confidence(Confidence::Possible))
+            .collect();
+    }
+    // A wait without a line is told by the rule on init containers.
     if failure.line.is_none() || failure.trouble == Trouble::Suspect || (failure.trouble == Trouble::Waits && state != State::Ready) {
         return Vec::new();
     }

@@ -2,7 +2,7 @@
 
 use super::check;
 use crate::model::code::Code::{self, *};
-use crate::model::finding::{Effect, Finding, Severity};
+use crate::model::finding::{Confidence, Effect, Finding, Severity};
 use crate::model::snapshot::{LogKey, Snapshot};
 use crate::rules::testing::{check_snapshot, snapshot};
 
@@ -184,4 +184,50 @@ status:
     assert!(codes(&since("2026-01-01T11:59:55Z"), "").is_empty());
     // The Service is there: of the wait itself the rule on init containers speaks.
     assert!(codes(&(since("2026-01-01T11:58:00Z") + &db("db", "False")), "").is_empty());
+}
+
+/// A pod that runs and is not ready, whose environment names Service db.
+fn unready(message: &str) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, uid: u}}
+spec:
+  containers:
+  - {{name: web, image: i, env: [{{name: DATABASE_URL, value: 'http://db:5432/'}}], readinessProbe: {{httpGet: {{path: /, port: 80}}}}}}
+status:
+  phase: Running
+  conditions: [{{type: Ready, status: 'False'}}]
+  containerStatuses: [{{name: web, ready: false, restartCount: 0, image: i, imageID: '', state: {{running: {{startedAt: '2026-01-01T11:50:00Z'}}}}}}]
+---
+{{apiVersion: v1, kind: Event, metadata: {{name: e}}, reason: Unhealthy, type: Warning, message: '{message}', lastTimestamp: '2026-01-01T11:59:50Z',
+  involvedObject: {{kind: Pod, name: web, namespace: shop, uid: u, fieldPath: 'spec.containers{{web}}'}}}}
+"
+    )
+}
+
+#[test]
+fn a_pod_that_says_it_is_not_ready_is_followed_to_what_its_environment_names() {
+    let told = |message: &str, db: &str| codes(&(unready(message) + db), "listening on :80");
+    let says_no = "Readiness probe failed: HTTP probe failed with statuscode: 503";
+    assert_eq!(told(says_no, &db("db", "False")), [DependencyUnreachable]);
+    assert_eq!(told(says_no, &db("app", "False")), [DependencyUnreachable]);
+    let finding = &found(&(unready(says_no) + &db("db", "False")), "")[0];
+    assert_eq!((finding.severity, finding.confidence), (Severity::Symptom, Confidence::Possible));
+    assert!(finding.suffers.contains(&Effect::Service("shop".into(), "db".into())));
+    // Another one is well, or the answer has nothing to do with others.
+    assert!(told(says_no, &db("db", "True")).is_empty());
+    assert!(told("Readiness probe failed: HTTP probe failed with statuscode: 404", &db("db", "False")).is_empty());
+    let refused = "Readiness probe failed: Get \"http://10.244.0.7:80/\": dial tcp 10.244.0.7:80: connect: connection refused";
+    assert!(told(refused, &db("db", "False")).is_empty());
+}
+
+#[test]
+fn a_crash_without_a_word_is_followed_to_what_its_command_names() {
+    let command = crashed("nc -z db 5432 || exit 1");
+    assert_eq!(codes(&(command.clone() + &db("db", "False")), ""), [DependencyUnreachable]);
+    assert!(codes(&(command.clone() + &db("db", "True")), "").is_empty());
+    // It has said something else.
+    assert!(codes(&(command + &db("db", "False")), "cannot open /etc/web.conf").is_empty());
 }

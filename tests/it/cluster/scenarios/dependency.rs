@@ -1,6 +1,8 @@
 //! Callers whose own fault it is not, or is: what they need is missing, elsewhere, on another port, broken itself.
 
-use crate::cluster::harness::{Scenario, both, pods_ready, restarts, running};
+use serde_json::Value;
+
+use crate::cluster::harness::{Scenario, State, both, pods_ready, restarts, running, statuses};
 
 /// A deployment of one container that runs this in a shell.
 fn runs(name: &str, script: &str) -> String {
@@ -137,4 +139,124 @@ fn callers_that_get_along() {
         .apply(&manifest)
         .until("both are ready", both(pods_ready(2), running("web")))
         .healthy();
+}
+
+/// A deployment of the test application with these variables, and its Service on port 80.
+fn app(name: &str, variables: &[(&str, &str)], probe: &str, init: &str) -> String {
+    let variables: Vec<String> = variables.iter().map(|(k, v)| format!("{{name: {k}, value: '{v}'}}")).collect();
+    format!(
+        "
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      {init}
+      containers:
+      - name: {name}
+        image: podlife.test/app:1
+        env: [{}]
+        ports: [{{containerPort: 8080}}]
+        {probe}
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: 8080}}]}}}}
+",
+        variables.join(", ")
+    )
+}
+
+const READY: &str = "readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}";
+
+/// An init container that waits until a Service accepts connections.
+fn waits_for(target: &str) -> String {
+    format!("initContainers: [{{name: wait, image: 'podlife.test/app:1', args: [wait-for, '{target}']}}]")
+}
+
+/// A container has been running, without being ready or done, for longer than any start takes.
+fn lasting_status(status: &Value) -> bool {
+    let started: Option<jiff::Timestamp> = status["state"]["running"]["startedAt"].as_str().and_then(|t| t.parse().ok());
+    status["ready"] != true && started.is_some_and(|t| jiff::Timestamp::now().duration_since(t).as_secs() > 62)
+}
+
+fn lasting(container: &'static str) -> impl Fn(&State) -> bool {
+    move |state| statuses(state, container).any(lasting_status)
+}
+
+fn said(answer: &crate::cluster::harness::Answer) -> String {
+    answer.root_cause()["summary"].as_str().unwrap_or_default().to_owned()
+}
+
+/// An unready pod needs one that crashes, which needs one whose init container waits, for one that crashes for a reason of its own.
+#[test]
+fn a_chain_of_four_ends_at_the_last() {
+    let manifest = app("web", &[("DEPENDS_ON", "http://api/")], READY, "")
+        + &app("api", &[("DIAL", "orders:80")], "", "")
+        + &app("orders", &[], "", &waits_for("store:80"))
+        + &app("store", &[("REQUIRE_FILE", "/etc/store.conf")], "", "");
+    let scenario = Scenario::new("dep-four")
+        .apply(&manifest)
+        .until("two have failed twice", both(restarts("api", 2), restarts("store", 2)))
+        .until("two have waited for long", both(lasting("web"), lasting("wait")));
+    let answer = scenario.first_root_cause("ContainerCrashing", "config", "deployment/store");
+    // Each of the others suffers from it, by way of the next.
+    let judged = answer.json["workloads"].as_array().unwrap();
+    let root = answer.root_cause()["id"].as_str().unwrap();
+    for name in ["web", "api", "orders", "store"] {
+        let of = judged.iter().find(|j| j["kind"] == "Deployment" && j["name"] == name).unwrap();
+        assert_eq!(of["causes"], serde_json::json!([root]), "{name}: {}", answer.stdout);
+    }
+    // Asked about the first, it is the last that is named.
+    scenario.first_root_cause_of("deployment/web", "ContainerCrashing", "config", "deployment/store");
+}
+
+#[test]
+fn two_that_crash_for_each_other() {
+    let manifest = app("a", &[("DIAL", "b:80")], "", "") + &app("b", &[("DIAL", "a:80")], "", "");
+    let answer = Scenario::new("dep-circle")
+        .apply(&manifest)
+        .until("both have failed twice", both(restarts("a", 2), restarts("b", 2)))
+        .first_root_cause("DependencyUnreachable", "", "deployment/a");
+    assert!(
+        said(&answer).starts_with("deployment/a and deployment/b wait for each other"),
+        "{}",
+        said(&answer)
+    );
+}
+
+#[test]
+fn three_whose_init_containers_wait_for_each_other() {
+    let names = ["a", "b", "c"];
+    let ring = names.iter().zip(names.iter().cycle().skip(1));
+    let manifest: String = ring
+        .map(|(name, next)| app(name, &[], "", &waits_for(&format!("{next}:80"))))
+        .collect();
+    let all_wait = |state: &State| statuses(state, "wait").filter(|s| lasting_status(s)).count() == 3;
+    let answer = Scenario::new("dep-ring")
+        .apply(&manifest)
+        .until("all three have waited for long", all_wait)
+        .first_root_cause("InitContainerStuck", "waits-for", "deployment/a");
+    assert!(
+        said(&answer).starts_with("deployment/a, deployment/b and deployment/c wait for each other"),
+        "{}",
+        said(&answer)
+    );
+}
+
+#[test]
+fn two_that_are_ready_only_with_each_other() {
+    let manifest = app("a", &[("DEPENDS_ON", "http://b/")], READY, "") + &app("b", &[("DEPENDS_ON", "http://a/")], READY, "");
+    let answer = Scenario::new("dep-ready")
+        .apply(&manifest)
+        .until("both have been unready for long", both(lasting("a"), lasting("b")))
+        .first_root_cause("DependencyUnreachable", "", "deployment/a");
+    assert!(
+        said(&answer).starts_with("deployment/a and deployment/b wait for each other"),
+        "{}",
+        said(&answer)
+    );
 }
