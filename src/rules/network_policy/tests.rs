@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::allows::{Direction, Doubt, End, Identity, Outcome, Port, evaluate};
-use crate::model::snapshot::LogKey;
+use crate::model::finding::ObjectRef;
+use crate::model::kind;
+use crate::model::snapshot::{Coverage, LogKey, Snapshot};
 use crate::rules::ports::Declared;
 use crate::rules::testing::{check_snapshot, snapshot};
+use crate::rules::{Context, Need, Options};
 
 type Labels = BTreeMap<String, String>;
 
@@ -425,8 +428,8 @@ fn the_rule_that_lets_it_pass_is_named() {
     );
 }
 
-/// A caller whose log ends with a line, a database that is ready, and a policy that lets nobody in.
-fn blamed(policy: &str, log: &str) -> Vec<String> {
+/// A caller whose log ends with a line, a database that is ready, and a policy.
+fn called(policy: &str, log: &str) -> Snapshot {
     let yaml = format!(
         "
 apiVersion: v1
@@ -464,7 +467,11 @@ status: {{phase: Running, podIP: 10.244.0.9, conditions: [{{type: Ready, status:
         };
         snapshot.put_log(key, Some(log.to_owned()));
     }
-    let found = check_snapshot(super::check, &snapshot);
+    snapshot
+}
+
+fn blamed(policy: &str, log: &str) -> Vec<String> {
+    let found = check_snapshot(super::check, &called(policy, log));
     found.into_iter().map(|f| format!("{} {}", f.code.as_str(), f.cause)).collect()
 }
 
@@ -512,5 +519,27 @@ fn a_timeout_is_blamed_on_a_policy_and_a_refusal_never() {
         (open, "dial tcp 10.96.3.4:5432: i/o timeout", &[]),
     ] {
         assert_eq!(blamed(policy, log), expected, "{policy} {log}");
+    }
+}
+
+/// Without the labels of a namespace there is no answer; they are asked for, and then there is one.
+#[test]
+fn a_policy_that_selects_namespaces_waits_for_their_labels() {
+    let policy = "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: b}}}]}]}";
+    let mut snapshot = called(policy, "dial tcp 10.96.3.4:5432: i/o timeout");
+    snapshot.cover(&kind::NAMESPACE, None, Coverage::Partial);
+    let context = Context::new(&snapshot, Options::default());
+    assert!(super::check(&context).is_empty());
+    assert!(
+        context
+            .take_needs()
+            .contains(&Need::Object(ObjectRef::new(&kind::NAMESPACE, "", "shop")))
+    );
+    for (team, expected) in [("a", 1), ("b", 0)] {
+        let namespace =
+            serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": team}}});
+        snapshot.insert(namespace).unwrap();
+        snapshot.sort();
+        assert_eq!(check_snapshot(super::check, &snapshot).len(), expected, "{team}");
     }
 }

@@ -34,6 +34,19 @@ fn asked(rule: &str, to: &str, more: &[&str]) -> Answer {
     podlife_in(&setting, &arguments)
 }
 
+/// What programs read is what the schema says.
+#[test]
+fn the_document_fits_its_schema() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/diagnosis.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap();
+    for rule in [OPEN, CLOSED, BY_TEAM] {
+        let document = asked(rule, "svc/db.data:80", &["-o", "json"]).json;
+        assert!(document["connection"].is_object());
+        let errors: Vec<String> = schema.iter_errors(&document).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
+}
+
 const CLOSED: &str = "{podSelector: {matchLabels: {app: web}}}";
 const OPEN: &str = "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}}";
 const BY_TEAM: &str = "{namespaceSelector: {matchLabels: {team: a}}}";

@@ -109,6 +109,14 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The same with its address of a family: what policies compare is that of the connection.
+    pub fn of_family(mut self, is_ipv6: bool) -> Self {
+        if let Some(ip) = self.pod.and_then(|pod| addresses(pod).find(|ip| ip.is_ipv6() == is_ipv6)) {
+            self.end.ip = Some(ip);
+        }
+        self
+    }
+
     /// Whether both are the same pod: no policy keeps a pod from itself.
     pub fn is(&self, other: &Self) -> bool {
         let of = |place: &Self| place.pod.map(|p| (p.namespace(), p.name_any()));
@@ -132,6 +140,13 @@ impl<'a> Place<'a> {
             (side, None) => side.shown(),
         }
     }
+}
+
+/// The addresses of a pod; with two families it has one of each.
+fn addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
+    let status = pod.status.iter();
+    let all = status.flat_map(|s| s.pod_ips.iter().flatten().map(|ip| ip.ip.as_str()).chain(s.pod_ip.as_deref()));
+    all.filter_map(|text| text.parse().ok())
 }
 
 /// The live pods of a pod or workload; where it has none, what it would make.

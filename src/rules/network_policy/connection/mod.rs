@@ -177,10 +177,17 @@ fn answer(context: &Context<'_>, ask: &Ask) -> Result<Answer, Unanswerable> {
         }
         None => direct(context, ask)?,
     };
+    let family = family(context, ask);
     let mut passages: BTreeSet<Passage> = BTreeSet::new();
     for source in &sources {
         for target in led.targets.iter().filter(|t| t.is_for(source)) {
-            passages.insert(hops::policies(context, source, target, &mut record));
+            let is_ipv6 = family.or_else(|| Some(target.place.end.ip?.is_ipv6())).unwrap_or_default();
+            let target = Called {
+                place: target.place.clone().of_family(is_ipv6),
+                protocol: target.protocol.clone(),
+                ..*target
+            };
+            passages.insert(hops::policies(context, &source.clone().of_family(is_ipv6), &target, &mut record));
         }
     }
     let findings = record.findings.into_iter().map(|finding| {
@@ -223,6 +230,17 @@ fn answer(context: &Context<'_>, ask: &Ask) -> Result<Answer, Unanswerable> {
             basis: BASIS.to_owned(),
         },
     })
+}
+
+/// Whether it goes over IPv6, as far as the address or the Service says it: clients take the first family of a Service that has two.
+fn family(context: &Context<'_>, ask: &Ask) -> Option<bool> {
+    match &ask.to {
+        Target::Address(ip) => Some(ip.is_ipv6()),
+        Target::Object(_) => {
+            let spec = called_service(context, ask)?.spec.as_ref()?;
+            Some(spec.ip_families.as_ref()?.first()? == "IPv6")
+        }
+    }
 }
 
 /// Where a connection leads: pods or addresses, each with its port.

@@ -467,3 +467,26 @@ spec: {replicas: 0, selector: {matchLabels: {app: batch}}, template: {metadata: 
         "broken: dns open, service open, egress open, ingress blocked; NetworkPolicyBlocks ingress"
     );
 }
+
+#[test]
+fn of_two_families_the_one_of_the_connection_counts() {
+    let two = "---
+apiVersion: v1
+kind: Pod
+metadata: {name: both, labels: {app: both}}
+spec: {containers: [{name: c, image: i}]}
+status: {phase: Running, podIP: 10.244.0.20, podIPs: [{ip: 10.244.0.20}, {ip: 'fd00::20'}], conditions: [{type: Ready, status: 'True'}]}
+";
+    let out = policy(
+        "out",
+        "{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 'fd00::/64'}}]}]}",
+    );
+    let snapshot = shop(&(two.to_owned() + &out));
+    for (ip, expected) in [
+        ("fd00::20", "healthy: egress allowed, ingress open; "),
+        ("10.244.0.20", "broken: egress blocked, ingress open; NetworkPolicyBlocks egress"),
+    ] {
+        let asked = ask(Target::Address(ip.parse().unwrap()), Some(AskedPort::Number(80)));
+        assert_eq!(told(&snapshot, &asked), expected, "{ip}");
+    }
+}

@@ -112,3 +112,20 @@ fn policies_that_let_the_caller_through() {
     });
     scenario.healthy();
 }
+
+/// The policy would stop the caller, but nobody is there to be called: a refusal has come from the other end.
+#[test]
+fn a_refusal_is_not_blamed_on_the_policy() {
+    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
+                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
+    let crashes = SHOP.replace(
+        "command: [httpd, -f, -p, \"5432\"]",
+        // Never ready for a moment, so that there is never an endpoint behind the policy.
+        "command: [sh, -c, 'echo no configuration file; exit 2'], readinessProbe: {tcpSocket: {port: 5432}, initialDelaySeconds: 60}",
+    );
+    assert_ne!(crashes, SHOP);
+    Scenario::new("np-refused")
+        .apply(&format!("---\n{policy}\n---\n{crashes}"))
+        .until("both have failed twice", both(restarts("web", 2), restarts("db", 2)))
+        .first_root_cause("ContainerCrashing", "exit-code", "deployment/db");
+}
