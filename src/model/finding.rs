@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::code::Code;
 use super::kind::Kind;
-use super::text::{redact, sanitise};
+use super::text::{redact, sanitise, short_ids};
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -237,7 +237,7 @@ pub struct Finding {
 
 /// Text as it may be shown. Rules mask what they quote before they cut it; what they build from several parts is masked here.
 fn shown(text: &str) -> String {
-    sanitise(&redact(text))
+    short_ids(&sanitise(&redact(text)))
 }
 
 impl Finding {

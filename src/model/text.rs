@@ -16,6 +16,27 @@ pub fn shorten(text: &str, max: usize) -> String {
     short
 }
 
+/// Digits of a container's or sandbox's id; its first ones tell it apart, as in `crictl ps`. A digest stays whole: it names an image.
+const ID_DIGITS: usize = 64;
+const ID_SHOWN: usize = 12;
+
+/// Text with ids of containers cut to their first digits.
+pub fn short_ids(text: &str) -> String {
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let mut out = String::with_capacity(text.len());
+    for part in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        if word.len() == ID_DIGITS && word.chars().all(is_digit) && !out.ends_with("sha256:") {
+            out.push_str(&word[..ID_SHOWN]);
+            out.push('…');
+            out.push_str(&part[word.len()..]);
+        } else {
+            out.push_str(part);
+        }
+    }
+    out
+}
+
 /// Makes text from a cluster safe to show: control, bidirectional and zero-width characters are dropped, line ends and tabs become spaces.
 pub fn sanitise(text: &str) -> String {
     visible(text).replace(['\n', '\r', '\t'], " ")
@@ -93,6 +114,18 @@ mod tests {
         assert_eq!(sanitise("\u{1b}]title\u{1b}\\a"), "a");
         assert_eq!(sanitise("\u{1b}]no end \u{1b}"), "]no end ", "what has no end is kept");
         assert_eq!(sanitise("\u{1b}[\u{1b}[31"), "[[31");
+    }
+
+    #[test]
+    fn ids_of_containers_are_cut_and_digests_are_not() {
+        let id = "0123456789abcdef".repeat(4);
+        assert_eq!(
+            short_ids(&format!("container \"{id}\" is gone")),
+            "container \"0123456789ab…\" is gone"
+        );
+        let image = format!("app@sha256:{id}");
+        assert_eq!(short_ids(&image), image);
+        assert_eq!(short_ids(&id[1..]), id[1..]);
     }
 
     #[test]

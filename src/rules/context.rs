@@ -606,9 +606,11 @@ impl<'a> Context<'a> {
     /// Where the previous log is gone, the present one is asked for instead.
     pub fn end_log(&self, container: &ContainerView<'_>) -> Option<LogView<'a>> {
         if container.terminated().is_none() && container.restarts() > 0 {
-            let previous = self.log(container, true)?;
-            if previous.text.is_some_and(|text| !text.trim().is_empty()) {
-                return Some(previous);
+            match self.log(container, true) {
+                Some(previous) if previous.text.is_some_and(|text| !text.trim().is_empty()) => return Some(previous),
+                // A dump of the cluster has the present log alone, and nothing more can be read.
+                None if !self.snapshot.local => return None,
+                _ => {}
             }
         }
         self.log(container, false)
@@ -862,6 +864,16 @@ mod tests {
             let log = context.end_log(&containers(pod)[0]).unwrap();
             assert_eq!(log.lines().collect::<Vec<_>>(), ["Error: the fault"], "{gone}");
         }
+    }
+
+    #[test]
+    fn a_dump_has_the_present_log_alone() {
+        let mut snapshot = snapshot(CRASHED);
+        snapshot.local = true;
+        snapshot.put_log(key(false), Some("Error: the fault\n".to_owned()));
+        let context = Context::new(&snapshot, Options::default());
+        let log = context.end_log(&containers(&snapshot.objects.pods[0])[0]).unwrap();
+        assert_eq!(log.lines().collect::<Vec<_>>(), ["Error: the fault"]);
     }
 
     #[test]

@@ -123,6 +123,8 @@ fn fix_of(message: &str) -> &'static str {
         "name a seccomp profile that is on the node, or use RuntimeDefault"
     } else if has("apparmor") || has("AppArmor") {
         "name an AppArmor profile that is loaded on the node, or use RuntimeDefault"
+    } else if has("not a directory") && !has("mount") {
+        "workingDir, or a folder on the way to it, is a file in the image: correct workingDir or the image"
     } else if has("not a directory") || has("error mounting") {
         "a mount does not fit its target (a file over a directory, or the reverse): correct mountPath, subPath or workingDir"
     } else if has("subPath") {
