@@ -98,7 +98,7 @@ impl BindAddress {
                 }
                 authority
             }
-            None => java(kind(text)),
+            None => java(without_kind(text)),
         };
         let (host, port) = split_port(text)?;
         let bind = host_bind(host)?;
@@ -169,7 +169,7 @@ fn is_scheme(scheme: &str) -> bool {
 }
 
 /// Twisted and others write the kind of the socket before the address: `tcp6:[::]:80`, `tls:0.0.0.0:443`.
-fn kind(text: &str) -> &str {
+pub fn without_kind(text: &str) -> &str {
     match text.split_once(':') {
         Some(("tcp" | "tcp4" | "tcp6" | "tls" | "ssl" | "http" | "https" | "grpc", rest)) if rest.contains(':') => rest,
         _ => text,

@@ -36,6 +36,9 @@ pub(super) fn of_container(context: &Context<'_>, container: &ContainerView<'_>,
     hints
 }
 
+/// ConfigMaps that every pod gets, and that hold certificates alone.
+const CERTIFICATES: [&str; 2] = ["kube-root-ca.crt", "openshift-service-ca.crt"];
+
 /// The ConfigMaps that a volume holds, and the keys of them where it names some.
 fn maps(volume: &Volume) -> Vec<(&str, Option<&Vec<KeyToPath>>)> {
     let own = volume.config_map.iter().map(|map| (map.name.as_str(), map.items.as_ref()));
@@ -43,7 +46,7 @@ fn maps(volume: &Volume) -> Vec<(&str, Option<&Vec<KeyToPath>>)> {
     let parts = projected
         .filter_map(|source| source.config_map.as_ref())
         .map(|map| (map.name.as_str(), map.items.as_ref()));
-    own.chain(parts).collect()
+    own.chain(parts).filter(|(name, _)| !CERTIFICATES.contains(name)).collect()
 }
 
 /// Whether a key becomes a file that the container sees.
@@ -241,8 +244,8 @@ mod tests {
 
     fn web(read: bool) -> Snapshot {
         let mut snapshot = snapshot(
-            "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {volumes: [{name: conf, configMap: {name: web}}, {name: other, configMap: {name: unused}}],
-              containers: [{name: c, image: i, volumeMounts: [{name: conf, mountPath: /etc/web, subPath: web.conf}], envFrom: [{configMapRef: {name: vars}}]}]}}
+            "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {volumes: [{name: conf, configMap: {name: web}}, {name: api, projected: {sources: [{configMap: {name: kube-root-ca.crt}}]}}, {name: other, configMap: {name: unused}}],
+              containers: [{name: c, image: i, volumeMounts: [{name: conf, mountPath: /etc/web, subPath: web.conf}, {name: api, mountPath: /var/run/secrets}], envFrom: [{configMapRef: {name: vars}}]}]}}
 ---
 {apiVersion: v1, kind: ConfigMap, metadata: {name: web}, data: {web.conf: 'listen 127.0.0.1:8080;', old.conf: 'listen 127.0.0.1:9090;'}}
 ---

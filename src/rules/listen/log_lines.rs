@@ -1,7 +1,10 @@
 //! What a log says about the addresses and ports that its program listens on. Purely textual.
 
+mod words;
+
 use serde_json::Value;
 
+use self::words::{ADDRESSES, ELSEWHERE, HOSTS, LISTENING, MESSAGES, OTHERWISE, RUNNING};
 use super::bind::{self, Bind, BindAddress};
 use super::servers::{self, Says};
 use super::told::Told;
@@ -118,9 +121,6 @@ struct Record {
     fields: Vec<(String, String)>,
 }
 
-/// Keys of a record that hold its message.
-const MESSAGES: [&str; 7] = ["msg", "message", "event", "Message", "@m", "@mt", "text"];
-
 impl Record {
     fn of(line: &str) -> Self {
         let trimmed = line.trim();
@@ -207,127 +207,6 @@ fn pairs(line: &str) -> Vec<(String, String)> {
     }
     found
 }
-
-/// What is said of a socket to listen on.
-const LISTENING: &[&str] = &[
-    "listening",
-    "listen on",
-    "listens on",
-    "listen at",
-    "listen address",
-    "listener on",
-    "bound to",
-    "binding to",
-    "bind to",
-    "binding on",
-    "serving on",
-    "serving at",
-    "serving http",
-    "serving grpc",
-    "now serving",
-    "accepting connections",
-    "accepting requests",
-];
-
-/// What is said of a server that is up, and of other things.
-const RUNNING: &[&str] = &[
-    "server started",
-    "started server",
-    "server running",
-    "server is running",
-    "server is up",
-    "server ready",
-    "running on",
-    "running at",
-    "started on",
-    "started at",
-    "starting on",
-    "starting at",
-    "starting server",
-    "starting http",
-    "starting grpc",
-    "ready on",
-    "ready at",
-    "available at",
-    "available on",
-    "http server",
-    "grpc server",
-    "server on",
-    "server at",
-];
-
-/// Words of lines that speak of something else: another program's socket, a fault, a socket without a port.
-const OTHERWISE: &[&str] = &[
-    "connecting",
-    "connected",
-    "connect to",
-    "connection from",
-    "new connection",
-    "accepted connection",
-    "dialing",
-    "dialling",
-    "failed",
-    "failure",
-    "error",
-    "cannot",
-    "can't",
-    "could not",
-    "couldn't",
-    "unable",
-    "refused",
-    "timed out",
-    "timeout",
-    "in use",
-    "retry",
-    "stopped",
-    "stopping",
-    "closing",
-    "closed",
-    "shutting",
-    "shutdown",
-    "no longer",
-    "unix",
-    ".sock",
-    "udp",
-    "http/1.",
-    "http/2.",
-    "waiting for",
-    "not listening",
-    "isn't listening",
-    "usage:",
-];
-
-/// Words after which the line speaks of the other side.
-const ELSEWHERE: &[&str] = &[
-    "to",
-    "->",
-    "=>",
-    "→",
-    "via",
-    "forwarding",
-    "forwards",
-    "proxying",
-    "upstream",
-    "upstreams",
-    "backend",
-    "target",
-    "from",
-    "using",
-    "database",
-    "db",
-    "redis",
-    "broker",
-    "peer",
-    "peers",
-    "leader",
-    "master",
-    "primary",
-    "advertise",
-    "advertised",
-    "advertising",
-    "external",
-    "public",
-];
 
 fn generic(record: &Record) -> Vec<(BindAddress, Confidence)> {
     let lower = record.message.to_lowercase();
@@ -421,7 +300,7 @@ fn mention(word: &str, listens: bool) -> Option<(BindAddress, Confidence)> {
         let port = authority.split(['/', '?']).next()?.rsplit_once(':')?.1;
         return Some((BindAddress::of_port(bind::port(port)?), Confidence::Possible));
     };
-    let authority = word.split_once("://").map_or(word, |(_, rest)| rest);
+    let authority = word.split_once("://").map_or_else(|| bind::without_kind(word), |(_, rest)| rest);
     let is_name = authority.starts_with(|c: char| c.is_ascii_alphabetic());
     if is_link && is_name {
         return Some((BindAddress::of_port(parsed.port?), Confidence::Possible));
@@ -433,29 +312,6 @@ fn mention(word: &str, listens: bool) -> Option<(BindAddress, Confidence)> {
     };
     Some((parsed, strength))
 }
-
-/// Keys of fields that hold an address, a host and a port.
-const ADDRESSES: &[&str] = &[
-    "address",
-    "addr",
-    "listen",
-    "listenaddr",
-    "listenaddress",
-    "bind",
-    "bindaddr",
-    "bindaddress",
-    "binding",
-    "local",
-    "localaddr",
-    "endpoint",
-    "url",
-    "http",
-    "httpaddr",
-    "httpaddress",
-    "listener",
-    "server",
-];
-const HOSTS: &[&str] = &["host", "hostname", "ip", "interface"];
 
 /// Addresses in the fields of a record whose message says that it listens.
 fn beside(fields: &[(String, String)], listens: bool) -> Vec<(BindAddress, Confidence)> {

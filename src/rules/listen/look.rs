@@ -79,12 +79,16 @@ pub fn look<'a>(context: &Context<'a>, pod: &'a Pod, container: &ContainerView<'
     }
     look.sockets = context.sockets(pod);
     look.refused = refused_probe(context, pod, used);
-    look.dial = newest_dial(context, pod, container, used);
-    if look.refused.is_some()
-        || look
-            .dial
-            .is_some_and(|dial| dial.address == Reply::Refused || dial.inside == Reply::Refused)
-    {
+    // Nobody can be dialled between two lives: what was refused, and the container's own words, tell.
+    if container.is_running() {
+        look.dial = newest_dial(context, pod, container, used);
+    }
+    let is_worth_a_log = |dial: &Dial| {
+        // What does not speak HTTP can be dialled from inside only, where a listener on the loopback answers as well.
+        let is_blind = dial.address == Reply::Untried && dial.inside.listens();
+        dial.address == Reply::Refused || dial.inside == Reply::Refused || is_blind
+    };
+    if look.refused.is_some() || look.dial.is_some_and(is_worth_a_log) {
         // Where it is refused, the server's own words are worth a request: the hints read the log where it is there.
         context.log(container, false);
         look.hints = super::hints::config_hints(context, container);

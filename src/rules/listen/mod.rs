@@ -28,6 +28,8 @@ use uses::Use;
 use super::Context;
 use super::context::{ContainerView, Role, Workload, containers, has_ended, is_ready, is_terminating, revision};
 use super::ports;
+use super::probes::message::Which;
+use super::probes::was_killed;
 use crate::model::code::Code;
 use crate::model::dial::{DialKey, Speech};
 use crate::model::finding::{Confidence, Finding};
@@ -36,7 +38,7 @@ use crate::model::finding::{Confidence, Finding};
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for workload in context.workloads() {
-        for pod in representatives(workload) {
+        for pod in representatives(context, workload) {
             for used in uses::of_pod(context, pod).into_iter().filter(Use::is_used) {
                 found.extend(judge(context, workload, pod, &used));
             }
@@ -46,10 +48,11 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
 }
 
 /// One pod that runs for each revision: an unready one where there is one, because it may be the one that nobody reaches.
-fn representatives<'a>(workload: &Workload<'a>) -> Vec<&'a Pod> {
+fn representatives<'a>(context: &Context<'_>, workload: &Workload<'a>) -> Vec<&'a Pod> {
     let mut chosen: Vec<&'a Pod> = Vec::new();
     for &pod in &workload.pods {
-        let runs = containers(pod).iter().any(|c| c.role == Role::App && c.is_running());
+        let lives = |c: &ContainerView<'_>| c.is_running() || is_killed_by_probe(context, c);
+        let runs = containers(pod).iter().any(|c| c.role == Role::App && lives(c));
         if has_ended(pod) || is_terminating(pod) || !runs || is_mesh_pod(pod) {
             continue;
         }
@@ -60,6 +63,12 @@ fn representatives<'a>(workload: &Workload<'a>) -> Vec<&'a Pod> {
         }
     }
     chosen
+}
+
+/// Whether a container waits for its next life because a probe of the kubelet had it killed.
+fn is_killed_by_probe(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
+    let by = |which: Which| which.of(container.spec).is_some() && was_killed(context, container, which);
+    !container.is_running() && container.restarts() > 0 && [Which::Startup, Which::Liveness].into_iter().any(by)
 }
 
 /// Names of the containers that service meshes put into pods: they answer in the application's place, so that a dial tells nothing of it.
@@ -84,7 +93,7 @@ pub fn is_mesh_pod(pod: &Pod) -> bool {
 
 fn judge<'a>(context: &Context<'a>, workload: &Workload<'a>, pod: &'a Pod, used: &Use<'a>) -> Option<Finding> {
     let container = used.container(pod)?;
-    if used.protocol == "SCTP" || !container.is_running() {
+    if used.protocol == "SCTP" || !(container.is_running() || is_killed_by_probe(context, &container)) {
         return None;
     }
     let look = look(context, pod, &container, used);
@@ -129,7 +138,7 @@ fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<
     let mut open = false;
     for other in all
         .iter()
-        .filter(|other| other.protocol == "TCP" && !other.is_used() && !other.declared.is_empty())
+        .filter(|other| container.is_running() && other.protocol == "TCP" && !other.is_used() && !other.declared.is_empty())
     {
         if !other.declared.iter().any(|d| d.container == container.name()) {
             continue;
@@ -173,7 +182,7 @@ fn instead<'a>(used: &Use<'a>, port: u16, confidence: Confidence, how: String) -
 /// Whether a Service sends to a number on which nobody listens while the declared one does: then that is told, and no mere hint beside it.
 pub fn is_mismatch_proven(context: &Context<'_>, service: &Service, port: &ServicePort) -> bool {
     ports::workloads_behind(context, service).into_iter().any(|workload| {
-        representatives(workload).into_iter().any(|pod| {
+        representatives(context, workload).into_iter().any(|pod| {
             let all = uses::of_pod(context, pod);
             let used = all
                 .iter()
@@ -186,7 +195,7 @@ pub fn is_mismatch_proven(context: &Context<'_>, service: &Service, port: &Servi
 
 /// Whether a running pod of the workload has not opened a used port yet, and still has time to.
 pub fn is_starting(context: &Context<'_>, workload: &Workload<'_>) -> bool {
-    representatives(workload).into_iter().any(|pod| {
+    representatives(context, workload).into_iter().any(|pod| {
         uses::of_pod(context, pod).iter().filter(|u| u.is_used()).any(|used| {
             used.container(pod)
                 .is_some_and(|c| c.is_running() && look(context, pod, &c, used).standing == Standing::Starting)

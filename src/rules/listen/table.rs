@@ -11,7 +11,7 @@ use crate::rules::context::{Context, Workload};
 /// The rows of one pod of each revision of a workload.
 pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
     let mut rows = Vec::new();
-    for pod in representatives(workload) {
+    for pod in representatives(context, workload) {
         let namespace = pod.namespace().unwrap_or_default();
         let sockets = context.snapshot.sockets(&namespace, &pod.name_any()).flatten();
         let used = uses::of_pod(context, pod);

@@ -98,6 +98,60 @@ fn one(code: Code, cause: &str, confidence: Confidence) -> Vec<(Code, String, Co
 }
 
 #[test]
+fn a_port_that_is_dialled_from_inside_alone_is_judged_by_words() {
+    for (line, expected) in [
+        ("listening on 127.0.0.1:8080", one(ListenerOnLoopback, "ipv4", Confidence::Likely)),
+        ("listening on 0.0.0.0:8080", vec![]),
+        ("listening on localhost:8080", vec![]),
+        ("ready", vec![]),
+    ] {
+        let mut s = snapshot(&pod(OLD, "", ", name: redis"));
+        dialled(&mut s, key(8080, Speech::Plain, false), Reply::Untried, Reply::Silent);
+        assert!(
+            asked(&s).iter().any(|need| matches!(need, Need::Log(_))),
+            "its own words are asked for"
+        );
+        said(&mut s, line);
+        assert_eq!(found(&s), expected, "{line}");
+    }
+}
+
+#[test]
+fn between_two_lives_the_refusal_and_the_words_of_the_last_one_tell() {
+    let killed = pod(OLD, ", livenessProbe: {httpGet: {path: /, port: 8080}}", "")
+        .replace("restartCount: 0", "restartCount: 3")
+        .replace("ready: true", "ready: false")
+        .replace(
+            &format!("{{running: {{startedAt: '{OLD}'}}}}"),
+            "{waiting: {reason: CrashLoopBackOff}}",
+        );
+    let event = |reason: &str, message: &str| {
+        format!(
+            "---
+{{apiVersion: v1, kind: Event, metadata: {{name: e-{reason}}}, reason: {reason}, type: Warning, lastTimestamp: '2026-01-01T11:59:50Z',
+  involvedObject: {{kind: Pod, namespace: shop, name: api-1, fieldPath: 'spec.containers{{api}}'}}, message: '{message}'}}
+"
+        )
+    };
+    let refused = event(
+        "Unhealthy",
+        "Liveness probe failed: Get \"http://10.244.0.9:8080/\": dial tcp 10.244.0.9:8080: connect: connection refused",
+    );
+    let by_probe = event("Killing", "Container api failed liveness probe, will be restarted");
+    let mut s = snapshot(&(killed.clone() + &refused + &by_probe));
+    assert!(
+        asked(&s).iter().all(|need| !matches!(need, Need::Dial(_))),
+        "there is nobody to dial"
+    );
+    said(&mut s, "listening on 127.0.0.1:8080");
+    assert_eq!(found(&s), one(ListenerOnLoopback, "ipv4", Confidence::Likely));
+    // It ended by itself: what its probe was told once explains nothing.
+    let mut s = snapshot(&(killed + &refused));
+    said(&mut s, "listening on 127.0.0.1:8080");
+    assert_eq!(found(&s), vec![]);
+}
+
+#[test]
 fn the_dial_pair_tells() {
     use Reply::*;
     let plain = pod(OLD, "", "");

@@ -91,7 +91,7 @@ fn newest_text(context: &Context<'_>, container: &ContainerView<'_>, which: Whic
 }
 
 /// When the container's start-up or liveness probe last had it killed, as the kubelet's event says.
-fn was_killed(context: &Context<'_>, container: &ContainerView<'_>, which: Which) -> bool {
+pub fn was_killed(context: &Context<'_>, container: &ContainerView<'_>, which: Which) -> bool {
     let words = format!("Container {} failed {} probe", container.name(), which.word());
     context
         .pod_events(container.pod)

@@ -21,6 +21,7 @@ fn lines_of_programs_that_nobody_knows() {
         ("2024/05/01 10:00:00 Listening on :8080", "port 8080?"),
         ("2024/05/01 10:00:00 main.go:42: listening on [::]:8080...", "[::]:8080"),
         ("INFO listening on 0.0.0.0:3000", "0.0.0.0:3000"),
+        ("listening on tcp:127.0.0.1:6379", "127.0.0.1:6379"),
         ("Server is listening on port 3000", "port 3000?"),
         ("Listening on 8080", "port 8080?"),
         ("app listening at http://localhost:3000", "port 3000?"),

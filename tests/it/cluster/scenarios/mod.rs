@@ -10,6 +10,7 @@ mod image;
 mod ingress;
 mod init;
 mod later;
+mod listener;
 mod network_policy;
 mod node;
 mod probes;

@@ -46,7 +46,7 @@ pub fn root_causes(answer: &Answer) -> Vec<String> {
 }
 
 /// All containers of that name have been running for so long: past what counts as a start.
-fn running_for(container: &'static str, seconds: i64) -> impl Fn(&State) -> bool {
+pub fn running_for(container: &'static str, seconds: i64) -> impl Fn(&State) -> bool {
     move |state| {
         let since = |status: &serde_json::Value| status["state"]["running"]["startedAt"].as_str()?.parse::<Timestamp>().ok();
         statuses(state, container).count() > 0
