@@ -125,12 +125,12 @@ impl Connection {
 }
 
 /// The API server's own word in an answer that came through its proxy; an application's answer is none.
-fn own_answer(body: &[u8]) -> Option<Status> {
+pub(super) fn own_answer(body: &[u8]) -> Option<Status> {
     serde_json::from_slice(body).ok().filter(|status: &Status| status.kind == "Status")
 }
 
 /// What the API server's own answer says about the way to the pod (`error trying to reach service: …`, apimachinery's proxy handler).
-fn proxied(about: &About, code: StatusCode, status: Status) -> Result<Reply, ApiError> {
+pub(super) fn proxied(about: &About, code: StatusCode, status: Status) -> Result<Reply, ApiError> {
     let Some((_, why)) = status.message.split_once("error trying to reach service: ") else {
         return match code.as_u16() {
             // An application that serves the Kubernetes API answers like this as well.

@@ -3,6 +3,7 @@
 //! [`Connection`] is the way in. Requests are built here rather than through kube's typed API, so that one place
 //! ([`request`]) holds time limits, retries, warnings, records and the meaning of a refusal.
 
+mod ask;
 mod credential;
 mod dial;
 mod discovery;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
+pub use ask::{Answer, Direct, Proxied, ask_directly};
 pub use dial::PodPort;
 pub use discovery::ServerVersion;
 pub use error::{ApiError, ApiErrorKind, Problem};

@@ -4,6 +4,7 @@
 //! [`crate::rules`] are for, which [`doom`] asks.
 
 mod batch;
+pub mod check;
 mod claim;
 mod custom;
 mod daemon_set;
@@ -17,6 +18,7 @@ mod related;
 mod revision;
 mod service;
 mod stateful_set;
+pub mod streak;
 #[cfg(test)]
 mod tests;
 pub mod verdict;

@@ -128,6 +128,36 @@ pub enum Trend {
     Stuck,
 }
 
+/// One port that had to answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AskedPort {
+    /// `service/web:80`, or the URL.
+    pub name: String,
+    /// `load-balancer`, `ingress`, `service-proxy` or `url`.
+    pub via: String,
+    /// The path that was asked for.
+    pub path: String,
+    /// Pods that were asked by themselves as well.
+    pub pods: usize,
+}
+
+/// What the application answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Application {
+    /// What was asked.
+    pub asked: Vec<AskedPort>,
+    /// Rounds in which all of them answered, in a row and up to the end.
+    pub successes: u32,
+    /// From the first of them to the last.
+    pub span_seconds: f64,
+    /// Rounds in all.
+    pub attempts: u32,
+    /// Rounds in which something did not answer.
+    pub failures: u32,
+}
+
 /// A line of `-o ndjson`: something that is not as it was before.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -171,6 +201,13 @@ pub struct Readiness {
     /// How the run ended before its goal: whether something still moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trend: Option<Trend>,
+    /// The weakest of the ways along which it has answered: `load-balancer`, `ingress`, `url`, or `service-proxy`, which goes past kube-proxy
+    /// and NetworkPolicies. None where nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_by: Option<String>,
+    /// What the application answered; none where there was nobody to ask, or it had not come to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<Application>,
     /// The phases in order.
     pub phases: Vec<PhaseReadiness>,
     /// Every object that counts: those asked for and those that belong to them.

@@ -8,20 +8,23 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::application::{self, Expected, Fault};
 use super::selection::Selection;
 use super::store::Store;
 use super::teller::Teller;
 use super::{Plan, finish, report, why};
-use crate::cluster::{Connection, Log};
+use crate::cluster::{Connection, ListQuery, Log};
 use crate::cmd::Outcome;
 use crate::cmd::collect::{self, Rights};
 use crate::cmd::exit::{Exit, Failure};
 use crate::gate;
+use crate::gate::check::{self, Check};
 use crate::gate::progress::{Causes, Decision, Limits, Look, Step, Tracker};
+use crate::gate::streak::{Identity, Streak};
 use crate::io::{Interruption, Io};
 use crate::model::finding::{Finding, ObjectRef};
 use crate::model::kind;
-use crate::model::readiness::{Readiness, State, Trend};
+use crate::model::readiness::{Application, AskedPort, ObjectReadiness, Readiness, State, Trend};
 use crate::rules::context::Context;
 use crate::rules::{Need, Options};
 
@@ -29,6 +32,13 @@ use crate::rules::{Need, Options};
 const SINGLE_NODES: usize = 10;
 /// The longest time between two looks: it bounds how late a deadline is seen.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+
+/// How long what has just been rolled out must go on answering, where nothing else was said.
+const STABLE_FOR: Duration = Duration::from_secs(5);
+/// From the start of one round of questions to the next.
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(200);
+/// An application that does not answer for this long is worth a question to the rules.
+const UNANSWERED: Duration = Duration::from_secs(3);
 
 /// What a workload is told to run.
 type Orders = Vec<(ObjectRef, Option<String>, Option<i64>)>;
@@ -80,6 +90,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         next_question: why::PAUSE.0,
         pause: why::PAUSE.0,
         confirmed: false,
+        asking: Asking::default(),
     };
     let stopped = io.stop.told();
     tokio::pin!(stopped);
@@ -111,6 +122,25 @@ struct Run<'a> {
     pause: Duration,
     /// Whether what is read beside the watches was read again since everything looked ready.
     confirmed: bool,
+    asking: Asking,
+}
+
+/// What is known of the application's answers.
+#[derive(Default)]
+struct Asking {
+    checks: Vec<Check>,
+    streak: Streak,
+    round: Option<Round>,
+    next_round: Duration,
+    /// Why the last round proved nothing, and since when that has been so.
+    fault: Option<(Fault, Duration)>,
+}
+
+/// A round of questions to the application that is under way.
+struct Round {
+    begun: Duration,
+    identity: Identity,
+    answer: BoxFuture<'static, Result<(), Fault>>,
 }
 
 /// A question to the rules that is under way.
@@ -147,13 +177,19 @@ impl Run<'_> {
         } else {
             Duration::MAX
         };
-        let wake = [question, self.plan.timeout, at + self.teller.period(), at + LONGEST_SLEEP]
+        let round = if self.asking.checks.is_empty() || self.asking.round.is_some() {
+            Duration::MAX
+        } else {
+            self.asking.next_round
+        };
+        let wake = [question, round, self.plan.timeout, at + self.teller.period(), at + LONGEST_SLEEP]
             .into_iter()
-            .filter(|t| *t > at)
+            .filter(|t| *t >= at)
             .min()
             .unwrap_or(at + LONGEST_SLEEP);
         tokio::select! {
             biased;
+            (begun, identity, outcome) = asked(&mut self.asking.round) => self.take_round(begun, &identity, outcome),
             answer = answered(&mut self.question) => self.take(answer),
             changed = self.store.changed() => changed?,
             () = tokio::time::sleep_until(self.start + wake) => {}
@@ -180,6 +216,28 @@ impl Run<'_> {
         }
     }
 
+    fn take_round(&mut self, begun: Duration, identity: &Identity, outcome: Result<(), Fault>) {
+        self.asking.round = None;
+        let now = self.start.elapsed();
+        self.asking.next_round = (begun + BETWEEN_ROUNDS).max(now);
+        match outcome {
+            Ok(()) => {
+                self.asking.streak.succeeded(begun, identity);
+                if self.asking.fault.take().is_some() {
+                    // It answers: what was thought to keep it from that does not.
+                    self.tracker.forget_causes();
+                }
+            }
+            Err(fault) => {
+                self.asking.streak.failed();
+                self.confirmed = false;
+                self.asking.next_round = now + BETWEEN_ROUNDS;
+                let since = self.asking.fault.take().map_or(now, |(_, since)| since);
+                self.asking.fault = Some((fault, since));
+            }
+        }
+    }
+
     /// Looks at everything as it is now; the report and the exit code where the run is over.
     async fn look(&mut self) -> Option<(Readiness, Exit)> {
         loop {
@@ -190,6 +248,7 @@ impl Run<'_> {
             let judged = gate::judge(&context, &self.plan.gate);
             let orders = gate::judge::orders(&context, &judged);
             let nodes = gate::judge::nodes(&context, &judged);
+            let is_ready = judged.iter().all(|j| j.state == State::Ready) && !judged.is_empty();
             let needs: BTreeSet<Need> = context
                 .take_needs()
                 .into_iter()
@@ -199,6 +258,17 @@ impl Run<'_> {
                 self.read_beside(needs).await;
                 continue;
             }
+            let derived = if is_ready {
+                check::derive(&context, &judged, &self.plan.gate, &self.plan.wish)
+            } else {
+                Ok(Vec::new())
+            };
+            let identity = gate::judge::identity(&context, &judged);
+            let span = self
+                .plan
+                .args
+                .stable_for
+                .unwrap_or_else(|| check::span(&context, &judged, STABLE_FOR));
             if orders != self.orders {
                 self.orders = orders;
                 self.tracker.forget_causes();
@@ -206,25 +276,22 @@ impl Run<'_> {
                 self.next_question = self.next_question.min(self.start.elapsed() + self.pause);
             }
             let at = self.start.elapsed();
-            let is_ready = judged.iter().all(|j| j.state == State::Ready) && !judged.is_empty();
+            let application = self.application(derived, is_ready, identity, span).await;
             if self.plan.timeout.is_zero() && !is_ready {
                 // One look has no second: the rules are asked at once.
                 self.ask(at, &judged);
                 let answer = answered(&mut self.question).await;
                 self.take(answer);
             }
-            let step = self.tracker.look(Look {
-                at,
-                judged,
-                application: None,
-            });
+            let step = self.tracker.look(Look { at, judged, application });
             if step.decision == Decision::Done(State::Ready) && !self.confirmed {
-                // Nodes are not watched: what was read of them may be long out of date.
+                // Watches may lag, and nodes are not watched: all that the verdict rests on is read again.
                 self.confirmed = true;
                 self.read_nodes(nodes).await;
+                self.read_again(&step.judged).await;
                 continue;
             }
-            self.confirmed = self.confirmed && is_ready;
+            self.confirmed = self.confirmed && step.decision == Decision::Done(State::Ready);
             let report = self.report(&step, at);
             self.teller.tell(&step.changes, &report, at, self.store.snapshot.taken_at);
             // A view that is cut off from the cluster decides nothing but that time is up.
@@ -234,7 +301,8 @@ impl Run<'_> {
             };
             match decided {
                 Decision::Wait => {
-                    if self.question.is_none() && at >= self.next_question && !is_ready {
+                    let unanswered = self.asking.fault.as_ref().is_some_and(|(_, since)| at >= *since + UNANSWERED);
+                    if self.question.is_none() && at >= self.next_question && (!is_ready || unanswered) {
                         self.ask(at, &step.judged);
                     }
                     return None;
@@ -260,14 +328,130 @@ impl Run<'_> {
         }
     }
 
+    /// The third phase: goes on asking where that is due, and says how it stands. None: there is nobody to ask.
+    async fn application(
+        &mut self,
+        derived: Result<Vec<Check>, String>,
+        is_ready: bool,
+        identity: Identity,
+        span: Duration,
+    ) -> Option<(State, String)> {
+        if !is_ready {
+            self.asking.round = None;
+            self.asking.checks.clear();
+            self.asking.streak.reset();
+            self.asking.fault = None;
+            return None;
+        }
+        self.asking.checks = match derived {
+            Ok(checks) => checks,
+            Err(why) => return Some((State::Unknown, why)),
+        };
+        if self.asking.checks.is_empty() {
+            return None;
+        }
+        let wanted = self.plan.args.successes;
+        if self.plan.timeout.is_zero() {
+            // One look asks as often as is needed, but does not wait to see it last.
+            while !self.asking.streak.holds(wanted, Duration::ZERO, &identity) && self.asking.fault.is_none() {
+                self.begin_round(identity.clone());
+                let (begun, identity, outcome) = asked(&mut self.asking.round).await;
+                self.take_round(begun, &identity, outcome);
+            }
+        }
+        let span = if self.plan.timeout.is_zero() { Duration::ZERO } else { span };
+        let streak = &self.asking.streak;
+        if streak.holds(wanted, span, &identity) {
+            let over = crate::model::duration::short(streak.span());
+            let says = format!(
+                "answered {} times in a row over {over}, by {}",
+                streak.successes(),
+                self.proven_by()
+            );
+            return Some((State::Ready, says));
+        }
+        if self.asking.round.is_none() && self.start.elapsed() >= self.asking.next_round && !self.plan.timeout.is_zero() {
+            self.begin_round(identity);
+        }
+        Some(match &self.asking.fault {
+            Some((Fault::Failing(why), _)) => (State::Progressing, why.clone()),
+            Some((Fault::Impossible(why), _)) => (State::Unknown, why.clone()),
+            None => {
+                let over = crate::model::duration::short(span);
+                (
+                    State::Progressing,
+                    format!("{wanted} answers in a row over {over} are needed, by {}", self.proven_by()),
+                )
+            }
+        })
+    }
+
+    fn begin_round(&mut self, identity: Identity) {
+        let expected = Expected {
+            status: self.plan.args.status,
+            body: self.plan.args.body.clone(),
+        };
+        let answer = application::round(self.connection.clone(), self.asking.checks.clone(), expected);
+        self.asking.round = Some(Round {
+            begun: self.start.elapsed(),
+            identity,
+            answer: answer.boxed(),
+        });
+    }
+
+    /// The weakest of the ways that are asked along.
+    fn proven_by(&self) -> &'static str {
+        let ways = ["service-proxy", "url", "ingress", "load-balancer"];
+        let weakest = ways
+            .into_iter()
+            .find(|way| self.asking.checks.iter().any(|c| c.route.proves() == *way));
+        weakest.unwrap_or_default()
+    }
+
+    /// Reads the workloads and the pods of the namespace again.
+    async fn read_again(&mut self, judged: &[ObjectReadiness]) {
+        let namespace = self.connection.default_namespace().to_owned();
+        if let Ok(list) = self.connection.list(&kind::POD, Some(&namespace), &ListQuery::default()).await {
+            let now: BTreeSet<&str> = list.items.iter().filter_map(|p| p["metadata"]["name"].as_str()).collect();
+            let gone: Vec<String> = self
+                .store
+                .snapshot
+                .objects
+                .pods
+                .iter()
+                .filter_map(|p| p.metadata.name.clone())
+                .filter(|name| !now.contains(name.as_str()))
+                .collect();
+            for name in gone {
+                self.store.snapshot.remove(&kind::POD, &namespace, &name);
+            }
+            for pod in list.items {
+                collect::note_bad(&mut self.store.snapshot, pod);
+            }
+        }
+        for object in judged.iter().map(|j| &j.object).collect::<BTreeSet<_>>() {
+            let Some(kind) = kind::of_object(&object.api_version, &object.kind).filter(|k| **k != kind::POD) else {
+                continue;
+            };
+            let namespace = (!object.namespace.is_empty()).then_some(object.namespace.as_str());
+            match self.connection.get(kind, namespace, &object.name, false).await {
+                Ok(Some(value)) => collect::note_bad(&mut self.store.snapshot, value),
+                Ok(None) => self.store.snapshot.remove(kind, &object.namespace, &object.name),
+                // What cannot be read now was read before: the watch has the last word.
+                Err(_) => {}
+            }
+        }
+    }
+
     /// Asks the rules, aside from the run.
-    fn ask(&mut self, at: Duration, judged: &[crate::model::readiness::ObjectReadiness]) {
+    fn ask(&mut self, at: Duration, judged: &[ObjectReadiness]) {
         let answer = why::ask(
             self.connection.clone(),
             self.store.snapshot.clone(),
             self.plan.gate.targets.clone(),
             judged.to_vec(),
-            false,
+            // Everything looks ready and nobody answers: any fault around it may be why.
+            judged.iter().all(|j| j.state == State::Ready),
         );
         self.question = Some(Question {
             at,
@@ -330,6 +514,27 @@ impl Run<'_> {
             &self.store.snapshot,
         );
         report.root_causes = causes;
+        if !self.asking.checks.is_empty() {
+            let streak = &self.asking.streak;
+            report.proven_by = (report.state == State::Ready).then(|| self.proven_by().to_owned());
+            report.application = Some(Application {
+                asked: self
+                    .asking
+                    .checks
+                    .iter()
+                    .map(|check| AskedPort {
+                        name: check.name(),
+                        via: check.route.proves().to_owned(),
+                        path: check.path.clone(),
+                        pods: check.pods.len(),
+                    })
+                    .collect(),
+                successes: streak.successes(),
+                span_seconds: (streak.span().as_secs_f64() * 1000.0).round() / 1000.0,
+                attempts: streak.attempts,
+                failures: streak.failures,
+            });
+        }
         report.requests = self.connection.request_count();
         report.elapsed_seconds = (at.as_secs_f64() * 1000.0).round() / 1000.0;
         report
@@ -361,6 +566,17 @@ impl Run<'_> {
             report.reason = "nothing had been read yet".to_owned();
         }
         (report, exit)
+    }
+}
+
+/// What came of a round that is under way; never, where none is.
+async fn asked(round: &mut Option<Round>) -> (Duration, Identity, Result<(), Fault>) {
+    match round {
+        Some(round) => {
+            let outcome = (&mut round.answer).await;
+            (round.begun, round.identity.clone(), outcome)
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `wait-ready`: does it really work yet?
 
+mod application;
 mod live;
 mod offline;
 mod selection;
@@ -18,8 +19,9 @@ use super::exit::{Exit, Failure};
 use super::flags::ConnectFlags;
 use super::targets::{self, Wanted};
 use super::{Outcome, local};
-use crate::cluster::Log;
+use crate::cluster::{Direct, Log};
 use crate::gate;
+use crate::gate::check::{Via, Wish};
 use crate::gate::doom::Grace;
 use crate::gate::verdict;
 use crate::io::Io;
@@ -37,7 +39,8 @@ use crate::render::readiness_junit::junit;
 /// Wait until objects, and what belongs to them, are ready.
 ///
 /// Infrastructure (claims, addresses) and pods (all of the current revision, and the endpoints that they become) are judged by what proves
-/// them, not by conditions alone. What is named need not exist yet. What will not become ready ends the wait, with the same root causes as diagnose.
+/// them, not by conditions alone; then the application is asked, through the Services that lead to it and each pod by itself, until it answers
+/// several times in a row. What is named need not exist yet. What will not become ready ends the wait, with the same root causes as diagnose.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", super::exit::HELP))]
 pub struct WaitReadyArgs {
@@ -68,6 +71,36 @@ pub struct WaitReadyArgs {
     /// How long pods and endpoints may take once the infrastructure is ready
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pods_timeout: Option<Duration>,
+    /// How long the application may take to answer once its pods are ready
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    application_timeout: Option<Duration>,
+    /// The path that must answer with --status; without it what the probes ask, else any answer or connection counts
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["tcp", "local"])]
+    http: Option<String>,
+    /// A connection is enough, whatever the probes ask
+    #[arg(long, conflicts_with = "local")]
+    tcp: bool,
+    /// The port of the Services that must answer, by number or name; without it each TCP port
+    #[arg(long, value_name = "PORT", conflicts_with = "local")]
+    port: Option<String>,
+    /// The way to ask along: auto, load-balancer, ingress, service-proxy or a URL (http, https, tcp)
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = via)]
+    via: Via,
+    /// How many answers in a row are needed, each on a new connection
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    successes: u32,
+    /// How long they must go on [default: 5s for what became ready within the last minute, else 0]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    stable_for: Option<Duration>,
+    /// The status that counts, or from which to which
+    #[arg(long, value_name = "CODES", default_value = "200-399", value_parser = statuses)]
+    status: (u16, u16),
+    /// What the answer must contain, as a regular expression
+    #[arg(long, value_name = "REGEX", value_parser = regex::Regex::new)]
+    body: Option<regex::Regex>,
+    /// The Host header for an Ingress, instead of that of its rule
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
     /// Wait until pods of older revisions are gone, not only out of the endpoints
     #[arg(long)]
     old_gone: bool,
@@ -103,6 +136,8 @@ Examples:
   kubectl podlife wait-ready deployment/api --timeout 3m
   # everything that the manifests name
   kubectl podlife wait-ready -f manifests/ -R --junit ready.xml
+  # a path that must answer, along the way that clients take
+  kubectl podlife wait-ready deployment/api --http /healthz --via load-balancer
   # the new image, and nothing of the old revision left
   kubectl podlife wait-ready deployment/api --expect-image shop/api:1.7 --old-gone
   # one look, for a program
@@ -145,6 +180,26 @@ fn output(text: &str) -> Result<Output, String> {
     }
 }
 
+fn via(text: &str) -> Result<Via, String> {
+    match text {
+        "auto" => Ok(Via::Auto),
+        "load-balancer" => Ok(Via::LoadBalancer),
+        "ingress" => Ok(Via::Ingress),
+        "service-proxy" => Ok(Via::ServiceProxy),
+        url if url.contains("://") => Direct::of_url(url).map(|_| Via::Url(url.to_owned())),
+        _ => Err("expected auto, load-balancer, ingress, service-proxy or a URL".to_owned()),
+    }
+}
+
+fn statuses(text: &str) -> Result<(u16, u16), String> {
+    let number = |text: &str| text.parse().ok().filter(|n| (100..=599).contains(n));
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    match (number(from), number(to)) {
+        (Some(from), Some(to)) if from <= to => Ok((from, to)),
+        _ => Err(format!("{text:?} is no status; write it like 200 or 200-399")),
+    }
+}
+
 fn label_selector(text: &str) -> Result<(LabelSelector, String), String> {
     Ok((selector::parse(text)?, text.to_owned()))
 }
@@ -164,6 +219,7 @@ struct Plan<'a> {
     gate: gate::Plan,
     grace: Grace,
     timeout: Duration,
+    wish: Wish,
 }
 
 impl<'a> Plan<'a> {
@@ -177,12 +233,20 @@ impl<'a> Plan<'a> {
             connect,
             wanted: targets::parse(&args.targets)?,
             gate: gate::Plan {
+                check: args.http.is_some() || args.tcp || args.body.is_some() || args.port.is_some() || args.via != Via::Auto,
+                port: args.port.clone(),
                 old_gone: args.old_gone,
                 expect_image: args.expect_image.clone(),
                 expect_revision: args.expect_revision,
                 ..gate::Plan::default()
             },
             grace,
+            wish: Wish {
+                http: args.http.clone(),
+                tcp: args.tcp,
+                via: args.via.clone(),
+                host: args.host.clone(),
+            },
             timeout: if args.once { Duration::ZERO } else { args.timeout },
         })
     }
@@ -191,6 +255,7 @@ impl<'a> Plan<'a> {
         let limits = [
             (Phase::Infrastructure, self.args.infrastructure_timeout),
             (Phase::Pods, self.args.pods_timeout),
+            (Phase::Application, self.args.application_timeout),
         ];
         limits.into_iter().filter_map(|(phase, limit)| Some((phase, limit?))).collect()
     }
@@ -234,6 +299,8 @@ fn report(
         reason: verdict::reason(state, &phases, causes),
         exit_code: exit_of(state) as u8,
         trend: None,
+        proven_by: None,
+        application: None,
         phases,
         objects: judged,
         root_causes: Vec::new(),

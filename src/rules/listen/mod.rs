@@ -34,6 +34,16 @@ use crate::model::code::Code;
 use crate::model::dial::{DialKey, Speech};
 use crate::model::finding::{Confidence, Finding};
 
+/// What is spoken on a port of a pod, the path that is asked for, and whether an HTTP probe asks for it there.
+pub fn spoken(context: &Context<'_>, pod: &Pod, port: u16) -> (Speech, String, bool) {
+    let used = uses::of_pod(context, pod).into_iter().find(|used| used.port == port);
+    used.map_or((Speech::Http, "/".to_owned(), false), |used| {
+        let (speech, path) = used.speech();
+        let by_probe = used.probes.iter().any(|(_, probe, _)| probe.http_get.is_some());
+        (speech, path, by_probe)
+    })
+}
+
 /// Ports that are used and do not answer, of one pod of each revision.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut found = Vec::new();

@@ -1,5 +1,6 @@
 //! `wait-ready` on a real cluster.
 
+mod application;
 mod verdicts;
 
 use std::process::{Child, Command, Stdio};

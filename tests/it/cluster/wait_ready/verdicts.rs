@@ -142,7 +142,9 @@ fn no_answer_is_6_and_nonsense_is_2() {
 #[test]
 fn a_time_that_is_up_is_124_and_says_whether_something_moved() {
     let never = web(1, json!({"READY_AFTER": "1h"}), probe());
-    let scenario = Scenario::new("wr-timeout").apply(&manifest(&[never]));
+    let scenario = Scenario::new("wr-timeout")
+        .apply(&manifest(&[never]))
+        .until("it runs", super::super::harness::running("app"));
     let (text, document) = wait(&scenario, &["deployment/web", "--timeout", "8s"]);
     assert_eq!(text.exit, 124, "{}{}", text.stdout, text.stderr);
     let line = last_line(&text);
