@@ -9,6 +9,7 @@ use super::Outcome;
 use super::collect::{CLUSTER_WIDE, FIRST, ON_DEMAND};
 use super::exit::{Exit, Failure};
 use super::flags::ConnectFlags;
+use super::wait_ready;
 use super::watching::WATCHED;
 use crate::io::Io;
 use crate::model::kind::{self, Kind};
@@ -23,7 +24,9 @@ Examples:
   # rights to diagnose namespace shop, for a service account
   kubectl podlife rbac diagnose -n shop --bind serviceaccount:ci:deployer | kubectl apply -f -
   # what nodes, volumes and classes say, too
-  kubectl podlife rbac diagnose --with nodes")]
+  kubectl podlife rbac diagnose --with nodes
+  # rights to wait, and to ask the application through the API server
+  kubectl podlife rbac wait-ready -n shop")]
 pub struct RbacArgs {
     /// The verb
     verb: Verb,
@@ -44,6 +47,7 @@ pub struct RbacArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Verb {
     Diagnose,
+    WaitReady,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -126,12 +130,34 @@ fn namespaced(with: &[With]) -> Rights {
     rights
 }
 
+/// What a verb needs within a namespace.
+fn of_verb(verb: Verb, with: &[With]) -> Rights {
+    let mut rights = namespaced(with);
+    if verb == Verb::WaitReady {
+        // Its causes are those of diagnose; what it waits for is watched, and read again in the end.
+        for kind in wait_ready::WATCHED.iter().chain(wait_ready::WATCHED_WHERE_NAMED) {
+            for verb in ["get", "list", "watch"] {
+                grant(&mut rights, kind, verb);
+            }
+        }
+        for of in ["services/proxy", "pods/proxy"] {
+            rights.entry((String::new(), of.to_owned())).or_default().insert("get");
+        }
+    }
+    rights
+}
+
 /// What it reads of the cluster as a whole.
-fn cluster_wide(with: &[With]) -> Rights {
+fn cluster_wide(verb: Verb, with: &[With]) -> Rights {
     let mut rights = Rights::new();
     if with.contains(&With::Nodes) {
         for kind in CLUSTER_WIDE {
             grant(&mut rights, kind, "list");
+        }
+        if verb == Verb::WaitReady {
+            // Those that run the pods, and the classes of the claims, one by one.
+            grant(&mut rights, &kind::NODE, "get");
+            grant(&mut rights, &kind::STORAGE_CLASS, "get");
         }
     }
     rights
@@ -175,17 +201,18 @@ fn binding(role: &Value, subject: &Subject) -> Value {
 fn roles(args: &RbacArgs, namespace: Option<&str>) -> Vec<Value> {
     let name = match args.verb {
         Verb::Diagnose => "podlife-diagnose",
+        Verb::WaitReady => "podlife-wait-ready",
     };
     let mut roles = Vec::new();
     if args.all_namespaces {
-        let mut rights = namespaced(&args.with);
-        for (resource, verbs) in cluster_wide(&args.with) {
+        let mut rights = of_verb(args.verb, &args.with);
+        for (resource, verbs) in cluster_wide(args.verb, &args.with) {
             rights.entry(resource).or_default().extend(verbs);
         }
         roles.push(role("ClusterRole", name, None, &rights));
     } else {
-        roles.push(role("Role", name, namespace, &namespaced(&args.with)));
-        let wide = cluster_wide(&args.with);
+        roles.push(role("Role", name, namespace, &of_verb(args.verb, &args.with)));
+        let wide = cluster_wide(args.verb, &args.with);
         if !wide.is_empty() {
             roles.push(role("ClusterRole", &format!("{name}-cluster"), None, &wide));
         }

@@ -36,6 +36,8 @@ use crate::render::paper::Paper;
 use crate::render::readiness::{self, Annotations};
 use crate::render::readiness_junit::junit;
 
+pub use store::{WATCHED, WATCHED_WHERE_NAMED};
+
 /// Wait until objects, and what belongs to them, are ready.
 ///
 /// Infrastructure (claims, addresses) and pods (all of the current revision, and the endpoints that they become) are judged by what proves

@@ -15,7 +15,7 @@ use crate::model::kind::{self, Kind};
 use crate::model::snapshot::{Coverage, Snapshot};
 
 /// What every run watches: workloads, their pods, what leads to them, and events, by which the rules tell why.
-pub(super) const WATCHED: &[Kind] = &[
+pub const WATCHED: &[Kind] = &[
     kind::POD,
     kind::SERVICE,
     kind::ENDPOINT_SLICE,
@@ -26,6 +26,15 @@ pub(super) const WATCHED: &[Kind] = &[
     kind::DAEMON_SET,
     kind::INGRESS,
     kind::CLAIM,
+];
+
+/// What is watched beside that where it is named, or where the cluster has it.
+pub const WATCHED_WHERE_NAMED: &[Kind] = &[
+    kind::JOB,
+    kind::CRON_JOB,
+    kind::REPLICATION_CONTROLLER,
+    kind::HTTP_ROUTE,
+    kind::GATEWAY,
 ];
 
 /// Changes mostly come in bunches; they are looked at together when it has been quiet for so long, ...

@@ -201,3 +201,18 @@ fn an_ingress_counts_where_the_host_decides() {
     assert_eq!(any.exit, 124, "{}", any.stdout);
     assert!(reason(&any).contains("any other host gets the same answer"), "{}", any.stdout);
 }
+
+#[test]
+fn exactly_the_printed_role_is_enough() {
+    let scenario = Scenario::new("wr-role").apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]));
+    let account = format!("serviceaccount:{}:waiter", scenario.namespace);
+    let role = scenario.podlife(&["rbac", "wait-ready", "--bind", &account]);
+    let scenario = scenario.apply(&role.stdout);
+    let account = format!("system:{account}");
+    let answer = wait(&scenario, "deployment/web", &["--as", &account]);
+    assert_eq!(state(&answer), (0, "ready"), "{}{}", answer.stdout, answer.stderr);
+    assert_eq!(answer.json["provenBy"], "service-proxy");
+    // What is left are reads that only `--with nodes` grants.
+    let unchecked = answer.json["unchecked"].as_array().unwrap();
+    assert!(unchecked.iter().all(|u| u["resource"] == "nodes"), "{unchecked:?}");
+}
