@@ -124,7 +124,10 @@ impl Connection {
         Ok(match self.inner.transport.exchange(&call, limit).await? {
             None => Answer::without_body(Reply::TimedOut),
             Some((status, body)) => match own_answer(&body) {
-                Some(own) => Answer::without_body(proxied(&call.about, status, own)?),
+                Some(own) => {
+                    let port = (to.plural == "pods").then_some(to.port);
+                    Answer::without_body(proxied(&call.about, to.name, port, status, own)?)
+                }
                 None => Answer {
                     reply: Reply::Status(status.as_u16()),
                     body,

@@ -70,7 +70,7 @@ impl Connection {
         match self.inner.transport.exchange(&call, limit).await? {
             None => Ok(Reply::TimedOut),
             Some((status, body)) => match own_answer(&body) {
-                Some(own) => proxied(&call.about, status, own),
+                Some(own) => proxied(&call.about, to.pod, Some(to.port), status, own),
                 None => Ok(Reply::Status(status.as_u16())),
             },
         }
@@ -129,15 +129,24 @@ pub(super) fn own_answer(body: &[u8]) -> Option<Status> {
     serde_json::from_slice(body).ok().filter(|status: &Status| status.kind == "Status")
 }
 
-/// What the API server's own answer says about the way to the pod (`error trying to reach service: …`, apimachinery's proxy handler).
-pub(super) fn proxied(about: &About, code: StatusCode, status: Status) -> Result<Reply, ApiError> {
+/// What a Status says about the way to the pod (`error trying to reach service: …`, apimachinery's proxy handler). An application that serves the
+/// Kubernetes API answers with the same type: only what speaks of this very pod and port is the API server's own word. Of a Service the port of the
+/// pod behind it is not known (none).
+pub(super) fn proxied(about: &About, name: &str, port: Option<u16>, code: StatusCode, status: Status) -> Result<Reply, ApiError> {
     let Some((_, why)) = status.message.split_once("error trying to reach service: ") else {
+        let of_pod = status.message.contains(&format!("\"{name}"));
         return match code.as_u16() {
-            // An application that serves the Kubernetes API answers like this as well.
-            200..=399 => Ok(Reply::Status(code.as_u16())),
-            _ => Err(super::request::refusal(about, code, Some(status), b"")),
+            400.. if port.is_none() => Err(super::request::refusal(about, code, Some(status), b"")),
+            403 | 404 if of_pod => Err(super::request::refusal(about, code, Some(status), b"")),
+            // The API server may be busy just then; whose word it is does not show.
+            429 | 500..=599 => Ok(Reply::Untried),
+            other => Ok(Reply::Status(other)),
         };
     };
+    let of_port = port.is_none_or(|port| why.contains(&format!(":{port}")));
+    if why.contains("dial tcp") && !of_port {
+        return Ok(Reply::Status(code.as_u16()));
+    }
     Ok(if why.contains("connection refused") {
         Reply::Refused
     } else if ["timeout", "deadline exceeded", "no route to host", "unreachable"]
@@ -215,7 +224,31 @@ mod tests {
     fn reply(message: &str) -> Result<Reply, ApiErrorKind> {
         let body = serde_json::json!({"kind": "Status", "status": "Failure", "message": message, "code": 503});
         let own = own_answer(body.to_string().as_bytes()).expect("a Status");
-        proxied(&About::default(), StatusCode::SERVICE_UNAVAILABLE, own).map_err(|error| error.kind)
+        proxied(&About::default(), "api", Some(8080), StatusCode::SERVICE_UNAVAILABLE, own).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn an_application_that_speaks_of_other_things_in_the_same_words_has_answered() {
+        let said = |code: u16, message: &str| {
+            let body = serde_json::json!({"kind": "Status", "status": "Failure", "message": message, "code": code});
+            let own = own_answer(body.to_string().as_bytes()).expect("a Status");
+            let code = StatusCode::from_u16(code).expect("a code");
+            proxied(&About::default(), "api", Some(8080), code, own).map_err(|error| error.kind)
+        };
+        let anonymous = "forbidden: User \"system:anonymous\" cannot get path \"/\"";
+        assert_eq!(said(403, anonymous), Ok(Reply::Status(403)));
+        assert_eq!(said(401, "Unauthorized"), Ok(Reply::Status(401)));
+        assert_eq!(
+            said(
+                503,
+                "error trying to reach service: dial tcp 10.0.0.9:9000: connect: connection refused"
+            ),
+            Ok(Reply::Status(503))
+        );
+        assert_eq!(said(500, "boom password=hunter2"), Ok(Reply::Untried));
+        let denied = "pods \"api:8080\" is forbidden: User \"jane\" cannot get resource \"pods/proxy\"";
+        assert_eq!(said(403, denied), Err(ApiErrorKind::Forbidden));
+        assert_eq!(said(404, "pods \"api\" not found"), Err(ApiErrorKind::NotFound));
     }
 
     #[test]

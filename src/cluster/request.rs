@@ -327,20 +327,13 @@ impl Transport {
         self.permits.acquire().await.ok()
     }
 
-    /// Makes a request once within a time of its own, and hands out whatever came, except what only the API server says: 401 and 403.
+    /// Makes a request once within a time of its own, and hands out whatever came.
     /// None where no answer came in time.
     pub(super) async fn exchange(&self, call: &Call, limit: Duration) -> Result<Option<(StatusCode, Vec<u8>)>, ApiError> {
         let _permit = self.permits.acquire().await;
         let (_, client) = self.client().await?;
         match self.once(&client, call, Some(Instant::now() + limit)).await {
-            Ok(raw) => {
-                let status: Option<Status> = serde_json::from_slice(&raw.body).ok();
-                let refused = matches!(raw.status.as_u16(), 401 | 403) && status.is_some_and(|status| status.kind == "Status");
-                if refused {
-                    return Err(self.refusal(&call.about, &raw));
-                }
-                Ok(Some((raw.status, raw.body)))
-            }
+            Ok(raw) => Ok(Some((raw.status, raw.body))),
             Err(Failure::Late) => Ok(None),
             Err(failure) => Err(self.failed(&call.about, failure)),
         }

@@ -19,6 +19,8 @@ use crate::rules::context::containers;
 
 /// Second samples are taken at least this long after the first.
 const BETWEEN_SAMPLES: Duration = Duration::from_secs(2);
+/// How long the second sample may take: an answer that comes later than this helps nobody.
+const SLOW_ANSWER: Duration = Duration::from_secs(10);
 /// How long the pod's address may take before the way inside is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(400);
 /// How long a command in a container may take.
@@ -88,17 +90,19 @@ pub async fn dial(connection: &Connection, key: &DialKey, reach: &Reach) -> (Dia
         sleep(BETWEEN_SAMPLES).await;
     }
     let at = Timestamp::now();
+    // Who was silent before may only be slow.
+    let limit = if key.again { reach.limit.max(SLOW_ANSWER) } else { reach.limit };
     let to = PodPort {
         namespace: &key.namespace,
         pod: &key.pod,
         port: key.port,
     };
     let path = (key.speech == Speech::Http).then_some(key.path.as_str());
-    let inside = || reach.ask(&key.namespace, "portforward", connection.dial_inside(to, path, reach.limit));
+    let inside = || reach.ask(&key.namespace, "portforward", connection.dial_inside(to, path, limit));
     let (address, inside) = match key.speech {
         Speech::Plain => (Ok(Reply::Untried), Some(inside().await)),
         speech => {
-            let address = connection.dial_address(to, speech == Speech::Https, &key.path, reach.limit);
+            let address = connection.dial_address(to, speech == Speech::Https, &key.path, limit);
             let address = reach.ask(&key.namespace, "proxy", address);
             tokio::pin!(address);
             // An address that does not answer at once is not waited for before the other way is tried.

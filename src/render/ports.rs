@@ -27,6 +27,13 @@ fn table(rows: &[PortRow], paper: &mut Paper) {
     let kept: Vec<usize> = (0..HEADINGS.len())
         .filter(|&column| lines.iter().skip(1).any(|cells| !cells[column].is_empty()))
         .collect();
+    let widths = kept
+        .iter()
+        .map(|&column| lines.iter().map(|cells| width(&cells[column])).max().unwrap_or_default() + 2);
+    if paper.columns.is_some_and(|columns| widths.sum::<usize>() > columns) {
+        narrow(&lines, paper);
+        return;
+    }
     for (index, cells) in lines.iter().enumerate() {
         let mut line = String::from("  ");
         for (place, &column) in kept.iter().enumerate() {
@@ -39,6 +46,26 @@ fn table(rows: &[PortRow], paper: &mut Paper) {
         }
         let line = if index == 0 { paper.tone(Tone::Faint, &line) } else { line };
         paper.row(&line);
+    }
+}
+
+/// A row as words, where the terminal is too narrow for columns.
+fn narrow(lines: &[[String; 6]], paper: &mut Paper) {
+    for cells in lines.iter().skip(1) {
+        let [port, declared, probed, targeted, listens, answer] = cells;
+        let said = [
+            ("declared by", declared),
+            ("probed by", probed),
+            ("targeted by", targeted),
+            ("listens:", listens),
+            ("connection:", answer),
+        ];
+        let words: Vec<String> = said
+            .iter()
+            .filter(|(_, words)| !words.is_empty())
+            .map(|(label, words)| format!("{label} {words}"))
+            .collect();
+        paper.labelled(2, port, 0, Tone::Plain, &words.join("; "));
     }
 }
 
@@ -108,6 +135,17 @@ mod tests {
             }],
             answer: "inside the pod only".into(),
         }
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_words() {
+        let mut paper = Paper::new(false, Some(60));
+        tables(&[row(8080)], &mut paper);
+        assert_eq!(
+            paper.into_text(),
+            "ports of pod/admin-1\n  8080  declared by admin; targeted by service/admin:80;\n        listens: 127.0.0.1:8080 (admin); connection: inside\n        \
+             the pod only\n"
+        );
     }
 
     #[test]

@@ -104,6 +104,9 @@ pub struct DiagnoseArgs {
     color: super::Colour,
 }
 
+/// A longer wait for one connection would hold up all of the answer.
+const LONGEST_DIAL: Duration = Duration::from_secs(60);
+
 const EXAMPLES: &str = "\
 Examples:
   # everything in the namespace, the broken first
@@ -164,6 +167,9 @@ impl<'a> Plan<'a> {
         }
         if args.dial_timeout.is_zero() && !args.no_dial {
             return Err(Failure::usage("--dial-timeout must be more than zero").hint("--no-dial dials nothing"));
+        }
+        if args.dial_timeout > LONGEST_DIAL {
+            return Err(Failure::usage("--dial-timeout is at most 1m"));
         }
         if args.debug_image.is_some() && !by_name {
             return Err(

@@ -51,13 +51,13 @@ pub(super) fn finding(
             let cause = bind.loopback_cause().unwrap_or("ipv4");
             let address = loopback_address(used, look, cause);
             let summary = format!(
-                "container {name} listens on {address} only, where nobody outside of the pod gets to it; {users} {} refused",
-                are(used)
+                "container {name} listens on {address} only, where nobody outside of the pod gets to it; {users} {}",
+                fate(used, look)
             );
             Finding::error(Code::ListenerOnLoopback, cause, on_container, summary).confidence(*confidence)
         }
         Fault::Nothing(confidence) => {
-            let summary = format!("nothing in container {name} listens on port {port}; {users} {} refused", are(used));
+            let summary = format!("nothing in container {name} listens on port {port}; {users} {}", fate(used, look));
             Finding::error(Code::NothingListening, "", on_container, summary).confidence(*confidence)
         }
         Fault::OtherPort(confidence, other, how) => {
@@ -130,6 +130,16 @@ fn loopback_address(used: &Use<'_>, look: &Look<'_>, cause: &str) -> String {
         // 127.0.0.1 itself would have answered.
         _ if look.dial.is_some_and(|dial| dial.inside == Reply::Refused) => format!("another loopback address than 127.0.0.1, port {port}"),
         _ => format!("127.0.0.1:{port}"),
+    }
+}
+
+/// `is refused` where that was seen, else what follows from what was.
+fn fate(used: &Use<'_>, look: &Look<'_>) -> String {
+    let seen = look.refused.is_some() || look.dial.is_some_and(|dial| dial.address == Reply::Refused);
+    if seen {
+        format!("{} refused", are(used))
+    } else {
+        "cannot get there".to_owned()
     }
 }
 

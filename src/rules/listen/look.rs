@@ -100,7 +100,7 @@ pub fn look<'a>(context: &Context<'a>, pod: &'a Pod, container: &ContainerView<'
 }
 
 /// Whether the kubelet gets the answer it wants at this port: a container that is ready passes its readiness probe.
-fn passes_probe(pod: &Pod, port: u16) -> bool {
+pub fn passes_probe(pod: &Pod, port: u16) -> bool {
     is_ready(pod)
         && containers(pod).iter().any(|c| {
             let probe = c.spec.readiness_probe.as_ref();
@@ -192,7 +192,8 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
     let refused = *address == Reply::Refused || (*address == Reply::Untried && look.refused.is_some());
     if let Reply::Status(status) = address {
         return match status {
-            500 | 502..=504 => Standing::Fails(*status),
+            // A gateway may answer 502 to 504 to a host that it does not know, and what probes ask is for them to judge.
+            500 if used.probes.is_empty() => Standing::Fails(*status),
             _ => Standing::Reachable(Known::Dial),
         };
     }
@@ -241,7 +242,7 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
         (false, Reply::Silent) if *address == Reply::TimedOut && used.is_surely_http() => Standing::Hangs,
         // Where the pod's address could not be asked, the server's own word counts, unless nobody listens inside either.
         (false, inside) if *address == Reply::Untried && !matches!(inside, Reply::Refused | Reply::TimedOut) => {
-            by_word(&said, inside.listens())
+            by_word(&said, inside.listens(), is_only_port(context, pod))
         }
         _ => Standing::Unknown,
     }
@@ -249,14 +250,22 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
 
 /// What the container itself says where its address was not tried: its log and its command line, and its variables where somebody is known to
 /// listen inside.
-fn by_word(said: &[&Hint], listens: bool) -> Standing {
+fn by_word(said: &[&Hint], listens: bool, is_only_port: bool) -> Standing {
     let counts =
         |hint: &&&Hint| hint.strength <= Confidence::Likely && (listens || matches!(hint.source, Source::Log { .. } | Source::Command));
-    let mut words = said.iter().filter(counts).filter(|hint| hint.port.is_some()).map(|hint| hint.bind);
+    // An option for the address alone is about the one port that there is.
+    let names = |hint: &&&Hint| hint.port.is_some() || listens && is_only_port;
+    let mut words = said.iter().filter(counts).filter(names).map(|hint| hint.bind);
     match words.next() {
         Some(first) if first.is_loopback() && words.all(Bind::is_loopback) => Standing::Loopback(Confidence::Likely, first),
         _ => Standing::Unknown,
     }
+}
+
+/// Whether one TCP port alone of the pod is used.
+fn is_only_port(context: &Context<'_>, pod: &Pod) -> bool {
+    let used = |u: &Use<'_>| u.is_used() && u.protocol == "TCP";
+    super::uses::of_pod(context, pod).into_iter().filter(used).count() == 1
 }
 
 /// The hints that may be about a port: those that name it, and those that name none.

@@ -102,7 +102,7 @@ pub fn is_mesh_pod(pod: &Pod) -> bool {
 }
 
 fn judge<'a>(context: &Context<'a>, workload: &Workload<'a>, pod: &'a Pod, used: &Use<'a>) -> Option<Finding> {
-    let container = used.container(pod)?;
+    let container = used.container(context, pod)?;
     if used.protocol == "SCTP" || !(container.is_running() || is_killed_by_probe(context, &container)) {
         return None;
     }
@@ -118,7 +118,12 @@ fn judge<'a>(context: &Context<'a>, workload: &Workload<'a>, pod: &'a Pod, used:
         Standing::OtherFamily(confidence) => Fault::OtherFamily(confidence),
         Standing::Hangs => Fault::Hangs,
         Standing::Fails(status) => Fault::Fails(status),
-        Standing::Reachable(_) | Standing::Starting | Standing::Unknown => return None,
+        // The port that is open instead explains it at once; without one it may still come.
+        Standing::Starting => match nothing(context, pod, used, &look, Confidence::Likely)? {
+            fault @ (Fault::TargetPort(..) | Fault::OtherPort(Confidence::Proven, ..)) => fault,
+            _ => return None,
+        },
+        Standing::Reachable(_) | Standing::Unknown => return None,
     };
     Some(finding(context, workload, pod, &container, used, &look, &fault))
 }
@@ -126,7 +131,7 @@ fn judge<'a>(context: &Context<'a>, workload: &Workload<'a>, pod: &'a Pod, used:
 /// Nobody listens on the port: does another one listen in its place? None where that is still to be seen.
 fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<'_>, confidence: Confidence) -> Option<Fault<'a>> {
     let all = uses::of_pod(context, pod);
-    let container = used.container(pod)?;
+    let container = used.container(context, pod)?;
     let is_free = |port: u16| !all.iter().any(|other| other.port == port && other.is_used());
     if let Some(sockets) = look.sockets {
         let mut others = sockets
@@ -146,12 +151,14 @@ fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<
         return Some(Fault::Nothing(confidence));
     }
     let mut open = false;
+    let mut instead_of_it = None;
     for other in all
         .iter()
-        .filter(|other| container.is_running() && other.protocol == "TCP" && !other.is_used() && !other.declared.is_empty())
+        .filter(|other| container.is_running() && may_stand_in(used, other, &all, container.name()))
     {
-        if !other.declared.iter().any(|d| d.container == container.name()) {
-            continue;
+        if look::passes_probe(pod, other.port) {
+            instead_of_it = Some((other.port, format!("port {} passes its readiness probe", other.port)));
+            break;
         }
         let Some(dial) = context.dial(dial_key(pod, other)) else {
             open |= context.options.dial;
@@ -159,9 +166,12 @@ fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<
         };
         let plain = other.speech().0 == Speech::Plain && dial.inside.listens();
         if dial.address.listens() || plain {
-            let how = format!("port {}, which it declares, accepts connections", other.port);
-            return Some(instead(used, other.port, Confidence::Proven, how));
+            instead_of_it = Some((other.port, format!("port {} accepts connections", other.port)));
+            break;
         }
+    }
+    if let Some((port, how)) = instead_of_it {
+        return Some(instead(used, port, Confidence::Proven, how));
     }
     if open {
         return None;
@@ -177,6 +187,28 @@ fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<
         return Some(instead(used, port, Confidence::Likely, format!("its log says: {}", hint.detail)));
     }
     Some(Fault::Nothing(confidence))
+}
+
+/// Whether another port of the container may be the one that is meant: nobody ever said that the container would listen on the used one, the
+/// other one is declared or used and has no purpose of its own, and no further port is in the same plight.
+fn may_stand_in(used: &Use<'_>, other: &Use<'_>, all: &[Use<'_>], container: &str) -> bool {
+    let is_own = other
+        .declared
+        .iter()
+        .any(|d| d.container == container && !uses::is_side_port(d.name));
+    let undeclared = |u: &&Use<'_>| u.declared.is_empty() && u.is_used() && u.protocol == "TCP";
+    let same_kind = if used.services.is_empty() {
+        // A probe asks the wrong port: the one that a Service uses is a good answer.
+        true
+    } else {
+        other.services.is_empty()
+    };
+    used.declared.is_empty()
+        && other.port != used.port
+        && other.protocol == "TCP"
+        && is_own
+        && same_kind
+        && all.iter().filter(undeclared).count() == 1
 }
 
 fn instead<'a>(used: &Use<'a>, port: u16, confidence: Confidence, how: String) -> Fault<'a> {
@@ -207,7 +239,7 @@ pub fn is_mismatch_proven(context: &Context<'_>, service: &Service, port: &Servi
 pub fn is_starting(context: &Context<'_>, workload: &Workload<'_>) -> bool {
     representatives(context, workload).into_iter().any(|pod| {
         uses::of_pod(context, pod).iter().filter(|u| u.is_used()).any(|used| {
-            used.container(pod)
+            used.container(context, pod)
                 .is_some_and(|c| c.is_running() && look(context, pod, &c, used).standing == Standing::Starting)
         })
     })

@@ -16,7 +16,7 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
         let sockets = context.snapshot.sockets(&namespace, &pod.name_any()).flatten();
         let used = uses::of_pod(context, pod);
         for port in &used {
-            let container = port.container(pod);
+            let container = port.container(context, pod);
             let mut row = PortRow {
                 workload: workload.reference.clone(),
                 pod: pod.name_any(),

@@ -174,8 +174,9 @@ fn the_dial_pair_tells() {
         (TimedOut, Untried, vec![]),
         (Untried, Refused, vec![]),
         (Untried, Accepted, vec![]),
-        (Status(500), Untried, fails.clone()),
-        (Status(503), Untried, fails),
+        (Status(500), Untried, fails),
+        // A gateway does not know the host that is asked for.
+        (Status(503), Untried, vec![]),
         // That it does not do GET is no fault.
         (Status(501), Untried, vec![]),
         // Not everything that is silent speaks HTTP.
@@ -261,6 +262,61 @@ fn what_does_not_speak_http_is_sent_nothing() {
     dialled(&mut refused, key(8080, Speech::Plain, false), Reply::Untried, Reply::Refused);
     // Some servers listen on the pod's address alone: a refusal inside is not enough.
     assert!(found(&refused).is_empty());
+}
+
+#[test]
+fn a_port_with_a_purpose_of_its_own_is_no_stand_in() {
+    let listening = |container: &str, service: &str| {
+        let mut s = snapshot(&pod(OLD, container, service));
+        for speech in [Speech::Http, Speech::Plain] {
+            dialled(&mut s, key(8080, speech, false), Reply::Refused, Reply::Refused);
+            dialled(&mut s, key(9100, speech, false), Reply::Status(200), Reply::Untried);
+        }
+        found(&s)
+    };
+    let nothing = one(NothingListening, "", Confidence::Likely);
+    assert_eq!(listening(", ports: [{name: metrics, containerPort: 9100}]", ""), nothing);
+    assert_eq!(listening(", ports: [{containerPort: 8080}, {containerPort: 9100}]", ""), nothing);
+    assert_eq!(
+        listening(", ports: [{name: http, containerPort: 9100}]", ""),
+        one(TargetPortMismatch, "proven", Confidence::Proven)
+    );
+    // Two ports in the same plight: which of them the open one stands for is not known.
+    let two = listening(", ports: [{containerPort: 9100}]", "}, {name: other, port: 81, targetPort: 8081");
+    assert_eq!(two, nothing);
+}
+
+#[test]
+fn a_port_that_passes_its_probe_is_the_one_that_was_meant() {
+    let probed = ", ports: [{containerPort: 9000}], readinessProbe: {httpGet: {path: /, port: 9000}}";
+    let mut s = snapshot(&pod(YOUNG, probed, ""));
+    for again in [false, true] {
+        dialled(&mut s, key(8080, Speech::Http, again), Reply::Refused, Reply::Refused);
+    }
+    assert_eq!(found(&s), one(TargetPortMismatch, "proven", Confidence::Proven));
+}
+
+#[test]
+fn the_container_that_names_the_port_is_the_one() {
+    let two = pod(
+        OLD,
+        ", env: [{name: LISTEN, value: '0.0.0.0:9000'}]}, {name: proxy, image: p, env: [{name: LISTEN, value: '127.0.0.1:8080'}]",
+        "",
+    )
+    .replace("containerStatuses: [", "containerStatuses: [{name: proxy, image: p, imageID: '', ready: true, started: true, restartCount: 0, state: {running: {startedAt: '2026-01-01T06:00:00Z'}}}, ");
+    let mut s = snapshot(&two);
+    dialled(&mut s, key(8080, Speech::Http, false), Reply::Refused, Reply::Accepted);
+    let all = check_snapshot(check, &s);
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert_eq!(all[0].subject.container.as_deref(), Some("proxy"));
+}
+
+#[test]
+fn an_option_for_the_address_alone_is_about_the_only_port() {
+    let redis = pod(OLD, ", command: [redis-server, --bind, 127.0.0.1]", ", name: redis").replace("targetPort: 8080", "targetPort: 6379");
+    let mut s = snapshot(&redis);
+    dialled(&mut s, key(6379, Speech::Plain, false), Reply::Untried, Reply::Accepted);
+    assert_eq!(found(&s), one(ListenerOnLoopback, "ipv4", Confidence::Likely));
 }
 
 #[test]

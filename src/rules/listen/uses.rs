@@ -118,9 +118,9 @@ impl<'a> Use<'a> {
         !self.services.is_empty() || !self.probes.is_empty()
     }
 
-    /// The container that should listen there: the one that declares the port, else the one whose probe asks it, else the only one, else
-    /// the first of the application's.
-    pub fn container(&self, pod: &'a Pod) -> Option<ContainerView<'a>> {
+    /// The container that should listen there: the one that declares the port, else the one whose probe asks it, else the one that says of
+    /// itself that it listens there, else the first of the application's.
+    pub fn container(&self, context: &Context<'_>, pod: &'a Pod) -> Option<ContainerView<'a>> {
         let all = containers(pod);
         let named = self
             .declared
@@ -130,7 +130,19 @@ impl<'a> Use<'a> {
         let mut serving = all.iter().filter(|c| c.role != Role::Init);
         match named {
             Some(name) => serving.find(|c| c.name() == name).copied(),
-            None => serving.find(|c| c.role == Role::App && !super::is_mesh(c)).copied(),
+            None => {
+                let own: Vec<ContainerView<'a>> = serving.filter(|c| !super::is_mesh(c)).copied().collect();
+                let says = |c: &&ContainerView<'a>| {
+                    let hints = super::hints::of_container(context, c);
+                    hints.iter().any(|hint| hint.port == Some(self.port))
+                };
+                let first = own.iter().find(|c| c.role == Role::App);
+                if own.len() < 2 {
+                    first.copied()
+                } else {
+                    own.iter().find(says).or(first).copied()
+                }
+            }
         }
     }
 
@@ -154,11 +166,14 @@ impl<'a> Use<'a> {
         }
         let protocols = self.services.iter().filter_map(|(_, port)| port.app_protocol.as_deref());
         let names = self.services.iter().filter_map(|(_, port)| port.name.as_deref());
-        let names = names.chain(self.declared.iter().map(|d| d.name).filter(|name| !name.is_empty()));
-        for word in protocols.chain(names) {
-            if let Some(speech) = speech_of_word(word) {
-                return root(speech);
-            }
+        let names = names.chain(self.declared.iter().map(|d| d.name)).filter(|name| !name.is_empty());
+        let words: Vec<&str> = protocols.chain(names).collect();
+        if let Some(speech) = words.iter().find_map(|word| speech_of_word(word)) {
+            return root(speech);
+        }
+        // A name that says nothing of HTTP may be anything: it is sent nothing.
+        if !words.is_empty() && self.ingresses.is_empty() {
+            return root(Speech::Plain);
         }
         if !self.probes.is_empty() && self.probes.iter().all(|(_, probe, _)| probe.tcp_socket.is_some()) && self.ingresses.is_empty() {
             return root(Speech::Plain);
@@ -193,10 +208,20 @@ impl<'a> Use<'a> {
     }
 }
 
+/// Whether a port's name says that it is for something beside the application's own traffic.
+pub fn is_side_port(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [
+        "metrics", "prom", "health", "probe", "admin", "manage", "actuator", "debug", "pprof", "monitor", "jmx", "status", "webhook",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
+}
+
 /// Numbers that IANA or long habit give to protocols other than HTTP.
-const PLAIN_PORTS: [u16; 38] = [
+const PLAIN_PORTS: [u16; 45] = [
     21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 993, 995, 1433, 1521, 1883, 2181, 3268, 3306, 4222, 5432, 5671, 5672, 6379, 6380,
-    6432, 7000, 7687, 8883, 9042, 9092, 9093, 11211, 16379, 26257, 26379, 27017, 33060,
+    6432, 7000, 7687, 8883, 9042, 9092, 9093, 11211, 16379, 26257, 26379, 27017, 33060, 2380, 4369, 5701, 7001, 9300, 25672, 61616,
 ];
 
 /// What an `appProtocol` or a port's name says; the part of a name before the first dash counts, as service meshes read it.
@@ -206,7 +231,9 @@ fn speech_of_word(word: &str) -> Option<Speech> {
     let first = word.split('-').next().unwrap_or(word);
     match first {
         "https" | "wss" | "tls" => Some(Speech::Https),
-        "http" | "http1" | "http2" | "h2c" | "ws" | "grpc" | "web" | "www" => Some(Speech::Http),
+        "http" | "http1" | "http2" | "h2c" | "ws" | "grpc" | "web" | "www" | "api" | "app" | "rest" | "graphql" | "ui" | "frontend"
+        | "backend" | "dashboard" | "console" | "portal" | "metrics" | "prometheus" | "health" | "healthz" | "admin" | "management"
+        | "actuator" | "webhook" | "gateway" => Some(Speech::Http),
         "tcp" | "mysql" | "mariadb" | "postgres" | "postgresql" | "pg" | "pgsql" | "redis" | "mongo" | "mongodb" | "amqp" | "amqps"
         | "mqtt" | "kafka" | "smtp" | "imap" | "ldap" | "ldaps" | "ssh" | "dns" | "nats" | "memcache" | "memcached" | "thrift" | "cql"
         | "zookeeper" | "sql" | "sqlserver" | "bolt" | "peer" | "gossip" | "raft" => Some(Speech::Plain),

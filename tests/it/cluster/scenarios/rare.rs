@@ -113,8 +113,7 @@ fn a_volume_that_is_on_another_node() {
     scenario
         .apply(&pod(
             "name: wants",
-            // The pretend nodes of other tests are tainted, and shall not be what is told.
-            "tolerations: [{operator: Exists}], volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]",
+            "volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]",
         ))
         .until("the scheduler has looked", event("FailedScheduling", "node affinity"))
         .until("a moment has passed", |state| {
