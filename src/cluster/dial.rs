@@ -265,10 +265,7 @@ mod tests {
         ] {
             assert_eq!(tried(other), Ok(Reply::Accepted), "{other}");
         }
-        assert_eq!(
-            reply("the server is currently unable to handle the request"),
-            Err(ApiErrorKind::Server)
-        );
+        assert_eq!(reply("the server is currently unable to handle the request"), Ok(Reply::Untried));
         assert!(own_answer(b"{\"kind\":\"Order\"}").is_none() && own_answer(b"<html>").is_none());
     }
 
