@@ -165,7 +165,8 @@ fn judge(answer: &Answer, strict: bool, expected: &Expected) -> Result<(), Strin
         Reply::Accepted => return Err("it takes the connection, but does not answer in HTTP".to_owned()),
         Reply::Silent => return Err("it takes the connection and says nothing".to_owned()),
         Reply::Refused => return Err("connection refused".to_owned()),
-        Reply::TimedOut => return Err(format!("no answer within {} s", LIMIT.as_secs())),
+        // An unreachable network is said at once, a lost packet after the limit: neither is an answer.
+        Reply::TimedOut => return Err(format!("no connection, or no answer within {} s", LIMIT.as_secs())),
         Reply::Untried => return Err("it could not be tried".to_owned()),
     }
     match &expected.body {

@@ -1,6 +1,7 @@
 //! `wait-ready` on a real cluster.
 
 mod application;
+mod pipeline;
 mod verdicts;
 
 use std::process::{Child, Command, Stdio};
