@@ -74,11 +74,14 @@ pub fn reason(state: State, phases: &[PhaseReadiness], causes: &[Finding]) -> St
     if let (State::Failed, Some(cause)) = (state, causes.first()) {
         return format!("{}: {}", cause.code, cause.summary);
     }
-    phases
-        .iter()
-        .find(|p| p.state == state)
-        .map(|p| p.reason.clone())
-        .unwrap_or_default()
+    // Where all is ready, the last phase says what that rests on.
+    let mut of_state = phases.iter().filter(|p| p.state == state);
+    let telling = if state == State::Ready {
+        of_state.next_back()
+    } else {
+        of_state.next()
+    };
+    telling.map(|p| p.reason.clone()).unwrap_or_default()
 }
 
 /// `deployment/web: 1 of 3 pods ready, pod web-7c9f8-x: container web: does not pass its readiness probe`
