@@ -60,27 +60,57 @@ fn node_condition<'a>(node: &'a Node, type_: &str) -> Option<&'a k8s_openapi::ap
     node.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == type_)
 }
 
+/// The scheduler's words from Kubernetes 1.34 on: it counts nodes by their taints and names none.
+const UNNAMED_TAINTS: &str = "untolerated taint(s)";
+
+/// The taints that Kubernetes itself puts on nodes that are not well.
+const OF_ILLNESS: [&str; 5] = [
+    "node.kubernetes.io/not-ready",
+    "node.kubernetes.io/unreachable",
+    "node.kubernetes.io/memory-pressure",
+    "node.kubernetes.io/disk-pressure",
+    "node.kubernetes.io/pid-pressure",
+];
+
+fn has_taint(node: &Node, taint: &str) -> bool {
+    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    taints.into_iter().any(|t| t.key == taint)
+}
+
+/// The names of the nodes that were read and that Kubernetes keeps pods away from because they are not well.
+pub fn ill<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a str> {
+    let nodes = context.snapshot.objects.nodes.iter();
+    nodes
+        .filter(|node| OF_ILLNESS.iter().any(|taint| has_taint(node, taint)))
+        .filter_map(|node| node.metadata.name.as_deref())
+}
+
 fn nodes(context: &Context<'_>) -> Vec<Finding> {
     let pods = &context.snapshot.objects.pods;
     // A taint of Kubernetes' own that keeps a pod away says that a node is not well.
-    let kept_away = |pod: &Pod| condition(pod, "PodScheduled").is_some_and(|(_, _, message)| message.contains("{node.kubernetes.io/"));
+    let kept_away = |pod: &Pod| {
+        condition(pod, "PodScheduled")
+            .is_some_and(|(_, _, message)| message.contains("{node.kubernetes.io/") || message.contains(UNNAMED_TAINTS))
+    };
     if pods
         .iter()
         .any(|pod| looks_lost(pod) || is_untouched(context, pod) || is_evicted_by_kubelet(pod) || kept_away(pod))
     {
         context.needs_list(&kind::NODE, "");
     }
-    let taint_named = |taint: &str| {
+    let says = |words: &str| {
         pods.iter()
-            .any(|p| condition(p, "PodScheduled").is_some_and(|(_, _, message)| message.contains(taint)))
+            .any(|p| condition(p, "PodScheduled").is_some_and(|(_, _, message)| message.contains(words)))
     };
+    let taint_named = |node: &Node, taint: &str| says(taint) || says(UNNAMED_TAINTS) && has_taint(node, taint);
     let mut found = Vec::new();
     for node in &context.snapshot.objects.nodes {
         let name = node.name_any();
         let here: Vec<&Pod> = pods.iter().filter(|p| node_of(p) == Some(&name) && !has_ended(p)).collect();
         if let Some(ready) = node_condition(node, "Ready").filter(|c| c.status != "True") {
             let taints = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
-            if !here.is_empty() || taints.iter().any(|t| taint_named(t)) {
+            let asked = context.is_in_focus(&reference_of(&kind::NODE, &node.metadata));
+            if asked || !here.is_empty() || taints.iter().any(|t| taint_named(node, t)) {
                 found.push(not_ready(context, node, ready, &here));
             }
         }
@@ -93,7 +123,8 @@ fn nodes(context: &Context<'_>) -> Vec<Finding> {
                 continue;
             };
             let evicted = pods.iter().filter(|p| node_of(p) == Some(&name) && is_evicted_by_kubelet(p));
-            let hurts = taint_named(taint) || evicted.count() > 0;
+            let asked = context.is_in_focus(&reference_of(&kind::NODE, &node.metadata));
+            let hurts = asked || taint_named(node, taint) || evicted.count() > 0;
             let mut finding = Finding::error(
                 Code::NodePressure,
                 "",

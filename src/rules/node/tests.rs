@@ -221,3 +221,40 @@ fn an_ordinary_end_is_silent() {
         assert!(found(&deleting(metadata, running)).is_empty(), "{metadata}");
     }
 }
+
+const PRESSED: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: node-1}
+spec: {taints: [{key: node.kubernetes.io/disk-pressure, effect: NoSchedule}]}
+status: {conditions: [{type: Ready, status: 'True'}, {type: DiskPressure, status: 'True', reason: KubeletHasDiskPressure, message: kubelet has disk pressure}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a, creationTimestamp: '2026-01-01T11:00:00Z'}
+spec: {containers: [{name: c, image: i}]}
+status:
+  phase: Pending
+  conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: '0/1 nodes are available: 1 node(s) had untolerated taint(s). preemption: x'}]
+";
+
+#[test]
+fn a_taint_that_kubernetes_set_is_the_nodes_fault_named_or_not() {
+    for message in ["untolerated taint(s)", "untolerated taint {node.kubernetes.io/disk-pressure: }"] {
+        let yaml = PRESSED.replace("untolerated taint(s)", message);
+        let mut findings = check(super::check, &yaml);
+        findings.extend(check(crate::rules::scheduling::check, &yaml));
+        let linked = crate::rules::causes::link(findings);
+        let said: Vec<_> = linked.iter().map(|f| (f.code, f.severity)).collect();
+        assert_eq!(
+            said,
+            [(Code::NodePressure, Severity::Error), (Code::Unschedulable, Severity::Symptom)],
+            "{message}"
+        );
+    }
+    // Another taint is no illness.
+    let dedicated = PRESSED
+        .replace("node.kubernetes.io/disk-pressure", "dedicated")
+        .replace("{type: DiskPressure, status: 'True'", "{type: DiskPressure, status: 'False'");
+    assert!(check(super::check, &dedicated).is_empty());
+}

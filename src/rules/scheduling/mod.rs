@@ -77,6 +77,8 @@ fn waiting(context: &Context<'_>, pod: &Pod) -> Vec<Finding> {
             finding = finding.suffering(Effect::NotReady(context.workload_of(pod)));
             vec![conflict, finding]
         }
+        // A taint that Kubernetes has set because a node is not well is the node's fault.
+        Some("taint") => vec![super::node::ill(context).fold(finding, |finding, node| finding.suffering(Effect::Node(node.to_owned())))],
         _ => vec![finding],
     }
 }
@@ -282,7 +284,10 @@ fn fixes(finding: Finding, cause: &str, object: &str, namespace: &str) -> Findin
                 "see the taints",
                 "kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints",
             )
-            .fix_command("add a toleration, or remove the taint", edit),
+            .fix_command(
+                "add a toleration where the node is meant for such pods; a taint of node.kubernetes.io/ says that the node itself is ill",
+                edit,
+            ),
         "cordoned" => finding.fix_command(
             "uncordon a node when its maintenance is over",
             "kubectl get nodes && kubectl uncordon NODE",

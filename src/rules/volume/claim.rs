@@ -151,8 +151,9 @@ fn judge(context: &Context<'_>, claim: &PersistentVolumeClaim) -> Option<Finding
     };
     let state = if code == Code::ClaimLost { "is lost" } else { "gets no volume" };
     let summary = format!("PersistentVolumeClaim {name} {state}: {}{users}", why.what);
-    // Nothing is broken as long as nobody uses the claim.
-    let severity = if owners.is_empty() { Severity::Advice } else { Severity::Error };
+    // Nothing is broken as long as nobody uses the claim, unless it is what was asked about.
+    let unused = owners.is_empty() && !context.is_in_focus(&reference);
+    let severity = if unused { Severity::Advice } else { Severity::Error };
     let mut finding = Finding::new(code, why.cause, severity, Confidence::Proven, Subject::of(reference), summary)
         .evidence(format!("pvc/{name}"), format!("phase {phase}"))
         .breaking(Effect::Claim(namespace.clone(), name.clone()))
