@@ -61,7 +61,7 @@ fn a_crash_because_a_service_leads_to_a_port_where_nobody_listens() {
     let serves = runs("db", "httpd -f -p 5432") + "        ports: [{containerPort: 5432}]\n";
     let calls = "sleep 2; nc -w 2 db 80 </dev/null || (echo dial tcp db:80: connection refused; exit 3)";
     let manifest = runs("web", calls) + &serves + &service("db", 80, 5433);
-    crashes("dep-target", &manifest).first_root_cause("TargetPortMismatch", "declared", "service/db");
+    crashes("dep-target", &manifest).first_root_cause("TargetPortMismatch", "proven", "service/db");
 }
 
 #[test]
