@@ -454,7 +454,8 @@ fn target_refuses(failure: &Failure<'_>, context: &Context<'_>, service: &Servic
         let declared = ports::declared(spec);
         !declared.is_empty() && declared.iter().all(|d| d.number != number)
     });
-    if !undeclared {
+    // What was dialled as well is told as that, once.
+    if !undeclared || super::listen::is_mismatch_proven(context, service, port) {
         return None;
     }
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());

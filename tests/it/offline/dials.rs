@@ -84,10 +84,6 @@ fn what_the_pod_answers_counts_whatever_it_says() {
             "{}",
             diagnosis.json
         );
-        assert!(
-            !api.seen().iter().any(|request| request.path == FORWARD),
-            "nothing more needs to be known"
-        );
         let asked: Vec<_> = api.seen().into_iter().filter(|request| request.path == PROXY).collect();
         assert_eq!(asked.len(), 1);
         assert_eq!(asked[0].method, "GET");
