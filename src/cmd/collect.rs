@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::reach::{self, Reach};
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery};
-use crate::model::dial::{Dial, DialKey, Reply};
+use crate::model::dial::{Dial, Reply};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
-use crate::model::snapshot::{Coverage, LogKey, SOCKETS, Snapshot, Unchecked};
+use crate::model::snapshot::{Coverage, LogKey, Presence, SOCKETS, Snapshot, Unchecked};
 use crate::model::sockets::PodSockets;
 use crate::rules::Need;
 
@@ -120,6 +120,46 @@ pub async fn first_round(connection: &Connection, namespaces: &[String], now: Ti
     Ok((snapshot, refused.filter(|_| read == 0)))
 }
 
+/// How often rules may ask for more: the log of the last end, the present log where that is gone, and the Service elsewhere that the log
+/// names. The second sample of a dial comes on the way.
+pub const RULE_ROUNDS: usize = 3;
+
+/// Fetches what is needed, and what that shows to be needed, in so many rounds at most. Nothing is asked for twice, whatever came of it.
+pub async fn further_rounds(
+    connection: &Connection,
+    snapshot: &mut Snapshot,
+    rights: &Rights,
+    rounds: usize,
+    needs: impl Fn(&Snapshot) -> BTreeSet<Need>,
+) {
+    let mut asked: BTreeSet<Need> = BTreeSet::new();
+    for _ in 0..rounds {
+        let mut wanted = needs(snapshot);
+        wanted.retain(|need| !is_answered(snapshot, need) && asked.insert(need.clone()));
+        if wanted.is_empty() {
+            break;
+        }
+        further_round(connection, snapshot, wanted, rights).await;
+    }
+}
+
+/// Whether an answer to this need is in the snapshot, so that asking again is of no use.
+fn is_answered(snapshot: &Snapshot, need: &Need) -> bool {
+    match need {
+        Need::Log(key) => snapshot.log(key).is_some(),
+        Need::Dial(key) => snapshot.dial(key).is_some(),
+        Need::Sockets(namespace, pod) => snapshot.sockets(namespace, pod).is_some(),
+        Need::Object(object) => {
+            kind::of_object(&object.api_version, &object.kind).is_none_or(|k| match snapshot.presence(k, &object.namespace, &object.name) {
+                Presence::Present => k != &kind::CONFIG_MAP || snapshot.config_map_keys(&object.namespace, &object.name).is_some(),
+                Presence::Absent => true,
+                Presence::Unknown => false,
+            })
+        }
+        Need::List(kind, namespace) => snapshot.coverage(kind, namespace.as_deref().unwrap_or_default()).is_some(),
+    }
+}
+
 /// Fetches what rules asked for. A failure is noted, never fatal: the rest is still worth saying.
 pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, needs: BTreeSet<Need>, rights: &Rights) {
     let mut wanted: Vec<Need> = needs.into_iter().filter(|need| is_allowed(need, rights)).collect();
@@ -149,13 +189,9 @@ pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, nee
                         Some(_) => "the ephemeral container printed none; see its log",
                         None => "no container has cat or sh; --debug-image IMAGE looks from an ephemeral container",
                     };
-                    snapshot.unchecked.insert(Unchecked {
-                        what: format!("{SOCKETS} of pod/{pod}"),
-                        why: why.to_owned(),
-                        verb: String::new(),
-                        resource: String::new(),
-                        namespace: String::new(),
-                    });
+                    snapshot
+                        .unchecked
+                        .insert(Unchecked::without_right(format!("{SOCKETS} of pod/{pod}"), why));
                 }
                 snapshot.put_sockets(&namespace, &pod, sockets);
             }
@@ -192,8 +228,20 @@ fn is_allowed(need: &Need, rights: &Rights) -> bool {
 
 /// Keeps the first dials and looks inside of a round and notes the others as not made.
 fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
-    let mut looks = 0;
+    let (mut dials, mut looks) = (0, 0);
     wanted.retain(|need| match need {
+        Need::Dial(key) => {
+            dials += 1;
+            if dials > MOST_DIALS {
+                snapshot.put_dial(Dial {
+                    at: snapshot.taken_at,
+                    key: key.clone(),
+                    address: Reply::Untried,
+                    inside: Reply::Untried,
+                });
+            }
+            dials <= MOST_DIALS
+        }
         Need::Sockets(namespace, pod) => {
             looks += 1;
             if looks > MOST_LOOKS {
@@ -203,41 +251,17 @@ fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
         }
         _ => true,
     });
+    if dials > MOST_DIALS {
+        snapshot.unchecked.insert(Unchecked::without_right(
+            format!("{} more ports by dialling", dials - MOST_DIALS),
+            format!("more than {MOST_DIALS} at once; name a workload to have its ports dialled"),
+        ));
+    }
     if looks > MOST_LOOKS {
-        snapshot.unchecked.insert(Unchecked {
-            what: format!("{SOCKETS} of {} more pods", looks - MOST_LOOKS),
-            why: format!("more than {MOST_LOOKS} at once; name a workload to have its pods looked into"),
-            verb: String::new(),
-            resource: String::new(),
-            namespace: String::new(),
-        });
-    }
-    let keys: Vec<DialKey> = wanted
-        .iter()
-        .filter_map(|need| match need {
-            Need::Dial(key) => Some(key.clone()),
-            _ => None,
-        })
-        .skip(MOST_DIALS)
-        .collect();
-    if keys.is_empty() {
-        return;
-    }
-    snapshot.unchecked.insert(Unchecked {
-        what: format!("{} more ports by dialling", keys.len()),
-        why: format!("more than {MOST_DIALS} at once; name a workload to have its ports dialled"),
-        verb: String::new(),
-        resource: String::new(),
-        namespace: String::new(),
-    });
-    for key in keys {
-        wanted.retain(|need| !matches!(need, Need::Dial(other) if *other == key));
-        snapshot.put_dial(Dial {
-            at: snapshot.taken_at,
-            key,
-            address: Reply::Untried,
-            inside: Reply::Untried,
-        });
+        snapshot.unchecked.insert(Unchecked::without_right(
+            format!("{SOCKETS} of {} more pods", looks - MOST_LOOKS),
+            format!("more than {MOST_LOOKS} at once; name a workload to have its pods looked into"),
+        ));
     }
 }
 
@@ -295,13 +319,10 @@ fn take(snapshot: &mut Snapshot, kind: &Kind, namespace: Option<&str>, items: Ve
 /// Takes an object in; one that is not as its version says is noted and left out.
 pub fn note_bad(snapshot: &mut Snapshot, item: serde_json::Value) {
     if let Err(bad) = snapshot.insert(item) {
-        snapshot.unchecked.insert(Unchecked {
-            what: bad.object,
-            why: format!("it is not as its API version says: {}", bad.reason),
-            verb: String::new(),
-            resource: String::new(),
-            namespace: String::new(),
-        });
+        snapshot.unchecked.insert(Unchecked::without_right(
+            bad.object,
+            format!("it is not as its API version says: {}", bad.reason),
+        ));
     }
 }
 

@@ -66,17 +66,7 @@ fn told(object: &ObjectRef, judged: Judgement, related: bool) -> ObjectReadiness
 
 /// The phase in which it counts that an object exists.
 fn phase_of(object: &ObjectRef) -> Phase {
-    let runs_pods = [
-        kind::POD,
-        kind::DEPLOYMENT,
-        kind::STATEFUL_SET,
-        kind::DAEMON_SET,
-        kind::REPLICA_SET,
-        kind::REPLICATION_CONTROLLER,
-        kind::JOB,
-        kind::CRON_JOB,
-    ];
-    if runs_pods.iter().any(|k| object.is(k)) {
+    if kind::RUN_PODS.iter().any(|k| object.is(k)) {
         Phase::Pods
     } else {
         Phase::Infrastructure
@@ -181,7 +171,7 @@ fn expected(workload: WorkloadObject<'_>, plan: &Plan, judged: Judgement) -> Jud
         }
     }
     if let (Some(expected), WorkloadObject::Deployment(o)) = (plan.expect_revision, workload) {
-        let number = revision::number(o);
+        let number = crate::rules::revision::number(&o.metadata);
         if number.is_none_or(|n| n < expected) {
             let is = number.map_or_else(|| "none".to_owned(), |n| n.to_string());
             return waits(format!("its revision is {is}, not {expected} yet"));

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::doom::{Grace, Suspect};
 use super::verdict;
 use crate::model::finding::{Finding, ObjectRef};
-use crate::model::kind;
 use crate::model::readiness::{ObjectReadiness, Phase, PhaseReadiness, State, Trend};
+use crate::model::{duration, kind};
 
 /// How long something that says nothing is given to say something.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -181,10 +181,7 @@ impl Tracker {
             } else {
                 self.ready_after.remove(&phase.phase);
             }
-            phase.ready_after_seconds = self
-                .ready_after
-                .get(&phase.phase)
-                .map(|d| (d.as_secs_f64() * 1000.0).round() / 1000.0);
+            phase.ready_after_seconds = self.ready_after.get(&phase.phase).map(|d| duration::rounded(d.as_secs_f64()));
         }
         let decision = self.decide(at, &phases);
         Step {

@@ -7,9 +7,9 @@ use kube::ResourceExt;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::rules::context::{Context, WorkloadObject, controller, revision};
+use crate::rules::revision::number;
 
 const HASH: &str = "pod-template-hash";
-const NUMBER: &str = "deployment.kubernetes.io/revision";
 
 /// The ReplicaSet that a Deployment runs now: the one of the same template, as its controller compares them
 /// (`deploymentutil.FindNewReplicaSet`); where the API server has filled in fields since, the one with the newest number.
@@ -29,10 +29,9 @@ pub(super) fn replica_set<'a>(context: &Context<'a>, deployment: &Deployment) ->
         .collect();
     // The oldest of equals, as the controller has it.
     same.sort_by_key(|set| set.metadata.creation_timestamp.clone());
-    let number = |set: &&ReplicaSet| set.annotations().get(NUMBER).and_then(|n| n.parse::<u64>().ok());
     same.first().copied().or_else(|| {
-        let observed = deployment.annotations().get(NUMBER)?.parse::<u64>().ok()?;
-        own().filter(|set| number(set) == Some(observed)).max_by_key(number)
+        let observed = number(&deployment.metadata)?;
+        own().rfind(|set| number(&set.metadata) == Some(observed))
     })
 }
 
@@ -42,11 +41,6 @@ fn without_hash(template: &PodTemplateSpec) -> PodTemplateSpec {
         labels.remove(HASH);
     }
     template
-}
-
-/// The number that `kubectl rollout history` shows for a workload's current revision, where it has one.
-pub(super) fn number(deployment: &Deployment) -> Option<u64> {
-    deployment.annotations().get(NUMBER)?.parse().ok()
 }
 
 /// How many pods of a StatefulSet are to stay as they are: those with an ordinal below the partition.

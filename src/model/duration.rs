@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// Seconds for a report: to the millisecond.
+pub fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
 /// Reads a duration by Go's rules (`1m30s`, `500ms`, `1.5h`, `0`); a bare whole number is seconds, as in kubectl's `--request-timeout`.
 ///
 /// The error says what is wrong with the text.

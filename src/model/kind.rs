@@ -126,6 +126,18 @@ kinds! {
     CUSTOM_RESOURCE_DEFINITION = "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" cluster ["crd" "crds"];
 }
 
+/// Kinds that run pods, a pod itself among them.
+pub const RUN_PODS: [Kind; 8] = [
+    POD,
+    DEPLOYMENT,
+    STATEFUL_SET,
+    DAEMON_SET,
+    REPLICA_SET,
+    REPLICATION_CONTROLLER,
+    JOB,
+    CRON_JOB,
+];
+
 /// Finds a kind of the table by what kubectl accepts: kind, plural, singular or short name, each also with `.group` or `.version.group`.
 pub fn named(name: &str) -> Option<&'static Kind> {
     let name = name.to_lowercase();

@@ -76,6 +76,19 @@ pub struct Unchecked {
     pub namespace: String,
 }
 
+impl Unchecked {
+    /// Something that no right would have helped to read.
+    pub fn without_right(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            why: why.into(),
+            verb: String::new(),
+            resource: String::new(),
+            namespace: String::new(),
+        }
+    }
+}
+
 /// How [`Unchecked::what`] begins where a pod's listening sockets could not be seen: what else was found stands without them.
 pub const SOCKETS: &str = "listening sockets";
 

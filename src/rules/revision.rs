@@ -100,7 +100,8 @@ pub fn offer_undo(context: &Context<'_>, finding: &mut Finding) {
     finding.fixes.extend(undo);
 }
 
-fn number(metadata: &ObjectMeta) -> Option<u64> {
+/// The number of the revision that a Deployment or one of its ReplicaSets is at, as `kubectl rollout history` shows it.
+pub fn number(metadata: &ObjectMeta) -> Option<u64> {
     metadata.annotations.as_ref()?.get(NUMBER)?.parse().ok()
 }
 

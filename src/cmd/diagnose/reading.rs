@@ -1,7 +1,6 @@
 //! Diagnoses of a cluster: finds what the user named, reads it, asks the rules, and reads what they lack.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use kube::ResourceExt;
 
@@ -11,6 +10,7 @@ use crate::cmd::collect;
 use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::targets::{self, Wanted};
 use crate::io::Io;
+use crate::model::duration;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::near;
@@ -18,10 +18,6 @@ use crate::model::report::Diagnosis;
 use crate::model::snapshot::{Coverage, Presence, Snapshot};
 use crate::rules::assess;
 use crate::rules::context::{Context, selects};
-
-/// How often rules may ask for more after the first reading: the log of the last end, the present log where that is gone,
-/// and the Service elsewhere that the log names.
-const FURTHER_ROUNDS: usize = 3;
 
 /// A way to the cluster, and what the command line names in files.
 pub(super) struct Reading {
@@ -69,17 +65,11 @@ impl Reading {
         wanted.extend(self.add_named(named, &mut snapshot).await?);
         let is_whole = plan.wanted.is_empty() && args.filename.is_empty() && args.selector.is_none() && args.field_selector.is_none();
         plan.question.targets = (!is_whole).then_some(wanted);
-        for _ in 0..FURTHER_ROUNDS {
-            let mut needs = assess::needs(&snapshot, &plan.question);
-            needs.retain(|need| !asked_before(&snapshot, need));
-            if needs.is_empty() {
-                break;
-            }
-            collect::further_round(&self.connection, &mut snapshot, needs, &plan.rights).await;
-        }
+        let needs = |seen: &Snapshot| assess::needs(seen, &plan.question);
+        collect::further_rounds(&self.connection, &mut snapshot, &plan.rights, collect::RULE_ROUNDS, needs).await;
         let mut diagnosis = assess::assess(&snapshot, &plan.question);
         diagnosis.requests = self.connection.request_count() - before;
-        diagnosis.elapsed_seconds = rounded(start.elapsed());
+        diagnosis.elapsed_seconds = duration::rounded(start.elapsed().as_secs_f64());
         Ok((diagnosis, snapshot))
     }
 
@@ -325,26 +315,4 @@ impl Reading {
         }
         Ok(found.into_iter().collect())
     }
-}
-
-/// Whether an answer to this need is in the snapshot, so that asking again is of no use.
-pub(super) fn asked_before(snapshot: &Snapshot, need: &crate::rules::Need) -> bool {
-    use crate::rules::Need;
-    match need {
-        Need::Log(key) => snapshot.log(key).is_some(),
-        Need::Dial(key) => snapshot.dial(key).is_some(),
-        Need::Sockets(namespace, pod) => snapshot.sockets(namespace, pod).is_some(),
-        Need::Object(object) => {
-            kind::of_object(&object.api_version, &object.kind).is_none_or(|k| match snapshot.presence(k, &object.namespace, &object.name) {
-                Presence::Present => k != &kind::CONFIG_MAP || snapshot.config_map_keys(&object.namespace, &object.name).is_some(),
-                Presence::Absent => true,
-                Presence::Unknown => false,
-            })
-        }
-        Need::List(kind, namespace) => snapshot.coverage(kind, namespace.as_deref().unwrap_or_default()).is_some(),
-    }
-}
-
-pub(super) fn rounded(elapsed: Duration) -> f64 {
-    (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
 }

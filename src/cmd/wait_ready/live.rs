@@ -23,8 +23,8 @@ use crate::gate::progress::{Causes, Decision, Limits, Look, Step, Tracker};
 use crate::gate::streak::{Identity, Streak};
 use crate::io::{Interruption, Io};
 use crate::model::finding::{Finding, ObjectRef};
-use crate::model::kind;
 use crate::model::readiness::{Application, AskedPort, ObjectReadiness, Readiness, State, Trend};
+use crate::model::{duration, kind};
 use crate::rules::context::Context;
 use crate::rules::{Need, Options};
 
@@ -530,13 +530,13 @@ impl Run<'_> {
                     })
                     .collect(),
                 successes: streak.successes(),
-                span_seconds: (streak.span().as_secs_f64() * 1000.0).round() / 1000.0,
+                span_seconds: duration::rounded(streak.span().as_secs_f64()),
                 attempts: streak.attempts,
                 failures: streak.failures,
             });
         }
         report.requests = self.connection.request_count();
-        report.elapsed_seconds = (at.as_secs_f64() * 1000.0).round() / 1000.0;
+        report.elapsed_seconds = duration::rounded(at.as_secs_f64());
         report
     }
 

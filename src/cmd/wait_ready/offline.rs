@@ -6,6 +6,7 @@ use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::targets::{self, Wanted};
 use crate::gate::{self, doom, verdict};
 use crate::io::Io;
+use crate::model::duration;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::readiness::Readiness;
@@ -33,7 +34,7 @@ pub(super) fn run(mut plan: Plan<'_>, io: &mut Io) -> Outcome {
         return Err(Failure::new(exit, "the given files hold nothing that can be waited for"));
     }
     let mut report = judge(&plan, &snapshot);
-    report.elapsed_seconds = ((io.now)().duration_since(start).as_secs_f64() * 1000.0).round() / 1000.0;
+    report.elapsed_seconds = duration::rounded((io.now)().duration_since(start).as_secs_f64());
     finish(&plan, &report, &snapshot, io)?;
     Ok(exit_of(report.state))
 }

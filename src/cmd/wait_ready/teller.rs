@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::Output;
 use crate::gate::progress::Change;
 use crate::io::{Io, Stream};
+use crate::model::duration;
 use crate::model::readiness::{Readiness, ReadinessEvent};
 use crate::model::report::API_VERSION;
 use crate::render::paper::Paper;
@@ -56,7 +57,7 @@ impl Teller {
                 api_version: API_VERSION.to_owned(),
                 kind: "ReadinessEvent".to_owned(),
                 at: clock.clone(),
-                elapsed_seconds: (at.as_secs_f64() * 1000.0).round() / 1000.0,
+                elapsed_seconds: duration::rounded(at.as_secs_f64()),
                 phase: change.phase,
                 object: change.object.clone(),
                 state: change.state,

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use crate::cluster::Connection;
 use crate::cmd::collect::{self, Rights};
-use crate::cmd::reach::Reach;
 use crate::gate::doom::{self, Suspect};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::readiness::ObjectReadiness;
-use crate::model::snapshot::{Presence, Snapshot};
+use crate::model::snapshot::Snapshot;
 use crate::rules::Need;
 use crate::rules::assess::{self, Question};
 
@@ -25,9 +24,6 @@ const LISTED: &[Kind] = &[
     kind::AUTOSCALER,
     kind::DISRUPTION_BUDGET,
 ];
-const FURTHER_ROUNDS: usize = 3;
-/// How long a connection to a port may take.
-const DIAL_LIMIT: Duration = Duration::from_secs(2);
 /// Time between two questions, growing from the first to the second while nothing is found.
 pub(super) const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
@@ -53,7 +49,6 @@ pub(super) async fn ask(
     };
     let rights = Rights {
         nodes: true,
-        reach: Reach::new(DIAL_LIMIT, false, None),
         ..Rights::default()
     };
     let lists: BTreeSet<Need> = LISTED
@@ -62,26 +57,8 @@ pub(super) async fn ask(
         .map(|kind| Need::List(kind.clone(), Some(namespace.clone())))
         .collect();
     collect::further_round(&connection, &mut snapshot, lists, &rights).await;
-    let mut asked: BTreeSet<Need> = BTreeSet::new();
-    for _ in 0..FURTHER_ROUNDS {
-        let mut needs = assess::needs(&snapshot, &question);
-        needs.retain(|need| !is_answered(&snapshot, need) && asked.insert(need.clone()));
-        if needs.is_empty() {
-            break;
-        }
-        collect::further_round(&connection, &mut snapshot, needs, &rights).await;
-    }
+    let needs = |seen: &Snapshot| assess::needs(seen, &question);
+    collect::further_rounds(&connection, &mut snapshot, &rights, collect::RULE_ROUNDS, needs).await;
     let suspects = doom::suspects(&snapshot, &question, &mut judged, all);
     Answer { suspects, snapshot }
-}
-
-fn is_answered(snapshot: &Snapshot, need: &Need) -> bool {
-    match need {
-        Need::Log(key) => snapshot.log(key).is_some(),
-        Need::Dial(key) => snapshot.dial(key).is_some(),
-        Need::Sockets(namespace, pod) => snapshot.sockets(namespace, pod).is_some(),
-        Need::Object(object) => kind::of_object(&object.api_version, &object.kind)
-            .is_none_or(|k| *k != kind::CONFIG_MAP && snapshot.presence(k, &object.namespace, &object.name) != Presence::Unknown),
-        Need::List(kind, namespace) => snapshot.coverage(kind, namespace.as_deref().unwrap_or_default()).is_some(),
-    }
 }

@@ -7,7 +7,7 @@ use super::bind::{self, BindAddress};
 use super::environment::data;
 use super::hints::{Hint, Source};
 use super::servers::{self, Server};
-use super::told::{Told, of_list};
+use super::told::{Told, listeners, of_list};
 use crate::model::directive::{self, Directive, Meaning};
 use crate::model::finding::Confidence;
 use crate::rules::context::{ContainerView, Context};
@@ -104,16 +104,6 @@ fn told(key: &str, directive: &Directive, address: BindAddress) -> Told {
 
 fn is_port(directive: &Directive) -> bool {
     !directive.value.contains([':', '.', ' '])
-}
-
-/// Several listeners in one value: `PLAINTEXT://a:9092,CONTROLLER://b:9093`.
-fn listeners(value: &str) -> Vec<&str> {
-    let parts: Vec<&str> = value.split([';', ',']).filter(|part| !part.is_empty()).collect();
-    if parts.len() > 1 && parts.iter().all(|part| part.contains("://")) {
-        parts
-    } else {
-        vec![value]
-    }
 }
 
 /// The port of the same listener: of the same section, the nearest one that names the same kind.

@@ -46,6 +46,16 @@ pub fn of_list(text: &str) -> Option<BindAddress> {
     found
 }
 
+/// Several listeners in one value: `http://a:80;https://b:443`, `PLAINTEXT://a:9092,CONTROLLER://b:9093`.
+pub fn listeners(value: &str) -> Vec<&str> {
+    let parts: Vec<&str> = value.split([';', ',']).filter(|part| !part.is_empty()).collect();
+    if parts.len() > 1 && parts.iter().all(|part| part.contains("://")) {
+        parts
+    } else {
+        vec![value]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

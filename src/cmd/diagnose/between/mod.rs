@@ -7,13 +7,14 @@ use std::net::IpAddr;
 use parse::Called;
 pub use parse::{Between, BetweenArgs};
 
-use super::reading::{Reading, asked_before, rounded};
+use super::reading::Reading;
 use super::{DiagnoseArgs, offline, print, save};
 use crate::cluster::ListQuery;
 use crate::cmd::collect::{self, Rights};
 use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::{Outcome, warnings_as_errors};
 use crate::io::Io;
+use crate::model::duration;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::near;
@@ -68,7 +69,7 @@ pub(super) async fn run(
     read(reading, &ask, &mut snapshot).await;
     let mut diagnosis = answer(&snapshot, &ask)?;
     diagnosis.requests = connection.request_count() - before;
-    diagnosis.elapsed_seconds = rounded(start.elapsed());
+    diagnosis.elapsed_seconds = duration::rounded(start.elapsed().as_secs_f64());
     save(args, &snapshot)?;
     warnings_as_errors(connect, connection)?;
     print(&diagnosis, args, Some(&namespace), io)
@@ -122,14 +123,8 @@ fn answer(snapshot: &Snapshot, ask: &Ask) -> Result<crate::model::report::Diagno
 
 /// Reads what the evaluation asks for, until it asks for nothing more.
 async fn read(reading: &Reading, ask: &Ask, snapshot: &mut Snapshot) {
-    for _ in 0..ROUNDS {
-        let mut needs = connection::needs(snapshot, ask);
-        needs.retain(|need| !asked_before(snapshot, need));
-        if needs.is_empty() {
-            return;
-        }
-        collect::further_round(&reading.connection, snapshot, needs, &Rights::default()).await;
-    }
+    let needs = |seen: &Snapshot| connection::needs(seen, ask);
+    collect::further_rounds(&reading.connection, snapshot, &Rights::default(), ROUNDS, needs).await;
 }
 
 /// Looks for an address among the pods and Services of every namespace; says whether all could be searched.

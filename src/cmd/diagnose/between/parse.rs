@@ -25,18 +25,6 @@ pub struct BetweenArgs {
     to: Option<String>,
 }
 
-/// Kinds that call others.
-const CALLERS: [Kind; 8] = [
-    kind::POD,
-    kind::DEPLOYMENT,
-    kind::STATEFUL_SET,
-    kind::DAEMON_SET,
-    kind::REPLICA_SET,
-    kind::REPLICATION_CONTROLLER,
-    kind::JOB,
-    kind::CRON_JOB,
-];
-
 /// What the two flags say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Between {
@@ -97,7 +85,7 @@ impl BetweenArgs {
 fn caller(text: &str) -> Result<(Kind, String), Failure> {
     let (kind_name, name) = text.split_once('/').unwrap_or(("pod", text));
     let kind = known(kind_name, "--from")?;
-    if !CALLERS.contains(&kind) {
+    if !kind::RUN_PODS.contains(&kind) {
         return Err(
             Failure::usage(format!("--from: a {} calls nobody", kind.singular())).hint("name a pod or a workload, as deployment/web")
         );
@@ -145,7 +133,7 @@ fn called(text: &str) -> Result<Asked, Failure> {
         return Err(Failure::usage(format!("--to: {object:?} has no type")).hint("for example svc/db:5432 or pod/db-0:5432"));
     };
     let kind = known(kind_name, "--to")?;
-    if kind != kind::SERVICE && !CALLERS.contains(&kind) {
+    if kind != kind::SERVICE && !kind::RUN_PODS.contains(&kind) {
         return Err(Failure::usage(format!("--to: nobody connects to a {}", kind.singular()))
             .hint("name a Service, a pod, a workload or an address"));
     }

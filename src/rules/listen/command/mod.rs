@@ -8,7 +8,7 @@ use self::settings::{Setting, options};
 use super::bind::{self, Bind, BindAddress};
 use super::servers::{self, Server};
 use super::shell;
-use super::told::{Told, of_list};
+use super::told::{Told, listeners, of_list};
 use crate::model::finding::Confidence;
 
 /// What the words of a command tell. `ports` are those that the container declares or is probed on: who names one of them speaks of itself.
@@ -182,16 +182,6 @@ fn is_told_otherwise(options: &[Setting<'_>], server: &'static Server) -> bool {
         let unread = holds_address(option, Some(server)).is_some() && !option.value.is_empty();
         unread || NO_PORT.contains(&option.name.as_str())
     })
-}
-
-/// Several listeners in one value: `http://a:80;https://b:443`, `PLAINTEXT://a:9092,CONTROLLER://b:9093`.
-fn listeners(value: &str) -> Vec<&str> {
-    let parts: Vec<&str> = value.split([';', ',']).filter(|part| !part.is_empty()).collect();
-    if parts.len() > 1 && parts.iter().all(|part| part.contains("://")) {
-        parts
-    } else {
-        vec![value]
-    }
 }
 
 /// The port of the same listener: `--server-port` for `--server-address`, `--port` for `--host`.
