@@ -4,20 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Uri};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
+use http::Uri;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Connection;
-use super::dial::{own_answer, proxied};
 use super::error::{About, ApiError};
-use super::read::escape;
-use super::request::{Call, Repeat, user_agent};
+use super::http_get;
+use super::proxied::Proxied;
 use crate::model::dial::Reply;
 
 /// As much of an answer as is compared and looked through.
@@ -36,23 +32,6 @@ impl Answer {
     fn without_body(reply: Reply) -> Self {
         Self { reply, body: Vec::new() }
     }
-}
-
-/// What is asked through the API server.
-#[derive(Clone, Copy, Debug)]
-pub struct Proxied<'a> {
-    /// `services` or `pods`.
-    pub plural: &'static str,
-    /// Its namespace.
-    pub namespace: &'a str,
-    /// Its name.
-    pub name: &'a str,
-    /// The port of the Service, or of the pod.
-    pub port: u16,
-    /// Whether TLS is spoken; certificates are not checked, as with probes.
-    pub tls: bool,
-    /// What is asked for with GET.
-    pub path: &'a str,
 }
 
 /// What is asked directly.
@@ -100,40 +79,14 @@ impl Connection {
     /// Asks a Service or a pod through the API server, which picks an endpoint and dials it itself, past kube-proxy and NetworkPolicies.
     /// Needs `get` on `services/proxy` or `pods/proxy`.
     pub async fn ask_proxied(&self, to: Proxied<'_>, limit: Duration) -> Result<Answer, ApiError> {
-        let scheme = if to.tls { "https:" } else { "" };
-        let path = to.path.trim_start_matches('/');
         let about = About {
             doing: format!("asking {}/{}/{} on port {}", to.plural, to.namespace, to.name, to.port),
             verb: "get",
             resource: format!("{}/proxy", to.plural),
             namespace: Some(to.namespace.to_owned()),
         };
-        let (namespace, name) = (escape(to.namespace), escape(to.name));
-        let call = Call {
-            accept: "*/*",
-            repeat: Repeat::Never,
-            enough: Some(ENOUGH),
-            ..Call::get(
-                format!(
-                    "/api/v1/namespaces/{namespace}/{}/{scheme}{name}:{}/proxy/{path}",
-                    to.plural, to.port
-                ),
-                about,
-            )
-        };
-        Ok(match self.inner.transport.exchange(&call, limit).await? {
-            None => Answer::without_body(Reply::TimedOut),
-            Some((status, body)) => match own_answer(&body) {
-                Some(own) => {
-                    let port = (to.plural == "pods").then_some(to.port);
-                    Answer::without_body(proxied(&call.about, to.name, port, status, own)?)
-                }
-                None => Answer {
-                    reply: Reply::Status(status.as_u16()),
-                    body,
-                },
-            },
-        })
+        let (reply, body) = self.exchange_proxied(to, about, ENOUGH, limit).await?;
+        Ok(Answer { reply, body })
     }
 }
 
@@ -178,29 +131,11 @@ async fn secured(stream: TcpStream, host: &str) -> Option<impl AsyncRead + Async
 }
 
 async fn get(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, host: &str, path: &str) -> Option<Answer> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let request = Request::get(path)
-        .header("host", host)
-        .header("user-agent", user_agent())
-        .header("connection", "close")
-        .body(Empty::<Bytes>::new())
-        .ok()?;
-    let answer = async {
-        let response = sender.send_request(request).await.ok()?;
-        let status = response.status().as_u16();
-        // A body without an end, or one that is too long, is answer enough.
-        let body = Limited::new(response.into_body(), ENOUGH).collect().await;
-        Some(Answer {
-            reply: Reply::Status(status),
-            body: body.map(|b| b.to_bytes().to_vec()).unwrap_or_default(),
-        })
-    };
-    tokio::pin!(connection, answer);
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        _ = &mut connection => answer.await,
-    }
+    let (status, body) = http_get::get(stream, host, path, ENOUGH).await?;
+    Some(Answer {
+        reply: Reply::Status(status.as_u16()),
+        body,
+    })
 }
 
 #[cfg(test)]

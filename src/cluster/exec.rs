@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
@@ -44,13 +43,8 @@ impl Connection {
         let pods: Api<Pod> = Api::namespaced(client, namespace);
         let parameters = AttachParams::default().container(container).stdin(false).stdout(true).stderr(true);
         let opened = timeout_at(deadline, pods.exec(pod, command.iter().copied(), &parameters)).await;
-        let status = match &opened {
-            Ok(Ok(_)) => Some(StatusCode::SWITCHING_PROTOCOLS),
-            Ok(Err(kube::Error::Api(status))) => StatusCode::from_u16(status.code).ok(),
-            _ => None,
-        };
         let shown = format!("/api/v1/namespaces/{namespace}/pods/{pod}/exec?container={container}");
-        transport.record_request("GET", &shown, status, started.elapsed());
+        transport.record_upgrade(&shown, &opened, started.elapsed());
         let late = || ApiError::of(&about, ApiErrorKind::Timeout, format!("no end within {} s", limit.as_secs_f64()));
         let mut process = match opened {
             Err(_) => return Err(late()),

@@ -9,8 +9,10 @@ mod dial;
 mod discovery;
 mod error;
 mod exec;
+mod http_get;
 mod kubeconfig;
 mod options;
+mod proxied;
 mod proxy;
 mod read;
 mod request;
@@ -22,13 +24,14 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-pub use ask::{Answer, Direct, Proxied, ask_directly};
+pub use ask::{Answer, Direct, ask_directly};
 pub use dial::PodPort;
 pub use discovery::ServerVersion;
 pub use error::{ApiError, ApiErrorKind, Problem};
 pub use exec::Output;
 pub use kubeconfig::{Names, names};
 pub use options::{ConnectOptions, Log, no_log};
+pub use proxied::Proxied;
 pub use read::{List, ListQuery, LogQuery};
 pub use request::RequestRecord;
 pub use watch::WatchEvent;

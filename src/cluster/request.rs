@@ -378,6 +378,21 @@ impl Transport {
         });
     }
 
+    /// Notes a request for a stream (exec, port-forward), by what came of it.
+    pub(super) fn record_upgrade<T>(
+        &self,
+        path: &str,
+        opened: &Result<Result<T, kube::Error>, tokio::time::error::Elapsed>,
+        elapsed: Duration,
+    ) {
+        let status = match opened {
+            Ok(Ok(_)) => Some(StatusCode::SWITCHING_PROTOCOLS),
+            Ok(Err(kube::Error::Api(status))) => StatusCode::from_u16(status.code).ok(),
+            _ => None,
+        };
+        self.record_request("GET", path, status, elapsed);
+    }
+
     /// A line in klog's form.
     fn log(&self, line: &str) {
         (self.log)(&format!("I{} podlife] {line}", Timestamp::now().strftime("%m%d %H:%M:%S.%6f")));

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 
 use super::bind::Bind;
 use super::fixes;
-use super::look::{self, Look, said_of_port};
+use super::look::{self, Look};
 use super::uses::Use;
 use crate::model::code::Code;
 use crate::model::dial::Reply;
@@ -190,9 +190,8 @@ fn evidence(container: &ContainerView<'_>, used: &Use<'_>, look: &Look<'_>, mut 
     if let Some(refused) = &look.refused {
         finding = finding.evidence(format!("pod/{} event Unhealthy", pod.name_any()), shorten(refused, 200));
     }
-    for hint in said_of_port(&look.hints, port)
-        .into_iter()
-        .filter(|hint| hint.bind.is_loopback() || matches!(hint.bind, Bind::AnyV4 | Bind::AnyV6))
+    for hint in (look.hints.iter())
+        .filter(|hint| hint.is_about(port) && (hint.bind.is_loopback() || matches!(hint.bind, Bind::AnyV4 | Bind::AnyV6)))
         .take(2)
     {
         finding = finding.evidence(hint.place(), &hint.detail);

@@ -93,18 +93,6 @@ pub fn config_hints(context: &Context<'_>, container: &ContainerView<'_>) -> Vec
     collect(context, container, true)
 }
 
-/// The surest hint that a port is open to the pod itself only.
-pub fn loopback(hints: &[Hint], port: u16) -> Option<&Hint> {
-    let names = |hint: &Hint| hint.port == Some(port);
-    let accuses = |hint: &&Hint| hint.bind.is_loopback() && hint.is_about(port);
-    let absolves = hints.iter().any(|hint| names(hint) && hint.bind.is_reachable());
-    hints
-        .iter()
-        .filter(accuses)
-        .filter(|hint| names(hint) || !absolves)
-        .min_by_key(|hint| (hint.strength, !names(hint)))
-}
-
 /// Other ports that the container names as its own and that others reach, as far as it says.
 pub fn other_ports(hints: &[Hint], port: u16) -> Vec<&Hint> {
     if hints.iter().any(|hint| hint.port == Some(port)) {

@@ -22,7 +22,7 @@ const SLOW_START: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Somebody listens, and not on a loopback address only.
-    Reachable(Known),
+    Reachable,
     /// Only processes of the same pod reach it.
     Loopback(Confidence, Bind),
     /// Nobody listens.
@@ -37,17 +37,6 @@ pub enum Standing {
     Starting,
     /// Nothing tells.
     Unknown,
-}
-
-/// What shows that somebody listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// The kubelet's readiness probe passes there.
-    Probe,
-    /// The pod's address was dialled.
-    Dial,
-    /// The socket was seen.
-    Socket,
 }
 
 /// Everything that was seen of a port.
@@ -74,7 +63,7 @@ pub fn look<'a>(context: &Context<'a>, pod: &'a Pod, container: &ContainerView<'
         refused: None,
     };
     if passes_probe(pod, used.port) {
-        look.standing = Standing::Reachable(Known::Probe);
+        look.standing = Standing::Reachable;
         return look;
     }
     look.sockets = context.sockets(pod);
@@ -194,16 +183,16 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
         return match status {
             // A gateway may answer 502 to 504 to a host that it does not know, and what probes ask is for them to judge.
             500 if used.probes.is_empty() => Standing::Fails(*status),
-            _ => Standing::Reachable(Known::Dial),
+            _ => Standing::Reachable,
         };
     }
     if address.listens() {
-        return Standing::Reachable(Known::Dial);
+        return Standing::Reachable;
     }
     if let Some(sockets) = look.sockets {
         return patient(by_sockets(sockets, pod, used, refused, sure));
     }
-    let said = said_of_port(&look.hints, used.port);
+    let said: Vec<&Hint> = look.hints.iter().filter(|hint| hint.is_about(used.port)).collect();
     match (refused, inside) {
         (true, Reply::Status(_) | Reply::Accepted | Reply::Silent) => {
             // A listener of one family answers inside as well, where the runtime tries both loopback addresses.
@@ -268,11 +257,6 @@ fn is_only_port(context: &Context<'_>, pod: &Pod) -> bool {
     super::uses::of_pod(context, pod).into_iter().filter(used).count() == 1
 }
 
-/// The hints that may be about a port: those that name it, and those that name none.
-pub fn said_of_port(hints: &[Hint], port: u16) -> Vec<&Hint> {
-    hints.iter().filter(|hint| hint.port.is_none_or(|named| named == port)).collect()
-}
-
 /// Whether the pod's address, which is dialled and probed, is an IPv6 one.
 pub fn has_ipv6(pod: &Pod) -> bool {
     pod.status
@@ -306,5 +290,5 @@ fn by_sockets(sockets: &PodSockets, pod: &Pod, used: &Use<'_>, refused: bool, su
         // `::` may take IPv4 or not; the refusal tells.
         return if other { Standing::OtherFamily(sure) } else { Standing::Unknown };
     }
-    Standing::Reachable(Known::Socket)
+    Standing::Reachable
 }

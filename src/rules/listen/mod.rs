@@ -123,7 +123,7 @@ fn judge<'a>(context: &Context<'a>, workload: &Workload<'a>, pod: &'a Pod, used:
             fault @ (Fault::TargetPort(..) | Fault::OtherPort(Confidence::Proven, ..)) => fault,
             _ => return None,
         },
-        Standing::Reachable(_) | Standing::Unknown => return None,
+        Standing::Reachable | Standing::Unknown => return None,
     };
     Some(finding(context, workload, pod, &container, used, &look, &fault))
 }

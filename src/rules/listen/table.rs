@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::look::{Standing, look};
+use super::look::passes_probe;
 use super::{hints, is_mesh_pod, made_dial, representatives, source_word, uses};
 use crate::model::dial::Reply;
 use crate::model::report::{Listener, PortRow};
@@ -69,7 +69,7 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
                 Some(dial) if dial.inside.listens() => "accepts inside the pod".to_owned(),
                 Some(dial) if dial.address == Reply::TimedOut => "no answer".to_owned(),
                 _ if is_mesh_pod(pod) => "a service mesh answers in its place".to_owned(),
-                _ if port.is_used() && container.is_some_and(|c| is_probed_well(context, pod, &c, port)) => "passes its probe".to_owned(),
+                _ if port.is_used() && container.is_some() && passes_probe(pod, port.port) => "passes its probe".to_owned(),
                 _ => String::new(),
             };
             rows.push(row);
@@ -100,13 +100,4 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
     }
     rows.sort_by(|a, b| (&a.pod, a.port, &a.protocol).cmp(&(&b.pod, b.port, &b.protocol)));
     rows
-}
-
-fn is_probed_well<'a>(
-    context: &Context<'a>,
-    pod: &'a k8s_openapi::api::core::v1::Pod,
-    container: &crate::rules::context::ContainerView<'a>,
-    port: &uses::Use<'a>,
-) -> bool {
-    look(context, pod, container, port).standing == Standing::Reachable(super::look::Known::Probe)
 }
