@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
@@ -14,6 +17,7 @@ const usage = `usage: app                        serve as the environment says
        app wait-for HOST:PORT     until it accepts a connection
        app get URL [HOST]         print the answer; fails unless its status is below 400
        app connect HOST:PORT      fails unless it accepts a connection within two seconds
+       app client URL TEXT        every 100 ms, until it is ended: the time, and 1 if the answer has this text
        app sleep DURATION
        app read FILE | app write FILE TEXT`
 
@@ -32,6 +36,11 @@ func command(name string, args []string) int {
 		}
 	case name == "get" && (len(args) == 1 || len(args) == 2):
 		err = get(args[0], append(args, "")[1])
+	case name == "client" && len(args) == 2:
+		ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+		client(ended, os.Stdout, args[0], args[1])
+		stop()
+		err = nil
 	case name == "sleep" && len(args) == 1:
 		var length time.Duration
 		if length, err = time.ParseDuration(args[0]); err == nil {

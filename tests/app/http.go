@@ -98,6 +98,11 @@ func (a *app) answer(w http.ResponseWriter, _ *http.Request) {
 		say(w, verdict{http.StatusInternalServerError, "failing"})
 		return
 	}
+	age := time.Since(a.started)
+	if age < duration("ANSWER_AFTER") || text("ANSWER_PERIOD") != "" && age/duration("ANSWER_PERIOD")%2 == 1 {
+		say(w, verdict{http.StatusServiceUnavailable, "not answering for now"})
+		return
+	}
 	host, _ := os.Hostname()
 	w.WriteHeader(number("ANSWER_STATUS", http.StatusOK))
 	fmt.Fprintf(w, "app %s on %s\n", text("VERSION"), host)

@@ -38,6 +38,9 @@ func serve(terminated <-chan os.Signal) error {
 	}
 	misbehave()
 	listeners := list("LISTEN", "0.0.0.0:8080")
+	if host, _ := os.Hostname(); host == text("EXCEPTION") {
+		listeners = list("EXCEPTION_LISTEN", "127.0.0.1:8080")
+	}
 	time.Sleep(duration("START_DELAY"))
 
 	failed := make(chan error, len(listeners))
