@@ -90,24 +90,31 @@ pub struct Suspect {
 impl Suspect {
     /// Whether it has lasted longer than it is given; `seen_for` is how long this run has seen it.
     pub fn is_final(&self, grace: &Grace, now: Timestamp, seen_for: Duration) -> bool {
-        let lasts = |grace: Duration| {
-            let told = self
-                .since
-                .and_then(|since| Duration::try_from(now.duration_since(since)).ok())
-                .unwrap_or_default();
-            seen_for.max(told) >= grace
-        };
-        match self.class {
-            Class::Permanent => lasts(grace.permanent),
-            Class::Image => lasts(grace.image),
-            Class::Crash => match grace.crash {
-                Some(grace) => lasts(grace),
-                None => self.restarts >= grace.restarts,
-            },
-            Class::Scheduling => lasts(grace.scheduling),
-            Class::Probe => lasts(grace.probe),
-            Class::Other => lasts(grace.other),
+        match self.is_final_in(grace, now, seen_for) {
+            Some(left) => left.is_zero(),
+            None => self.restarts >= grace.restarts,
         }
+    }
+
+    /// How long it still has; none where something else than time decides.
+    pub fn is_final_in(&self, grace: &Grace, now: Timestamp, seen_for: Duration) -> Option<Duration> {
+        let given = match self.class {
+            Class::Permanent => grace.permanent,
+            Class::Image => grace.image,
+            Class::Crash => grace.crash?,
+            Class::Scheduling => grace.scheduling,
+            Class::Probe => grace.probe,
+            Class::Other => grace.other,
+        };
+        Some(given.saturating_sub(self.lasted(now, seen_for)))
+    }
+
+    fn lasted(&self, now: Timestamp, seen_for: Duration) -> Duration {
+        let told = self
+            .since
+            .and_then(|since| Duration::try_from(now.duration_since(since)).ok())
+            .unwrap_or_default();
+        seen_for.max(told)
     }
 
     /// Whether it is final as far as one look can tell: where the objects say since when, or how often, that counts.

@@ -1,6 +1,8 @@
 //! Every target and what belongs to it, each in its phases.
 
-use k8s_openapi::api::core::v1::ServicePort;
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Node, ServicePort};
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -106,6 +108,7 @@ fn of_object(context: &Context<'_>, object: &ObjectRef, plan: &Plan) -> Vec<Judg
             "Active" => Judgement::ready(Phase::Infrastructure, "active"),
             _ => Judgement::progressing(Phase::Infrastructure, "is being deleted"),
         }],
+        Found::Node(node) => vec![pod::node(node)],
         Found::Exists => vec![Judgement::ready(Phase::Infrastructure, "exists")],
         Found::Other(value) => vec![match value["kind"].as_str() {
             Some("Gateway") if is_of(object, &kind::GATEWAY) => custom::gateway(value),
@@ -186,6 +189,7 @@ enum Found<'a> {
     Claim(&'a k8s_openapi::api::core::v1::PersistentVolumeClaim),
     Addresses(Result<Vec<String>, String>),
     Namespace(&'a str),
+    Node(&'a Node),
     Other(&'a Value),
     Exists,
 }
@@ -210,6 +214,7 @@ fn find<'a>(context: &Context<'a>, object: &ObjectRef) -> Option<Found<'a>> {
         CRON_JOB cron_jobs => |o| Found::Workload(WorkloadObject::CronJob(o));
         SERVICE services => Found::Service;
         CLAIM claims => Found::Claim;
+        NODE nodes => Found::Node;
         NAMESPACE namespaces => |o| Found::Namespace(o.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or("Active"));
     }
     if object.is(&kind::INGRESS) {
@@ -312,7 +317,7 @@ pub fn orders(context: &Context<'_>, judged: &[ObjectReadiness]) -> Vec<(ObjectR
 }
 
 /// The nodes that run pods of the judged workloads.
-pub fn nodes(context: &Context<'_>, judged: &[ObjectReadiness]) -> std::collections::BTreeSet<String> {
+pub fn nodes(context: &Context<'_>, judged: &[ObjectReadiness]) -> BTreeSet<String> {
     context
         .workloads()
         .filter(|w| judged.iter().any(|j| j.object == w.reference))
@@ -320,4 +325,13 @@ pub fn nodes(context: &Context<'_>, judged: &[ObjectReadiness]) -> std::collecti
         .filter_map(|p| p.spec.as_ref()?.node_name.clone())
         .filter(|name| !name.is_empty())
         .collect()
+}
+
+/// Those of these nodes that are known not to be ready, or not to exist: nobody tells when that changes.
+pub fn lost_nodes(context: &Context<'_>, names: &BTreeSet<String>) -> BTreeSet<String> {
+    let is_lost = |name: &&String| match context.snapshot.objects.nodes.iter().find(|n| n.name_any() == **name) {
+        Some(node) => !pod::node_is_ready(node),
+        None => context.snapshot.presence(&kind::NODE, "", name) == Presence::Absent,
+    };
+    names.iter().filter(is_lost).cloned().collect()
 }

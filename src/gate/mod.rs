@@ -10,6 +10,7 @@ mod custom;
 mod daemon_set;
 mod deployment;
 pub mod doom;
+pub mod hops;
 pub mod judge;
 mod judgement;
 pub mod pod;

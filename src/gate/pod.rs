@@ -1,6 +1,6 @@
 //! Whether one pod is ready, and the most telling reason why it is not.
 
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, PodCondition};
 use kube::ResourceExt;
 
 use super::judgement::Judgement;
@@ -102,14 +102,39 @@ fn lost_node(context: &Context<'_>, pod: &Pod) -> Option<String> {
         }
         return absent.then(|| format!("its node {name} does not exist any more"));
     };
-    let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
-    let ready = conditions.into_iter().flatten().find(|c| c.type_ == "Ready")?;
+    let ready = node_condition(node)?;
     (ready.status != "True").then(|| {
         format!(
             "its node {name} is not ready: {}",
             ready.reason.as_deref().unwrap_or("it does not report")
         )
     })
+}
+
+fn node_condition(node: &Node) -> Option<&NodeCondition> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|c| c.type_ == "Ready")
+}
+
+/// Whether a node reports that it is ready, or reports nothing about it.
+pub(super) fn node_is_ready(node: &Node) -> bool {
+    node_condition(node).is_none_or(|c| c.status == "True")
+}
+
+/// Whether a node is ready: its own word is what pods on it rest on.
+pub(super) fn node(node: &Node) -> Judgement {
+    match node_condition(node) {
+        Some(c) if c.status == "True" => Judgement::ready(Phase::Infrastructure, "takes pods"),
+        Some(c) => {
+            let why = format!(
+                "{}: {}",
+                c.reason.as_deref().unwrap_or_default(),
+                c.message.as_deref().unwrap_or_default()
+            );
+            Judgement::progressing(Phase::Infrastructure, format!("is not ready: {}", shorten(&why, 120)))
+        }
+        None => Judgement::progressing(Phase::Infrastructure, "has not reported yet"),
+    }
 }
 
 /// Why a pod that lives is not ready; none where it is.

@@ -87,6 +87,8 @@ pub struct Step {
     pub phases: Vec<PhaseReadiness>,
     /// Root causes that are final.
     pub causes: Vec<Finding>,
+    /// Whether something is as it has never been in this run.
+    pub moved: bool,
 }
 
 /// The memory of a run.
@@ -135,6 +137,11 @@ impl Tracker {
         self.causes = None;
     }
 
+    /// Leaves causes out until the rules are asked again: what they were about is ready now.
+    pub fn set_causes_aside(&mut self) {
+        self.causes = None;
+    }
+
     /// What the rules said last.
     pub fn suspects(&self) -> impl Iterator<Item = &Suspect> {
         self.causes.iter().flat_map(|c| c.suspects.iter())
@@ -147,11 +154,11 @@ impl Tracker {
             mut judged,
             application,
         } = look;
-        self.note_movement(at, &judged, application.as_ref());
+        let moved = self.note_movement(at, &judged, application.as_ref());
         for suspect in self.causes.iter().flat_map(|c| &c.suspects) {
             for item in judged
                 .iter_mut()
-                .filter(|j| j.state == State::Progressing && suspect.of.contains(&j.object))
+                .filter(|j| matches!(j.state, State::Progressing | State::Failed) && suspect.of.contains(&j.object))
             {
                 item.causes.push(suspect.finding.id.clone());
             }
@@ -190,7 +197,38 @@ impl Tracker {
             judged,
             phases,
             causes: final_causes,
+            moved,
         }
+    }
+
+    /// How long it is after this moment until the next cause is final; none where only something else than time decides.
+    pub fn next_final(&self, at: Duration) -> Option<Duration> {
+        let causes = self.causes.as_ref()?;
+        let left = |suspect: &Suspect| {
+            let since = self.since.get(&suspect.finding.id)?;
+            suspect.is_final_in(&self.limits.grace, causes.now, at.saturating_sub(*since))
+        };
+        causes.suspects.iter().filter_map(left).min()
+    }
+
+    /// The way to the API server was cut and is open again: nothing was seen meanwhile, and so nothing was silent or stood still.
+    pub fn resumed(&mut self, at: Duration) {
+        self.unknown_since = None;
+        self.moved = at;
+    }
+
+    /// Whether something has moved lately.
+    pub fn trend(&self, at: Duration) -> Trend {
+        if at.saturating_sub(self.moved) <= MOVES.min(self.limits.timeout / 2) {
+            Trend::Progressing
+        } else {
+            Trend::Stuck
+        }
+    }
+
+    /// What to say when the time is up whatever was seen.
+    pub fn time_is_up(&self, at: Duration) -> Decision {
+        Decision::TimedOut(None, self.trend(at))
     }
 
     fn decide(&mut self, at: Duration, phases: &[PhaseReadiness]) -> Decision {
@@ -209,12 +247,7 @@ impl Tracker {
             }
             _ => {}
         }
-        let quiet = at.saturating_sub(self.moved);
-        let trend = if quiet <= MOVES.min(self.limits.timeout / 2) {
-            Trend::Progressing
-        } else {
-            Trend::Stuck
-        };
+        let trend = self.trend(at);
         let mut begun = Duration::ZERO;
         for phase in phases {
             match self.ready_after.get(&phase.phase) {
@@ -234,7 +267,7 @@ impl Tracker {
     }
 
     /// Notes whether something is as it has never been in this run.
-    fn note_movement(&mut self, at: Duration, judged: &[ObjectReadiness], application: Option<&(State, String)>) {
+    fn note_movement(&mut self, at: Duration, judged: &[ObjectReadiness], application: Option<&(State, String)>) -> bool {
         let mut now: Vec<String> = judged
             .iter()
             .map(|j| {
@@ -247,11 +280,14 @@ impl Tracker {
             })
             .collect();
         now.extend(application.map(|(state, reason)| format!("{state:?} {reason}")));
+        let mut moved = false;
         for fact in now {
-            if self.known.insert(fact) {
-                self.moved = at;
-            }
+            moved |= self.known.insert(fact);
         }
+        if moved {
+            self.moved = at;
+        }
+        moved
     }
 
     /// Kinds without a deadline of their own get one.

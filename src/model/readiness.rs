@@ -158,6 +158,67 @@ pub struct Application {
     pub failures: u32,
 }
 
+/// A step of a pod on its way to the first answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum HopName {
+    /// It has a node.
+    Scheduled,
+    /// Its images are there.
+    Pulled,
+    /// Its containers run.
+    Started,
+    /// It is ready.
+    Ready,
+    /// It is a ready endpoint.
+    Endpoint,
+    /// What leads to it has its address.
+    Address,
+    /// The application has answered.
+    Answered,
+}
+
+impl HopName {
+    /// The words as they are printed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Pulled => "pulled",
+            Self::Started => "started",
+            Self::Ready => "ready",
+            Self::Endpoint => "endpoint",
+            Self::Address => "address",
+            Self::Answered => "first answer",
+        }
+    }
+}
+
+/// When a step was done, and how long it kept the next ones waiting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hop {
+    /// Which.
+    pub hop: HopName,
+    /// When it was done, RFC 3339, UTC. Kubernetes itself tells whole seconds.
+    pub at: String,
+    /// Since the latest of the steps before it; zero where it was done sooner than those.
+    pub took_seconds: f64,
+}
+
+/// Where the time of the slowest pod went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hops {
+    /// The pod.
+    pub pod: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// When it was created, RFC 3339, UTC: from there the steps are counted.
+    pub created: String,
+    /// Its steps in order; those that nothing tells of are left out.
+    pub hops: Vec<Hop>,
+}
+
 /// A line of `-o ndjson`: something that is not as it was before.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -208,6 +269,9 @@ pub struct Readiness {
     /// What the application answered; none where there was nobody to ask, or it had not come to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<Application>,
+    /// Where the time of the slowest pod went; none without pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hops: Option<Hops>,
     /// The phases in order.
     pub phases: Vec<PhaseReadiness>,
     /// Every object that counts: those asked for and those that belong to them.

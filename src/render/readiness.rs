@@ -1,16 +1,19 @@
 //! A verdict of `wait-ready` for people: what stands in each phase, why something will not become ready, and in the last line the verdict.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::paper::{Paper, Tone, width};
 use crate::model::duration;
 use crate::model::finding::{Confidence, Finding};
-use crate::model::readiness::{ObjectReadiness, Phase, Readiness, ReadinessEvent, State, Trend};
+use crate::model::readiness::{Hops, ObjectReadiness, Phase, Readiness, ReadinessEvent, State, Trend};
 
 /// Pods that are named one by one.
 const BLOCKING_SHOWN: usize = 3;
 /// Objects of a phase that are named although they are ready.
 const READY_SHOWN: usize = 8;
+/// Targets that the verdict names one by one.
+const TARGETS_SHOWN: usize = 3;
 const EVIDENCE_SHOWN: usize = 3;
 const CAUSES_SHOWN: usize = 3;
 
@@ -26,10 +29,31 @@ pub fn text(report: &Readiness, paper: &mut Paper) {
     for unread in report.unchecked.iter().take(CAUSES_SHOWN) {
         paper.labelled(0, "unread", 6, Tone::Doubtful, &format!("{}: {}", unread.what, unread.why));
     }
+    if let Some(hops) = report.hops.as_ref().filter(|hops| !hops.hops.is_empty()) {
+        paper.gap();
+        paper.labelled(0, "time", 4, Tone::Faint, &hop_times(hops));
+    }
     paper.gap();
     let word = word(report);
     let lead = format!("{}  ", paper.tone(tone(report.state), &word));
     paper.line(&lead, width(&word) + 2, &verdict(report));
+}
+
+/// `pod/web-7c9f8-x: scheduled 0s, pulled 2s, started 1s, ready 4s, endpoint 0.1s, first answer 0.3s`
+fn hop_times(hops: &Hops) -> String {
+    let took = |seconds: f64| {
+        if seconds >= 10.0 || seconds.fract() == 0.0 {
+            duration::short(Duration::from_secs_f64(seconds.floor()))
+        } else {
+            format!("{seconds:.1}s")
+        }
+    };
+    let each: Vec<String> = hops
+        .hops
+        .iter()
+        .map(|hop| format!("{} {}", hop.hop.as_str(), took(hop.took_seconds)))
+        .collect();
+    format!("pod/{}: {}", hops.pod, each.join(", "))
 }
 
 /// The first word of the verdict.
@@ -93,7 +117,7 @@ pub fn annotations(report: &Readiness, style: Annotations) -> Vec<String> {
     if report.state == State::Ready {
         return Vec::new();
     }
-    let title = format!("{} {}", word(report), report.targets.join(", "));
+    let title = format!("{} {}", word(report), what(report));
     match style {
         Annotations::Github => {
             // Data and properties have escapes of their own (actions/toolkit `command.ts`).
@@ -107,10 +131,7 @@ pub fn annotations(report: &Readiness, style: Annotations) -> Vec<String> {
 
 /// The verdict in one line, without its first word.
 pub fn verdict(report: &Readiness) -> String {
-    let what = match report.targets.as_slice() {
-        [one] => one.clone(),
-        many => format!("{} objects", many.len()),
-    };
+    let what = what(report);
     let trend = match report.trend {
         Some(Trend::Progressing) => " (it was still progressing)",
         Some(Trend::Stuck) => " (it was stuck)",
@@ -121,10 +142,38 @@ pub fn verdict(report: &Readiness) -> String {
     } else {
         String::new()
     };
-    if report.reason.is_empty() {
+    // What the only target is called is said already.
+    let only = match report.targets.as_slice() {
+        [only] => format!("{}: ", split(only).1),
+        _ => String::new(),
+    };
+    let reason = report.reason.strip_prefix(&only).unwrap_or(&report.reason);
+    if reason.is_empty() {
         format!("{what}{took}{trend}")
     } else {
-        format!("{what}{took}{trend}: {}", report.reason)
+        format!("{what}{took}{trend}: {reason}")
+    }
+}
+
+/// What was waited for, with its namespace said once: `deployment/web -n shop`, `3 objects -n shop`.
+fn what(report: &Readiness) -> String {
+    let named: Vec<(Option<&str>, String)> = report.targets.iter().map(|target| split(target)).collect();
+    let namespaces: BTreeSet<&str> = named.iter().filter_map(|(namespace, _)| *namespace).collect();
+    let name = match named.as_slice() {
+        few if few.len() <= TARGETS_SHOWN => few.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", "),
+        many => format!("{} objects", many.len()),
+    };
+    match namespaces.into_iter().collect::<Vec<_>>().as_slice() {
+        [namespace] => format!("{name} -n {namespace}"),
+        _ => name,
+    }
+}
+
+/// Namespace and `TYPE/NAME` of a target.
+fn split(target: &str) -> (Option<&str>, String) {
+    match target.split('/').collect::<Vec<_>>().as_slice() {
+        [kind, namespace, name] => (Some(*namespace), format!("{kind}/{name}")),
+        _ => (None, target.to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The run against a cluster: watches drive it, the tracker decides.
+//! The run against a cluster: watches drive it, the tracker decides. Nothing that is asked or read meanwhile holds it up.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,40 +8,47 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::application::{self, Expected, Fault};
+use super::application::{self, Expected};
+use super::asking::Asking;
+use super::confirm::{self, Read, Wanted};
+use super::contact::Contact;
 use super::selection::Selection;
 use super::store::Store;
 use super::teller::Teller;
-use super::{Plan, finish, report, why};
-use crate::cluster::{Connection, ListQuery, Log};
+use super::why::{self, Asked, Dials};
+use super::{Plan, finish};
+use crate::cluster::{Connection, Log};
 use crate::cmd::Outcome;
-use crate::cmd::collect::{self, Rights};
+use crate::cmd::collect;
 use crate::cmd::exit::{Exit, Failure};
-use crate::gate;
+use crate::cmd::reach::Reach;
 use crate::gate::check::{self, Check};
+use crate::gate::hops::Marks;
 use crate::gate::progress::{Causes, Decision, Limits, Look, Step, Tracker};
-use crate::gate::streak::{Identity, Streak};
+use crate::gate::streak::Identity;
+use crate::gate::{self, judge};
 use crate::io::{Interruption, Io};
-use crate::model::finding::{Finding, ObjectRef};
-use crate::model::readiness::{Application, AskedPort, ObjectReadiness, Readiness, State, Trend};
-use crate::model::{duration, kind};
+use crate::model::finding::ObjectRef;
+use crate::model::kind;
+use crate::model::readiness::{ObjectReadiness, Readiness, State};
 use crate::rules::context::Context;
 use crate::rules::{Need, Options};
 
-/// More nodes than this are read by one list.
-const SINGLE_NODES: usize = 10;
 /// The longest time between two looks: it bounds how late a deadline is seen.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
-
 /// How long what has just been rolled out must go on answering, where nothing else was said.
 const STABLE_FOR: Duration = Duration::from_secs(5);
-/// From the start of one round of questions to the next.
-const BETWEEN_ROUNDS: Duration = Duration::from_millis(200);
-/// An application that does not answer for this long is worth a question to the rules.
-const UNANSWERED: Duration = Duration::from_secs(3);
+/// Until the API server is asked again after it gave no answer.
+const READ_AGAIN: Duration = Duration::from_secs(2);
+/// How often a node that is not ready is looked at again.
+const LOST_NODES: Duration = Duration::from_secs(5);
+/// What the rules said this long ago is worth asking again before the last word.
+const STALE: Duration = Duration::from_secs(5);
+/// How long the rules are waited for once it is over, so that the end names the cause.
+const LAST_QUESTION: Duration = Duration::from_secs(10);
 
 /// What a workload is told to run.
-type Orders = Vec<(ObjectRef, Option<String>, Option<i64>)>;
+pub(super) type Orders = Vec<(ObjectRef, Option<String>, Option<i64>)>;
 
 /// Waits for a cluster.
 pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
@@ -56,18 +63,24 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
     }
     let options = plan.connect.clone().complete(io.stdin_is_terminal);
     let connection = Connection::open(&options, &io.environment, log).await?;
-    let selection = Selection::resolve(&connection, &plan.wanted, args.selector.as_ref(), &documents).await?;
-    let namespace = connection.default_namespace().to_owned();
-    if selection.needs_namespace() && collect::namespace_exists(&connection, &namespace).await? == Some(false) {
-        return Err(Failure::new(Exit::NotFound, format!("namespace {namespace} does not exist")).hint("kubectl get namespaces"));
+    let given = plan.connect.namespace.as_deref();
+    let selection = Selection::resolve(&connection, &plan.wanted, args.selector.as_ref(), &documents, given).await?;
+    let namespaces = selection.namespaces();
+    for namespace in namespaces.iter().filter(|name| !selection.waits_for_namespace(name)) {
+        if collect::namespace_exists(&connection, namespace).await? == Some(false) {
+            let failure = Failure::new(Exit::NotFound, format!("namespace {namespace} does not exist"));
+            return Err(failure.hint("kubectl get namespaces"));
+        }
     }
-    let mut store = Store::open(&connection, &namespace, (io.now)());
+    let mut store = Store::open(&connection, &namespaces, (io.now)());
     for (kind, namespace, name) in selection.kinds() {
         store.watch(kind, namespace.as_deref(), name.as_deref());
     }
-    if args.selector.is_none() && connection.serves(&kind::HTTP_ROUTE).await.unwrap_or(false) {
-        store.watch(kind::HTTP_ROUTE, Some(&namespace), None);
-        store.watch(kind::GATEWAY, Some(&namespace), None);
+    if args.selector.is_none() && !namespaces.is_empty() && connection.serves(&kind::HTTP_ROUTE).await.unwrap_or(false) {
+        for namespace in &namespaces {
+            store.watch(kind::HTTP_ROUTE, Some(namespace), None);
+            store.watch(kind::GATEWAY, Some(namespace), None);
+        }
     }
     let teller = Teller::new(&args.output, args.color, plan.timeout, io);
     let tracker = Tracker::new(Limits {
@@ -76,21 +89,33 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         grace: plan.grace.clone(),
     });
     let mut run = Run {
+        marks: Marks::new((io.now)()),
         plan,
         selection,
+        namespaces,
         connection,
         store,
         tracker,
         teller,
         start: Instant::now(),
         clock: io.now,
+        reading: None,
         asked: BTreeSet::new(),
-        orders: Vec::new(),
+        unread: None,
+        next_nodes: Duration::ZERO,
+        is_confirmed: false,
+        contact: Contact::default(),
+        orders: Orders::new(),
+        was_ready: false,
         question: None,
         next_question: why::PAUSE.0,
         pause: why::PAUSE.0,
-        confirmed: false,
+        explained: None,
+        last_question_until: None,
+        dials: Dials::default(),
+        reach: Reach::new(why::DIAL_LIMIT, false, None),
         asking: Asking::default(),
+        last: None,
     };
     let stopped = io.stop.told();
     tokio::pin!(stopped);
@@ -105,50 +130,47 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
     Ok(exit)
 }
 
-struct Run<'a> {
-    plan: Plan<'a>,
-    selection: Selection,
-    connection: Connection,
-    store: Store,
-    tracker: Tracker,
+/// A run and all that it remembers.
+pub(super) struct Run<'a> {
+    pub(super) plan: Plan<'a>,
+    pub(super) selection: Selection,
+    namespaces: Vec<String>,
+    pub(super) connection: Connection,
+    pub(super) store: Store,
+    pub(super) tracker: Tracker,
     teller: Teller,
     start: Instant,
     clock: fn() -> Timestamp,
+    reading: Option<Reading>,
     /// Objects beside the watched ones that were asked for; what may not be read is not asked for again.
     asked: BTreeSet<ObjectRef>,
+    /// Why the API server gave no answer to what was read last, and when to try again.
+    unread: Option<(String, Duration)>,
+    next_nodes: Duration,
+    /// Whether all that the verdict rests on was read again since everything looked ready.
+    is_confirmed: bool,
+    pub(super) contact: Contact,
     orders: Orders,
-    question: Option<Question>,
+    was_ready: bool,
+    question: Option<BoxFuture<'static, why::Answer>>,
     next_question: Duration,
     pause: Duration,
-    /// Whether what is read beside the watches was read again since everything looked ready.
-    confirmed: bool,
-    asking: Asking,
+    /// From when the last answer of the rules is.
+    explained: Option<Duration>,
+    last_question_until: Option<Duration>,
+    dials: Dials,
+    reach: Reach,
+    pub(super) asking: Asking,
+    pub(super) marks: Marks,
+    /// How it stood at the last look.
+    pub(super) last: Option<Readiness>,
 }
 
-/// What is known of the application's answers.
-#[derive(Default)]
-struct Asking {
-    checks: Vec<Check>,
-    streak: Streak,
-    round: Option<Round>,
-    next_round: Duration,
-    /// Why the last round proved nothing, and since when that has been so.
-    fault: Option<(Fault, Duration)>,
-}
-
-/// A round of questions to the application that is under way.
-struct Round {
-    begun: Duration,
-    identity: Identity,
-    answer: BoxFuture<'static, Result<(), Fault>>,
-}
-
-/// A question to the rules that is under way.
-struct Question {
-    at: Duration,
-    now: Timestamp,
-    orders: Orders,
-    answer: BoxFuture<'static, why::Answer>,
+/// A reading that is under way.
+struct Reading {
+    confirms: bool,
+    objects: BTreeSet<ObjectRef>,
+    answer: BoxFuture<'static, Result<Read, String>>,
 }
 
 impl Run<'_> {
@@ -169,178 +191,239 @@ impl Run<'_> {
         }
     }
 
-    /// Waits until something has changed, the rules have answered, or it is time to look again.
+    /// Waits until something has changed, an answer has come, or it is time to look again.
     async fn sleep(&mut self) -> Result<(), Failure> {
         let at = self.start.elapsed();
-        let question = if self.question.is_none() {
-            self.next_question
-        } else {
-            Duration::MAX
-        };
-        let round = if self.asking.checks.is_empty() || self.asking.round.is_some() {
-            Duration::MAX
-        } else {
-            self.asking.next_round
-        };
-        let wake = [question, round, self.plan.timeout, at + self.teller.period(), at + LONGEST_SLEEP]
-            .into_iter()
-            .filter(|t| *t >= at)
-            .min()
-            .unwrap_or(at + LONGEST_SLEEP);
+        let question = self.question.is_none().then_some(self.next_question);
+        let unread = self.unread.as_ref().filter(|_| self.reading.is_none()).map(|(_, again)| *again);
+        let times = [
+            question,
+            unread,
+            self.asking.due(),
+            self.contact.due(),
+            self.last_question_until,
+            Some(self.plan.timeout),
+            Some(at + self.teller.period()),
+        ];
+        let wake = times.into_iter().flatten().filter(|t| *t >= at).min();
+        let wake = wake.unwrap_or(at + LONGEST_SLEEP).min(at + LONGEST_SLEEP);
         tokio::select! {
             biased;
-            (begun, identity, outcome) = asked(&mut self.asking.round) => self.take_round(begun, &identity, outcome),
-            answer = answered(&mut self.question) => self.take(answer),
+            ended = self.asking.ended() => {
+                if self.asking.take(ended, self.start.elapsed()) {
+                    // It answers: what was thought to keep it from that does not.
+                    self.tracker.forget_causes();
+                    self.question = None;
+                    self.dials.forget();
+                }
+                if self.asking.is_at_fault() {
+                    self.is_confirmed = false;
+                }
+            }
+            read = read(&mut self.reading) => self.take_read(read),
+            answer = answered(&mut self.question) => self.take_answer(answer),
             changed = self.store.changed() => changed?,
             () = tokio::time::sleep_until(self.start + wake) => {}
         }
         Ok(())
     }
 
-    fn take(&mut self, (at, now, orders, answer): (Duration, Timestamp, Orders, why::Answer)) {
-        self.question = None;
-        self.pause = if answer.suspects.is_empty() {
-            (self.pause * 2).min(why::PAUSE.1)
-        } else {
-            why::PAUSE.0
-        };
-        self.next_question = self.start.elapsed() + self.pause;
-        self.store.snapshot.unchecked.extend(answer.snapshot.unchecked.iter().cloned());
-        // What was found out about another order is of no use any more.
-        if orders == self.orders {
-            self.tracker.explain(Causes {
-                at,
-                now,
-                suspects: answer.suspects,
-            });
+    fn take_read(&mut self, read: Result<Read, String>) {
+        let Some(reading) = self.reading.take() else { return };
+        match read {
+            Ok(read) => {
+                read.into_snapshot(&mut self.store.snapshot);
+                self.is_confirmed = reading.confirms;
+                self.unread = None;
+            }
+            Err(why) => {
+                self.asked.retain(|object| !reading.objects.contains(object));
+                self.unread = Some((why, self.start.elapsed() + READ_AGAIN));
+            }
         }
     }
 
-    fn take_round(&mut self, begun: Duration, identity: &Identity, outcome: Result<(), Fault>) {
-        self.asking.round = None;
+    fn take_answer(&mut self, answer: why::Answer) {
+        self.question = None;
         let now = self.start.elapsed();
-        self.asking.next_round = (begun + BETWEEN_ROUNDS).max(now);
-        match outcome {
-            Ok(()) => {
-                self.asking.streak.succeeded(begun, identity);
-                if self.asking.fault.take().is_some() {
-                    // It answers: what was thought to keep it from that does not.
-                    self.tracker.forget_causes();
-                }
-            }
-            Err(fault) => {
-                self.asking.streak.failed();
-                self.confirmed = false;
-                self.asking.next_round = now + BETWEEN_ROUNDS;
-                let since = self.asking.fault.take().map_or(now, |(_, since)| since);
-                self.asking.fault = Some((fault, since));
-            }
+        self.pause = (self.pause * 2).min(why::PAUSE.1);
+        self.store.snapshot.unchecked.extend(answer.snapshot.unchecked.iter().cloned());
+        // What was found out about another order is of no use any more.
+        if answer.orders == self.orders {
+            self.dials.keep(&answer.snapshot, now);
+            self.explained = Some(answer.at);
+            self.tracker.explain(Causes {
+                at: answer.at,
+                now: answer.now,
+                suspects: answer.suspects,
+            });
         }
+        // Whatever is about to be final is asked about just then.
+        let until_final = self.tracker.next_final(answer.at).unwrap_or(Duration::MAX);
+        self.next_question = now + self.pause.min(until_final.max(why::PAUSE.0));
     }
 
     /// Looks at everything as it is now; the report and the exit code where the run is over.
     async fn look(&mut self) -> Option<(Readiness, Exit)> {
         loop {
+            let at = self.start.elapsed();
+            let once = self.plan.timeout.is_zero();
             self.store.snapshot.taken_at = (self.clock)();
             self.store.snapshot.sort();
             let context = Context::new(&self.store.snapshot, Options::default());
             self.plan.gate.targets = self.selection.targets(&context);
             let judged = gate::judge(&context, &self.plan.gate);
-            let orders = gate::judge::orders(&context, &judged);
-            let nodes = gate::judge::nodes(&context, &judged);
+            let orders = judge::orders(&context, &judged);
+            let nodes = judge::nodes(&context, &judged);
+            let lost_nodes = judge::lost_nodes(&context, &nodes);
             let is_ready = judged.iter().all(|j| j.state == State::Ready) && !judged.is_empty();
-            let needs: BTreeSet<Need> = context
+            let objects: BTreeSet<ObjectRef> = context
                 .take_needs()
                 .into_iter()
-                .filter(|need| matches!(need, Need::Object(object) if self.asked.insert(object.clone())))
+                .filter_map(|need| match need {
+                    Need::Object(object) if !self.asked.contains(&object) => Some(object),
+                    _ => None,
+                })
                 .collect();
-            if !needs.is_empty() {
-                self.read_beside(needs).await;
-                continue;
-            }
+            self.marks.note(&context, &judged);
             let derived = if is_ready {
                 check::derive(&context, &judged, &self.plan.gate, &self.plan.wish)
             } else {
                 Ok(Vec::new())
             };
-            let identity = gate::judge::identity(&context, &judged);
+            let identity = judge::identity(&context, &judged);
             let span = self
                 .plan
                 .args
                 .stable_for
                 .unwrap_or_else(|| check::span(&context, &judged, STABLE_FOR));
+            if !objects.is_empty() && self.reading.is_none() {
+                self.asked.extend(objects.iter().cloned());
+                self.read(objects, BTreeSet::new(), false);
+                if once {
+                    // One look has no second.
+                    let read = read(&mut self.reading).await;
+                    self.take_read(read);
+                    continue;
+                }
+            } else if !lost_nodes.is_empty() && self.reading.is_none() && at >= self.next_nodes && !self.contact.is_lost() {
+                self.next_nodes = at + LOST_NODES;
+                self.read(BTreeSet::new(), lost_nodes, false);
+            } else if self.unread.as_ref().is_some_and(|(_, again)| at >= *again) && self.reading.is_none() {
+                self.read(BTreeSet::new(), BTreeSet::new(), false);
+            }
             if orders != self.orders {
                 self.orders = orders;
                 self.tracker.forget_causes();
-                self.pause = why::PAUSE.0;
-                self.next_question = self.next_question.min(self.start.elapsed() + self.pause);
+                self.dials.forget();
+                self.explained = None;
+                self.ask_soon(at);
             }
-            let at = self.start.elapsed();
-            let application = self.application(derived, is_ready, identity, span).await;
-            if self.plan.timeout.is_zero() && !is_ready {
-                // One look has no second: the rules are asked at once.
+            if is_ready && !self.was_ready {
+                // What kept it from being ready does not any more.
+                self.question = None;
+                self.tracker.set_causes_aside();
+            }
+            self.was_ready = is_ready;
+            let application = self.application(at, derived, is_ready, identity, span).await;
+            if once && !is_ready {
+                // The rules are asked at once.
                 self.ask(at, &judged);
                 let answer = answered(&mut self.question).await;
-                self.take(answer);
+                self.take_answer(answer);
             }
-            let step = self.tracker.look(Look { at, judged, application });
-            if step.decision == Decision::Done(State::Ready) && !self.confirmed {
-                // Watches may lag, and nodes are not watched: all that the verdict rests on is read again.
-                self.confirmed = true;
-                self.read_nodes(nodes).await;
-                self.read_again(&step.judged).await;
-                continue;
+            let mut step = self.tracker.look(Look { at, judged, application });
+            if step.moved {
+                self.ask_soon(at);
             }
-            self.confirmed = self.confirmed && step.decision == Decision::Done(State::Ready);
+            let trouble = self.store.trouble().or(self.unread.as_ref().map(|(why, _)| why.as_str()));
+            let was_lost = self.contact.is_lost();
+            let told = self.contact.note(trouble.map(str::to_owned), at, self.store.snapshot.taken_at);
+            step.changes.extend(told);
+            if was_lost && !self.contact.is_lost() {
+                self.tracker.resumed(at);
+            }
+            let decided = self.decide(&step, at, nodes);
             let report = self.report(&step, at);
             self.teller.tell(&step.changes, &report, at, self.store.snapshot.taken_at);
-            // A view that is cut off from the cluster decides nothing but that time is up.
-            let decided = match step.decision {
-                Decision::Done(_) if self.store.is_cut_off() => Decision::Wait,
-                decision => decision,
-            };
+            self.last = Some(report.clone());
             match decided {
                 Decision::Wait => {
-                    let unanswered = self.asking.fault.as_ref().is_some_and(|(_, since)| at >= *since + UNANSWERED);
-                    if self.question.is_none() && at >= self.next_question && (!is_ready || unanswered) {
+                    let unanswered = self.asking.is_unanswered(at);
+                    if self.question.is_none() && at >= self.next_question && (!is_ready || unanswered) && !self.contact.is_lost() {
                         self.ask(at, &step.judged);
                     }
                     return None;
                 }
-                Decision::Done(state) => {
-                    let exit = super::exit_of(state);
-                    return Some((report, exit));
-                }
+                Decision::Done(State::Failed) => return Some((self.with_cause(self.with_hops(report)), Exit::Bad)),
+                Decision::Done(state) => return Some((self.with_hops(report), super::exit_of(state))),
                 Decision::TimedOut(phase, trend) => {
-                    let mut report = report;
-                    report.exit_code = Exit::TimedOut as u8;
-                    report.trend = (!self.plan.timeout.is_zero()).then_some(trend);
-                    if let Some(phase) = phase {
-                        report.reason = format!("the time of phase {} is up: {}", phase.as_str(), report.reason);
-                    }
-                    let first = self.tracker.suspects().map(|s| &s.finding).next();
-                    if let Some(cause) = first.filter(|f| !report.reason.contains(f.code.as_str())) {
-                        report.reason = format!("{}; {}: {}", report.reason, cause.code, cause.summary);
-                    }
+                    let report = self.timed_out(self.with_hops(report), phase, trend);
                     return Some((report, Exit::TimedOut));
                 }
             }
         }
     }
 
+    /// What comes of a look, now that it is known whether the view is up to date and the cause is known.
+    fn decide(&mut self, step: &Step, at: Duration, nodes: BTreeSet<String>) -> Decision {
+        let is_late = at >= self.plan.timeout;
+        let decision = match step.decision.clone() {
+            // A view that is cut off from the cluster decides nothing but that time is up.
+            Decision::Done(_) if self.contact.is_lost() && is_late => self.tracker.time_is_up(at),
+            Decision::Done(_) if self.contact.is_lost() => Decision::Wait,
+            decision => decision,
+        };
+        if decision != Decision::Done(State::Ready) {
+            self.is_confirmed = false;
+            if self.reading.as_ref().is_some_and(|reading| reading.confirms) {
+                self.reading = None;
+            }
+        }
+        let needs_cause = match decision {
+            Decision::Wait => return decision,
+            Decision::Done(State::Ready) if self.is_confirmed => return decision,
+            Decision::Done(State::Ready) => {
+                let is_reading = self.reading.as_ref().is_some_and(|reading| reading.confirms);
+                if !is_reading && self.unread.is_none() {
+                    self.read(step.judged.iter().map(|j| j.object.clone()).collect(), nodes, true);
+                }
+                return if is_late && !is_reading && self.unread.is_some() {
+                    self.tracker.time_is_up(at)
+                } else {
+                    Decision::Wait
+                };
+            }
+            Decision::Done(State::Failed) | Decision::TimedOut(..) => {
+                let is_fresh = self.explained.is_some_and(|from| at <= from + STALE);
+                step.causes.is_empty() && !is_fresh && !self.contact.is_lost() && !self.plan.timeout.is_zero()
+            }
+            Decision::Done(_) => false,
+        };
+        // Before the last word the rules are asked once more, but not for ever.
+        if needs_cause && self.last_question_until.is_none_or(|until| at < until) {
+            if self.last_question_until.is_none() {
+                self.last_question_until = Some(at + LAST_QUESTION);
+                self.ask(at, &step.judged);
+            }
+            if self.question.is_some() {
+                return Decision::Wait;
+            }
+        }
+        decision
+    }
+
     /// The third phase: goes on asking where that is due, and says how it stands. None: there is nobody to ask.
     async fn application(
         &mut self,
+        at: Duration,
         derived: Result<Vec<Check>, String>,
         is_ready: bool,
         identity: Identity,
         span: Duration,
     ) -> Option<(State, String)> {
         if !is_ready {
-            self.asking.round = None;
-            self.asking.checks.clear();
-            self.asking.streak.reset();
-            self.asking.fault = None;
+            self.asking.stop();
             return None;
         }
         self.asking.checks = match derived {
@@ -353,37 +436,18 @@ impl Run<'_> {
         let wanted = self.plan.args.successes;
         if self.plan.timeout.is_zero() {
             // One look asks as often as is needed, but does not wait to see it last.
-            while !self.asking.streak.holds(wanted, Duration::ZERO, &identity) && self.asking.fault.is_none() {
+            while !self.asking.holds(wanted, Duration::ZERO, &identity) && !self.asking.is_at_fault() {
                 self.begin_round(identity.clone());
-                let (begun, identity, outcome) = asked(&mut self.asking.round).await;
-                self.take_round(begun, &identity, outcome);
+                let ended = self.asking.ended().await;
+                self.asking.take(ended, self.start.elapsed());
             }
+            return Some(self.asking.says(wanted, Duration::ZERO, &identity));
         }
-        let span = if self.plan.timeout.is_zero() { Duration::ZERO } else { span };
-        let streak = &self.asking.streak;
-        if streak.holds(wanted, span, &identity) {
-            let over = crate::model::duration::short(streak.span());
-            let says = format!(
-                "answered {} times in a row over {over}, by {}",
-                streak.successes(),
-                self.proven_by()
-            );
-            return Some((State::Ready, says));
-        }
-        if self.asking.round.is_none() && self.start.elapsed() >= self.asking.next_round && !self.plan.timeout.is_zero() {
+        let says = self.asking.says(wanted, span, &identity);
+        if says.0 != State::Ready && self.asking.due().is_some_and(|due| at >= due) {
             self.begin_round(identity);
         }
-        Some(match &self.asking.fault {
-            Some((Fault::Failing(why), _)) => (State::Progressing, why.clone()),
-            Some((Fault::Impossible(why), _)) => (State::Unknown, why.clone()),
-            None => {
-                let over = crate::model::duration::short(span);
-                (
-                    State::Progressing,
-                    format!("{wanted} answers in a row over {over} are needed, by {}", self.proven_by()),
-                )
-            }
-        })
+        Some(says)
     }
 
     fn begin_round(&mut self, identity: Identity) {
@@ -392,201 +456,70 @@ impl Run<'_> {
             body: self.plan.args.body.clone(),
         };
         let answer = application::round(self.connection.clone(), self.asking.checks.clone(), expected);
-        self.asking.round = Some(Round {
-            begun: self.start.elapsed(),
-            identity,
-            answer: answer.boxed(),
+        self.asking.begin(self.start.elapsed(), identity, answer.boxed());
+    }
+
+    /// Reads beside the watches: these objects and nodes; to confirm, or where there are none, the pods.
+    fn read(&mut self, objects: BTreeSet<ObjectRef>, nodes: BTreeSet<String>, confirms: bool) {
+        let with_pods = confirms || (objects.is_empty() && nodes.is_empty());
+        let wanted = Wanted {
+            namespaces: if with_pods { self.namespaces.clone() } else { Vec::new() },
+            objects: objects.iter().filter(|o| !o.is(&kind::POD)).cloned().collect(),
+            nodes,
+        };
+        self.reading = Some(Reading {
+            confirms,
+            objects,
+            answer: confirm::begin(self.connection.clone(), wanted),
         });
     }
 
-    /// The weakest of the ways that are asked along.
-    fn proven_by(&self) -> &'static str {
-        let ways = ["service-proxy", "url", "ingress", "load-balancer"];
-        let weakest = ways
-            .into_iter()
-            .find(|way| self.asking.checks.iter().any(|c| c.route.proves() == *way));
-        weakest.unwrap_or_default()
-    }
-
-    /// Reads the workloads and the pods of the namespace again.
-    async fn read_again(&mut self, judged: &[ObjectReadiness]) {
-        let namespace = self.connection.default_namespace().to_owned();
-        if let Ok(list) = self.connection.list(&kind::POD, Some(&namespace), &ListQuery::default()).await {
-            let now: BTreeSet<&str> = list.items.iter().filter_map(|p| p["metadata"]["name"].as_str()).collect();
-            let gone: Vec<String> = self
-                .store
-                .snapshot
-                .objects
-                .pods
-                .iter()
-                .filter_map(|p| p.metadata.name.clone())
-                .filter(|name| !now.contains(name.as_str()))
-                .collect();
-            for name in gone {
-                self.store.snapshot.remove(&kind::POD, &namespace, &name);
-            }
-            for pod in list.items {
-                collect::note_bad(&mut self.store.snapshot, pod);
-            }
-        }
-        for object in judged.iter().map(|j| &j.object).collect::<BTreeSet<_>>() {
-            let Some(kind) = kind::of_object(&object.api_version, &object.kind).filter(|k| **k != kind::POD) else {
-                continue;
-            };
-            let namespace = (!object.namespace.is_empty()).then_some(object.namespace.as_str());
-            match self.connection.get(kind, namespace, &object.name, false).await {
-                Ok(Some(value)) => collect::note_bad(&mut self.store.snapshot, value),
-                Ok(None) => self.store.snapshot.remove(kind, &object.namespace, &object.name),
-                // What cannot be read now was read before: the watch has the last word.
-                Err(_) => {}
-            }
-        }
+    /// Lets the next question to the rules come soon: something is not as it was.
+    fn ask_soon(&mut self, at: Duration) {
+        self.pause = why::PAUSE.0;
+        self.next_question = self.next_question.min(at + self.pause);
     }
 
     /// Asks the rules, aside from the run.
     fn ask(&mut self, at: Duration, judged: &[ObjectReadiness]) {
-        let answer = why::ask(
-            self.connection.clone(),
-            self.store.snapshot.clone(),
-            self.plan.gate.targets.clone(),
-            judged.to_vec(),
+        let mut snapshot = self.store.snapshot.clone();
+        self.dials.lend(&mut snapshot, at);
+        let asked = Asked {
+            connection: self.connection.clone(),
+            snapshot,
+            namespaces: self.namespaces.clone(),
+            targets: self.plan.gate.targets.clone(),
+            judged: judged.to_vec(),
             // Everything looks ready and nobody answers: any fault around it may be why.
-            judged.iter().all(|j| j.state == State::Ready),
-        );
-        self.question = Some(Question {
-            at,
-            now: self.store.snapshot.taken_at,
-            orders: self.orders.clone(),
-            answer: answer.boxed(),
-        });
-    }
-
-    async fn read_beside(&mut self, needs: BTreeSet<Need>) {
-        let nodes = needs.iter().filter(|n| matches!(n, Need::Object(o) if o.is(&kind::NODE))).count();
-        let needs = if nodes > SINGLE_NODES {
-            let others = needs.into_iter().filter(|n| !matches!(n, Need::Object(o) if o.is(&kind::NODE)));
-            others.chain([Need::List(kind::NODE, None)]).collect()
-        } else {
-            needs
+            all: judged.iter().all(|j| j.state == State::Ready),
+            dial: !self.plan.args.no_dial,
+            reach: self.reach.clone(),
         };
-        let rights = Rights {
-            nodes: true,
-            ..Rights::default()
-        };
-        collect::further_round(&self.connection, &mut self.store.snapshot, needs, &rights).await;
+        self.question = Some(why::ask(asked, at, self.orders.clone()).boxed());
     }
 
-    /// Reads nodes again, where they could be read before.
-    async fn read_nodes(&mut self, names: BTreeSet<String>) {
-        let known: BTreeSet<String> = self
-            .store
-            .snapshot
-            .objects
-            .nodes
-            .iter()
-            .filter_map(|n| n.metadata.name.clone())
-            .collect();
-        let needs = names
-            .intersection(&known)
-            .map(|name| Need::Object(ObjectRef::new(&kind::NODE, "", name)))
-            .collect::<BTreeSet<_>>();
-        for name in &known {
-            self.store.snapshot.remove(&kind::NODE, "", name);
-        }
-        if !needs.is_empty() {
-            self.read_beside(needs).await;
-        }
-    }
-
-    fn report(&self, step: &Step, at: Duration) -> Readiness {
-        let mut causes: Vec<Finding> = step.causes.clone();
-        let others = self.tracker.suspects().map(|s| &s.finding);
-        causes.extend(others.filter(|f| !step.causes.iter().any(|c| c.id == f.id)).cloned());
-        let mut targets = self.selection.in_words();
-        if targets.is_empty() {
-            targets = self.plan.gate.targets.iter().map(ToString::to_string).collect();
-        }
-        let mut report = report(
-            targets,
-            step.phases.clone(),
-            step.judged.clone(),
-            &step.causes,
-            &self.store.snapshot,
-        );
-        report.root_causes = causes;
-        if !self.asking.checks.is_empty() {
-            let streak = &self.asking.streak;
-            report.proven_by = (report.state == State::Ready).then(|| self.proven_by().to_owned());
-            report.application = Some(Application {
-                asked: self
-                    .asking
-                    .checks
-                    .iter()
-                    .map(|check| AskedPort {
-                        name: check.name(),
-                        via: check.route.proves().to_owned(),
-                        path: check.path.clone(),
-                        pods: check.pods.len(),
-                    })
-                    .collect(),
-                successes: streak.successes(),
-                span_seconds: duration::rounded(streak.span().as_secs_f64()),
-                attempts: streak.attempts,
-                failures: streak.failures,
-            });
-        }
-        report.requests = self.connection.request_count();
-        report.elapsed_seconds = duration::rounded(at.as_secs_f64());
-        report
-    }
-
-    /// The report of a run that was told to end.
+    /// The last word of a run that was told to end.
     fn interrupted(&mut self, interruption: Interruption) -> (Readiness, Exit) {
         let exit = match interruption {
             Interruption::Interrupt => Exit::Interrupted,
             Interruption::Terminate => Exit::Terminated,
         };
-        let at = self.start.elapsed();
-        let context = Context::new(&self.store.snapshot, Options::default());
-        let judged = if self.store.is_complete() {
-            gate::judge(&context, &self.plan.gate)
-        } else {
-            Vec::new()
-        };
-        let step = self.tracker.look(Look {
-            at,
-            judged,
-            application: None,
-        });
-        let mut report = self.report(&step, at);
-        report.exit_code = exit as u8;
-        report.trend = Some(Trend::Progressing);
-        if report.state == State::Unknown && report.objects.is_empty() {
-            report.state = State::Progressing;
-            report.reason = "nothing had been read yet".to_owned();
-        }
-        (report, exit)
+        (self.stopped(self.start.elapsed(), exit), exit)
     }
 }
 
-/// What came of a round that is under way; never, where none is.
-async fn asked(round: &mut Option<Round>) -> (Duration, Identity, Result<(), Fault>) {
-    match round {
-        Some(round) => {
-            let outcome = (&mut round.answer).await;
-            (round.begun, round.identity.clone(), outcome)
-        }
+/// What came of a reading that is under way; never, where none is.
+async fn read(reading: &mut Option<Reading>) -> Result<Read, String> {
+    match reading {
+        Some(reading) => (&mut reading.answer).await,
         None => std::future::pending().await,
     }
 }
 
 /// The answer to a question that is under way; never, where none is.
-async fn answered(question: &mut Option<Question>) -> (Duration, Timestamp, Orders, why::Answer) {
+async fn answered(question: &mut Option<BoxFuture<'static, why::Answer>>) -> why::Answer {
     match question {
-        Some(question) => {
-            let answer = (&mut question.answer).await;
-            (question.at, question.now, question.orders.clone(), answer)
-        }
+        Some(question) => question.await,
         None => std::future::pending().await,
     }
 }

@@ -1,6 +1,10 @@
 //! `wait-ready`: does it really work yet?
 
+mod account;
 mod application;
+mod asking;
+mod confirm;
+mod contact;
 mod live;
 mod offline;
 mod selection;
@@ -103,6 +107,9 @@ pub struct WaitReadyArgs {
     /// The Host header for an Ingress, instead of that of its rule
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
+    /// Do not dial ports of pods to find out why they do not answer
+    #[arg(long, conflicts_with = "local")]
+    no_dial: bool,
     /// Wait until pods of older revisions are gone, not only out of the endpoints
     #[arg(long)]
     old_gone: bool,
@@ -303,6 +310,7 @@ fn report(
         trend: None,
         proven_by: None,
         application: None,
+        hops: None,
         phases,
         objects: judged,
         root_causes: Vec::new(),

@@ -13,6 +13,9 @@ use crate::model::near;
 use crate::model::snapshot::Presence;
 use crate::rules::context::{Context, selects};
 
+/// Each namespace takes a connection for each kind that is watched in it.
+const MOST_NAMESPACES: usize = 8;
+
 /// One thing that was asked for.
 #[derive(Clone, Debug)]
 enum Choice {
@@ -39,6 +42,7 @@ impl Selection {
         wanted: &[Wanted],
         selector: Option<&(LabelSelector, String)>,
         documents: &[serde_json::Value],
+        given: Option<&str>,
     ) -> Result<Self, Failure> {
         let namespace = connection.default_namespace().to_owned();
         let mut choices = Vec::new();
@@ -67,18 +71,29 @@ impl Selection {
                     find_kind(connection, &qualified).await?
                 }
             };
-            let of = text(&document["metadata"]["namespace"]);
-            if kind.namespaced && !of.is_empty() && of != namespace {
-                let name = text(&document["metadata"]["name"]);
+            let name = text(&document["metadata"]["name"]);
+            let of = Some(text(&document["metadata"]["namespace"])).filter(|of| !of.is_empty());
+            // As kubectl does: a file may name several namespaces, unless one was asked for.
+            if let (true, Some(of), Some(given)) = (kind.namespaced, &of, given)
+                && of != given
+            {
                 return Err(
-                    Failure::usage(format!("{}/{name} is in namespace {of}, not in {namespace}", kind.singular()))
+                    Failure::usage(format!("{}/{name} is in namespace {of}, not in {given}", kind.singular()))
                         .hint(format!("kubectl podlife wait-ready -f FILE -n {of}")),
                 );
             }
-            let object = ObjectRef::new(&kind, &namespace, &text(&document["metadata"]["name"]));
+            let object = ObjectRef::new(&kind, of.as_deref().unwrap_or(&namespace), &name);
             choices.push(Choice::Object(kind, object));
         }
-        Ok(Self { namespace, choices })
+        let selection = Self { namespace, choices };
+        let count = selection.namespaces().len();
+        if count > MOST_NAMESPACES {
+            return Err(Failure::usage(format!(
+                "the files name {count} namespaces; at most {MOST_NAMESPACES} can be watched at once"
+            ))
+            .hint("wait for the objects of one namespace after the other, with -n"));
+        }
+        Ok(selection)
     }
 
     /// Kinds beyond those that every run watches, each with the one name that matters of a cluster-wide kind.
@@ -88,7 +103,7 @@ impl Selection {
             match choice {
                 Choice::Object(kind, object) => {
                     let name = (!kind.namespaced).then(|| object.name.clone());
-                    kinds.push((kind.clone(), kind.namespaced.then(|| self.namespace.clone()), name));
+                    kinds.push((kind.clone(), kind.namespaced.then(|| object.namespace.clone()), name));
                 }
                 Choice::All(kind) => kinds.push((kind.clone(), kind.namespaced.then(|| self.namespace.clone()), None)),
                 Choice::Bare(_) => {
@@ -102,12 +117,21 @@ impl Selection {
         kinds
     }
 
-    /// Whether the namespace itself must exist for anything of it to be there.
-    pub(super) fn needs_namespace(&self) -> bool {
-        self.choices.iter().any(|c| match c {
-            Choice::Object(kind, _) | Choice::All(kind) => kind.namespaced,
-            _ => true,
-        })
+    /// The namespaces that anything is looked for in; none where everything is cluster-wide.
+    pub(super) fn namespaces(&self) -> Vec<String> {
+        let of = |choice: &Choice| match choice {
+            Choice::Object(kind, object) => kind.namespaced.then(|| object.namespace.clone()),
+            Choice::All(kind) => kind.namespaced.then(|| self.namespace.clone()),
+            Choice::Bare(_) | Choice::Labels(..) => Some(self.namespace.clone()),
+        };
+        let all: BTreeSet<String> = self.choices.iter().filter_map(of).collect();
+        all.into_iter().collect()
+    }
+
+    /// Whether a namespace is itself waited for, so that it need not exist yet.
+    pub(super) fn waits_for_namespace(&self, name: &str) -> bool {
+        let is_it = |choice: &Choice| matches!(choice, Choice::Object(kind, object) if *kind == kind::NAMESPACE && object.name == name);
+        self.choices.iter().any(is_it)
     }
 
     /// What was asked for, in words.

@@ -1,6 +1,6 @@
-//! The objects of a namespace as they are now: kept up by watches, one connection each, opened once.
+//! The objects of namespaces as they are now: kept up by watches, one connection each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -42,6 +42,9 @@ const QUIET: Duration = Duration::from_millis(20);
 /// ... or when this has passed although it is not.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// A watch that could not begin, while others could, is begun again after this time.
+const BEGIN_AGAIN: Duration = Duration::from_secs(1);
+
 /// One collection that is watched: a kind in the namespace, or a single object of it.
 struct Source {
     kind: Kind,
@@ -62,24 +65,27 @@ pub(super) struct Store {
     connection: Connection,
     /// What could not be watched, once the run can do without.
     failures: Vec<(Kind, ApiError)>,
-    interrupted: BTreeSet<usize>,
+    /// Watches that are cut off now, and why.
+    interrupted: BTreeMap<usize, String>,
 }
 
 impl Store {
-    /// Opens the watches of one namespace.
-    pub(super) fn open(connection: &Connection, namespace: &str, now: Timestamp) -> Self {
+    /// Opens the watches of these namespaces.
+    pub(super) fn open(connection: &Connection, namespaces: &[String], now: Timestamp) -> Self {
         let mut snapshot = Snapshot::new(now, false);
-        snapshot.namespaces = vec![namespace.to_owned()];
+        snapshot.namespaces = namespaces.to_vec();
         let mut store = Self {
             snapshot,
             sources: Vec::new(),
             streams: SelectAll::new(),
             connection: connection.clone(),
             failures: Vec::new(),
-            interrupted: BTreeSet::new(),
+            interrupted: BTreeMap::new(),
         };
-        for kind in WATCHED {
-            store.watch(kind.clone(), Some(namespace), None);
+        for namespace in namespaces {
+            for kind in WATCHED {
+                store.watch(kind.clone(), Some(namespace), None);
+            }
         }
         store
     }
@@ -90,15 +96,7 @@ impl Store {
         if self.sources.iter().any(same) {
             return;
         }
-        let query = ListQuery {
-            field_selector: name.map(|name| format!("metadata.name={name}")).unwrap_or_default(),
-            // Of these only the names matter, and what they hold is nobody's business.
-            metadata_only: kind == kind::CONFIG_MAP || kind == kind::SECRET,
-            ..ListQuery::default()
-        };
         let index = self.sources.len();
-        let stream = self.connection.watch(&kind, namespace, &query, None);
-        self.streams.push(stream.map(move |event| (index, event)).boxed());
         self.sources.push(Source {
             kind,
             namespace: namespace.map(str::to_owned),
@@ -106,6 +104,21 @@ impl Store {
             known: BTreeSet::new(),
             listed: false,
         });
+        self.open_stream(index, Duration::ZERO);
+    }
+
+    fn open_stream(&mut self, index: usize, after: Duration) {
+        let Source { kind, namespace, name, .. } = &self.sources[index];
+        let query = ListQuery {
+            field_selector: name.as_ref().map(|name| format!("metadata.name={name}")).unwrap_or_default(),
+            // Of these only the names matter, and what they hold is nobody's business.
+            metadata_only: *kind == kind::CONFIG_MAP || *kind == kind::SECRET,
+            ..ListQuery::default()
+        };
+        let stream = self.connection.watch(kind, namespace.as_deref(), &query, None);
+        let later = futures::stream::once(tokio::time::sleep(after)).filter_map(|()| std::future::ready(None));
+        let stream = later.chain(stream);
+        self.streams.push(stream.map(move |event| (index, event)).boxed());
     }
 
     /// Whether everything has been seen once, so that what is not there does not exist.
@@ -113,9 +126,9 @@ impl Store {
         self.sources.iter().all(|s| s.listed)
     }
 
-    /// Whether a watch is cut off now: what it last told may be out of date.
-    pub(super) fn is_cut_off(&self) -> bool {
-        !self.interrupted.is_empty()
+    /// Why a watch is cut off now, where one is: what it last told may be out of date.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.interrupted.values().next().map(String::as_str)
     }
 
     /// Waits for changes and takes them in; ends with the error of a watch without which nothing can be said.
@@ -182,8 +195,8 @@ impl Store {
                 }
                 self.snapshot.remove(&kind, &namespace, &name);
             }
-            Ok(WatchEvent::Interrupted(_)) => {
-                self.interrupted.insert(index);
+            Ok(WatchEvent::Interrupted(error)) => {
+                self.interrupted.insert(index, error.message.clone());
             }
             Ok(WatchEvent::Resumed) => {
                 self.interrupted.remove(&index);
@@ -195,6 +208,14 @@ impl Store {
 
     /// A watch that cannot go on. What the user may not see, or what this cluster does not have, leaves the rest.
     fn lost(&mut self, index: usize, error: ApiError) -> Result<(), ApiError> {
+        use ApiErrorKind::{Conflict, Gone, Server, Timeout, TooManyRequests, Unreachable};
+        // Others have worked: it was only the last one to begin when the way was cut.
+        let passes = matches!(error.kind, Unreachable | Timeout | TooManyRequests | Server | Conflict | Gone);
+        if passes && self.sources.iter().any(|source| source.listed) {
+            self.interrupted.insert(index, error.message.clone());
+            self.open_stream(index, BEGIN_AGAIN);
+            return Ok(());
+        }
         let source = &mut self.sources[index];
         source.listed = true;
         let (kind, namespace) = (source.kind.clone(), source.namespace.clone());

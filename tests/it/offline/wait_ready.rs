@@ -48,35 +48,29 @@ fn each_state_has_its_exit_code_and_the_last_line_says_it() {
     let behind = deployment("api", 1, None);
     let failed = deployment("api", 2, Some("CreateContainerConfigError"));
     for (objects, target, exit, state, last) in [
-        (ready.as_str(), "deployment/api", 0, "ready", "READY  deployment/shop/api"),
+        (ready.as_str(), "deployment/api", 0, "ready", "READY  deployment/api -n shop"),
         (
             &behind,
             "deployment/api",
             124,
             "progressing",
-            "PROGRESSING  deployment/shop/api: deployment/api: its controller has not seen the last change yet",
+            "PROGRESSING  deployment/api -n shop: its controller has not seen the last change yet",
         ),
         (
             &failed,
             "deployment/api",
             3,
             "failed",
-            "FAILED  deployment/shop/api: SecretMissing: ",
+            "FAILED  deployment/api -n shop: SecretMissing: ",
         ),
         (
             &ready,
             "deployment/web",
             5,
             "notFound",
-            "NOT FOUND  deployment/shop/web: deployment/web: does not exist",
+            "NOT FOUND  deployment/web -n shop: does not exist",
         ),
-        (
-            WIDGET,
-            "widget/w",
-            4,
-            "unknown",
-            "UNKNOWN  widget/shop/w: widget/w: it has no condition",
-        ),
+        (WIDGET, "widget/w", 4, "unknown", "UNKNOWN  widget/w -n shop: it has no condition"),
     ] {
         let json = wait_ready(objects, &[target, "-o", "json"]);
         assert_eq!(
@@ -178,7 +172,9 @@ fn a_pipeline_is_told_in_its_own_words_and_a_file_holds_the_cases() {
     };
     let github = in_ci("GITHUB_ACTIONS", &[]);
     assert!(
-        github.stderr.contains("::error title=FAILED deployment/shop/api::SecretMissing: "),
+        github
+            .stderr
+            .contains("::error title=FAILED deployment/api -n shop::SecretMissing: "),
         "{}",
         github.stderr
     );
@@ -194,7 +190,7 @@ fn a_pipeline_is_told_in_its_own_words_and_a_file_holds_the_cases() {
     assert!(
         in_ci("GITLAB_CI", &[])
             .stderr
-            .contains("ERROR: FAILED deployment/shop/api: SecretMissing")
+            .contains("ERROR: FAILED deployment/api -n shop: SecretMissing")
     );
     assert!(!in_ci("GITHUB_ACTIONS", &["--annotations", "none"]).stderr.contains("::error"));
 }

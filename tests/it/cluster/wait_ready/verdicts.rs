@@ -29,7 +29,7 @@ fn ready_is_0() {
     let (text, document) = wait(&scenario, &["deployment/web"]);
     assert_eq!(text.exit, 0, "{}{}", text.stdout, text.stderr);
     assert!(
-        last_line(&text).starts_with(&format!("READY  deployment/{}/web after ", scenario.namespace)),
+        last_line(&text).starts_with(&format!("READY  deployment/web -n {} after ", scenario.namespace)),
         "{}",
         text.stdout
     );

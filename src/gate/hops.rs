@@ -1,0 +1,158 @@
+//! Where the time went: the way of the slowest pod from its creation to the first answer, by what its conditions, events and containers say,
+//! and by what the run itself has seen. What neither tells is left out.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::revision;
+use crate::model::duration;
+use crate::model::finding::ObjectRef;
+use crate::model::kind;
+use crate::model::readiness::{Hop, HopName, Hops, ObjectReadiness, Phase, State};
+use crate::rules::context::{Context, condition, containers, has_ended, is_terminating};
+
+/// What the run has seen come about; what was so at its first look came before it, and nobody knows when.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    begun: Timestamp,
+    looked: bool,
+    endpoints: BTreeMap<String, Option<Timestamp>>,
+    addresses: BTreeMap<ObjectRef, Option<Timestamp>>,
+}
+
+impl Marks {
+    /// Nothing yet, at the start of a run.
+    pub fn new(begun: Timestamp) -> Self {
+        Self {
+            begun,
+            looked: false,
+            endpoints: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+        }
+    }
+
+    /// When the run began.
+    pub fn begun(&self) -> Timestamp {
+        self.begun
+    }
+
+    /// Takes in a look.
+    pub fn note(&mut self, context: &Context<'_>, judged: &[ObjectReadiness]) {
+        let now = self.looked.then_some(context.snapshot.taken_at);
+        self.looked = true;
+        let slices = context.snapshot.objects.endpoint_slices.iter();
+        let ready = slices
+            .flat_map(|s| s.endpoints.iter())
+            .filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready == Some(true)));
+        for uid in ready.filter_map(|e| e.target_ref.as_ref()?.uid.clone()) {
+            self.endpoints.entry(uid).or_insert(now);
+        }
+        for item in judged.iter().filter(|j| j.phase == Phase::Infrastructure && has_address(j)) {
+            if item.state == State::Ready {
+                self.addresses.entry(item.object.clone()).or_insert(now);
+            } else {
+                self.addresses.remove(&item.object);
+            }
+        }
+    }
+}
+
+/// Objects whose first phase is an address that somebody else gives them.
+fn has_address(item: &ObjectReadiness) -> bool {
+    let given = [kind::INGRESS, kind::GATEWAY].iter().any(|k| item.object.is(k));
+    given || (item.object.is(&kind::SERVICE) && (item.state != State::Ready || item.reason.starts_with("load balancer")))
+}
+
+/// The way of the pod that took longest, of the current revision of the judged workloads; none where there is no such pod.
+/// `answered` is when the first answer of the present row was there.
+pub fn of(context: &Context<'_>, judged: &[ObjectReadiness], marks: &Marks, answered: Option<Timestamp>) -> Option<Hops> {
+    let workloads = context.workloads().filter(|w| judged.iter().any(|j| j.object == w.reference));
+    let pods = workloads
+        .flat_map(|w| w.pods.iter().copied())
+        .filter(|p| !is_terminating(p) && !has_ended(p) && !revision::is_old(context, p));
+    // Who is not ready yet is slower than whoever is.
+    let slowest = pods.max_by_key(|p| {
+        let ready = since(p, "Ready");
+        (
+            ready.is_none(),
+            ready,
+            p.metadata.creation_timestamp.as_ref().map(|t| t.0),
+            p.name_any(),
+        )
+    })?;
+    let created = slowest.metadata.creation_timestamp.as_ref()?.0;
+    let ready = since(slowest, "Ready");
+    let uid = slowest.metadata.uid.clone().unwrap_or_default();
+    let after_ready = |at: Option<Timestamp>| at.filter(|_| ready.is_some());
+    let address = marks.addresses.values().flatten().max().copied();
+    let times = [
+        (HopName::Scheduled, since(slowest, "PodScheduled")),
+        (HopName::Pulled, pulled(context, slowest)),
+        (HopName::Started, started(slowest)),
+        (HopName::Ready, ready),
+        (HopName::Endpoint, after_ready(marks.endpoints.get(&uid).copied().flatten())),
+        (HopName::Address, address),
+        (HopName::Answered, answered),
+    ];
+    let mut hops = Vec::new();
+    let mut last = created;
+    for (hop, at) in times {
+        let Some(at) = at else { continue };
+        // Nobody asked before the run began.
+        let from = if hop == HopName::Answered { last.max(marks.begun) } else { last };
+        let took = at.duration_since(from).as_secs_f64().max(0.0);
+        hops.push(Hop {
+            hop,
+            at: at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+            took_seconds: duration::rounded(took),
+        });
+        last = last.max(at);
+    }
+    Some(Hops {
+        pod: slowest.name_any(),
+        namespace: slowest.namespace().unwrap_or_default(),
+        created: created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        hops,
+    })
+}
+
+/// Since when a condition of the pod is true.
+fn since(pod: &Pod, type_: &str) -> Option<Timestamp> {
+    condition(pod, type_).filter(|(status, ..)| *status == "True")?;
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let condition = conditions.iter().find(|c| c.type_ == type_)?;
+    condition.last_transition_time.as_ref().map(|t| t.0)
+}
+
+/// When the last of its containers had its image for the first time.
+fn pulled(context: &Context<'_>, pod: &Pod) -> Option<Timestamp> {
+    let mut first: BTreeMap<String, Timestamp> = BTreeMap::new();
+    for event in context.snapshot.objects.events.iter() {
+        let is_of = event.reason.as_deref() == Some("Pulled") && event.involved_object.uid == pod.metadata.uid;
+        let at = event.first_timestamp.as_ref().map(|t| t.0);
+        let at = at.or_else(|| event.event_time.as_ref().map(|t| t.0));
+        if let (true, Some(at)) = (is_of, at) {
+            let of = event.involved_object.field_path.clone().unwrap_or_default();
+            first.entry(of).and_modify(|known| *known = at.min(*known)).or_insert(at);
+        }
+    }
+    let wanted = pod.spec.as_ref()?.containers.len();
+    let all = first.iter().filter(|(of, _)| of.starts_with("spec.containers{"));
+    (all.clone().count() >= wanted).then(|| all.map(|(_, at)| *at).max()).flatten()
+}
+
+/// When the last of its containers was started.
+fn started(pod: &Pod) -> Option<Timestamp> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let running = statuses
+        .iter()
+        .map(|s| Some(s.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0))
+        .collect::<Option<Vec<_>>>()?;
+    running
+        .into_iter()
+        .max()
+        .filter(|_| containers(pod).iter().all(|c| c.restarts() == 0))
+}
