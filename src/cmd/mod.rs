@@ -81,8 +81,10 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && is_document(arguments).is_some() => {
             let message = error.to_string();
-            let first = message.lines().next().unwrap_or_default();
-            let failure = Failure::usage(first.strip_prefix("error: ").unwrap_or(first)).hint("kubectl podlife --help");
+            // What is missing stands on lines of its own; usage and tips come behind an empty one.
+            let lines: Vec<&str> = message.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+            let told = lines.join(" ");
+            let failure = Failure::usage(told.strip_prefix("error: ").unwrap_or(&told)).hint("kubectl podlife --help");
             explain(&failure, is_document(arguments), io);
             return Exit::Usage;
         }

@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::ObjectRef;
 
-/// How the answer is known, in every answer.
-pub const BASIS: &str =
+/// How the answer is known where nobody dialled the port.
+pub const EVALUATED: &str =
     "evaluated from what the API server says, not dialled; a network plug-in without NetworkPolicy does not enforce them";
+/// How the answer is known where the port was seen to answer, or not to.
+pub const LOOKED_AT: &str = "policies are evaluated from what the API server says, and a network plug-in without NetworkPolicy does not enforce them; \
+     that the port answers was seen past them, not from the source";
 
 /// What is known about a connection as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +38,8 @@ pub enum Stage {
     Egress,
     /// The policies of the destination.
     Ingress,
+    /// The port of the destination itself.
+    Listener,
 }
 
 impl Stage {
@@ -45,8 +50,28 @@ impl Stage {
             Self::Service => "service",
             Self::Egress => "egress",
             Self::Ingress => "ingress",
+            Self::Listener => "listener",
         }
     }
+}
+
+/// What is known about the port that a connection leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Listening {
+    /// Somebody listens there.
+    Answers,
+    /// It accepts connections from inside of the pod; from outside nobody has tried.
+    Inside,
+    /// The container is still starting, and nobody listens yet.
+    Starting,
+    /// Nobody knows: it was not dialled.
+    #[default]
+    Undialled,
+    /// It accepts connections, and its application does not work.
+    Failing,
+    /// Connections to it are refused.
+    Refuses,
 }
 
 /// What was found about a hop.
@@ -116,6 +141,9 @@ pub struct Connection {
     pub protocol: String,
     /// Whether it may pass.
     pub passage: Passage,
+    /// Whether the port answers, of the pods where it answers worst.
+    #[serde(default)]
+    pub listening: Listening,
     /// What was evaluated, in the order in which a connection passes it.
     pub hops: Vec<Hop>,
     /// How the answer is known.

@@ -1,13 +1,24 @@
 //! A connection for people: whether it may pass, what stops it, and what was evaluated hop by hop.
 
 use super::paper::{Paper, Tone, width};
-use crate::model::connection::{Connection, Hop, HopAnswer, Passage};
+use crate::model::connection::{Connection, Hop, HopAnswer, Listening, Passage, Stage};
 use crate::model::report::Diagnosis;
 
 /// Writes the first line: the answer and what was asked.
 pub fn header(connection: &Connection, diagnosis: &Diagnosis, paper: &mut Paper) {
+    let by_port_alone = || {
+        let mut blocked = connection.hops.iter().filter(|h| h.answer == HopAnswer::Blocked);
+        blocked.all(|h| h.stage == Stage::Listener)
+    };
     let (word, tone) = match connection.passage {
-        Passage::Allowed => ("ALLOWED", Tone::Good),
+        Passage::Allowed => match connection.listening {
+            Listening::Answers | Listening::Refuses => ("ALLOWED", Tone::Good),
+            Listening::Inside => ("ALLOWED by policy; the port answers inside of the pod", Tone::Good),
+            Listening::Starting => ("ALLOWED by policy; nobody listens on the port yet", Tone::Doubtful),
+            Listening::Undialled => ("ALLOWED by policy; nobody dialled the port", Tone::Good),
+            Listening::Failing => ("ALLOWED, but the application does not work", Tone::Doubtful),
+        },
+        Passage::Blocked if by_port_alone() => ("REFUSED", Tone::Bad),
         Passage::Blocked => ("BLOCKED", Tone::Bad),
         Passage::Partly => ("PARTLY BLOCKED", Tone::Doubtful),
         Passage::Unknown => ("CANNOT TELL", Tone::Doubtful),

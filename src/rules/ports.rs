@@ -70,11 +70,15 @@ pub fn resolve(spec: &PodSpec, port: &ServicePort) -> Option<i32> {
     }
 }
 
-/// `80`, or `80 (web)` where the port has a name.
+/// `80`, or `80 (web)` where the port has a name; a protocol other than TCP stands behind the number.
 pub fn shown(port: &ServicePort) -> String {
+    let number = match protocol(port.protocol.as_ref()) {
+        "TCP" => port.port.to_string(),
+        other => format!("{}/{other}", port.port),
+    };
     match port.name.as_deref().filter(|name| !name.is_empty()) {
-        Some(name) => format!("{} ({name})", port.port),
-        None => port.port.to_string(),
+        Some(name) => format!("{number} ({name})"),
+        None => number,
     }
 }
 
@@ -97,6 +101,35 @@ pub fn is_external_name(service: &Service) -> bool {
 /// Whether names of the Service lead straight to its pods, whose ports then count, not the Service's.
 pub fn is_headless(service: &Service) -> bool {
     service.spec.as_ref().and_then(|s| s.cluster_ip.as_deref()) == Some("None")
+}
+
+/// The port that answers in place of this one, where a client takes a headless Service's number for that of its pods: names of such a
+/// Service lead to the pods themselves, and nothing on the way replaces one port by another. None where the pods may listen on both.
+pub fn untranslated(context: &Context<'_>, service: &Service, port: u16) -> Option<i32> {
+    let number = i32::from(port);
+    let offered = of_service(service).iter().find(|p| p.port == number);
+    let offered = offered.filter(|_| is_headless(service) && has_selector(service))?;
+    let of = protocol(offered.protocol.as_ref());
+    let mut leads = None;
+    for (_, spec) in specs_behind(context, service) {
+        let to = resolve(spec, offered)?;
+        if to == number || declared(spec).iter().any(|d| d.number == number && d.protocol == of) {
+            return None;
+        }
+        leads.get_or_insert(to);
+    }
+    leads
+}
+
+/// What is wrong with a call of a headless Service on a port that its pods do not have, and what to do about it.
+pub fn mismatch_of_headless(service: &Service, port: u16, right: i32) -> (String, String) {
+    let name = service.name_any();
+    (
+        format!(
+            "but that Service is headless: its name leads to the pods themselves, whose port is {right}, and nothing turns {port} into {right}"
+        ),
+        format!("call port {right}, or give Service {name} an address of its own (without clusterIP: None), which translates ports"),
+    )
 }
 
 /// Whether a Service finds its pods by labels.

@@ -113,7 +113,7 @@ Examples:
   kubectl podlife diagnose -n shop
   # one workload, and what leads traffic to it
   kubectl podlife diagnose deployment/api
-  # whether anything stops a connection: names, the Service, NetworkPolicies
+  # whether anything stops a connection: names, the Service, NetworkPolicies, the port
   kubectl podlife diagnose --from deployment/web --to svc/db:5432
   # in a pipeline: exit code 3 and JSON where something is broken
   kubectl podlife diagnose -n shop -o json
@@ -218,8 +218,8 @@ impl<'a> Plan<'a> {
 
 /// Runs the verb.
 pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
-    let mut plan = Plan::new(args, connect)?;
     let between = args.between.read()?;
+    let mut plan = Plan::new(args, connect)?;
     if args.local {
         return match &between {
             Some(between) => between::run_local(between, args, connect, io),

@@ -160,7 +160,7 @@ fn is_suspect(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
         };
         match context.service(of, name) {
             Some(service) => {
-                wrong_port(service, reference.mention.port)
+                wrong_port(context, service, reference.mention.port)
                     || network_policy::denies(context, container.pod, service, reference.mention.port).is_some()
             }
             None => *of == namespace && context.snapshot.presence(&crate::model::kind::SERVICE, of, name) == Presence::Absent,
@@ -168,14 +168,15 @@ fn is_suspect(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
     })
 }
 
-/// Whether a Service has no such port. Names of a headless Service lead to its pods, whatever ports it lists; an external name leads anywhere.
-pub fn wrong_port(service: &k8s_openapi::api::core::v1::Service, port: Option<u16>) -> bool {
+/// Whether nobody answers at such a port of a Service: it has none of that number, or it is headless and does not translate the one it has.
+/// Names of a headless Service lead to its pods, whatever ports it lists; an external name leads anywhere.
+pub fn wrong_port(context: &Context<'_>, service: &k8s_openapi::api::core::v1::Service, port: Option<u16>) -> bool {
     let listed = ports::of_service(service);
     port.is_some_and(|port| {
-        !ports::is_headless(service)
-            && !ports::is_external_name(service)
-            && !listed.is_empty()
-            && listed.iter().all(|p| p.port != i32::from(port))
+        if ports::is_headless(service) {
+            return ports::untranslated(context, service, port).is_some();
+        }
+        !ports::is_external_name(service) && !listed.is_empty() && listed.iter().all(|p| p.port != i32::from(port))
     })
 }
 
@@ -255,7 +256,7 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
     };
     let reaches_nobody = |r: &&Reference| match &r.place {
         Place::Service { namespace, name } => context.service(namespace, name).is_some_and(|service| {
-            !wrong_port(service, r.mention.port) && matches!(ports::state(context, service), State::NoneReady | State::NoPods)
+            !wrong_port(context, service, r.mention.port) && matches!(ports::state(context, service), State::NoneReady | State::NoPods)
         }),
         Place::Own | Place::Outside(_) => false,
     };

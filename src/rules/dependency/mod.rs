@@ -186,7 +186,7 @@ fn present(context: &Context<'_>, failure: &Failure<'_>, service: &Service) -> V
     if failure.how == How::Unresolved {
         return unresolved(context, failure, service);
     }
-    if wrong_port(service, failure.port) {
+    if wrong_port(context, service, failure.port) {
         return vec![port_mismatch(context, failure, service, Severity::Error)];
     }
     let state = ports::state(context, service);
@@ -225,9 +225,23 @@ fn port_mismatch(context: &Context<'_>, failure: &Failure<'_>, service: &Service
         .iter()
         .find(|p| ports::target(p) == IntOrString::Int(i32::from(port)) || resolved(context, service, p).contains(&i32::from(port)));
     let right = leads.or_else(|| ports::of_service(service).first());
-    let hint = match leads {
-        Some(p) => format!(" ({port} is the port of its pods; the Service offers it as {})", p.port),
-        None => String::new(),
+    let untranslated = ports::untranslated(context, service, port);
+    let (why, fix) = match untranslated {
+        Some(right) => ports::mismatch_of_headless(service, port, right),
+        None => {
+            let hint = match leads {
+                Some(p) => format!(" ({port} is the port of its pods; the Service offers it as {})", p.port),
+                None => String::new(),
+            };
+            (
+                format!("but that Service has only port {}{hint}", ports::list(service)),
+                format!(
+                    "use port {} in {}, or add port {port} to Service {name}",
+                    right.map_or_else(String::new, |p| p.port.to_string()),
+                    spec_of(failure)
+                ),
+            )
+        }
     };
     let finding = Finding::new(
         ServicePortMismatch,
@@ -240,23 +254,15 @@ fn port_mismatch(context: &Context<'_>, failure: &Failure<'_>, service: &Service
         },
         context.subject_of(container),
         format!(
-            "Container {} {} Service {} on port {port}, but that Service has only port {}{hint}",
+            "Container {} {} Service {} on port {port}, {why}",
             container.name(),
             predicate(failure),
             shown(failure, &namespace, &name),
-            ports::list(service)
         ),
     )
     .evidence(format!("service/{name}"), format!("its ports are {}", ports::list(service)))
     .related("service", service::reference(service))
-    .fix_command(
-        format!(
-            "use port {} in {}, or add port {port} to Service {name}",
-            right.map_or_else(String::new, |p| p.port.to_string()),
-            spec_of(failure)
-        ),
-        format!("kubectl get service {name} -n {namespace}"),
-    );
+    .fix_command(fix, format!("kubectl get service {name} -n {namespace}"));
     if severity == Severity::Advice {
         finding
     } else {
@@ -551,7 +557,7 @@ fn suspicions(context: &Context<'_>, caller: &Caller<'_>) -> Vec<Finding> {
         let Some(service) = context.service(namespace, name) else {
             continue;
         };
-        if wrong_port(service, reference.mention.port) {
+        if wrong_port(context, service, reference.mention.port) {
             let failure = Failure {
                 container: caller.container,
                 trouble: caller.trouble,

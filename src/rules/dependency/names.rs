@@ -49,7 +49,7 @@ fn is_host(text: &str) -> bool {
 }
 
 /// Default ports of schemes that clients write into URLs without one.
-fn default_port(scheme: &str) -> Option<u16> {
+pub fn default_port(scheme: &str) -> Option<u16> {
     Some(match scheme {
         "http" | "ws" => 80,
         "https" | "wss" => 443,

@@ -22,6 +22,7 @@ pub mod variables;
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 
 use fault::{Fault, finding};
+pub use look::Known;
 use look::{Look, Standing, dial_key, look};
 use uses::Use;
 
@@ -42,6 +43,45 @@ pub fn spoken(context: &Context<'_>, pod: &Pod, port: u16) -> (Speech, String, b
         let by_probe = used.probes.iter().any(|(_, probe, _)| probe.http_get.is_some());
         (speech, path, by_probe)
     })
+}
+
+/// What is known about a port that somebody asks about, whether or not a Service or a probe counts on it.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Somebody listens there, and what shows it.
+    Listens(Known),
+    /// It does not answer as it should: the finding that says so.
+    Fault(Box<Finding>),
+    /// It accepts connections from inside of the pod; from outside nobody has tried.
+    Inside,
+    /// Nobody listens there yet, and the container is still starting.
+    Starting,
+    /// Nothing tells.
+    Unknown,
+}
+
+/// Looks at one port of a pod by the same rules as at those that are used.
+pub fn answer<'a>(context: &Context<'a>, pod: &'a Pod, port: u16, protocol: &str) -> Answer {
+    let protocol = ["TCP", "UDP", "SCTP"].into_iter().find(|p| *p == protocol).unwrap_or("TCP");
+    let mut all = uses::of_pod(context, pod).into_iter();
+    let used = all.find(|used| used.port == port && used.protocol == protocol);
+    let used = used.unwrap_or_else(|| Use::unknown(port, protocol));
+    let workload = context.workload(&context.workload_of(pod));
+    let (Some(workload), Some(container)) = (workload, used.container(context, pod)) else {
+        return Answer::Unknown;
+    };
+    // A mesh's proxy answers in the application's place, and nobody is there to be asked where nothing runs.
+    if protocol == "SCTP" || is_mesh_pod(pod) || !(container.is_running() || is_killed_by_probe(context, &container)) {
+        return Answer::Unknown;
+    }
+    let seen = look(context, pod, &container, &used);
+    match (seen.standing, judge(context, workload, pod, &used)) {
+        (_, Some(finding)) => Answer::Fault(Box::new(finding)),
+        (Standing::Reachable(known), None) => Answer::Listens(known),
+        (Standing::Starting, None) => Answer::Starting,
+        (_, None) if seen.dial.is_some_and(|dial| dial.inside.listens()) => Answer::Inside,
+        _ => Answer::Unknown,
+    }
 }
 
 /// Ports that are used and do not answer, of one pod of each revision.

@@ -73,14 +73,7 @@ fn entry<'u, 'a>(uses: &'u mut Vec<Use<'a>>, port: u16, protocol: &'a str) -> &'
         .iter()
         .position(|u| u.port == port && u.protocol == protocol)
         .unwrap_or_else(|| {
-            uses.push(Use {
-                port,
-                protocol,
-                services: Vec::new(),
-                ingresses: Vec::new(),
-                probes: Vec::new(),
-                declared: Vec::new(),
-            });
+            uses.push(Use::unknown(port, protocol));
             uses.len() - 1
         });
     &mut uses[at]
@@ -113,6 +106,18 @@ pub fn probe_port(probe: &Probe, container: &Container) -> Option<u16> {
 }
 
 impl<'a> Use<'a> {
+    /// A port that nobody declares and nobody is known to use.
+    pub fn unknown(port: u16, protocol: &'a str) -> Self {
+        Self {
+            port,
+            protocol,
+            services: Vec::new(),
+            ingresses: Vec::new(),
+            probes: Vec::new(),
+            declared: Vec::new(),
+        }
+    }
+
     /// Whether a Service or a probe counts on it.
     pub fn is_used(&self) -> bool {
         !self.services.is_empty() || !self.probes.is_empty()
@@ -204,7 +209,11 @@ impl<'a> Use<'a> {
             .iter()
             .map(|(service, port)| format!("service/{}:{}", service.name_any(), port.port));
         let probes = self.probes.iter().map(|(which, ..)| format!("the {} probe", which.word()));
-        services.chain(probes).collect::<Vec<_>>().join(" and ")
+        let all: Vec<String> = services.chain(probes).collect();
+        match all.is_empty() {
+            true => "who calls it".to_owned(),
+            false => all.join(" and "),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! A connection that policies do not let pass, and the finding about it.
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::ResourceExt;
 
 use super::allows::{self, Direction, End, Evaluation, Port};
+use super::remedy::{self, Lack};
 use super::rule::{self, Side};
 use crate::model::code::Code::NetworkPolicyBlocks;
 use crate::model::finding::{Effect, Finding, ObjectRef, Subject};
@@ -65,15 +65,28 @@ impl<'a> Denied<'a> {
         self.policies.iter().find(allows_some).or(self.policies.first()).copied()
     }
 
-    /// The finding about it: the policy, the rule that it lacks, and what adds it. How it is known is for the caller to say.
-    pub fn finding(&self) -> Option<Finding> {
-        let policy = self.first()?;
-        let reference = rule::reference(policy);
-        let (name, namespace) = (&reference.name, policy.namespace().unwrap_or_default());
+    /// The rule that is lacking.
+    const fn lack(&self) -> Lack<'_> {
         let (bound, peer) = match self.direction {
             Direction::Egress => (&self.source, &self.destination),
             Direction::Ingress => (&self.destination, &self.source),
         };
+        Lack {
+            direction: self.direction,
+            bound,
+            peer,
+            port: self.port,
+            protocol: self.protocol.as_str(),
+        }
+    }
+
+    /// The finding about it: the policy, the rules that it lacks for all that is denied, and what adds them. How it is known is for the caller
+    /// to say.
+    pub fn finding(&self, all: &[Self]) -> Option<Finding> {
+        let policy = self.first()?;
+        let reference = rule::reference(policy);
+        let name = &reference.name;
+        let bound = self.lack().bound;
         let (from, to) = (self.source.shown(), self.destination.shown());
         let port = match self.protocol.as_str() {
             "TCP" => self.port.to_string(),
@@ -93,8 +106,12 @@ impl<'a> Denied<'a> {
             Side::Pod { name: Some(pod), .. } => subject.pod(pod),
             _ => subject,
         };
-        let missing = rule::missing(self.direction, &namespace, peer, self.port, &self.protocol);
-        let (text, command) = rule::fix(policy, self.direction, bound, peer, &missing);
+        let lacks: Vec<Lack<'_>> = all
+            .iter()
+            .filter(|other| other.first().is_some_and(|p| rule::reference(p) == reference))
+            .map(Self::lack)
+            .collect();
+        let (text, command) = remedy::of(policy, &lacks);
         let mut finding =
             Finding::error(NetworkPolicyBlocks, self.cause(), subject, summary).evidence(format!("networkpolicy/{name}"), detail);
         for (source, miss) in &self.misses {

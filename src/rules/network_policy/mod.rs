@@ -7,6 +7,7 @@ pub mod block;
 pub mod connection;
 pub mod denied;
 pub mod dns;
+pub mod remedy;
 pub mod rule;
 #[cfg(test)]
 mod tests;
@@ -32,18 +33,26 @@ use crate::model::text::{redact, shorten};
 
 /// Calls that time out because a policy does not let them pass.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    callers::failures(context)
-        .iter()
-        .filter_map(|failure| blame(context, failure))
+    let failures = callers::failures(context);
+    let blamed = failures.iter().filter_map(|failure| {
+        let Place::Service { namespace, name } = &failure.place else {
+            return None;
+        };
+        let service = context.service(namespace, name)?;
+        Some((failure, service, of_failure(context, failure, service)?))
+    });
+    let (calls, denied): (Vec<_>, Vec<_>) = blamed.map(|(failure, service, denied)| ((failure, service), denied)).unzip();
+    // Whoever may not ask for names has not come so far as to be stopped at the port: it would be next.
+    let by_name = calls.iter().zip(&denied).filter(|(_, one)| one.cause() == "dns");
+    let next = by_name.filter_map(|((failure, service), _)| denies(context, failure.container.pod, service, failure.port));
+    let all: Vec<Denied<'_>> = denied.iter().cloned().chain(next).collect();
+    let each = calls.iter().zip(&denied);
+    each.filter_map(|((failure, service), one)| Some(blame(context, failure, service, one.finding(&all)?)))
         .collect()
 }
 
-fn blame(context: &Context<'_>, failure: &Failure<'_>) -> Option<Finding> {
-    let Place::Service { namespace, name } = &failure.place else {
-        return None;
-    };
-    let service = context.service(namespace, name)?;
-    let finding = of_failure(context, failure, service)?.finding()?.confidence(Confidence::Likely);
+fn blame(context: &Context<'_>, failure: &Failure<'_>, service: &Service, finding: Finding) -> Finding {
+    let finding = finding.confidence(Confidence::Likely);
     // What was seen stands before what was evaluated.
     let evaluated = finding.evidence.clone();
     let mut finding = Finding {
@@ -61,7 +70,7 @@ fn blame(context: &Context<'_>, failure: &Failure<'_>) -> Option<Finding> {
             finding = finding.breaking(effect);
         }
     }
-    Some(finding)
+    finding
 }
 
 /// What explains a failed call to a Service.
@@ -70,7 +79,7 @@ pub fn of_failure<'a>(context: &Context<'a>, failure: &Failure<'a>, service: &Se
     match failure.how {
         How::Unresolved => denies_dns(context, caller),
         How::Timeout | How::Unknown => {
-            if wrong_port(service, failure.port) || ports::state(context, service) != State::Ready {
+            if wrong_port(context, service, failure.port) || ports::state(context, service) != State::Ready {
                 return None;
             }
             // A client with a time limit of its own may still have been asking for the name; an address in the line says that it was not.
@@ -106,10 +115,11 @@ pub fn denies<'a>(context: &Context<'a>, caller: &'a Pod, service: &Service, por
     ready.peek()?;
     let mut first = None;
     for destination in ready {
-        let number = match called {
-            Some(service_port) => ports::resolve(destination.spec.as_ref()?, service_port)?,
-            // Names of a headless Service lead to any port of its pods.
-            None => i32::from(port?),
+        let number = match (called, port) {
+            // Names of a headless Service lead to any port of its pods, as it is called.
+            (_, Some(port)) if ports::is_headless(service) => i32::from(port),
+            (Some(service_port), _) => ports::resolve(destination.spec.as_ref()?, service_port)?,
+            (None, port) => i32::from(port?),
         };
         let protocol = called.map_or("TCP", |p| ports::protocol(p.protocol.as_ref()));
         // One pod that answers is enough for a call to succeed now and then; only a closed door is accused.

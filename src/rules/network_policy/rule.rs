@@ -1,4 +1,4 @@
-//! The rule that a policy lacks, exactly as it is to be added, and the command that adds it.
+//! The rule that a policy lacks, exactly as it is to be added, and what its other rules allow instead.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -136,7 +136,8 @@ fn lasting(pod: &Pod) -> Labels {
     labels
 }
 
-fn selector(labels: &Labels) -> Value {
+/// A selector of exactly these labels.
+pub fn selector(labels: &Labels) -> Value {
     if labels.is_empty() {
         json!({})
     } else {
@@ -159,76 +160,6 @@ pub fn missing(direction: Direction, namespace: &str, peer: &Side, port: i32, pr
         Some(peer) => json!({field: [peer], "ports": ports}),
         None => json!({"ports": ports}),
     }
-}
-
-/// What to do, and the command that does it: a rule more in the policy, or, where that policy is about every pod of its namespace, a policy
-/// for the one end alone.
-pub fn fix(policy: &NetworkPolicy, direction: Direction, bound: &Side, peer: &Side, rule: &Value) -> (String, String) {
-    let (name, namespace) = (policy.name_any(), policy.namespace().unwrap_or_default());
-    let field = direction.as_str();
-    let shown = format!("{field}: [{}]", flow(rule));
-    let is_of_all =
-        policy.spec.as_ref().and_then(|s| s.pod_selector.as_ref()).is_none_or(|s| {
-            s.match_labels.as_ref().is_none_or(BTreeMap::is_empty) && s.match_expressions.as_ref().is_none_or(Vec::is_empty)
-        });
-    let labels = match bound {
-        Side::Pod { labels, .. } if !labels.is_empty() => Some(labels),
-        _ => None,
-    };
-    if let (true, Some(labels), Some(of)) = (is_of_all, labels, bound.object()) {
-        let other = match peer {
-            Side::Pod { workload, .. } => workload.name.clone(),
-            Side::Address(ip) => ip.to_string().replace(':', "-"),
-            Side::Name(name) => name.clone(),
-            Side::Dns => "dns".to_owned(),
-        };
-        let word = match direction {
-            Direction::Ingress => "from",
-            Direction::Egress => "to",
-        };
-        let own = short_name(&format!("{}-{word}-{other}", of.name));
-        let document = json!({
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"name": own, "namespace": namespace},
-            "spec": {
-                "podSelector": selector(labels),
-                "policyTypes": [if direction == Direction::Ingress { "Ingress" } else { "Egress" }],
-                field: [rule],
-            },
-        });
-        return (
-            format!(
-                "NetworkPolicy {name} is about every pod of namespace {namespace}: add one for {} alone with {shown}",
-                of.short()
-            ),
-            format!("echo {} | kubectl apply -f -", quoted(&document)),
-        );
-    }
-    let (path, value) = if allows::rules(policy, direction).is_empty() {
-        (format!("/spec/{field}"), json!([rule]))
-    } else {
-        (format!("/spec/{field}/-"), rule.clone())
-    };
-    let patch = json!([{"op": "add", "path": path, "value": value}]);
-    (
-        format!("add a rule to NetworkPolicy {name}: {shown}"),
-        format!(
-            "kubectl patch networkpolicy {name} -n {namespace} --type=json -p {}",
-            quoted(&patch)
-        ),
-    )
-}
-
-/// A name that the API server takes: names are labels of at most 63 characters to be on the safe side.
-fn short_name(name: &str) -> String {
-    let short: String = name.chars().take(63).collect();
-    short.trim_end_matches(['-', '.']).to_owned()
-}
-
-/// JSON in single quotes, for a shell.
-fn quoted(value: &Value) -> String {
-    format!("'{}'", value.to_string().replace('\'', "'\\''"))
 }
 
 /// YAML in one line, as people write it.
@@ -327,10 +258,6 @@ mod tests {
         }
     }
 
-    fn policy(spec: &str) -> NetworkPolicy {
-        serde_saphyr::from_str(&format!("{{metadata: {{name: p, namespace: shop}}, spec: {spec}}}")).unwrap()
-    }
-
     #[test]
     fn the_rule_names_the_peer_from_where_the_policy_stands() {
         let web = side("shop", "web", &[("app", "web"), ("tier", "1")]);
@@ -370,24 +297,5 @@ mod tests {
         ] {
             assert_eq!(flow(&missing(direction, namespace, &peer, port, protocol)), expected);
         }
-    }
-
-    #[test]
-    fn a_rule_is_added_where_it_opens_no_more_than_it_must() {
-        let (db, web) = (side("shop", "db", &[("app", "db")]), side("shop", "web", &[("app", "web")]));
-        let rule = missing(Direction::Ingress, "shop", &web, 80, "TCP");
-        let command = |spec: &str| fix(&policy(spec), Direction::Ingress, &db, &web, &rule).1;
-        assert_eq!(
-            command("{podSelector: {matchLabels: {app: db}}}"),
-            r#"kubectl patch networkpolicy p -n shop --type=json -p '[{"op":"add","path":"/spec/ingress","value":[{"from":[{"podSelector":{"matchLabels":{"app":"web"}}}],"ports":[{"port":80}]}]}]'"#
-        );
-        assert!(
-            command("{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 1}]}]}").contains(r#""path":"/spec/ingress/-""#)
-        );
-        let of_all = command("{podSelector: {}}");
-        assert!(
-            of_all.starts_with("echo '{") && of_all.contains(r#""name":"db-from-web""#) && of_all.ends_with("}' | kubectl apply -f -"),
-            "{of_all}"
-        );
     }
 }

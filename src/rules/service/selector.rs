@@ -24,16 +24,37 @@ type Labels = BTreeMap<String, String>;
 
 /// What is wrong with the selector of a Service.
 pub fn check(context: &Context<'_>, service: &Service) -> Option<Finding> {
-    if !ports::has_selector(service) {
-        no_selector(context, service)
-    } else if ports::workloads_behind(context, service).is_empty() {
-        selects_nothing(context, service)
+    if ports::has_selector(service) && !ports::workloads_behind(context, service).is_empty() {
+        return foreign_pods(context, service);
+    }
+    nobody(context, service, Moment::Lasting)
+}
+
+/// What is wrong with the selector of a Service that nobody stands behind at this moment, whatever may be on its way.
+pub fn check_now(context: &Context<'_>, service: &Service) -> Option<Finding> {
+    let is_empty = !ports::has_selector(service) || ports::workloads_behind(context, service).is_empty();
+    is_empty.then(|| nobody(context, service, Moment::Now)).flatten()
+}
+
+/// Whether a fault must last to be told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// What may be on its way is waited for.
+    Lasting,
+    /// This moment alone counts.
+    Now,
+}
+
+fn nobody(context: &Context<'_>, service: &Service, moment: Moment) -> Option<Finding> {
+    let is_patient = moment == Moment::Lasting && is_settling(context, service);
+    if ports::has_selector(service) {
+        selects_nothing(context, service, moment, is_patient)
     } else {
-        foreign_pods(context, service)
+        no_selector(context, service, is_patient)
     }
 }
 
-fn no_selector(context: &Context<'_>, service: &Service) -> Option<Finding> {
+fn no_selector(context: &Context<'_>, service: &Service, is_patient: bool) -> Option<Finding> {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     // Someone may write the endpoints by hand or by program. Even an empty object says that someone sees to it.
     let kept_by_hand = !ports::slices(context, service).is_empty()
@@ -43,7 +64,7 @@ fn no_selector(context: &Context<'_>, service: &Service) -> Option<Finding> {
             .endpoints
             .iter()
             .any(|e| e.name_any() == name && e.namespace() == service.namespace());
-    let unused = kept_by_hand || ports::of_service(service).is_empty() || is_settling(context, service);
+    let unused = kept_by_hand || ports::of_service(service).is_empty() || is_patient;
     if unused || !context.needs_list(&kind::ENDPOINT_SLICE, &namespace) {
         return None;
     }
@@ -70,7 +91,7 @@ fn no_selector(context: &Context<'_>, service: &Service) -> Option<Finding> {
     )
 }
 
-fn selects_nothing(context: &Context<'_>, service: &Service) -> Option<Finding> {
+fn selects_nothing(context: &Context<'_>, service: &Service, moment: Moment, is_patient: bool) -> Option<Finding> {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     let selector: Labels = service.spec.as_ref()?.selector.clone()?;
     let kinds = [
@@ -107,7 +128,7 @@ fn selects_nothing(context: &Context<'_>, service: &Service) -> Option<Finding> 
             format!("make the selector of Service {name} match the pods of {of}: {}", miss.remedy),
             format!("kubectl edit service {name} -n {namespace}"),
         );
-        return Some(if miss.dynamic {
+        return Some(if miss.dynamic && moment == Moment::Lasting {
             finding.severity(Severity::Advice).confidence(Confidence::Possible)
         } else if all_read {
             finding
@@ -115,9 +136,11 @@ fn selects_nothing(context: &Context<'_>, service: &Service) -> Option<Finding> 
             finding.confidence(Confidence::Likely)
         });
     }
-    if !all_read || is_settling(context, service) {
+    // What is not known to be complete may hold the workload, but no pod of it is there now.
+    if is_patient || (!all_read && moment == Moment::Lasting) {
         return None;
     }
+    let sure = if all_read { Confidence::Proven } else { Confidence::Likely };
     if let Some(other) = elsewhere(context, &namespace, &selector) {
         let other = &other.reference;
         return Some(
@@ -152,6 +175,7 @@ fn selects_nothing(context: &Context<'_>, service: &Service) -> Option<Finding> 
             format!("namespace/{namespace}"),
             "no pod and no workload template carries these labels",
         )
+        .confidence(sure)
         .fix_command(
             format!("deploy the workload that Service {name} is for, or delete the Service"),
             format!("kubectl get deployments,statefulsets,daemonsets,pods --show-labels -n {namespace}"),

@@ -1,5 +1,6 @@
 //! Tests on a real cluster. `tests/run` starts one and names it in `PODLIFE_TEST_KUBECONFIG`.
 
+mod connections;
 mod contract;
 mod dials;
 mod examples;

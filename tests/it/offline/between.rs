@@ -59,6 +59,16 @@ fn the_exit_code_is_the_answer() {
         (CLOSED, "pod/db.data:sql", 3, "blocked"),
         (CLOSED, "10.244.0.9:5432", 3, "blocked"),
         (OPEN, "svc/db.data:5432", 3, "blocked"),
+        // Names as clients write them.
+        (OPEN, "db.data:80", 0, "allowed"),
+        (OPEN, "db.data.svc:80", 0, "allowed"),
+        (OPEN, "http://db.data.svc.cluster.local/path", 0, "allowed"),
+        (CLOSED, "db.data:80", 3, "blocked"),
+        (CLOSED, "10.244.0.9:sql", 3, "blocked"),
+        // A port that the Service does not have, by number or by name.
+        (OPEN, "svc/db.data:8080", 3, "blocked"),
+        (OPEN, "svc/db.data:http", 3, "blocked"),
+        (OPEN, "svc/db.data:80/UDP", 3, "blocked"),
         // The labels of namespace shop are in no file.
         (BY_TEAM, "svc/db.data:80", 4, "unknown"),
     ] {
@@ -77,9 +87,15 @@ fn the_exit_code_is_the_answer() {
 fn what_cannot_be_answered_says_why() {
     for (to, more, exit, says) in [
         ("svc/nope.data:80", &[][..], 5, "service/data/nope is not in the given files"),
-        ("svc/db.data:http", &[], 2, "no port named http"),
-        ("pod/db.data:http", &[], 2, "declares no port named http"),
-        ("db:80", &[], 2, "has no type"),
+        ("pod/db.data:http", &[], 2, "declares no port named http; its names are sql"),
+        (
+            "192.0.2.7:https",
+            &[],
+            2,
+            "192.0.2.7 has no ports with names: write the number, as in 192.0.2.7:443",
+        ),
+        ("db:80", &[], 5, "service/shop/db is not in the given files"),
+        ("http://db/", &[], 5, "service/shop/db is not in the given files"),
         ("svc/db.data:80", &["-A"], 2, "cannot be used with"),
         ("svc/db.data:80", &["--ignore", "NetworkPolicyBlocks"], 2, "cannot be used with"),
     ] {
@@ -91,8 +107,49 @@ fn what_cannot_be_answered_says_why() {
             answer.stderr
         );
     }
-    let alone = crate::process::podlife(&["diagnose", "--from", "pod/web"]);
-    assert_eq!(alone.exit, 2, "{}", alone.stderr);
+}
+
+#[test]
+fn one_end_alone_is_no_question() {
+    for (flag, value, says) in [
+        ("--from", "pod/web", "--from needs --to: who is called?"),
+        ("--to", "svc/db:80", "--to needs --from: who calls?"),
+    ] {
+        let plain = crate::process::podlife(&["diagnose", flag, value]);
+        assert_eq!((plain.exit, plain.stdout.as_str()), (2, ""));
+        assert!(plain.stderr.starts_with(&format!("error: {says}")), "{}", plain.stderr);
+        let document = crate::process::podlife(&["diagnose", flag, value, "-o", "json"]);
+        let error: serde_json::Value = serde_json::from_str(&document.stderr).unwrap();
+        assert_eq!((document.exit, error["message"].as_str()), (2, Some(says)));
+    }
+    // What clap finds says which flag it is about, in a document too.
+    let lacking = crate::process::podlife(&["diagnose", "--local", "-o", "json"]);
+    assert!(lacking.exit == 2 && lacking.stderr.contains("--filename"), "{}", lacking.stderr);
+}
+
+#[test]
+fn the_source_may_be_named_without_its_type() {
+    let deployment = "
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: front, namespace: shop}
+spec: {selector: {matchLabels: {app: front}}, template: {metadata: {labels: {app: front}}, spec: {containers: [{name: c, image: i}]}}}
+";
+    let input = SHOP.replace("RULE", OPEN) + deployment;
+    let setting = Setting {
+        input: &input,
+        ..Setting::default()
+    };
+    for (from, shown) in [("front", "deployment/front"), ("web", "pod/web")] {
+        let answer = podlife_in(&setting, &["diagnose", "--local", "-f", "-", "--from", from, "--to", "db.data:80"]);
+        assert!(
+            answer.exit == 0 && answer.stdout.contains(&format!("{shown} → service/db")),
+            "{}{}",
+            answer.stdout,
+            answer.stderr
+        );
+    }
 }
 
 #[test]
@@ -109,6 +166,10 @@ fn text_names_the_policy_the_rule_and_the_limits() {
         assert!(blocked.contains(words), "no {words:?} in\n{blocked}");
     }
     let allowed = asked(OPEN, "svc/db.data:80", &[]).stdout;
-    assert!(allowed.starts_with("ALLOWED  pod/web → service/db"), "{allowed}");
+    // Nobody has dialled it: that a policy lets it pass is not all that it takes.
+    assert!(
+        allowed.starts_with("ALLOWED by policy; nobody dialled the port  pod/web → service/db"),
+        "{allowed}"
+    );
     assert!(allowed.contains("NetworkPolicy db-in allows it by ingress[0]"), "{allowed}");
 }

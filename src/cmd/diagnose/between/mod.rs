@@ -1,28 +1,31 @@
-//! `diagnose --from --to`: reads what an answer needs, and evaluates whether anything stops the connection.
+//! `diagnose --from --to`: reads what an answer needs, dials the port as `diagnose` does, and evaluates whether anything stops the connection.
 
 mod parse;
 
 use std::net::IpAddr;
 
-use parse::Called;
-pub use parse::{Between, BetweenArgs};
+pub use parse::BetweenArgs;
+use parse::{Between, Called};
 
 use super::reading::Reading;
 use super::{DiagnoseArgs, offline, print, save};
 use crate::cluster::ListQuery;
 use crate::cmd::collect::{self, Rights};
 use crate::cmd::exit::{Exit, Failure};
+use crate::cmd::reach::Reach;
 use crate::cmd::{Outcome, warnings_as_errors};
 use crate::io::Io;
 use crate::model::duration;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::near;
-use crate::model::snapshot::{Presence, Snapshot};
+use crate::model::snapshot::Snapshot;
+use crate::rules::Options;
 use crate::rules::network_policy::connection::{self, Ask, Target, Unanswerable};
 
-/// How often the evaluation may ask for more: the lists of both ends, then the labels of a namespace and the DNS, then what those name.
-const ROUNDS: usize = 5;
+/// How often the evaluation may ask for more: the lists of both ends, then the labels of a namespace and the DNS, then what those name, a
+/// round for each Service that is another name, and two for the port.
+const ROUNDS: usize = 12;
 
 /// Answers from the cluster.
 pub(super) async fn run(
@@ -41,33 +44,32 @@ pub(super) async fn run(
     }
     let mut snapshot = Snapshot::new((io.now)(), false);
     snapshot.namespaces = vec![namespace.clone()];
-    let (kind, name) = &between.from;
-    let from = ObjectRef::new(kind, &namespace, name);
     let searched = match between.to {
         Called::Address(ip) => search(reading, ip, &mut snapshot).await?,
-        Called::Named(..) => true,
+        Called::Named(..) | Called::Bare { .. } => true,
     };
-    let mut candidates = between.to.candidates(&namespace).into_iter();
-    let mut ask = ask(between, from.clone(), candidates.next(), searched);
-    read(reading, &ask, &mut snapshot).await;
-    reading.must_exist(kind, &from, &mut snapshot).await?;
-    if let Target::Object(first) = ask.to.clone() {
-        let of = kind::of_object(&first.api_version, &first.kind).cloned().unwrap_or(kind::SERVICE);
-        let absent = |snapshot: &Snapshot, o: &ObjectRef| snapshot.presence(&of, &o.namespace, &o.name) == Presence::Absent;
-        if let Some(second) = candidates.next().filter(|_| absent(&snapshot, &first)) {
-            ask.to = Target::Object(second.clone());
-            read(reading, &ask, &mut snapshot).await;
-            if absent(&snapshot, &second) {
-                ask.to = Target::Object(first);
-            }
-        }
-        if let Target::Object(to) = &ask.to {
-            reading.must_exist(&of, to, &mut snapshot).await?;
-        }
-    }
-    // What had to be asked for by name may lead further.
-    read(reading, &ask, &mut snapshot).await;
-    let mut diagnosis = answer(&snapshot, &ask)?;
+    let reader = Reader {
+        reading,
+        rights: Rights {
+            reach: Reach::new(args.dial_timeout, false, None),
+            ..Rights::default()
+        },
+        options: options(args),
+    };
+    let callers = between.from.candidates(&namespace);
+    let targets = between.to.candidates(&namespace);
+    let mut ask = Ask {
+        from: callers.first().cloned().unwrap_or_default(),
+        to: targets.first().cloned().unwrap_or(Target::Name(String::new())),
+        port: between.port.clone(),
+        protocol: between.protocol.clone(),
+        searched,
+    };
+    reader.lists(&ask, &mut snapshot).await;
+    ask.from = reader.first_of(&callers, &mut snapshot).await?;
+    ask.to = reader.target(&targets, &ask, &mut snapshot).await?;
+    reader.read(&ask, &mut snapshot).await;
+    let mut diagnosis = answer(&snapshot, &ask, &reader.options)?;
     diagnosis.requests = connection.request_count() - before;
     diagnosis.elapsed_seconds = duration::rounded(start.elapsed().as_secs_f64());
     save(args, &snapshot)?;
@@ -75,56 +77,164 @@ pub(super) async fn run(
     print(&diagnosis, args, Some(&namespace), io)
 }
 
+fn options(args: &DiagnoseArgs) -> Options {
+    Options {
+        since: args.since,
+        dial: !args.no_dial && !args.local,
+        sockets: false,
+    }
+}
+
 /// Answers from files.
 pub(super) fn run_local(between: &Between, args: &DiagnoseArgs, connect: &crate::cmd::flags::ConnectFlags, io: &mut Io) -> Outcome {
     let snapshot = offline::snapshot(args, connect.namespace.as_deref(), io)?;
     let known: Vec<ObjectRef> = snapshot.objects.references().into_iter().map(|(object, _)| object).collect();
-    let (kind, name) = &between.from;
-    let missing = |shown: String, name: &str| {
-        let failure = Failure::new(Exit::NotFound, format!("{shown} is not in the given files"));
-        match near::nearest(name, known.iter().map(|o| o.name.as_str())) {
+    let missing = |object: &ObjectRef| {
+        let failure = Failure::new(Exit::NotFound, format!("{object} is not in the given files"));
+        match near::nearest(&object.name, known.iter().map(|o| o.name.as_str())) {
             Some(near) => failure.hint(format!("the files have {near}")),
             None => failure,
         }
     };
+    // Without -n it is the one of that name, in whichever namespace it is.
     let wanted = connect.namespace.as_deref();
-    let is_from = |o: &&ObjectRef| o.is(kind) && o.name == *name && wanted.is_none_or(|n| o.namespace == n);
-    let from = known.iter().find(is_from).cloned();
-    let from = from.ok_or_else(|| missing(format!("{}/{name}", kind.singular()), name))?;
-    let candidates = between.to.candidates(&from.namespace);
-    let to = candidates.iter().find(|candidate| known.contains(candidate)).cloned();
-    if let (None, Some(first)) = (&to, candidates.first()) {
-        return Err(missing(first.to_string(), &first.name));
-    }
-    let diagnosis = answer(&snapshot, &ask(between, from, to, true))?;
+    let alike = |a: &ObjectRef, b: &ObjectRef| a.kind == b.kind && a.api_version == b.api_version && a.name == b.name;
+    let callers = between.from.candidates(wanted.unwrap_or_default());
+    let from = callers.iter().find_map(|caller| {
+        let mut named = known.iter().filter(|o| alike(o, caller));
+        named.find(|o| wanted.is_none_or(|namespace| o.namespace == namespace))
+    });
+    let from = from
+        .cloned()
+        .ok_or_else(|| missing(&callers.first().cloned().unwrap_or_default()))?;
+    let targets = between.to.candidates(&from.namespace);
+    let is_known = |target: &&Target| match target {
+        Target::Object(object) => known.contains(object),
+        Target::Address(_) | Target::Name(_) => true,
+    };
+    let to = match (targets.iter().find(is_known), targets.first()) {
+        (Some(to), _) => to.clone(),
+        (None, Some(Target::Object(object))) => return Err(missing(object)),
+        (None, _) => return Err(Failure::usage("--to names nobody")),
+    };
+    let ask = Ask {
+        from,
+        to,
+        port: between.port.clone(),
+        protocol: between.protocol.clone(),
+        searched: true,
+    };
+    let diagnosis = answer(&snapshot, &ask, &options(args))?;
     save(args, &snapshot)?;
     print(&diagnosis, args, wanted, io)
 }
 
-fn ask(between: &Between, from: ObjectRef, to: Option<ObjectRef>, searched: bool) -> Ask {
-    Ask {
-        to: match (&between.to, to) {
-            (Called::Address(ip), _) => Target::Address(*ip),
-            (Called::Named(..), to) => Target::Object(to.unwrap_or_default()),
-        },
-        from,
-        port: between.port.clone(),
-        protocol: between.protocol.clone(),
-        searched,
-    }
-}
-
-fn answer(snapshot: &Snapshot, ask: &Ask) -> Result<crate::model::report::Diagnosis, Failure> {
-    connection::diagnose(snapshot, ask).map_err(|why| match why {
+fn answer(snapshot: &Snapshot, ask: &Ask, options: &Options) -> Result<crate::model::report::Diagnosis, Failure> {
+    connection::diagnose(snapshot, ask, options).map_err(|why| match why {
         Unanswerable::Usage(message) => Failure::usage(message),
         Unanswerable::Unread(message) => Failure::new(Exit::CannotTell, message),
     })
 }
 
-/// Reads what the evaluation asks for, until it asks for nothing more.
-async fn read(reading: &Reading, ask: &Ask, snapshot: &mut Snapshot) {
-    let needs = |seen: &Snapshot| connection::needs(seen, ask);
-    collect::further_rounds(&reading.connection, snapshot, &Rights::default(), ROUNDS, needs).await;
+/// Reads what an answer needs.
+struct Reader<'a> {
+    reading: &'a Reading,
+    rights: Rights,
+    options: Options,
+}
+
+impl Reader<'_> {
+    /// Reads the lists that every answer begins with.
+    async fn lists(&self, ask: &Ask, snapshot: &mut Snapshot) {
+        let needs = connection::first_needs(snapshot, ask);
+        collect::further_round(&self.reading.connection, snapshot, needs, &self.rights).await;
+    }
+
+    /// Reads what the evaluation asks for, until it asks for nothing more.
+    async fn read(&self, ask: &Ask, snapshot: &mut Snapshot) {
+        let needs = |seen: &Snapshot| connection::needs(seen, ask, &self.options);
+        collect::further_rounds(&self.reading.connection, snapshot, &self.rights, ROUNDS, needs).await;
+    }
+
+    /// The first of several objects that exists.
+    async fn first_of(&self, candidates: &[ObjectRef], snapshot: &mut Snapshot) -> Result<ObjectRef, Failure> {
+        let mut failure: Option<Failure> = None;
+        for object in candidates {
+            let Some(kind) = kind::of_object(&object.api_version, &object.kind) else {
+                continue;
+            };
+            match self.reading.must_exist(kind, object, snapshot).await {
+                Ok(()) => return Ok(object.clone()),
+                // What may not be read says more than what is not there.
+                Err(why)
+                    if failure
+                        .as_ref()
+                        .is_none_or(|known| known.exit == Exit::NotFound && why.exit != Exit::NotFound) =>
+                {
+                    failure = Some(why);
+                }
+                Err(_) => {}
+            }
+        }
+        let failure = failure.unwrap_or_else(|| Failure::usage("no object is named"));
+        Err(match candidates {
+            [first, _, ..] if failure.exit == Exit::NotFound => none_of(first, candidates, snapshot),
+            _ => failure,
+        })
+    }
+
+    /// The first of several targets that exists; a host outside always does.
+    async fn target(&self, candidates: &[Target], ask: &Ask, snapshot: &mut Snapshot) -> Result<Target, Failure> {
+        let mut objects = Vec::new();
+        for candidate in candidates {
+            match candidate {
+                Target::Object(object) => objects.push(object.clone()),
+                other => {
+                    return match self.first_of(&objects, snapshot).await {
+                        Ok(object) => Ok(Target::Object(object)),
+                        Err(_) => Ok(other.clone()),
+                    };
+                }
+            }
+        }
+        // Lists of the namespaces that may be meant tell what is near, and spare a request for each kind.
+        let mut namespaces: Vec<&str> = Vec::new();
+        for object in &objects {
+            if !namespaces.contains(&object.namespace.as_str()) {
+                namespaces.push(&object.namespace);
+                let ask = Ask {
+                    to: Target::Object(object.clone()),
+                    ..ask.clone()
+                };
+                self.lists(&ask, snapshot).await;
+            }
+        }
+        self.first_of(&objects, snapshot).await.map(Target::Object)
+    }
+}
+
+/// Of several objects that a name could have meant, none exists.
+fn none_of(first: &ObjectRef, candidates: &[ObjectRef], snapshot: &Snapshot) -> Failure {
+    let known = snapshot.objects.references();
+    let names = known.iter().map(|(o, _)| o).filter(|o| {
+        candidates
+            .iter()
+            .any(|c| c.kind == o.kind && c.api_version == o.api_version && c.namespace == o.namespace)
+    });
+    let names: Vec<&str> = names.map(|o| o.name.as_str()).collect();
+    let what = if first.is(&kind::SERVICE) {
+        "no Service, pod or workload"
+    } else {
+        "no pod and no workload"
+    };
+    let failure = Failure::new(
+        Exit::NotFound,
+        format!("there is {what} {} in namespace {}", first.name, first.namespace),
+    );
+    match near::nearest(&first.name, names.iter().copied()) {
+        Some(near) => failure.hint(format!("there is {near}")),
+        None => failure,
+    }
 }
 
 /// Looks for an address among the pods and Services of every namespace; says whether all could be searched.

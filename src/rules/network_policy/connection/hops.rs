@@ -1,5 +1,7 @@
 //! The hops of a connection: what was evaluated for each, and what stops it.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
@@ -20,14 +22,14 @@ use crate::rules::service::reference;
 
 /// What was evaluated, and what was found.
 #[derive(Debug, Default)]
-pub struct Record {
+pub struct Record<'a> {
     /// Each kind of hop once, in the order in which a connection passes them.
     pub hops: Vec<Hop>,
-    /// What stops it, the first hop first.
-    pub findings: Vec<Finding>,
+    found: Vec<(Stage, Finding)>,
+    denied: Vec<(Stage, Denied<'a>)>,
 }
 
-impl Record {
+impl<'a> Record<'a> {
     /// Adds a hop; one that is like an earlier one is counted with it.
     pub fn hop(&mut self, mut hop: Hop) {
         hop.reason = sanitise(&hop.reason);
@@ -44,15 +46,61 @@ impl Record {
         }
     }
 
-    /// Adds what stops it; the same fault of another pair is counted with it.
-    pub fn finding(&mut self, finding: Finding) {
-        match self.findings.iter_mut().find(|f| f.id == finding.id) {
-            Some(known) => {
-                known.merge(finding);
-                let pods = known.subject.pods.len();
-                known.subject.pod_count = (pods > 0).then_some(pods);
+    /// Adds what stops it.
+    pub fn finding(&mut self, stage: Stage, finding: Finding) {
+        self.found.push((stage, finding));
+    }
+
+    fn deny(&mut self, stage: Stage, denied: Denied<'a>) {
+        self.denied.push((stage, denied));
+    }
+
+    /// What stops it, in the order in which to mend it. What keeps the destination from answering anybody comes first: without that, opening the
+    /// way for this caller brings nothing. Then the policies, as they are passed. The same fault of another pair is counted with it.
+    pub fn findings(&self) -> Vec<Finding> {
+        let all: Vec<Denied<'_>> = self.denied.iter().map(|(_, denied)| denied.clone()).collect();
+        let by_policy = self
+            .denied
+            .iter()
+            .filter_map(|(stage, denied)| Some((*stage, denied.finding(&all)?)));
+        let mut staged: Vec<(Stage, Finding)> = self.found.iter().cloned().chain(by_policy).collect();
+        staged.sort_by_key(|(stage, _)| (!matches!(stage, Stage::Service | Stage::Listener), *stage));
+        let mut findings: Vec<Finding> = Vec::new();
+        for (_, finding) in staged {
+            match findings.iter_mut().find(|f| f.id == finding.id) {
+                Some(known) => {
+                    known.merge(finding);
+                    let pods = known.subject.pods.len();
+                    known.subject.pod_count = (pods > 0).then_some(pods);
+                }
+                None => findings.push(finding),
             }
-            None => self.findings.push(finding),
+        }
+        findings
+    }
+
+    /// Whether it may pass, by what was found for each pair of pods and on the way to them.
+    pub fn passage(&self, pairs: &BTreeSet<Passage>) -> Passage {
+        let before = self.hops.iter().filter(|h| matches!(h.stage, Stage::Dns | Stage::Service));
+        let stages: BTreeSet<HopAnswer> = before.map(|h| h.answer).collect();
+        let all_blocked = |stage: Stage| {
+            let mut of = self.hops.iter().filter(|h| h.stage == stage).peekable();
+            of.peek().is_some() && of.all(|h| h.answer == HopAnswer::Blocked)
+        };
+        // Another name leads on to a Service where the way may end.
+        let ends_at_service = self
+            .hops
+            .iter()
+            .rfind(|h| h.stage == Stage::Service)
+            .is_some_and(|h| h.answer == HopAnswer::Blocked && pairs.is_empty());
+        if all_blocked(Stage::Dns) || all_blocked(Stage::Service) || ends_at_service || *pairs == BTreeSet::from([Passage::Blocked]) {
+            Passage::Blocked
+        } else if pairs.contains(&Passage::Blocked) || stages.contains(&HopAnswer::Blocked) {
+            Passage::Partly
+        } else if pairs.is_empty() || pairs.contains(&Passage::Unknown) || stages.contains(&HopAnswer::Unknown) {
+            Passage::Unknown
+        } else {
+            Passage::Allowed
         }
     }
 }
@@ -72,8 +120,8 @@ fn said(answer: HopAnswer, reason: impl Into<String>) -> Said {
     }
 }
 
-/// Whether the source may ask for the Service's name.
-pub fn dns(context: &Context<'_>, source: &Place<'_>, service: &Service, record: &mut Record) {
+/// Whether the source may ask for a name, which is that of a Service or one outside.
+pub fn dns<'a>(context: &Context<'a>, source: &Place<'a>, name: &str, service: Option<&Service>, record: &mut Record<'a>) {
     let mut hop = Hop {
         stage: Stage::Dns,
         answer: HopAnswer::Open,
@@ -87,17 +135,23 @@ pub fn dns(context: &Context<'_>, source: &Place<'_>, service: &Service, record:
     };
     let policy = source.spec.and_then(|s| s.dns_policy.as_deref()).unwrap_or("ClusterFirst");
     let asks_node = policy == "Default" || (source.is_on_host() && policy == "ClusterFirst");
-    if asks_node {
+    if asks_node && service.is_none() {
+        hop.to = "the node's name servers".to_owned();
+        hop.reason = format!("with dnsPolicy {policy} the pod asks the node's name servers, whether they know {name} is not known");
+        record.hop(hop);
+        return;
+    }
+    if let Some(service) = service.filter(|_| asks_node) {
         hop.answer = HopAnswer::Blocked;
         hop.to = "the node's name servers".to_owned();
         hop.reason = format!("with dnsPolicy {policy} the pod asks the node's name servers, which do not know the names of Services");
         record.hop(hop);
-        record.finding(names_of_node(source, service, policy));
+        record.finding(Stage::Dns, names_of_node(source, service, policy));
         return;
     }
     if policy == "None" {
         hop.to = "name servers of its own".to_owned();
-        hop.reason = "with dnsPolicy None the pod asks name servers of its own; whether they know the Service is not known".to_owned();
+        hop.reason = "with dnsPolicy None the pod asks name servers of its own; whether they know the name is not known".to_owned();
         hop.answer = HopAnswer::Unknown;
         record.hop(hop);
         return;
@@ -106,11 +160,8 @@ pub fn dns(context: &Context<'_>, source: &Place<'_>, service: &Service, record:
     let (said, evaluation) = match dns::evaluate(context, from) {
         _ if source.is_on_host() => (said(HopAnswer::Open, "it is on its node's network: no policy binds it"), None),
         Some((evaluation, denied)) => {
-            if let Some(finding) = denied.as_ref().and_then(Denied::finding) {
-                let whole = is_whole(context, source.end.namespace);
-                if whole {
-                    record.finding(finding);
-                }
+            if let Some(denied) = denied.filter(|_| is_whole(context, source.end.namespace)) {
+                record.deny(Stage::Dns, denied);
             }
             (
                 words(context, source.end.namespace, &evaluation, "the cluster's DNS", false),
@@ -155,7 +206,7 @@ fn names_of_node(source: &Place<'_>, service: &Service, policy: &str) -> Finding
 }
 
 /// Whether the policies of both ends let a connection pass.
-pub fn policies(context: &Context<'_>, source: &Place<'_>, target: &Called<'_>, record: &mut Record) -> Passage {
+pub fn policies<'a>(context: &Context<'a>, source: &Place<'a>, target: &Called<'a>, record: &mut Record<'a>) -> Passage {
     let answers = [Direction::Egress, Direction::Ingress].map(|direction| one_way(context, direction, source, target, record));
     if answers.contains(&HopAnswer::Blocked) {
         Passage::Blocked
@@ -166,7 +217,11 @@ pub fn policies(context: &Context<'_>, source: &Place<'_>, target: &Called<'_>, 
     }
 }
 
-fn one_way(context: &Context<'_>, direction: Direction, source: &Place<'_>, target: &Called<'_>, record: &mut Record) -> HopAnswer {
+fn one_way<'a>(context: &Context<'a>, direction: Direction, source: &Place<'a>, target: &Called<'a>, record: &mut Record<'a>) -> HopAnswer {
+    let stage = match direction {
+        Direction::Egress => Stage::Egress,
+        Direction::Ingress => Stage::Ingress,
+    };
     let destination = &target.place;
     let port = Port {
         number: target.number,
@@ -211,16 +266,13 @@ fn one_way(context: &Context<'_>, direction: Direction, source: &Place<'_>, targ
             (&destination.end, &destination.side),
             port,
         );
-        if let Some(finding) = denied.and_then(|d| d.finding()) {
-            record.finding(finding);
+        if let Some(denied) = denied {
+            record.deny(stage, denied);
         }
     }
     let answer = said.answer;
     record.hop(Hop {
-        stage: match direction {
-            Direction::Egress => Stage::Egress,
-            Direction::Ingress => Stage::Ingress,
-        },
+        stage,
         answer,
         from: source.shown(),
         to: destination.shown(),

@@ -1,9 +1,12 @@
-//! Whether anything stops a connection from a pod to a Service, pod or address: the name, the Service, the policies of both ends.
+//! Whether anything stops a connection from a pod to a Service, pod or address: the name, the Service, the policies of both ends, the port.
 //!
-//! It is evaluated from what was read; nothing is dialled. What is missing for it is asked for, as by every rule.
+//! It is evaluated from what was read, and the port is judged by the rules on listeners. What is missing for it is asked for, as by every rule.
 
+mod alias;
 mod ends;
 mod hops;
+mod listener;
+mod mismatch;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -17,13 +20,14 @@ use kube::ResourceExt;
 use self::ends::Place;
 use self::hops::Record;
 use super::needs_namespace;
-use crate::model::connection::{BASIS, Connection, HopAnswer, Passage, Stage};
-use crate::model::finding::{Confidence, Finding, ObjectRef};
+use crate::model::connection::{Connection, EVALUATED, LOOKED_AT, Listening, Passage};
+use crate::model::finding::{Confidence, Finding, ObjectRef, Severity};
 use crate::model::kind;
 use crate::model::report::{API_VERSION, Diagnosis, Judged, Verdict};
 use crate::model::snapshot::Snapshot;
 use crate::rules::context::{Context, Need, Options};
-use crate::rules::ports;
+use crate::rules::dependency::names::default_port;
+use crate::rules::{causes, ports};
 
 /// Who is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub enum Target {
     Object(ObjectRef),
     /// An address, of a Service, of a pod, or outside.
     Address(IpAddr),
+    /// A name outside of the cluster.
+    Name(String),
 }
 
 /// A port as it was asked for.
@@ -68,18 +74,22 @@ pub enum Unanswerable {
 }
 
 /// What an evaluation would like to see that is not in the snapshot yet.
-pub fn needs(snapshot: &Snapshot, ask: &Ask) -> BTreeSet<Need> {
-    let context = Context::new(snapshot, Options::default());
-    for (kind, namespace) in first_lists(ask) {
-        context.needs_list(&kind, &namespace);
-    }
+pub fn needs(snapshot: &Snapshot, ask: &Ask, options: &Options) -> BTreeSet<Need> {
+    let context = Context::new(snapshot, options.clone());
+    first_lists(&context, ask);
     // Whatever stands in the way of an answer, the needs are those that were noted by then.
     drop(answer(&context, ask));
     context.take_needs()
 }
 
-/// What every evaluation begins with.
-fn first_lists(ask: &Ask) -> Vec<(kind::Kind, String)> {
+/// The lists that every evaluation begins with.
+pub fn first_needs(snapshot: &Snapshot, ask: &Ask) -> BTreeSet<Need> {
+    let context = Context::new(snapshot, Options::default());
+    first_lists(&context, ask);
+    context.take_needs()
+}
+
+fn first_lists(context: &Context<'_>, ask: &Ask) {
     let mut lists = vec![
         (kind::POD, ask.from.namespace.clone()),
         (kind::NETWORK_POLICY, ask.from.namespace.clone()),
@@ -91,37 +101,47 @@ fn first_lists(ask: &Ask) -> Vec<(kind::Kind, String)> {
             lists.push((kind::JOB, ask.from.namespace.clone()));
         }
     }
-    let to = match &ask.to {
-        Target::Object(to) => to,
-        Target::Address(_) => return lists,
-    };
-    // The workloads tell which labels a Service should have asked for, and a rule should name.
-    let behind = [
-        kind::POD,
-        kind::NETWORK_POLICY,
-        kind::SERVICE,
-        kind::ENDPOINT_SLICE,
-        kind::DEPLOYMENT,
-        kind::REPLICA_SET,
-        kind::STATEFUL_SET,
-        kind::DAEMON_SET,
-    ];
-    lists.extend(behind.map(|kind| (kind, to.namespace.clone())));
-    lists
+    if let Target::Object(to) = &ask.to {
+        lists.extend(BEHIND.map(|kind| (kind, to.namespace.clone())));
+    }
+    for (kind, namespace) in lists {
+        context.needs_list(&kind, &namespace);
+    }
+}
+
+/// What tells who stands behind a Service: the workloads say which labels it should have asked for, and a rule should name.
+const BEHIND: [kind::Kind; 8] = [
+    kind::POD,
+    kind::NETWORK_POLICY,
+    kind::SERVICE,
+    kind::ENDPOINT_SLICE,
+    kind::DEPLOYMENT,
+    kind::REPLICA_SET,
+    kind::STATEFUL_SET,
+    kind::DAEMON_SET,
+];
+
+/// Asks for what stands behind the Services of a namespace.
+fn needs_behind(context: &Context<'_>, namespace: &str) {
+    for kind in &BEHIND {
+        context.needs_list(kind, namespace);
+    }
 }
 
 /// The answer as a diagnosis.
-pub fn diagnose(snapshot: &Snapshot, ask: &Ask) -> Result<Diagnosis, Unanswerable> {
-    let context = Context::new(snapshot, Options::default());
+pub fn diagnose(snapshot: &Snapshot, ask: &Ask, options: &Options) -> Result<Diagnosis, Unanswerable> {
+    let context = Context::new(snapshot, options.clone());
     let answer = answer(&context, ask)?;
     let verdict = match answer.connection.passage {
+        // It gets there, and what it gets to does not work.
+        Passage::Allowed if !answer.causes.is_empty() => Verdict::Degraded,
         Passage::Allowed => Verdict::Healthy,
         Passage::Blocked => Verdict::Broken,
         Passage::Partly => Verdict::Degraded,
         Passage::Unknown => Verdict::Inconclusive,
     };
     let mut workloads: Vec<Judged> = Vec::new();
-    for finding in &answer.findings {
+    for finding in &answer.causes {
         match workloads.iter_mut().find(|j| j.object == finding.subject.object) {
             Some(judged) => judged.causes.push(finding.id.clone()),
             None => workloads.push(Judged {
@@ -139,8 +159,8 @@ pub fn diagnose(snapshot: &Snapshot, ask: &Ask) -> Result<Diagnosis, Unanswerabl
         kind: "Diagnosis".to_owned(),
         targets: vec![ask.from.to_string(), answer.connection.to.clone()],
         verdict,
-        root_causes: answer.findings,
-        symptoms: Vec::new(),
+        root_causes: answer.causes,
+        symptoms: answer.symptoms,
         advice: Vec::new(),
         left_out: Vec::new(),
         unchecked: snapshot.unchecked.iter().cloned().collect(),
@@ -156,7 +176,8 @@ pub fn diagnose(snapshot: &Snapshot, ask: &Ask) -> Result<Diagnosis, Unanswerabl
 
 struct Answer {
     connection: Connection,
-    findings: Vec<Finding>,
+    causes: Vec<Finding>,
+    symptoms: Vec<Finding>,
     pod_count: usize,
 }
 
@@ -166,55 +187,55 @@ fn answer(context: &Context<'_>, ask: &Ask) -> Result<Answer, Unanswerable> {
         return Err(Unanswerable::Unread(format!("the pods of {} could not be read", ask.from)));
     }
     let mut record = Record::default();
-    let led = match called_service(context, ask) {
-        Some(service) => {
-            if matches!(ask.to, Target::Object(_)) {
-                for source in &sources {
-                    hops::dns(context, source, service, &mut record);
-                }
-            }
-            service::lead(context, service, ask, &sources, &mut record)?
+    let service = called_service(context, ask);
+    if !matches!(ask.to, Target::Address(_)) {
+        let name = match (&ask.to, service) {
+            (Target::Name(name), _) => Some(name.clone()),
+            (_, service) => service.map(|s| format!("Service {}", s.name_any())),
+        };
+        for source in sources.iter().filter(|_| name.is_some()) {
+            hops::dns(context, source, name.as_deref().unwrap_or_default(), service, &mut record);
         }
+    }
+    let led = match service {
+        Some(service) => service::lead(context, service, ask, &sources, &mut record)?,
         None => direct(context, ask)?,
     };
-    let family = family(context, ask);
     let mut passages: BTreeSet<Passage> = BTreeSet::new();
+    let seen = listener::look(context, &led.targets, &sources, &mut record);
     for source in &sources {
-        for target in led.targets.iter().filter(|t| t.is_for(source)) {
-            let is_ipv6 = family.or_else(|| Some(target.place.end.ip?.is_ipv6())).unwrap_or_default();
+        for (target, listening) in led.targets.iter().zip(&seen).filter(|(t, _)| t.is_for(source)) {
+            let is_ipv6 = led.is_ipv6.or_else(|| Some(target.place.end.ip?.is_ipv6())).unwrap_or_default();
             let target = Called {
                 place: target.place.clone().of_family(is_ipv6),
                 protocol: target.protocol.clone(),
                 ..*target
             };
-            passages.insert(hops::policies(context, &source.clone().of_family(is_ipv6), &target, &mut record));
+            let passage = hops::policies(context, &source.clone().of_family(is_ipv6), &target, &mut record);
+            passages.insert(match listening {
+                Listening::Refuses => Passage::Blocked,
+                _ => passage,
+            });
         }
     }
-    let findings = record.findings.into_iter().map(|finding| {
+    let passage = record.passage(&passages);
+    let findings = record.findings().into_iter().map(|finding| {
         let assumed = context.snapshot.local && finding.confidence == Confidence::Proven;
         if assumed { finding.confidence(Confidence::Likely) } else { finding }
     });
-    let before = record.hops.iter().filter(|h| matches!(h.stage, Stage::Dns | Stage::Service));
-    let stages: BTreeSet<HopAnswer> = before.map(|h| h.answer).collect();
-    let all_blocked = |stage: Stage| {
-        let mut of = record.hops.iter().filter(|h| h.stage == stage).peekable();
-        of.peek().is_some() && of.all(|h| h.answer == HopAnswer::Blocked)
-    };
-    let passage = if all_blocked(Stage::Dns) || all_blocked(Stage::Service) || passages == BTreeSet::from([Passage::Blocked]) {
-        Passage::Blocked
-    } else if passages.contains(&Passage::Blocked) || stages.contains(&HopAnswer::Blocked) {
-        Passage::Partly
-    } else if passages.is_empty() || passages.contains(&Passage::Unknown) || stages.contains(&HopAnswer::Unknown) {
-        Passage::Unknown
-    } else {
-        Passage::Allowed
-    };
+    let order: Vec<String> = findings.clone().map(|f| f.id).collect();
+    let mut linked = causes::link(findings.collect());
+    linked.sort_by_key(|f| order.iter().position(|id| *id == f.id));
+    let (causes, symptoms) = linked.into_iter().partition(|f| f.severity == Severity::Error);
     let to = match &ask.to {
         Target::Object(object) => object.to_string(),
         Target::Address(ip) => ip.to_string(),
+        Target::Name(name) => name.clone(),
     };
+    let listening = seen.into_iter().max().unwrap_or_default();
     Ok(Answer {
-        findings: findings.collect(),
+        causes,
+        symptoms,
         pod_count: sources
             .iter()
             .chain(led.targets.iter().map(|t| &t.place))
@@ -226,27 +247,23 @@ fn answer(context: &Context<'_>, ask: &Ask) -> Result<Answer, Unanswerable> {
             port: led.port,
             protocol: led.protocol,
             passage,
+            listening,
             hops: record.hops,
-            basis: BASIS.to_owned(),
+            basis: match listening {
+                Listening::Undialled | Listening::Starting => EVALUATED,
+                _ => LOOKED_AT,
+            }
+            .to_owned(),
         },
     })
-}
-
-/// Whether it goes over IPv6, as far as the address or the Service says it: clients take the first family of a Service that has two.
-fn family(context: &Context<'_>, ask: &Ask) -> Option<bool> {
-    match &ask.to {
-        Target::Address(ip) => Some(ip.is_ipv6()),
-        Target::Object(_) => {
-            let spec = called_service(context, ask)?.spec.as_ref()?;
-            Some(spec.ip_families.as_ref()?.first()? == "IPv6")
-        }
-    }
 }
 
 /// Where a connection leads: pods or addresses, each with its port.
 struct Led<'a> {
     port: Option<u16>,
     protocol: String,
+    /// Whether it goes over IPv6, as far as the address or the Service says it.
+    is_ipv6: Option<bool>,
     targets: Vec<Called<'a>>,
 }
 
@@ -269,7 +286,7 @@ impl Called<'_> {
 fn called_service<'a>(context: &Context<'a>, ask: &Ask) -> Option<&'a Service> {
     match &ask.to {
         Target::Object(to) if to.is(&kind::SERVICE) => context.service(&to.namespace, &to.name),
-        Target::Object(_) => None,
+        Target::Object(_) | Target::Name(_) => None,
         Target::Address(ip) => {
             let has = |service: &&Service| {
                 let spec = service.spec.iter();
@@ -277,10 +294,7 @@ fn called_service<'a>(context: &Context<'a>, ask: &Ask) -> Option<&'a Service> {
                 all.any(|text| text.parse() == Ok(*ip))
             };
             let service = context.snapshot.objects.services.iter().find(has)?;
-            let namespace = service.namespace().unwrap_or_default();
-            for kind in [kind::POD, kind::ENDPOINT_SLICE, kind::DEPLOYMENT, kind::REPLICA_SET] {
-                context.needs_list(&kind, &namespace);
-            }
+            needs_behind(context, &service.namespace().unwrap_or_default());
             Some(service)
         }
     }
@@ -290,6 +304,7 @@ fn called_service<'a>(context: &Context<'a>, ask: &Ask) -> Option<&'a Service> {
 fn direct<'a>(context: &Context<'a>, ask: &Ask) -> Result<Led<'a>, Unanswerable> {
     let places = match &ask.to {
         Target::Address(ip) => vec![Place::of_address(context, *ip, ask.searched)],
+        Target::Name(name) => vec![Place::of_name(name)],
         Target::Object(to) if to.is(&kind::SERVICE) => {
             return Err(Unanswerable::Unread(format!("{to} could not be read")));
         }
@@ -313,6 +328,10 @@ fn direct<'a>(context: &Context<'a>, ask: &Ask) -> Result<Led<'a>, Unanswerable>
     Ok(Led {
         port: called.0,
         protocol: called.1.unwrap_or_else(|| "TCP".to_owned()),
+        is_ipv6: match &ask.to {
+            Target::Address(ip) => Some(ip.is_ipv6()),
+            Target::Object(_) | Target::Name(_) => None,
+        },
         targets,
     })
 }
@@ -330,8 +349,19 @@ fn port_of(place: &Place<'_>, ask: &Ask) -> Result<(i32, String), Unanswerable> 
             let named = declared
                 .iter()
                 .find(|d| d.name == name && ask.protocol.as_ref().is_none_or(|p| p == d.protocol));
-            let named = named.ok_or_else(|| Unanswerable::Usage(format!("{shown} declares no port named {name}")))?;
-            Ok((named.number, named.protocol.to_owned()))
+            if let Some(named) = named {
+                return Ok((named.number, named.protocol.to_owned()));
+            }
+            let names: Vec<String> = declared.iter().filter(|d| !d.name.is_empty()).map(|d| d.name.to_owned()).collect();
+            let host = if shown.contains(':') { format!("[{shown}]") } else { shown.clone() };
+            Err(Unanswerable::Usage(match (place.spec, names.as_slice()) {
+                (None, _) => format!(
+                    "{shown} has no ports with names: write the number, as in {host}:{}",
+                    default_port(name).unwrap_or(443)
+                ),
+                (Some(_), []) => format!("{shown} declares no port named {name}, nor any other name: write the number"),
+                (Some(_), names) => format!("{shown} declares no port named {name}; its names are {}", names.join(", ")),
+            }))
         }
         None => match declared.as_slice() {
             [only] => Ok((only.number, only.protocol.to_owned())),

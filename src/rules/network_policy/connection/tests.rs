@@ -1,13 +1,15 @@
 //! Connections hop by hop, as snapshots show them.
 
+mod destination;
+
 use super::{Ask, AskedPort, Target, Unanswerable, diagnose, needs};
-use crate::model::connection::Connection;
+use crate::model::connection::{Connection, HopAnswer, Stage};
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::report::Diagnosis;
 use crate::model::snapshot::{Coverage, Snapshot};
-use crate::rules::Need;
 use crate::rules::testing::snapshot;
+use crate::rules::{Need, Options};
 
 /// A shop with a web, a database behind a Service, and the cluster's DNS; then what a test adds.
 fn shop(more: &str) -> Snapshot {
@@ -74,7 +76,7 @@ fn service_ask() -> Ask {
 }
 
 fn diagnosed(snapshot: &Snapshot, ask: &Ask) -> (Diagnosis, Connection) {
-    let diagnosis = diagnose(snapshot, ask).unwrap();
+    let diagnosis = diagnose(snapshot, ask, &Options::default()).unwrap();
     let connection = diagnosis.connection.clone().unwrap();
     (diagnosis, connection)
 }
@@ -85,6 +87,8 @@ fn told(snapshot: &Snapshot, ask: &Ask) -> String {
     let hops: Vec<String> = connection
         .hops
         .iter()
+        // Manifests have no status: nothing is known of who listens.
+        .filter(|h| (h.stage, h.answer) != (Stage::Listener, HopAnswer::Unknown))
         .map(|h| format!("{} {}", h.stage.as_str(), format!("{:?}", h.answer).to_lowercase()))
         .collect();
     let causes: Vec<String> = diagnosis
@@ -145,7 +149,7 @@ fn the_answer_names_what_allows_it_and_what_is_missing() {
             "{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 1}]}, {from: [{podSelector: {matchLabels: {app: web}}}]}]}",
         );
     let (_, connection) = diagnosed(&shop(&more), &service_ask());
-    let hop = connection.hops.last().unwrap();
+    let hop = connection.hops.iter().rfind(|h| h.stage == Stage::Ingress).unwrap();
     assert_eq!(hop.policies.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["closed", "in"]);
     let by = hop.allowed_by.as_ref().unwrap();
     assert_eq!((by.policy.name.as_str(), by.rule), ("in", 1));
@@ -201,7 +205,7 @@ status: {phase: Running, podIP: 10.244.0.10, conditions: [{type: Ready, status: 
         (
             service("{clusterIP: 10.96.3.5, selector: {app: cold}, ports: [{port: 80}]}") + unready,
             number(80),
-            "broken: dns open, service blocked; ServiceHasNoReadyEndpoints",
+            "broken: dns open, service blocked, egress open, ingress open; ServiceHasNoReadyEndpoints",
         ),
         (
             service("{clusterIP: 10.96.3.5, selector: {app: cold}, publishNotReadyAddresses: true, ports: [{port: 80}]}") + unready,
@@ -240,11 +244,20 @@ status: {phase: Running, podIP: 10.244.0.10, conditions: [{type: Ready, status: 
         assert_eq!(told(&shop(&more), &to("other", port)), expected, "{more}");
     }
     let two = service("{clusterIP: 10.96.3.5, selector: {app: db}, ports: [{name: a, port: 80}, {name: b, port: 81}]}");
-    assert!(matches!(diagnose(&shop(&two), &to("other", None)), Err(Unanswerable::Usage(_))));
     assert!(matches!(
-        diagnose(&shop(&two), &to("other", Some(AskedPort::Name("c".into())))),
+        diagnose(&shop(&two), &to("other", None), &Options::default()),
         Err(Unanswerable::Usage(_))
     ));
+    // A name that no port has is the same fault as a number that none has.
+    let (diagnosis, _) = diagnosed(&shop(&two), &to("other", Some(AskedPort::Name("c".into()))));
+    assert_eq!(diagnosis.root_causes[0].code.as_str(), "ServicePortMismatch");
+    assert!(
+        diagnosis.root_causes[0]
+            .summary
+            .ends_with("on port c, but that Service has only port 80 (a), 81 (b)"),
+        "{}",
+        diagnosis.root_causes[0].summary
+    );
 }
 
 #[test]
@@ -441,7 +454,7 @@ fn what_may_not_be_read_is_no_answer() {
         "inconclusive: dns open, service open, egress open, ingress unknown; "
     );
     let namespace = ObjectRef::new(&kind::NAMESPACE, "", "shop");
-    assert!(needs(&unread, &service_ask()).contains(&Need::Object(namespace)));
+    assert!(needs(&unread, &service_ask(), &Options::default()).contains(&Need::Object(namespace)));
     assert_eq!(
         told(&shop(&policy("team", by_team)), &service_ask()),
         "healthy: dns open, service open, egress open, ingress allowed; "

@@ -1,0 +1,88 @@
+//! The port that a connection leads to: whether anybody answers there, by the same rules as for every port that is used.
+
+use std::collections::BTreeSet;
+
+use super::Called;
+use super::ends::Place;
+use super::hops::Record;
+use crate::model::code::Code;
+use crate::model::connection::{Hop, HopAnswer, Listening, Stage};
+use crate::rules::context::{Context, revision};
+use crate::rules::listen::{self, Answer, Known};
+
+/// Looks at the port of each pod that is called; those of one revision are like the first of them.
+pub fn look<'a>(context: &Context<'a>, targets: &[Called<'a>], sources: &[Place<'a>], record: &mut Record<'a>) -> Vec<Listening> {
+    let from = sources.first().map(Place::shown).unwrap_or_default();
+    let mut known: Vec<(Key, Listening)> = Vec::new();
+    let mut told: BTreeSet<String> = BTreeSet::new();
+    let mut found = Vec::with_capacity(targets.len());
+    for target in targets {
+        let Some(key) = key(context, target) else {
+            found.push(Listening::Undialled);
+            continue;
+        };
+        if let Some((_, same)) = known.iter().find(|(other, _)| *other == key) {
+            found.push(*same);
+            continue;
+        }
+        let listening = one(context, target, &from, &mut told, record);
+        known.push((key, listening));
+        found.push(listening);
+    }
+    found
+}
+
+/// Workload, revision, port and protocol.
+type Key = (crate::model::finding::ObjectRef, String, i32, String);
+
+fn key(context: &Context<'_>, target: &Called<'_>) -> Option<Key> {
+    let pod = target.place.pod?;
+    Some((
+        context.workload_of(pod),
+        revision(pod).to_owned(),
+        target.number,
+        target.protocol.clone(),
+    ))
+}
+
+fn one<'a>(context: &Context<'a>, target: &Called<'a>, from: &str, told: &mut BTreeSet<String>, record: &mut Record<'a>) -> Listening {
+    let answer = match (target.place.pod, u16::try_from(target.number)) {
+        (Some(pod), Ok(port)) => listen::answer(context, pod, port, &target.protocol),
+        _ => Answer::Unknown,
+    };
+    let (listening, said, reason) = match &answer {
+        Answer::Listens(Known::Probe) => (Listening::Answers, HopAnswer::Open, "its readiness probe gets an answer there"),
+        Answer::Listens(Known::Dial) => (Listening::Answers, HopAnswer::Open, "it accepts connections there"),
+        Answer::Listens(Known::Socket) => (Listening::Answers, HopAnswer::Open, "a socket listens there"),
+        Answer::Inside => (
+            Listening::Inside,
+            HopAnswer::Unknown,
+            "it accepts connections there from inside of the pod; nobody dialled its address",
+        ),
+        Answer::Starting => (
+            Listening::Starting,
+            HopAnswer::Unknown,
+            "nobody listens there yet, and its container is still starting",
+        ),
+        Answer::Unknown => (Listening::Undialled, HopAnswer::Unknown, "nobody dialled it"),
+        Answer::Fault(finding) if finding.code == Code::ApplicationError => (Listening::Failing, HopAnswer::Open, finding.summary.as_str()),
+        Answer::Fault(finding) => (Listening::Refuses, HopAnswer::Blocked, finding.summary.as_str()),
+    };
+    record.hop(Hop {
+        stage: Stage::Listener,
+        answer: said,
+        from: from.to_owned(),
+        to: target.place.shown(),
+        port: Some(target.number),
+        pairs: 1,
+        policies: Vec::new(),
+        allowed_by: None,
+        reason: reason.to_owned(),
+    });
+    if let Answer::Fault(finding) = answer
+        && told.insert(finding.id.clone())
+    {
+        record.finding(Stage::Listener, *finding);
+    }
+    listening
+}

@@ -1,0 +1,258 @@
+//! Where a connection leads on a real cluster: through headless Services and other names, to pods that are not ready, to ports that refuse. What
+//! podlife says of each is compared with a real connection.
+
+use std::process::Command;
+
+use super::harness::{Answer, Scenario, kubeconfig, kubectl_program, pods_ready};
+use super::policies::run;
+use podlife::model::kind;
+
+/// A pod of the test application that listens on one port and declares it.
+fn pod(name: &str, port: u16, more: &str) -> String {
+    format!(
+        "
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, labels: {{app: {name}}}}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: app
+    image: podlife.test/app:1
+    env: [{{name: LISTEN, value: '0.0.0.0:{port}'}}]
+    ports: [{{name: main, containerPort: {port}}}]
+{more}"
+    )
+}
+
+fn service(name: &str, spec: &str) -> String {
+    format!("\n---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {spec}}}\n")
+}
+
+fn asked(scenario: &Scenario, to: &str) -> Answer {
+    scenario.podlife(&["diagnose", "--from", "web", "--to", to, "-o", "json"])
+}
+
+/// Verdict, how the port answers, and codes of the root causes.
+fn told(answer: &Answer) -> String {
+    let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+    let codes: Vec<String> = answer.json["rootCauses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|f| text(&f["code"]))
+        .collect();
+    let connection = &answer.json["connection"];
+    format!(
+        "{} {} {}",
+        text(&connection["passage"]),
+        text(&connection["listening"]),
+        codes.join(", ")
+    )
+    .trim()
+    .to_owned()
+}
+
+/// Dials from the web: `connected`, or the words of the failure.
+fn dialled(scenario: &Scenario, target: &str) -> String {
+    let target = target.replace("NAMESPACE", &scenario.namespace);
+    let output = Command::new(kubectl_program())
+        .args(["--kubeconfig", &kubeconfig(), "-n", &scenario.namespace, "exec", "web", "--"])
+        .args(["/app", "connect", &target])
+        .output()
+        .unwrap();
+    if output.status.success() {
+        "connected".to_owned()
+    } else {
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+}
+
+/// That podlife says this, and that a connection goes so too: it connects, or fails with these words.
+fn holds(scenario: &Scenario, to: &str, dial: &str, expected: &str, goes: &str) {
+    // The endpoints may be a moment behind the pods for the one that dials.
+    scenario.wait(&format!("a connection to {dial} goes as it should: {goes}"), |s| {
+        dialled(s, dial).contains(goes)
+    });
+    let answer = asked(scenario, to);
+    assert_eq!(told(&answer), expected, "{to}\n{}{}", answer.stdout, answer.stderr);
+}
+
+#[test]
+fn headless_services_and_other_names() {
+    let manifest = pod("web", 8080, "")
+        + &pod("db", 5432, "")
+        + &service("db", "{selector: {app: db}, ports: [{name: sql, port: 80, targetPort: main}]}")
+        + &service(
+            "set",
+            "{clusterIP: None, selector: {app: db}, ports: [{port: 80, targetPort: main}]}",
+        );
+    let scenario = Scenario::new("between-names")
+        .apply(&manifest)
+        .until("its pods are ready", pods_ready(2));
+    let names = service("other", "{type: ExternalName, externalName: db.NAMESPACE.svc.cluster.local}")
+        + &service("chain", "{type: ExternalName, externalName: other.NAMESPACE.svc.cluster.local}")
+        + &service("round", "{type: ExternalName, externalName: about.NAMESPACE.svc.cluster.local}")
+        + &service("about", "{type: ExternalName, externalName: round.NAMESPACE.svc.cluster.local}")
+        + &service("lost", "{type: ExternalName, externalName: gone.NAMESPACE.svc.cluster.local}");
+    let scenario = {
+        let names = names.replace("NAMESPACE", &scenario.namespace);
+        scenario.apply(&names)
+    };
+    let full = |name: &str| format!("{name}.NAMESPACE.svc.cluster.local.");
+    let reached = "allowed inside";
+    // A port of this number is taken for a protocol of its own: it is dialled from inside alone.
+    for to in ["svc/db:80", "db:80", "db:sql", "http://db/path", "set:5432", "other:80", "chain:80"] {
+        let (name, port) = match to {
+            "http://db/path" => ("db", "80"),
+            "db:sql" | "svc/db:80" => ("db", "80"),
+            other => other.split_once(':').unwrap(),
+        };
+        holds(&scenario, to, &format!("{}:{port}", full(name)), reached, "connected");
+    }
+    // Nothing turns the Service's number into that of the pods.
+    holds(
+        &scenario,
+        "set:80",
+        &format!("{}:80", full("set")),
+        "blocked undialled ServicePortMismatch",
+        "refused",
+    );
+    let answer = asked(&scenario, "set:80");
+    assert_eq!(answer.exit, 3);
+    assert!(
+        answer.root_cause()["fixes"][0]["text"].as_str().unwrap().contains("call port 5432"),
+        "{}",
+        answer.stdout
+    );
+    holds(
+        &scenario,
+        "other:5432",
+        &format!("{}:5432", full("other")),
+        "blocked undialled ServicePortMismatch",
+        "",
+    );
+    holds(
+        &scenario,
+        "round:80",
+        &format!("{}:80", full("round")),
+        "blocked undialled DependencyUnreachable",
+        "lookup",
+    );
+    holds(
+        &scenario,
+        "lost:80",
+        &format!("{}:80", full("lost")),
+        "blocked undialled ServiceMissing",
+        "no such host",
+    );
+    for (to, code) in [
+        ("svc/db:web", 3),
+        ("svc/db:8080", 3),
+        ("svc/db:80/UDP", 3),
+        ("nobody:80", 5),
+        ("svc/db:0", 2),
+    ] {
+        let answer = asked(&scenario, to);
+        assert_eq!(answer.exit, code, "{to}: {}{}", answer.stdout, answer.stderr);
+    }
+}
+
+#[test]
+fn ports_that_refuse_are_told_and_the_policy_beside_them() {
+    let manifest = pod("web", 8080, "")
+        + &pod(
+            "db",
+            8080,
+            "    readinessProbe: {httpGet: {path: /status/503, port: main}, periodSeconds: 1}\n",
+        )
+        + &service("db", "{selector: {app: db}, ports: [{port: 80, targetPort: main}]}")
+        + &pod("api", 8080, "")
+        + &service("api", "{selector: {app: api}, ports: [{port: 80, targetPort: 9999}]}")
+        + &service("empty", "{selector: {app: nobody}, ports: [{port: 80}]}");
+    let scenario = Scenario::new("between-ports").apply(&manifest).until("its containers run", |s| {
+        s.pods.len() == 3
+            && s.pods
+                .iter()
+                .all(|p| p["status"]["containerStatuses"][0]["state"]["running"].is_object())
+    });
+    // Seconds after it was made it selects nothing already.
+    let answer = asked(&scenario, "empty:80");
+    assert_eq!(told(&answer), "blocked undialled ServiceSelectsNothing", "{}", answer.stdout);
+    scenario.wait("web and api are ready", |s| {
+        let ready = |name: &str| {
+            let pods = s.list(&kind::POD);
+            let mut named = pods.iter().filter(|p| p["metadata"]["name"] == name);
+            named.any(|p| p["status"]["containerStatuses"][0]["ready"] == true)
+        };
+        ready("web") && ready("api")
+    });
+    holds(
+        &scenario,
+        "api:80",
+        "api.NAMESPACE.svc.cluster.local.:80",
+        "blocked refuses TargetPortMismatch",
+        "refused",
+    );
+    let text = scenario.podlife(&["diagnose", "--from", "web", "--to", "api:80"]);
+    assert!(
+        text.exit == 3 && text.stdout.starts_with("REFUSED  pod/web → service/api port 80/TCP"),
+        "{}",
+        text.stdout
+    );
+    let reads_only = scenario.podlife(&["diagnose", "--from", "web", "--to", "api:80", "--no-dial"]);
+    assert!(
+        reads_only.exit == 0 && reads_only.stdout.starts_with("ALLOWED by policy; nobody dialled the port"),
+        "{}",
+        reads_only.stdout
+    );
+    // Not ready, and a policy that would stop it as well: who mends one alone still does not get through.
+    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
+                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
+    let scenario = scenario.apply(policy);
+    let answer = asked(&scenario, "db:80");
+    assert_eq!(
+        told(&answer),
+        "blocked answers ServiceHasNoReadyEndpoints, NetworkPolicyBlocks",
+        "{}",
+        answer.stdout
+    );
+}
+
+/// Two things that one policy lacks: its commands, run one after the other in either order, open the way.
+#[test]
+fn commands_for_one_policy_do_not_undo_each_other() {
+    let manifest =
+        pod("web", 8080, "") + &pod("db", 8080, "") + &service("db", "{selector: {app: db}, ports: [{port: 80, targetPort: main}]}");
+    let scenario = Scenario::new("between-fix")
+        .apply(&manifest)
+        .until("its pods are ready", pods_ready(2));
+    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web-out}, \
+                  spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress]}}";
+    for backwards in [false, true] {
+        scenario.kubectl(&["delete", "networkpolicy", "--all"]);
+        let file = std::env::temp_dir().join(format!("{}.yaml", scenario.namespace));
+        std::fs::write(&file, policy).unwrap();
+        scenario.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+        std::fs::remove_file(&file).unwrap();
+        let answer = asked(&scenario, "db:80");
+        let mut commands: Vec<String> = answer.json["rootCauses"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["fixes"][0]["command"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(commands.len(), 2, "{}", answer.stdout);
+        if backwards {
+            commands.reverse();
+        }
+        for command in &commands {
+            run(command);
+        }
+        assert_eq!(asked(&scenario, "db:80").exit, 0);
+        scenario.wait("the connection gets through", |s| {
+            dialled(s, "db.NAMESPACE.svc.cluster.local.:80") == "connected"
+        });
+    }
+}
