@@ -6,12 +6,13 @@ use k8s_openapi::api::core::v1::{Node, ServicePort};
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::judgement::Judgement;
+use super::judgement::{Judgement, pods};
 use super::{batch, claim, custom, daemon_set, deployment, pod, related, revision, service, stateful_set};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::readiness::{ObjectReadiness, Phase, State};
 use crate::model::snapshot::Presence;
+use crate::rules::autoscale;
 use crate::rules::context::{Context, WorkloadObject, reference_of};
 
 /// What is waited for, with every default resolved.
@@ -93,7 +94,7 @@ fn of_object(context: &Context<'_>, object: &ObjectRef, plan: &Plan) -> Vec<Judg
     match found {
         Found::Workload(workload) => {
             let judged = of_workload(context, workload, plan, serves);
-            vec![expected(workload, plan, judged)]
+            vec![scaled(context, object, expected(workload, plan, judged))]
         }
         Found::Service(found) => {
             let address = service::address(found);
@@ -181,6 +182,23 @@ fn expected(workload: WorkloadObject<'_>, plan: &Plan, judged: Judgement) -> Jud
         }
     }
     judged
+}
+
+/// A workload that has what it asks for is not ready yet where its autoscaler is about to ask for more.
+fn scaled(context: &Context<'_>, workload: &ObjectRef, judged: Judgement) -> Judgement {
+    let replicas = judged.pods.map_or(0, |(_, wanted)| wanted);
+    match autoscale::of(context, workload) {
+        Some(scaler) if judged.state == State::Ready && autoscale::asks_for(scaler, replicas) > replicas => {
+            let asked = autoscale::asks_for(scaler, replicas);
+            let name = scaler.name_any();
+            Judgement::progressing(
+                Phase::Pods,
+                format!("autoscaler {name} asks for {}, it has {replicas}", pods(asked)),
+            )
+            .pods(replicas, asked)
+        }
+        _ => judged,
+    }
 }
 
 enum Found<'a> {

@@ -320,6 +320,27 @@ fn an_autoscaler_that_asks_for_more_pods_is_waited_for() {
 }
 
 #[test]
+fn an_autoscaler_that_has_not_acted_yet_is_waited_for() {
+    let ready = Deploy::default();
+    let scaler = |spec: &str, status: &str| {
+        format!(
+            "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: scaler}}\n\
+             spec: {{scaleTargetRef: {{kind: Deployment, name: web}}, maxReplicas: 9, {spec}}}\nstatus: {{{status}}}\n"
+        )
+    };
+    for (what, spec, status, state) in [
+        ("it has its minimum", "minReplicas: 1", "desiredReplicas: 1", State::Ready),
+        ("it has not looked yet", "", "desiredReplicas: 0", State::Ready),
+        ("below its minimum", "minReplicas: 3", "desiredReplicas: 0", State::Progressing),
+        ("it asks for more", "minReplicas: 1", "desiredReplicas: 2", State::Progressing),
+    ] {
+        assert_eq!(of_deployment(&ready, &(new_pod("") + &scaler(spec, status))).0, state, "{what}");
+    }
+    let (_, reason) = of_deployment(&ready, &(new_pod("") + &scaler("minReplicas: 3", "")));
+    assert_eq!(reason, "autoscaler scaler asks for 3 pods, it has 1");
+}
+
+#[test]
 fn available_is_more_than_ready_where_pods_must_stay_ready() {
     let young = Deploy {
         spec: "minReadySeconds: 30,",

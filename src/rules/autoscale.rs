@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
 
 use super::Context;
 use super::context::reference_of;
@@ -26,6 +27,30 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
         .collect();
     found.extend(objects.disruption_budgets.iter().filter_map(budget));
     found
+}
+
+/// The autoscaler of a workload.
+pub fn of<'a>(context: &Context<'a>, workload: &ObjectRef) -> Option<&'a HorizontalPodAutoscaler> {
+    let all = context.snapshot.objects.autoscalers.iter();
+    all.filter(|scaler| scaler.namespace().as_deref() == Some(&workload.namespace))
+        .find(|scaler| {
+            scaler
+                .spec
+                .as_ref()
+                .is_some_and(|s| s.scale_target_ref.kind == workload.kind && s.scale_target_ref.name == workload.name)
+        })
+}
+
+/// To how many pods an autoscaler will bring a workload that has `replicas` now, as far as its spec and status say: at least to its
+/// minimum, whatever its metrics (`horizontal.go`: "the current replica count is below" minReplicas), and to none where there are none.
+pub fn asks_for(scaler: &HorizontalPodAutoscaler, replicas: usize) -> usize {
+    if replicas == 0 {
+        return 0;
+    }
+    let number = |n: i32| usize::try_from(n).unwrap_or_default();
+    let least = scaler.spec.as_ref().and_then(|s| s.min_replicas).map_or(1, number);
+    let desired = scaler.status.as_ref().map_or(0, |s| number(s.desired_replicas));
+    replicas.max(least).max(desired)
 }
 
 fn condition<'a>(scaler: &'a HorizontalPodAutoscaler, type_: &str, status: &str) -> Option<&'a HorizontalPodAutoscalerCondition> {

@@ -26,6 +26,7 @@ pub const WATCHED: &[Kind] = &[
     kind::DAEMON_SET,
     kind::INGRESS,
     kind::CLAIM,
+    kind::AUTOSCALER,
 ];
 
 /// What is watched beside that where it is named, or where the cluster has it.

@@ -7,8 +7,8 @@ use kube::ResourceExt;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity, Subject};
 use crate::model::kind;
-use crate::rules::Context;
 use crate::rules::context::{Workload, WorkloadObject};
+use crate::rules::{Context, autoscale};
 
 /// Advice on each, an error where someone visibly depends on it.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
@@ -44,7 +44,15 @@ fn zero(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .map(ResourceExt::name_any)
         .collect();
     let dependant = services.iter().find_map(|service| dependant(context, reference, service));
-    let autoscaler = autoscaler(context, reference);
+    // KEDA scales to zero on purpose, and owns its autoscaler.
+    let autoscaler = autoscale::of(context, reference)
+        .filter(|scaler| {
+            scaler
+                .labels()
+                .get("app.kubernetes.io/managed-by")
+                .is_none_or(|by| by != "keda-operator")
+        })
+        .map(ResourceExt::name_any);
     let severity = if dependant.is_some() || autoscaler.is_some() {
         Severity::Error
     } else {
@@ -134,27 +142,4 @@ fn names(spec: &PodSpec, service: &str, namespace: &str, own_namespace: bool) ->
                     || text.contains(&format!("@{service}")));
             fully || bare
         })
-}
-
-fn autoscaler(context: &Context<'_>, workload: &ObjectRef) -> Option<String> {
-    context
-        .snapshot
-        .objects
-        .autoscalers
-        .iter()
-        .filter(|scaler| scaler.namespace().as_deref() == Some(&workload.namespace))
-        // KEDA scales to zero on purpose, and owns its autoscaler.
-        .filter(|scaler| {
-            scaler
-                .labels()
-                .get("app.kubernetes.io/managed-by")
-                .is_none_or(|by| by != "keda-operator")
-        })
-        .find(|scaler| {
-            scaler
-                .spec
-                .as_ref()
-                .is_some_and(|s| s.scale_target_ref.kind == workload.kind && s.scale_target_ref.name == workload.name)
-        })
-        .map(ResourceExt::name_any)
 }

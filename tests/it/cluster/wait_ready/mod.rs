@@ -2,6 +2,7 @@
 
 mod application;
 mod pipeline;
+mod traps;
 mod verdicts;
 
 use std::process::{Child, Command, Stdio};
