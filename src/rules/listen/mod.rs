@@ -22,7 +22,6 @@ pub mod variables;
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 
 use fault::{Fault, finding};
-pub use look::Known;
 use look::{Look, Standing, dial_key, look};
 use uses::Use;
 
@@ -48,8 +47,8 @@ pub fn spoken(context: &Context<'_>, pod: &Pod, port: u16) -> (Speech, String, b
 /// What is known about a port that somebody asks about, whether or not a Service or a probe counts on it.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// Somebody listens there, and what shows it.
-    Listens(Known),
+    /// Somebody listens there, and what shows it in words.
+    Listens(&'static str),
     /// It does not answer as it should: the finding that says so.
     Fault(Box<Finding>),
     /// It accepts connections from inside of the pod; from outside nobody has tried.
@@ -77,7 +76,11 @@ pub fn answer<'a>(context: &Context<'a>, pod: &'a Pod, port: u16, protocol: &str
     let seen = look(context, pod, &container, &used);
     match (seen.standing, judge(context, workload, pod, &used)) {
         (_, Some(finding)) => Answer::Fault(Box::new(finding)),
-        (Standing::Reachable(known), None) => Answer::Listens(known),
+        (Standing::Reachable, None) => Answer::Listens(match seen.dial {
+            _ if look::passes_probe(pod, port) => "its readiness probe gets an answer there",
+            Some(dial) if dial.address.listens() => "it accepts connections there",
+            _ => "a socket listens there",
+        }),
         (Standing::Starting, None) => Answer::Starting,
         (_, None) if seen.dial.is_some_and(|dial| dial.inside.listens()) => Answer::Inside,
         _ => Answer::Unknown,

@@ -8,7 +8,7 @@ use super::hops::Record;
 use crate::model::code::Code;
 use crate::model::connection::{Hop, HopAnswer, Listening, Stage};
 use crate::rules::context::{Context, revision};
-use crate::rules::listen::{self, Answer, Known};
+use crate::rules::listen::{self, Answer};
 
 /// Looks at the port of each pod that is called; those of one revision are like the first of them.
 pub fn look<'a>(context: &Context<'a>, targets: &[Called<'a>], sources: &[Place<'a>], record: &mut Record<'a>) -> Vec<Listening> {
@@ -51,9 +51,7 @@ fn one<'a>(context: &Context<'a>, target: &Called<'a>, from: &str, told: &mut BT
         _ => Answer::Unknown,
     };
     let (listening, said, reason) = match &answer {
-        Answer::Listens(Known::Probe) => (Listening::Answers, HopAnswer::Open, "its readiness probe gets an answer there"),
-        Answer::Listens(Known::Dial) => (Listening::Answers, HopAnswer::Open, "it accepts connections there"),
-        Answer::Listens(Known::Socket) => (Listening::Answers, HopAnswer::Open, "a socket listens there"),
+        Answer::Listens(why) => (Listening::Answers, HopAnswer::Open, *why),
         Answer::Inside => (
             Listening::Inside,
             HopAnswer::Unknown,
