@@ -4,6 +4,7 @@
 //! ([`request`]) holds time limits, retries, warnings, records and the meaning of a refusal.
 
 mod ask;
+mod certificate;
 mod credential;
 mod dial;
 mod discovery;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 pub use ask::{Answer, Direct, ask_directly};
+pub use certificate::served_certificate;
 pub use dial::PodPort;
 pub use discovery::ServerVersion;
 pub use error::{ApiError, ApiErrorKind, Problem};

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 
-use super::reach::{self, Reach};
-use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery};
+use super::reach::{self, Reach, Unseen};
+use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery, served_certificate};
+use crate::model::certificate::Certificate;
 use crate::model::dial::{Dial, Reply};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
-use crate::model::snapshot::{Coverage, LogKey, Presence, SOCKETS, Snapshot, Unchecked};
+use crate::model::snapshot::{Coverage, DIALS, LogKey, Presence, SOCKETS, Snapshot, Unchecked};
 use crate::model::sockets::PodSockets;
 use crate::rules::Need;
 
@@ -68,6 +69,8 @@ pub struct Rights {
 
 /// Dials of one round at most; in a larger scope the rest is named as unchecked.
 const MOST_DIALS: usize = 60;
+/// Certificates of one round at most that are looked at.
+const MOST_CERTIFICATES: usize = 20;
 /// Pods of one round at most that are looked into by running a command.
 const MOST_LOOKS: usize = 20;
 
@@ -148,6 +151,7 @@ fn is_answered(snapshot: &Snapshot, need: &Need) -> bool {
     match need {
         Need::Log(key) => snapshot.log(key).is_some(),
         Need::Dial(key) => snapshot.dial(key).is_some(),
+        Need::Certificate(key) => snapshot.certificate(key).is_some(),
         Need::Sockets(namespace, pod) => snapshot.sockets(namespace, pod).is_some(),
         Need::Object(object) => {
             kind::of_object(&object.api_version, &object.kind).is_none_or(|k| match snapshot.presence(k, &object.namespace, &object.name) {
@@ -175,24 +179,19 @@ pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, nee
             }
             (Need::Dial(_), Answer::Dial(dial, errors)) => {
                 for error in errors {
-                    note_reach(snapshot, "ports by dialling", &error);
+                    note_reach(snapshot, &format!("ports {DIALS}"), &error);
                 }
                 snapshot.put_dial(dial);
             }
+            (Need::Certificate(_), Answer::Certificate(certificate)) => snapshot.put_certificate(certificate),
             (Need::Sockets(namespace, pod), Answer::Sockets(answer)) => {
-                let sockets = answer.unwrap_or_else(|error| {
-                    note_reach(snapshot, SOCKETS, &error);
-                    None
-                });
-                if sockets.is_none() && snapshot.unchecked.iter().all(|entry| entry.what != SOCKETS) {
-                    let why = match rights.reach.debug_image {
-                        Some(_) => "the ephemeral container printed none; see its log",
-                        None => "no container has cat or sh; --debug-image IMAGE looks from an ephemeral container",
-                    };
-                    snapshot
-                        .unchecked
-                        .insert(Unchecked::without_right(format!("{SOCKETS} of pod/{pod}"), why));
-                }
+                let sockets = match answer {
+                    Ok(sockets) => Some(sockets),
+                    Err(unseen) => {
+                        note_unseen(snapshot, &pod, unseen);
+                        None
+                    }
+                };
                 snapshot.put_sockets(&namespace, &pod, sockets);
             }
             (Need::Object(object), Answer::Object(Ok(Some(value)))) => {
@@ -219,7 +218,7 @@ pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, nee
 /// Whether the API server was told to show it: Secrets and nodes only where the user asked for them.
 fn is_allowed(need: &Need, rights: &Rights) -> bool {
     let of_secrets = match need {
-        Need::Log(_) | Need::Dial(_) | Need::Sockets(..) => false,
+        Need::Log(_) | Need::Dial(_) | Need::Certificate(_) | Need::Sockets(..) => false,
         Need::Object(object) => object.is(&kind::SECRET),
         Need::List(kind, _) => kind == &kind::SECRET,
     };
@@ -228,7 +227,7 @@ fn is_allowed(need: &Need, rights: &Rights) -> bool {
 
 /// Keeps the first dials and looks inside of a round and notes the others as not made.
 fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
-    let (mut dials, mut looks) = (0, 0);
+    let (mut dials, mut looks, mut certificates) = (0, 0, 0);
     wanted.retain(|need| match need {
         Need::Dial(key) => {
             dials += 1;
@@ -242,8 +241,18 @@ fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
             }
             dials <= MOST_DIALS
         }
+        Need::Certificate(_) => {
+            certificates += 1;
+            certificates <= MOST_CERTIFICATES
+        }
         Need::Sockets(namespace, pod) => {
             looks += 1;
+            if certificates > MOST_CERTIFICATES {
+                snapshot.unchecked.insert(Unchecked::without_right(
+                    format!("{} more certificates of Ingresses {DIALS}", certificates - MOST_CERTIFICATES),
+                    format!("more than {MOST_CERTIFICATES} at once; name an Ingress to have its certificates looked at"),
+                ));
+            }
             if looks > MOST_LOOKS {
                 snapshot.put_sockets(namespace, pod, None);
             }
@@ -253,7 +262,7 @@ fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
     });
     if dials > MOST_DIALS {
         snapshot.unchecked.insert(Unchecked::without_right(
-            format!("{} more ports by dialling", dials - MOST_DIALS),
+            format!("{} more ports {DIALS}", dials - MOST_DIALS),
             format!("more than {MOST_DIALS} at once; name a workload to have its ports dialled"),
         ));
     }
@@ -268,7 +277,8 @@ fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
 enum Answer {
     Log(Result<String, ApiError>),
     Dial(Dial, Vec<ApiError>),
-    Sockets(Result<Option<PodSockets>, ApiError>),
+    Certificate(Certificate),
+    Sockets(Result<PodSockets, Unseen>),
     Object(Result<Option<serde_json::Value>, ApiError>),
     List(Result<Vec<serde_json::Value>, ApiError>),
 }
@@ -279,6 +289,11 @@ async fn fetch(connection: &Connection, snapshot: &Snapshot, need: &Need, rights
             let (dial, errors) = reach::dial(connection, key, &rights.reach).await;
             Answer::Dial(dial, errors)
         }
+        Need::Certificate(key) => Answer::Certificate(Certificate {
+            key: key.clone(),
+            at: Timestamp::now(),
+            served: served_certificate(&key.address, key.port, &key.host, rights.reach.limit).await,
+        }),
         Need::Sockets(namespace, pod) => Answer::Sockets(reach::pod_sockets(connection, snapshot, namespace, pod, &rights.reach).await),
         Need::Log(key) => {
             let query = LogQuery {
@@ -354,6 +369,18 @@ pub(super) fn note(snapshot: &mut Snapshot, what: &str, error: &ApiError) {
 fn note_reach(snapshot: &mut Snapshot, what: &str, error: &ApiError) {
     if error.kind != ApiErrorKind::NotFound {
         note(snapshot, what, error);
+    }
+}
+
+/// Notes why the sockets of a pod could not be seen: a right that lacks once for all pods, anything else with the pod.
+fn note_unseen(snapshot: &mut Snapshot, pod: &str, unseen: Unseen) {
+    let of_pod = format!("{SOCKETS} of pod/{pod}");
+    match unseen {
+        Unseen::Api(error) if error.kind == ApiErrorKind::Forbidden => note(snapshot, SOCKETS, &error),
+        Unseen::Api(error) => note_reach(snapshot, &of_pod, &error),
+        Unseen::Because(why) => {
+            snapshot.unchecked.insert(Unchecked::without_right(of_pod, why));
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::model::dial::{Dial, DialKey, Reply, Speech};
 use crate::model::kind;
 use crate::model::snapshot::Snapshot;
 use crate::model::sockets::{self, PodSockets};
+use crate::model::text::shorten;
 use crate::rules::context::containers;
 
 /// Second samples are taken at least this long after the first.
@@ -31,6 +32,8 @@ const DEBUG_LIMIT: Duration = Duration::from_secs(60);
 const DEBUG_PERIOD: Duration = Duration::from_millis(500);
 
 const TABLES: [&str; 4] = ["/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6"];
+/// In the first line of each table.
+const TABLE_HEADING: &str = "local_address";
 /// For images with a shell but without `cat`.
 const READ_WITH_SHELL: &str = "for f in /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6; do \
     [ -r $f ] && while IFS= read -r l; do echo \"$l\"; done < $f; done";
@@ -132,6 +135,15 @@ pub async fn dial(connection: &Connection, key: &DialKey, reach: &Reach) -> (Dia
     (dial, errors)
 }
 
+/// Why the sockets of a pod could not be seen.
+#[derive(Debug)]
+pub enum Unseen {
+    /// The API server, or the kubelet behind it, did not let us look.
+    Api(ApiError),
+    /// There was nothing to look with.
+    Because(String),
+}
+
 /// Reads the listening sockets of a pod: in the first container that can print them, else in an ephemeral container where one is allowed.
 pub async fn pod_sockets(
     connection: &Connection,
@@ -139,63 +151,84 @@ pub async fn pod_sockets(
     namespace: &str,
     name: &str,
     reach: &Reach,
-) -> Result<Option<PodSockets>, ApiError> {
+) -> Result<PodSockets, Unseen> {
     let pods = &snapshot.objects.pods;
-    let Some(pod) = pods
+    let pod = pods
         .iter()
         .find(|pod| pod.namespace().as_deref() == Some(namespace) && pod.name_any() == name)
-    else {
-        return Ok(None);
-    };
+        .ok_or_else(|| Unseen::Because("the pod has gone".to_owned()))?;
     let running: Vec<String> = containers(pod)
         .iter()
         .filter(|container| container.is_running())
         .map(|container| container.name().to_owned())
         .collect();
-    if reach.exec
-        && let Some(sockets) = by_exec(connection, namespace, name, &running).await?
-    {
-        return Ok(Some(sockets));
+    let mut unseen = Unseen::Because(String::new());
+    if reach.exec {
+        match by_exec(connection, namespace, name, &running).await {
+            Ok(sockets) => return Ok(sockets),
+            Err(why) => unseen = why,
+        }
     }
     match &reach.debug_image {
-        Some(image) => by_debug_container(connection, namespace, name, image).await.map(Some),
-        None => Ok(None),
+        Some(image) => by_debug_container(connection, namespace, name, image).await,
+        None => Err(unseen),
     }
 }
 
-async fn by_exec(connection: &Connection, namespace: &str, pod: &str, running: &[String]) -> Result<Option<PodSockets>, ApiError> {
-    let mut refused = None;
+async fn by_exec(connection: &Connection, namespace: &str, pod: &str, running: &[String]) -> Result<PodSockets, Unseen> {
+    let mut unseen = Unseen::Because("none of its containers runs".to_owned());
     for container in running {
         for command in [
             &["cat", TABLES[0], TABLES[1], TABLES[2], TABLES[3]] as &[&str],
             &["sh", "-c", READ_WITH_SHELL],
         ] {
-            let output = match connection.exec(namespace, pod, container, command, EXEC_LIMIT).await {
-                Ok(output) => output,
-                Err(error) if error.kind == ApiErrorKind::Forbidden => return Err(error),
+            let why = match connection.exec(namespace, pod, container, command, EXEC_LIMIT).await {
+                // A table that is not there (no IPv6) makes `cat` fail after it has printed the others.
+                Ok(output) if output.stdout.contains(TABLE_HEADING) => {
+                    let mut sockets = sockets::parse(&output.stdout);
+                    name_owners(connection, namespace, pod, running, &mut sockets).await;
+                    return Ok(PodSockets {
+                        namespace: namespace.to_owned(),
+                        pod: pod.to_owned(),
+                        seen_from: format!("container {container}"),
+                        sockets,
+                    });
+                }
+                Ok(output) => output.why,
                 // An old runtime refuses the whole request where the program is not there.
+                Err(error) if lacks_program(&error.message) => error.message.clone(),
+                // Whoever is not let in here is not let in by another command either.
                 Err(error) => {
-                    refused = Some(error);
-                    continue;
+                    unseen = Unseen::Api(error);
+                    break;
                 }
             };
-            // A table that is not there (no IPv6) makes `cat` fail after it has printed the others.
-            if output.stdout.contains("local_address") {
-                let mut sockets = sockets::parse(&output.stdout);
-                name_owners(connection, namespace, pod, running, &mut sockets).await;
-                return Ok(Some(PodSockets {
-                    namespace: namespace.to_owned(),
-                    pod: pod.to_owned(),
-                    seen_from: format!("container {container}"),
-                    sockets,
-                }));
+            // Another container may tell; what kept us out of one is worth more than that the next has no shell.
+            if matches!(unseen, Unseen::Because(_)) {
+                unseen = Unseen::Because(if lacks_program(&why) {
+                    "no container has cat or sh; --debug-image IMAGE looks from an ephemeral container".to_owned()
+                } else {
+                    format!("{} in container {container} printed none: {}", command[0], shorten(why.trim(), 160))
+                });
             }
         }
+        if matches!(&unseen, Unseen::Api(error) if error.kind == ApiErrorKind::Forbidden || error.is_fatal_for_api()) {
+            break;
+        }
     }
-    match refused {
-        Some(error) if error.is_fatal_for_api() => Err(error),
-        _ => Ok(None),
-    }
+    Err(unseen)
+}
+
+/// Whether a runtime says that the program of a command is not in the image (runc, crun, gVisor, dockershim).
+fn lacks_program(why: &str) -> bool {
+    [
+        "executable file not found",
+        "no such file or directory",
+        "not found in $PATH",
+        "command not found",
+    ]
+    .iter()
+    .any(|words| why.contains(words))
 }
 
 /// Finds whose process holds each socket. A socket that several containers see (they share their processes) is nobody's.
@@ -224,7 +257,7 @@ async fn name_owners(connection: &Connection, namespace: &str, pod: &str, runnin
 
 /// Adds an ephemeral container that prints the tables, waits for its end and reads its log. It stays in the pod's spec: Kubernetes cannot
 /// take ephemeral containers away again. It is as restricted as Pod Security can ask for.
-async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str, image: &str) -> Result<PodSockets, ApiError> {
+async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str, image: &str) -> Result<PodSockets, Unseen> {
     let name = format!("podlife-sockets-{:x}", Timestamp::now().as_millisecond());
     let container = json!({
         "name": name,
@@ -249,10 +282,15 @@ async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str,
             &patch,
             &WriteOptions::default(),
         )
-        .await?;
+        .await
+        .map_err(Unseen::Api)?;
     let deadline = Instant::now() + DEBUG_LIMIT;
     loop {
-        let object = connection.get(&kind::POD, Some(namespace), pod, false).await?.unwrap_or_default();
+        let object = connection
+            .get(&kind::POD, Some(namespace), pod, false)
+            .await
+            .map_err(Unseen::Api)?
+            .unwrap_or_default();
         let statuses = object["status"]["ephemeralContainerStatuses"].as_array();
         let status = statuses.and_then(|all| all.iter().find(|status| status["name"] == *name));
         let state = status.map(|status| &status["state"]);
@@ -271,7 +309,13 @@ async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str,
         limit_bytes: Some(1 << 20),
         ..LogQuery::default()
     };
-    let text = connection.log(namespace, pod, &name, &query).await?;
+    let text = connection.log(namespace, pod, &name, &query).await.map_err(Unseen::Api)?;
+    // No table at all is not the same as a table without a listener.
+    if !text.contains(TABLE_HEADING) {
+        return Err(Unseen::Because(format!(
+            "the ephemeral container printed none: kubectl logs {pod} -c {name} -n {namespace}"
+        )));
+    }
     Ok(PodSockets {
         namespace: namespace.to_owned(),
         pod: pod.to_owned(),

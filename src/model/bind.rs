@@ -134,6 +134,91 @@ impl std::fmt::Display for BindAddress {
     }
 }
 
+/// A written address in its parts, so that it can be shown or changed without what stands around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written<'a> {
+    /// A scheme, or the kind of the socket: `http://`, `tcp:`.
+    before: &'a str,
+    /// The host, with its brackets.
+    host: &'a str,
+    /// `:8080`
+    port: &'a str,
+    /// A path, and whatever else: it may be anything.
+    after: &'a str,
+}
+
+impl<'a> Written<'a> {
+    /// The parts of what [`BindAddress::parse`] reads.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        BindAddress::parse(text)?;
+        let text = text.trim().trim_matches(|c| matches!(c, '"' | '\'' | '`'));
+        let rest = text.split_once("://").map_or_else(|| without_kind(text), |(_, rest)| rest);
+        let before = &text[..text.len() - rest.len()];
+        let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let bare = authority.parse::<IpAddr>().is_ok() && !is_joined(authority);
+        let host_end = match authority.find(']') {
+            Some(end) => end + 1,
+            None if bare => authority.len(),
+            None => authority.rfind(':').unwrap_or(authority.len()),
+        };
+        let (host, port) = authority.split_at(host_end);
+        Some(Self { before, host, port, after })
+    }
+
+    /// As it is written, with what stands behind the address left out.
+    pub fn shown(&self) -> String {
+        let after = if matches!(self.after, "" | "/") { self.after } else { "/…" };
+        format!("{}{}{}{after}", self.before, self.host, self.port)
+    }
+
+    /// The same for every address instead of the one that is written, as [`Self::shown`].
+    pub fn opened(&self, ipv6_only: bool) -> Self {
+        let v6 = ipv6_only || self.host.contains("::");
+        let is_bare = self.before.is_empty() && self.port.is_empty() && !self.host.starts_with('[');
+        let host = match (v6, is_bare) {
+            (false, _) => "0.0.0.0",
+            (true, true) => "::",
+            (true, false) => "[::]",
+        };
+        Self { host, ..*self }
+    }
+}
+
+/// One or several written addresses as [`Written::shown`] has them; what is none is left out.
+pub fn shown(text: &str) -> String {
+    mapped(text, |part| {
+        Written::parse(part).map_or_else(|| "…".to_owned(), |written| written.shown())
+    })
+}
+
+/// One or several written addresses, each loopback among them opened to all addresses.
+pub fn opened(text: &str, ipv6_only: bool) -> String {
+    mapped(text, |part| {
+        let is_loopback = BindAddress::parse(part).is_some_and(|address| address.bind.is_loopback());
+        match Written::parse(part).filter(|_| is_loopback) {
+            Some(written) => written.opened(ipv6_only).shown(),
+            None => part.to_owned(),
+        }
+    })
+}
+
+/// Puts something in the place of each address of a list; Redis writes a hyphen before one that may be missing.
+fn mapped(text: &str, change: impl Fn(&str) -> String) -> String {
+    let mut out = String::new();
+    for piece in text.split_inclusive([',', ' ', ';']) {
+        let part = piece.trim_end_matches([',', ' ', ';']);
+        let bare = part.strip_prefix('-').unwrap_or(part);
+        out.push_str(&part[..part.len() - bare.len()]);
+        match bare {
+            // Redis writes every IPv6 address like this.
+            "" | "::*" => out.push_str(bare),
+            _ => out.push_str(&change(bare)),
+        }
+        out.push_str(&piece[part.len()..]);
+    }
+    out
+}
+
 /// A port by its number; 0 asks for any and names none.
 pub fn port(text: &str) -> Option<u16> {
     text.trim()
@@ -317,6 +402,33 @@ mod tests {
             let parsed = BindAddress::parse(text);
             assert_eq!(parsed, None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_stands_around_an_address_stays_and_what_may_be_anything_is_not_shown() {
+        for (text, seen, open) in [
+            ("127.0.0.1", "127.0.0.1", "0.0.0.0"),
+            ("localhost:8080", "localhost:8080", "0.0.0.0:8080"),
+            ("tcp:127.0.0.1:5432", "tcp:127.0.0.1:5432", "tcp:0.0.0.0:5432"),
+            ("tcp6:[::1]:80", "tcp6:[::1]:80", "tcp6:[::]:80"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080", "http://0.0.0.0:8080"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080/", "http://0.0.0.0:8080/"),
+            ("http://localhost:80/hunter2", "http://localhost:80/…", "http://0.0.0.0:80/…"),
+            ("127.0.0.1:8080/hunter2", "127.0.0.1:8080/…", "0.0.0.0:8080/…"),
+            ("http://127.0.0.1:80?token=hunter2", "http://127.0.0.1:80/…", "http://0.0.0.0:80/…"),
+            ("::1", "::1", "::"),
+            ("::1:3000", "::1:3000", "[::]:3000"),
+            ("[::1]:3000", "[::1]:3000", "[::]:3000"),
+            ("[::1]", "[::1]", "[::]"),
+            ("127.0.0.1 -::1", "127.0.0.1 -::1", "0.0.0.0 -::"),
+            ("127.0.0.1,10.0.0.5:80", "127.0.0.1,10.0.0.5:80", "0.0.0.0,10.0.0.5:80"),
+            ("* -::*", "* -::*", "* -::*"),
+            ("127.0.0.1,hunter2", "127.0.0.1,…", "0.0.0.0,hunter2"),
+        ] {
+            assert_eq!((shown(text), opened(text, false)), (seen.to_owned(), open.to_owned()), "{text}");
+        }
+        assert_eq!(opened("127.0.0.1:80", true), "[::]:80");
+        assert_eq!(opened("127.0.0.1", true), "::");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod age;
 pub mod bind;
+pub mod certificate;
 pub mod code;
 pub mod connection;
 pub mod dial;

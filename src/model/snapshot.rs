@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::certificate::{Certificate, CertificateKey};
 use super::dial::{Dial, DialKey};
 use super::directive;
 use super::finding::ObjectRef;
@@ -91,6 +92,9 @@ impl Unchecked {
 
 /// How [`Unchecked::what`] begins where a pod's listening sockets could not be seen: what else was found stands without them.
 pub const SOCKETS: &str = "listening sockets";
+
+/// What [`Unchecked::what`] holds where a port was not connected to: what else was found stands without that.
+pub const DIALS: &str = "by dialling";
 
 /// Names one container's log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -160,6 +164,9 @@ struct Saved {
     /// Ports that were dialled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dials: Vec<Dial>,
+    /// Certificates that addresses of Ingresses serve: what every client is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<Certificate>,
     /// Listening sockets of pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sockets: Vec<PodSockets>,
@@ -341,6 +348,7 @@ pub struct Snapshot {
     read_in_full: BTreeSet<ObjectRef>,
     logs: BTreeMap<LogKey, Option<String>>,
     dials: BTreeMap<DialKey, Dial>,
+    certificates: BTreeMap<CertificateKey, Certificate>,
     sockets: BTreeMap<(String, String), Option<PodSockets>>,
 }
 
@@ -358,6 +366,7 @@ impl Snapshot {
             read_in_full: BTreeSet::new(),
             logs: BTreeMap::new(),
             dials: BTreeMap::new(),
+            certificates: BTreeMap::new(),
             sockets: BTreeMap::new(),
         }
     }
@@ -513,6 +522,16 @@ impl Snapshot {
         self.dials.values()
     }
 
+    /// Stores which certificate an address serves.
+    pub fn put_certificate(&mut self, certificate: Certificate) {
+        self.certificates.insert(certificate.key.clone(), certificate);
+    }
+
+    /// Which certificate an address serves; none where nobody looked.
+    pub fn certificate(&self, key: &CertificateKey) -> Option<&Certificate> {
+        self.certificates.get(key)
+    }
+
     /// Stores the listening sockets of a pod, or that they could not be seen.
     pub fn put_sockets(&mut self, namespace: &str, pod: &str, sockets: Option<PodSockets>) {
         self.sockets.insert((namespace.to_owned(), pod.to_owned()), sockets);
@@ -551,6 +570,7 @@ impl Snapshot {
                 })
                 .collect(),
             dials: self.dials.values().cloned().collect(),
+            certificates: self.certificates.values().cloned().collect(),
             sockets: self.sockets.values().flatten().cloned().collect(),
             items: self.objects.to_values().into_iter().map(without_credentials).collect(),
         };
@@ -572,6 +592,8 @@ impl Snapshot {
         snapshot.unchecked = saved.unchecked.into_iter().collect();
         snapshot.logs = saved.logs.into_iter().map(|log| (log.key, log.text)).collect();
         snapshot.dials = saved.dials.into_iter().map(|dial| (dial.key.clone(), dial)).collect();
+        let certificates = saved.certificates.into_iter();
+        snapshot.certificates = certificates.map(|seen| (seen.key.clone(), seen)).collect();
         for sockets in saved.sockets {
             snapshot
                 .sockets

@@ -12,8 +12,9 @@ use super::{RULES, causes, custom, listen, revision, verdict};
 use crate::model::code::Code;
 use crate::model::dial::DialKey;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
+use crate::model::kind;
 use crate::model::report::{API_VERSION, Diagnosis, LeftOut, Verdict};
-use crate::model::snapshot::{SOCKETS, Snapshot};
+use crate::model::snapshot::{DIALS, SOCKETS, Snapshot};
 
 /// What a run asks for.
 #[derive(Clone, Debug, Default)]
@@ -34,11 +35,13 @@ pub fn needs(snapshot: &Snapshot, question: &Question) -> BTreeSet<Need> {
     let found: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&context)).collect();
     let mut needs = context.take_needs();
     if question.targets.is_some() {
-        let reached = reached(&context, &scope(&context, question), &found);
+        let scope = scope(&context, question);
+        let reached = reached(&context, &scope, &found);
         needs.retain(|need| match need {
             Need::Dial(DialKey { namespace, pod, .. }) | Need::Sockets(namespace, pod) => {
                 reached.contains(&(namespace.clone(), pod.clone()))
             }
+            Need::Certificate(key) => scope.has(&ObjectRef::new(&kind::INGRESS, &key.namespace, &key.ingress)),
             _ => true,
         });
     }
@@ -110,6 +113,7 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
             u.resource.as_str(),
             "nodes" | "pods/proxy" | "pods/portforward" | "pods/exec" | "pods/ephemeralcontainers"
         ) && !u.what.starts_with(SOCKETS)
+            && !u.what.ends_with(DIALS)
     });
     // A verdict is about the whole object, whichever containers the user wants to hear about.
     let mut workloads = verdict::judge(&context, &scope, &in_scope, blind);

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use kube::ResourceExt;
 
 use super::labelled::Labelled;
+use crate::model::certificate::{Certificate, CertificateKey};
 use crate::model::dial::{Dial, DialKey};
 use crate::model::finding::{Effect, ObjectRef, Subject};
 use crate::model::kind::{self, Kind};
@@ -50,6 +51,8 @@ pub enum Need {
     Log(LogKey),
     /// A connection to a port of a pod.
     Dial(DialKey),
+    /// The certificate that the address of an Ingress serves.
+    Certificate(CertificateKey),
     /// The listening sockets of a pod (namespace, name).
     Sockets(String, String),
     /// One object with its content.
@@ -623,6 +626,15 @@ impl<'a> Context<'a> {
             self.need(Need::Dial(key));
         }
         made
+    }
+
+    /// Which certificate an address serves; asks for it where nobody has looked yet and that is allowed.
+    pub fn certificate(&self, key: &CertificateKey) -> Option<&'a Certificate> {
+        let seen = self.snapshot.certificate(key);
+        if seen.is_none() && self.options.dial {
+            self.need(Need::Certificate(key.clone()));
+        }
+        seen
     }
 
     /// The listening sockets of a pod; asks for them where nobody has looked yet and that is allowed.

@@ -81,7 +81,7 @@ pub struct DiagnoseArgs {
     /// Ask for more than the least rights give
     #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
     with: Vec<With>,
-    /// Only read: do not dial ports of pods
+    /// Only read: do not dial ports of pods and Ingresses
     #[arg(long)]
     no_dial: bool,
     /// How long one connection to a port of a pod may take

@@ -16,8 +16,8 @@ use crate::model::kind::{self, Kind};
 use crate::model::near;
 use crate::model::report::Diagnosis;
 use crate::model::snapshot::{Coverage, Presence, Snapshot};
-use crate::rules::assess;
 use crate::rules::context::{Context, selects};
+use crate::rules::{assess, listen};
 
 /// A way to the cluster, and what the command line names in files.
 pub(super) struct Reading {
@@ -67,6 +67,12 @@ impl Reading {
         plan.question.targets = (!is_whole).then_some(wanted);
         let needs = |seen: &Snapshot| assess::needs(seen, &plan.question);
         collect::further_rounds(&self.connection, &mut snapshot, &plan.rights, collect::RULE_ROUNDS, needs).await;
+        if plan.question.options.dial {
+            let context = assess::context(&snapshot, &plan.question);
+            let scope = assess::scope(&context, &plan.question);
+            let unsaid = listen::behind_meshes(&context, |workload| scope.has(workload));
+            snapshot.unchecked.extend(unsaid);
+        }
         let mut diagnosis = assess::assess(&snapshot, &plan.question);
         diagnosis.requests = self.connection.request_count() - before;
         diagnosis.elapsed_seconds = duration::rounded(start.elapsed().as_secs_f64());

@@ -98,8 +98,9 @@ pub(super) const AREA: Area = Area {
             ],
             explanation: "spec.tls names a Secret that is not there, or clients get a certificate for another host, mostly the controller's default \
              certificate. podlife needs to know that the Secret is absent (it asks for metadata only, and only with --with secrets), or \
-             that an event says so. Usually the component that issues certificates has not finished, or the Secret is in another \
-             namespace.",
+             that an event says so. Which certificate is served is seen by connecting to port 443 of the Ingress's address with the \
+             host's name, as every client does (not with --no-dial); no Secret is read for it. Usually the component that issues \
+             certificates has not finished, or the Secret is in another namespace.",
             steps: &[
                 Step {
                     text: "Look for the Secret.",

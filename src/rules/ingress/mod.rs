@@ -1,5 +1,6 @@
 //! What leads traffic from outside to Services: Ingresses here, Gateways and routes in `gateway`.
 
+mod certificate;
 mod gateway;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
             found.extend(backends(context, ingress));
             found.extend(class(context, ingress));
             found.extend(tls(context, ingress));
+            found.extend(certificate::check(context, ingress));
         }
     }
     found.extend(gateway::check(context));
@@ -284,12 +286,15 @@ fn class(context: &Context<'_>, ingress: &Ingress) -> Option<Finding> {
 }
 
 /// Certificates that are not there. Secrets are read only where that was asked for.
+/// Whether a controller is told to issue the certificates.
+fn is_issued(ingress: &Ingress) -> bool {
+    let mut keys = ingress.annotations().keys();
+    keys.any(|key| key.starts_with("cert-manager.io/") || key == "kubernetes.io/tls-acme")
+}
+
 fn tls(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
     let (namespace, of) = (ingress.namespace().unwrap_or_default(), ingress.name_any());
-    let issued = ingress
-        .annotations()
-        .keys()
-        .any(|key| key.starts_with("cert-manager.io/") || key == "kubernetes.io/tls-acme");
+    let issued = is_issued(ingress);
     let late = context
         .age_of(ingress.metadata.creation_timestamp.as_ref())
         .is_none_or(|age| age > SILENCE);

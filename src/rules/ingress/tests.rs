@@ -1,11 +1,13 @@
 //! Ingresses, Gateways and routes with the conditions that controllers write.
 
 use super::check;
+use crate::model::certificate::{Certificate, CertificateKey, Served};
 use crate::model::code::Code::{self, *};
 use crate::model::finding::Severity;
 use crate::model::kind;
 use crate::model::snapshot::Coverage;
 use crate::rules::testing::{self, check_snapshot, snapshot};
+use crate::rules::{Context, Need, Options};
 
 const SERVICE: &str = "---\n{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: api}, ports: [{name: web, port: 80, targetPort: 8080}]}}\n";
 const CLASS: &str =
@@ -144,4 +146,68 @@ status: {status}
     ] {
         assert_eq!(codes(&route(&status)), expected, "{status}");
     }
+}
+
+#[test]
+fn a_certificate_for_another_host_is_seen_where_it_is_served() {
+    let yaml = format!("{SERVICE}{CLASS}{}", ingress("ingressClassName: nginx", "number: 80", OLD, ADDRESS));
+    let key = CertificateKey {
+        namespace: "shop".into(),
+        ingress: "shop".into(),
+        address: "192.0.2.1".into(),
+        port: 443,
+        host: "shop.example".into(),
+    };
+    let served = |served: Served| {
+        let mut snapshot = snapshot(&yaml);
+        snapshot.cover(&kind::SECRET, None, Coverage::Unreadable);
+        snapshot.put_certificate(Certificate {
+            key: key.clone(),
+            at: snapshot.taken_at,
+            served,
+        });
+        let (snapshot, _) = crate::model::snapshot::Snapshot::from_json(snapshot.to_json()).unwrap();
+        check_snapshot(check, &snapshot)
+    };
+    let named = |name: &str, fits: bool| Served::Certificate {
+        names: vec![name.to_owned()],
+        fits,
+    };
+    let found = served(named("ingress.local", false));
+    assert_eq!(
+        found
+            .iter()
+            .map(|f| (f.code, f.cause.as_str(), f.summary.as_str()))
+            .collect::<Vec<_>>(),
+        [(
+            IngressTlsSecretMissing,
+            "host-mismatch",
+            "clients of Ingress shop that ask for shop.example get a certificate that is for ingress.local"
+        )]
+    );
+    assert!(served(named("shop.example", true)).is_empty());
+    assert!(served(Served::Nothing).is_empty());
+
+    let asks = |yaml: &str, dial: bool| {
+        let mut snapshot = snapshot(yaml);
+        snapshot.cover(&kind::SECRET, None, Coverage::Unreadable);
+        let options = Options {
+            dial,
+            ..Options::default()
+        };
+        let context = Context::new(&snapshot, options);
+        check(&context);
+        context.take_needs().contains(&Need::Certificate(key.clone()))
+    };
+    assert!(asks(&yaml, true) && !asks(&yaml, false));
+    // Without an address there is nobody to ask, and a new one is given its time.
+    assert!(!asks(&yaml.replace("ingress: [{ip: 192.0.2.1}]", "ingress: []"), true));
+    let issued = |created: &str| {
+        yaml.replace(
+            &format!("'{OLD}'"),
+            &format!("'{created}', annotations: {{cert-manager.io/issuer: ca}}"),
+        )
+    };
+    assert!(asks(&issued(OLD), true) && !asks(&issued(NEW), true));
+    assert!(!asks(&yaml.replace("hosts: [shop.example], ", ""), true));
 }

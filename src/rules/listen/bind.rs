@@ -1,3 +1,3 @@
 //! Addresses that a server binds to; they are read where configuration enters a snapshot, too.
 
-pub use crate::model::bind::{Bind, BindAddress, port, without_kind};
+pub use crate::model::bind::{Bind, BindAddress, opened, port, shown, without_kind};

@@ -98,7 +98,12 @@ fn told(key: &str, directive: &Directive, address: BindAddress) -> Told {
         Some(Meaning::Sure) => Confidence::Likely,
         _ => Confidence::Possible,
     };
-    let detail = format!("{} = {}", directive.path, directive.value);
+    let value = if bind::port(&directive.value).is_some() {
+        directive.value.clone()
+    } else {
+        bind::shown(&directive.value)
+    };
+    let detail = format!("{} = {value}", directive.path);
     Told::new(address, server(key, &directive.path), detail, strength)
 }
 

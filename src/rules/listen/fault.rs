@@ -5,7 +5,9 @@ use kube::ResourceExt;
 
 use super::bind::Bind;
 use super::fixes;
+use super::hints::Hint;
 use super::look::{self, Look};
+use super::source_word;
 use super::uses::Use;
 use crate::model::code::Code;
 use crate::model::dial::Reply;
@@ -19,7 +21,8 @@ use crate::rules::ports;
 /// What is to be told: which fault it is, and the port that listens instead.
 pub(super) enum Fault<'a> {
     Loopback(Confidence, Bind),
-    Nothing(Confidence),
+    /// And the other port that the container was told to listen on.
+    Nothing(Confidence, Option<Hint>),
     /// Another port listens, and what shows it.
     OtherPort(Confidence, u16, String),
     /// The Service's number is not the one that is declared, and the declared one listens.
@@ -56,9 +59,16 @@ pub(super) fn finding(
             );
             Finding::error(Code::ListenerOnLoopback, cause, on_container, summary).confidence(*confidence)
         }
-        Fault::Nothing(confidence) => {
-            let summary = format!("nothing in container {name} listens on port {port}; {users} {}", fate(used, look));
-            Finding::error(Code::NothingListening, "", on_container, summary).confidence(*confidence)
+        Fault::Nothing(confidence, meant) => {
+            let mut summary = format!("nothing in container {name} listens on port {port}; {users} {}", fate(used, look));
+            if let Some((hint, other)) = meant.as_ref().and_then(|hint| Some((hint, hint.port?))) {
+                summary.push_str(&format!("; its {} names port {other}", source_word(hint)));
+            }
+            let finding = Finding::error(Code::NothingListening, "", on_container, summary).confidence(*confidence);
+            match meant {
+                Some(hint) => finding.evidence(hint.place(), &hint.detail),
+                None => finding,
+            }
         }
         Fault::OtherPort(confidence, other, how) => {
             let summary = format!(
@@ -231,7 +241,10 @@ fn fix(
                 .extend(fixes::advice(context, container, None, &look.hints, used.port));
             finding
         }
-        Fault::Nothing(_) => {
+        Fault::Nothing(_, meant) => {
+            if let Some(other) = meant.as_ref().and_then(|hint| hint.port) {
+                finding = to_other_port(used, other, edit.clone(), finding);
+            }
             finding = finding.fix_command("see whether the server says that it listens, and where", logs);
             let sockets = match look.sockets {
                 Some(_) => {
@@ -250,34 +263,43 @@ fn fix(
                 sockets,
             )
         }
-        Fault::OtherPort(_, other, _) => match used.services.first() {
-            Some((service, of)) if used.probes.is_empty() => finding.fix_command(
-                format!(
-                    "send port {} of Service {} to {other}, or have the application listen on {}",
-                    ports::shown(of),
-                    service.name_any(),
-                    used.port
-                ),
-                format!("kubectl edit service {} -n {namespace}", service.name_any()),
-            ),
-            _ => finding.fix_command(
-                format!("have the application listen on {}, or change what uses it to {other}", used.port),
-                edit,
-            ),
-        },
-        Fault::TargetPort(service, of, other) => {
-            let at = ports::of_service(service)
-                .iter()
-                .position(|p| p.port == of.port)
-                .unwrap_or_default();
-            finding.fix_command(
-                format!("set targetPort of port {} to {other}", ports::shown(of)),
-                format!(
-                    "kubectl patch service {} -n {namespace} --type=json -p '[{{\"op\":\"replace\",\"path\":\"/spec/ports/{at}/targetPort\",\"value\":{other}}}]'",
-                    service.name_any()
-                ),
-            )
-        }
+        Fault::OtherPort(_, other, _) => to_other_port(used, *other, edit, finding),
+        Fault::TargetPort(service, of, other) => finding.fix_command(
+            format!("set targetPort of port {} to {other}", ports::shown(of)),
+            set_target_port(service, of, *other),
+        ),
         Fault::Hangs | Fault::Fails(_) => finding.fix_command("the application itself is at fault: see what its log says", logs),
     }
+}
+
+/// Brings what uses a port and what listens on another together.
+fn to_other_port(used: &Use<'_>, other: u16, edit: String, finding: Finding) -> Finding {
+    match used.services.first() {
+        Some((service, of)) if used.probes.is_empty() => finding.fix_command(
+            format!(
+                "send port {} of Service {} to {other}, or have the application listen on {}",
+                ports::shown(of),
+                service.name_any(),
+                used.port
+            ),
+            set_target_port(service, of, other),
+        ),
+        _ => finding.fix_command(
+            format!("have the application listen on {}, or change what uses it to {other}", used.port),
+            edit,
+        ),
+    }
+}
+
+/// The command that sends a Service's port to another port of its pods.
+fn set_target_port(service: &Service, of: &ServicePort, to: u16) -> String {
+    let at = ports::of_service(service)
+        .iter()
+        .position(|p| p.port == of.port && p.protocol == of.protocol)
+        .unwrap_or_default();
+    format!(
+        "kubectl patch service {} -n {} --type=json -p '[{{\"op\":\"replace\",\"path\":\"/spec/ports/{at}/targetPort\",\"value\":{to}}}]'",
+        service.name_any(),
+        service.namespace().unwrap_or_default()
+    )
 }

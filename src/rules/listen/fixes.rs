@@ -2,6 +2,7 @@
 
 use kube::ResourceExt;
 
+use super::bind::{self, BindAddress};
 use super::hints::{Hint, Source};
 use super::servers::Server;
 use crate::model::finding::Fix;
@@ -89,24 +90,15 @@ impl Place<'_, '_> {
         }
     }
 
-    /// A written address with the loopback replaced by every address, everything else as it was.
+    /// Written addresses with the loopback replaced by every address, everything else as it was.
     fn opened(&self, value: &str) -> String {
-        let v6 = self.is_ipv6_only() || value.contains("::");
-        let (bare, bracketed) = if v6 { ("::", "[::]") } else { ("0.0.0.0", "0.0.0.0") };
-        let (scheme, rest) = value.split_once("://").map_or(("", value), |(scheme, rest)| (scheme, rest));
-        let before = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
-        let host_end = match rest.strip_prefix('[') {
-            Some(inner) => inner.find(']').map_or(rest.len(), |at| at + 2),
-            None if rest.matches(':').count() > 1 => rest.len(),
-            None => rest.find([':', '/']).unwrap_or(rest.len()),
-        };
-        let after = &rest[host_end..];
-        let host = if after.is_empty() && scheme.is_empty() && !rest.starts_with('[') {
-            bare
-        } else {
-            bracketed
-        };
-        format!("{before}{host}{after}")
+        bind::opened(value, self.is_ipv6_only())
+    }
+
+    /// Whether a variable of the container holds this and nothing else: then it can be set anew without what is not shown of it.
+    fn holds(&self, name: &str, value: &str) -> bool {
+        let variables = self.container.spec.env.iter().flatten();
+        variables.filter(|v| v.name == name).any(|v| v.value.as_deref() == Some(value))
     }
 
     /// The change of what was seen to say the loopback.
@@ -116,11 +108,14 @@ impl Place<'_, '_> {
         match &hint.source {
             Source::Environment(name) => match hint.detail.split_once('=') {
                 Some((written, value)) if written == name => {
-                    let value = self.opened(value);
-                    self.fix(
-                        format!("set {name} to {value} in container {container}"),
-                        self.set_env(name, &value).or(Some(edit)),
-                    )
+                    let opened = self.opened(value);
+                    if self.holds(name, value) {
+                        let set = self.set_env(name, &opened).or(Some(edit));
+                        self.fix(format!("set {name} to {opened} in container {container}"), set)
+                    } else {
+                        let text = format!("in {name} of container {container}, change {value} to {opened} and leave the rest as it is");
+                        self.fix(text, Some(edit))
+                    }
                 }
                 _ => self.fix(
                     format!("change {name} of container {container}: {}", self.turned(hint.detail.as_str())),
@@ -151,14 +146,13 @@ impl Place<'_, '_> {
             .char_indices()
             .find(|(at, c)| {
                 !c.is_whitespace()
-                    && super::bind::BindAddress::parse(detail[*at..].trim_end_matches([';', ',', '"', '\'']))
-                        .is_some_and(|a| a.bind.is_loopback())
+                    && BindAddress::parse(detail[*at..].trim_end_matches([';', ',', '"', '\''])).is_some_and(|a| a.bind.is_loopback())
             })
             .map_or(end, |(at, _)| at);
         let (before, value) = detail.split_at(start);
         let trimmed = value.trim_end_matches([';', ',', '"', '\'']);
         let tail = &value[trimmed.len()..];
-        if super::bind::BindAddress::parse(trimmed).is_some() {
+        if BindAddress::parse(trimmed).is_some() {
             format!("{detail} to {before}{}{tail}", self.opened(trimmed))
         } else {
             format!("{detail} to {}", self.any_with_port())

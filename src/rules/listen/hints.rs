@@ -71,6 +71,11 @@ impl Hint {
         self.port.is_none_or(|own| own == port)
     }
 
+    /// Whether the program itself says it.
+    pub fn is_of_log(&self) -> bool {
+        matches!(self.source, Source::Log { .. })
+    }
+
     /// Where it was seen, in words: `log`, `command`, `env BIND_ADDR`, `configmap/web key nginx.conf`.
     pub fn place(&self) -> String {
         match &self.source {

@@ -32,7 +32,8 @@ use super::probes::message::Which;
 use super::probes::was_killed;
 use crate::model::code::Code;
 use crate::model::dial::{DialKey, Speech};
-use crate::model::finding::{Confidence, Finding};
+use crate::model::finding::{Confidence, Finding, ObjectRef};
+use crate::model::snapshot::{DIALS, Unchecked};
 
 /// What is spoken on a port of a pod, the path that is asked for, and whether an HTTP probe asks for it there.
 pub fn spoken(context: &Context<'_>, pod: &Pod, port: u16) -> (Speech, String, bool) {
@@ -70,7 +71,7 @@ pub fn answer<'a>(context: &Context<'a>, pod: &'a Pod, port: u16, protocol: &str
         return Answer::Unknown;
     };
     // A mesh's proxy answers in the application's place, and nobody is there to be asked where nothing runs.
-    if protocol == "SCTP" || is_mesh_pod(pod) || !(container.is_running() || is_killed_by_probe(context, &container)) {
+    if protocol == "SCTP" || mesh(pod).is_some() || !(container.is_running() || is_killed_by_probe(context, &container)) {
         return Answer::Unknown;
     }
     let seen = look(context, pod, &container, &used);
@@ -92,6 +93,11 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for workload in context.workloads() {
         for pod in representatives(context, workload) {
+            if mesh(pod).is_some() {
+                // What listens can be seen where it may be looked at; whether others get there is the mesh's affair.
+                context.sockets(pod);
+                continue;
+            }
             for used in uses::of_pod(context, pod).into_iter().filter(Use::is_used) {
                 found.extend(judge(context, workload, pod, &used));
             }
@@ -106,7 +112,7 @@ fn representatives<'a>(context: &Context<'_>, workload: &Workload<'a>) -> Vec<&'
     for &pod in &workload.pods {
         let lives = |c: &ContainerView<'_>| c.is_running() || is_killed_by_probe(context, c);
         let runs = containers(pod).iter().any(|c| c.role == Role::App && lives(c));
-        if has_ended(pod) || is_terminating(pod) || !runs || is_mesh_pod(pod) {
+        if has_ended(pod) || is_terminating(pod) || !runs {
             continue;
         }
         match chosen.iter_mut().find(|other| revision(other) == revision(pod)) {
@@ -116,6 +122,38 @@ fn representatives<'a>(context: &Context<'_>, workload: &Workload<'a>) -> Vec<&'
         }
     }
     chosen
+}
+
+/// The representatives in which the application itself answers.
+fn reached<'a>(context: &Context<'_>, workload: &Workload<'a>) -> Vec<&'a Pod> {
+    let mut pods = representatives(context, workload);
+    pods.retain(|pod| mesh(pod).is_none());
+    pods
+}
+
+/// What is not dialled although somebody uses it, because a service mesh would answer in the application's place.
+pub fn behind_meshes(context: &Context<'_>, has: impl Fn(&ObjectRef) -> bool) -> Vec<Unchecked> {
+    let mut found = Vec::new();
+    for workload in context.workloads().filter(|workload| has(&workload.reference)) {
+        let unsaid = representatives(context, workload).into_iter().find_map(|pod| {
+            let sidecar = mesh(pod)?;
+            let uses = uses::of_pod(context, pod);
+            let open = |used: &&Use<'_>| {
+                let of_mesh = used.container(context, pod).is_some_and(|c| is_mesh(&c));
+                used.is_used() && used.protocol == "TCP" && !of_mesh && !look::passes_probe(pod, used.port)
+            };
+            let ports: Vec<String> = uses.iter().filter(open).map(|used| used.port.to_string()).collect();
+            (!ports.is_empty()).then_some((sidecar, ports))
+        });
+        if let Some((sidecar, ports)) = unsaid {
+            let (word, place) = if ports.len() == 1 { ("port", "its") } else { ("ports", "their") };
+            found.push(Unchecked::without_right(
+                format!("{word} {} of {} {DIALS}", ports.join(", "), workload.reference.short()),
+                format!("the service mesh's {sidecar} answers in {place} place; --exec shows what listens"),
+            ));
+        }
+    }
+    found
 }
 
 /// Whether a container waits for its next life because a probe of the kubelet had it killed.
@@ -139,9 +177,9 @@ fn is_mesh(container: &ContainerView<'_>) -> bool {
     MESH.contains(&container.name())
 }
 
-/// Whether a service mesh answers in the place of this pod's containers.
-pub fn is_mesh_pod(pod: &Pod) -> bool {
-    containers(pod).iter().any(is_mesh)
+/// The container of a service mesh that answers in the place of this pod's containers.
+pub fn mesh(pod: &Pod) -> Option<&str> {
+    containers(pod).iter().find(|container| is_mesh(container)).map(ContainerView::name)
 }
 
 fn judge<'a>(context: &Context<'a>, workload: &Workload<'a>, pod: &'a Pod, used: &Use<'a>) -> Option<Finding> {
@@ -155,7 +193,7 @@ fn judge<'a>(context: &Context<'a>, workload: &Workload<'a>, pod: &'a Pod, used:
         Standing::Nothing(confidence) => nothing(context, pod, used, &look, confidence)?,
         // A probe that kills leaves no time to be patient; a port that listens instead explains it all the same.
         Standing::Unknown if look.refused.is_some() => match nothing(context, pod, used, &look, Confidence::Likely)? {
-            Fault::Nothing(_) => return None,
+            Fault::Nothing(..) => return None,
             other => other,
         },
         Standing::OtherFamily(confidence) => Fault::OtherFamily(confidence),
@@ -191,7 +229,7 @@ fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<
             );
             return Some(instead(used, other.port, Confidence::Proven, how));
         }
-        return Some(Fault::Nothing(confidence));
+        return Some(Fault::Nothing(confidence, meant(look, used, is_free)));
     }
     let mut open = false;
     let mut instead_of_it = None;
@@ -220,8 +258,7 @@ fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<
         return None;
     }
     let said = look.hints.iter().find(|hint| {
-        let of_log = matches!(hint.source, hints::Source::Log { .. });
-        of_log
+        hint.is_of_log()
             && hint.strength <= Confidence::Likely
             && hint.port.is_some_and(|port| port != used.port && is_free(port))
             && !hint.bind.is_loopback()
@@ -229,7 +266,14 @@ fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<
     if let Some((hint, port)) = said.and_then(|hint| Some((hint, hint.port?))) {
         return Some(instead(used, port, Confidence::Likely, format!("its log says: {}", hint.detail)));
     }
-    Some(Fault::Nothing(confidence))
+    Some(Fault::Nothing(confidence, meant(look, used, is_free)))
+}
+
+/// The port that the container was told to listen on, where that is another than the used one: it may have been meant.
+fn meant(look: &Look<'_>, used: &Use<'_>, is_free: impl Fn(u16) -> bool) -> Option<hints::Hint> {
+    let told = hints::other_ports(&look.hints, used.port);
+    let counts = |hint: &&&hints::Hint| used.protocol == "TCP" && hint.port.is_some_and(&is_free) && !hint.is_of_log();
+    told.iter().find(counts).map(|hint| (*hint).clone())
 }
 
 /// Whether another port of the container may be the one that is meant: nobody ever said that the container would listen on the used one, the
@@ -267,7 +311,7 @@ fn instead<'a>(used: &Use<'a>, port: u16, confidence: Confidence, how: String) -
 /// Whether a Service sends to a number on which nobody listens while the declared one does: then that is told, and no mere hint beside it.
 pub fn is_mismatch_proven(context: &Context<'_>, service: &Service, port: &ServicePort) -> bool {
     ports::workloads_behind(context, service).into_iter().any(|workload| {
-        representatives(context, workload).into_iter().any(|pod| {
+        reached(context, workload).into_iter().any(|pod| {
             let all = uses::of_pod(context, pod);
             let used = all
                 .iter()
@@ -280,7 +324,7 @@ pub fn is_mismatch_proven(context: &Context<'_>, service: &Service, port: &Servi
 
 /// Whether a running pod of the workload has not opened a used port yet, and still has time to.
 pub fn is_starting(context: &Context<'_>, workload: &Workload<'_>) -> bool {
-    representatives(context, workload).into_iter().any(|pod| {
+    reached(context, workload).into_iter().any(|pod| {
         uses::of_pod(context, pod).iter().filter(|u| u.is_used()).any(|used| {
             used.container(context, pod)
                 .is_some_and(|c| c.is_running() && look(context, pod, &c, used).standing == Standing::Starting)

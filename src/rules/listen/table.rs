@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 
 use super::look::passes_probe;
-use super::{hints, is_mesh_pod, made_dial, representatives, source_word, uses};
+use super::{hints, is_mesh, made_dial, mesh, representatives, source_word, uses};
 use crate::model::dial::Reply;
 use crate::model::report::{Listener, PortRow};
 use crate::rules::context::{Context, Workload};
@@ -17,6 +17,10 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
         let used = uses::of_pod(context, pod);
         for port in &used {
             let container = port.container(context, pod);
+            // What the sidecar of a mesh opens for itself says nothing about the application.
+            if port.services.is_empty() && container.is_some_and(|c| is_mesh(&c)) {
+                continue;
+            }
             let mut row = PortRow {
                 workload: workload.reference.clone(),
                 pod: pod.name_any(),
@@ -68,8 +72,8 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
                 Some(dial) if dial.address == Reply::TimedOut && dial.inside == Reply::Silent => "accepts, no answer".to_owned(),
                 Some(dial) if dial.inside.listens() => "accepts inside the pod".to_owned(),
                 Some(dial) if dial.address == Reply::TimedOut => "no answer".to_owned(),
-                _ if is_mesh_pod(pod) => "a service mesh answers in its place".to_owned(),
                 _ if port.is_used() && container.is_some() && passes_probe(pod, port.port) => "passes its probe".to_owned(),
+                _ if port.is_used() => mesh(pod).map_or(String::new(), |sidecar| format!("not tried: {sidecar} answers in its place")),
                 _ => String::new(),
             };
             rows.push(row);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::check;
+use super::{behind_meshes, check};
 use crate::model::code::Code::{self, *};
 use crate::model::dial::{Dial, DialKey, Reply, Speech};
 use crate::model::finding::{Confidence, Effect, Finding, Severity};
@@ -228,10 +228,68 @@ fn a_pod_that_shares_the_nodes_network_is_less_sure() {
 }
 
 #[test]
-fn a_service_mesh_answers_in_its_place() {
+fn a_service_mesh_answers_in_its_place_and_that_is_said() {
     let mesh = pod(OLD, "}, {name: istio-proxy, image: p", "");
     assert!(after(&mesh, Reply::Refused, Reply::Refused).is_empty());
-    assert!(asked(&snapshot(&mesh)).is_empty());
+    let s = snapshot(&mesh);
+    assert!(asked(&s).is_empty());
+    let context = Context::new(&s, Options::default());
+    let unsaid: Vec<String> = behind_meshes(&context, |_| true)
+        .iter()
+        .map(|u| format!("{}: {}", u.what, u.why))
+        .collect();
+    assert_eq!(
+        unsaid,
+        ["port 8080 of pod/api-1 by dialling: the service mesh's istio-proxy answers in its place; --exec shows what listens"]
+    );
+    assert!(behind_meshes(&context, |_| false).is_empty());
+    let rows = super::table::rows(&context, context.workloads().next().expect("the pod"));
+    assert_eq!(rows[0].answer, "not tried: istio-proxy answers in its place");
+    // What the kubelet's probe proves needs no dial, and what nobody uses is nobody's loss.
+    let probed = pod(
+        OLD,
+        ", readinessProbe: {httpGet: {path: /, port: 8080}}}, {name: istio-proxy, image: p",
+        "",
+    );
+    let unused = mesh.replace("{app: api}, ports", "{app: other}, ports");
+    for quiet in [probed, unused] {
+        let s = snapshot(&quiet);
+        assert!(behind_meshes(&Context::new(&s, Options::default()), |_| true).is_empty(), "{quiet}");
+    }
+}
+
+#[test]
+fn the_port_that_the_container_was_told_is_named_where_nobody_listens() {
+    for (container, expected) in [
+        (", args: [--port, '9090']", Some(("command", "--port 9090"))),
+        (", env: [{name: PORT, value: '9090'}]", Some(("env PORT", "PORT=9090"))),
+        (
+            ", env: [{name: BIND_ADDR, value: '0.0.0.0:9090'}]",
+            Some(("env BIND_ADDR", "BIND_ADDR=0.0.0.0:9090")),
+        ),
+        // It was told the very port that is used, and one beside it.
+        (
+            ", env: [{name: PORT, value: '8080'}, {name: METRICS_BIND_ADDRESS, value: '0.0.0.0:9090'}]",
+            None,
+        ),
+        (", env: [{name: ADMIN_BIND_ADDRESS, value: '127.0.0.1:9090'}]", None),
+        ("", None),
+    ] {
+        let mut s = snapshot(&pod(OLD, container, ""));
+        dialled(&mut s, key(8080, Speech::Http, false), Reply::Refused, Reply::Refused);
+        let found = check_snapshot(check, &s);
+        assert_eq!(found[0].code, NothingListening, "{container}");
+        let told = found[0].evidence.iter().find(|e| e.detail.contains("9090"));
+        assert_eq!(told.map(|e| (e.source.as_str(), e.detail.as_str())), expected, "{container}");
+        assert_eq!(
+            found[0].summary.contains("names port 9090"),
+            expected.is_some(),
+            "{}",
+            found[0].summary
+        );
+        let command = found[0].fixes[0].command.as_deref().unwrap_or_default();
+        assert_eq!(command.contains("\"value\":9090"), expected.is_some(), "{command}");
+    }
 }
 
 #[test]

@@ -89,7 +89,12 @@ pub fn of_value(name: &str, value: &str, all: &[(String, String)], ports: &[u16]
                 } else {
                     Confidence::Possible
                 };
-                Some(Told::new(address, meaning.server, format!("{name}={part}"), strength))
+                Some(Told::new(
+                    address,
+                    meaning.server,
+                    format!("{name}={}", bind::shown(part)),
+                    strength,
+                ))
             })
             .collect();
     }

@@ -84,6 +84,9 @@ fn the_role_with_dial_is_enough_and_each_missing_right_is_named() {
     let scenario = scenario.apply(&whole);
     let answer = as_reader(&scenario, &["diagnose", "-o", "json"]);
     assert!(unchecked(&answer.json).is_empty(), "{}", answer.json);
+    let looking = as_reader(&scenario, &["diagnose", "--exec", "-o", "json"]);
+    assert_eq!(unchecked(&looking.json), ["create pods/exec"], "{}", looking.json);
+    assert_eq!(looking.json["unchecked"][0]["why"], "forbidden", "{}", looking.json);
     let root = answer.root_cause();
     assert_eq!(
         (&root["code"], &root["confidence"], answer.exit),

@@ -149,3 +149,48 @@ fn bad_flags_are_usage() {
         assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{flags:?} {}", answer.stderr);
     }
 }
+
+#[test]
+fn why_the_sockets_could_not_be_seen_is_said_as_it_is() {
+    const EXEC: &str = "/api/v1/namespaces/shop/pods/api/exec";
+    for (answer, expected) in [
+        (
+            Answer::status(
+                403,
+                "Forbidden",
+                "pods \"api\" is forbidden: User \"jane\" cannot create resource \"pods/exec\"",
+            ),
+            "forbidden",
+        ),
+        (
+            Answer::status(
+                500,
+                "InternalError",
+                "error dialing backend: dial tcp 10.0.0.1:10250: connect: connection refused",
+            ),
+            "error dialing backend",
+        ),
+        (
+            Answer::status(
+                500,
+                "InternalError",
+                "OCI runtime exec failed: exec: \"cat\": executable file not found in $PATH",
+            ),
+            "no container has cat or sh",
+        ),
+    ] {
+        let api = shop().on("GET", PROXY, unavailable(REFUSED)).on("GET", EXEC, answer);
+        let diagnosis = diagnose(&api, &["--exec"]);
+        let unchecked = diagnosis.json["unchecked"].as_array().unwrap();
+        let entry = unchecked
+            .iter()
+            .find(|entry| entry["what"].as_str().unwrap().starts_with("listening sockets"))
+            .unwrap_or_else(|| panic!("{}", diagnosis.json));
+        assert!(entry["why"].as_str().unwrap().contains(expected), "{entry}");
+        assert_eq!(
+            entry["why"].as_str().unwrap().contains("cat or sh"),
+            expected.contains("cat or sh"),
+            "{entry}"
+        );
+    }
+}

@@ -121,7 +121,7 @@ fn read(words: &[&str], server: Option<&'static Server>, ports: &[u16]) -> Vec<T
                     Confidence::Possible
                 };
                 spoken_ports.extend(address.port);
-                found.push(Told::new(address, server, option.shown(value), strength));
+                found.push(Told::new(address, server, option.shown(&bind::shown(value)), strength));
             }
         } else if let Some(attached) = server.and_then(|s| {
             // `-b127.0.0.1:8000`
@@ -130,7 +130,8 @@ fn read(words: &[&str], server: Option<&'static Server>, ports: &[u16]) -> Vec<T
         }) && let Some(address) = of_list(attached)
         {
             spoken_ports.extend(address.port);
-            found.push(Told::new(address, server, option.written, Confidence::Likely));
+            let detail = format!("{}{}", option.written.trim_end_matches(attached), bind::shown(attached));
+            found.push(Told::new(address, server, detail, Confidence::Likely));
         }
     }
     if found.is_empty() {
@@ -235,7 +236,7 @@ fn positional(words: &[&str], server: Option<&'static Server>) -> Option<Told> {
         return Some(Told::new(
             address,
             Some(server),
-            format!("{} {}", option.written, option.value),
+            format!("{} {}", option.written, bind::shown(&option.value)),
             Confidence::Likely,
         ));
     }
@@ -252,7 +253,7 @@ fn positional(words: &[&str], server: Option<&'static Server>) -> Option<Told> {
         .enumerate()
         .find(|(at, word)| !word.starts_with('-') && (*at == 0 || !takes_value(rest[at - 1])));
     let (_, word) = word?;
-    let detail = format!("{} {word}", server.positional_after);
+    let detail = |word: &str| format!("{} {word}", server.positional_after);
     match bind::port(word) {
         Some(port) => {
             let default = BindAddress::parse(server.default).map_or(Bind::Unspecified, |default| default.bind);
@@ -260,9 +261,12 @@ fn positional(words: &[&str], server: Option<&'static Server>) -> Option<Told> {
                 bind: default,
                 port: Some(port),
             };
-            Some(Told::new(address, Some(server), detail, Confidence::Likely))
+            Some(Told::new(address, Some(server), detail(word), Confidence::Likely))
         }
-        None => Some(Told::new(BindAddress::parse(word)?, Some(server), detail, Confidence::Likely)),
+        None => {
+            let address = BindAddress::parse(word)?;
+            Some(Told::new(address, Some(server), detail(&bind::shown(word)), Confidence::Likely))
+        }
     }
 }
 

@@ -49,6 +49,30 @@ fn what_was_written_is_changed() {
                 .to_owned(),
         ),
         (
+            "env: [{name: LISTEN_ADDR, value: 'tcp:127.0.0.1:8080'}]",
+            "set LISTEN_ADDR to tcp:0.0.0.0:8080 in container c: kubectl set env deployment/api -c c LISTEN_ADDR=tcp:0.0.0.0:8080 -n shop".to_owned(),
+        ),
+        (
+            "env: [{name: BIND_ADDR, value: '127.0.0.1:8080/hunter2'}]",
+            format!("in BIND_ADDR of container c, change 127.0.0.1:8080/… to 0.0.0.0:8080/… and leave the rest as it is: {edit}"),
+        ),
+        (
+            "env: [{name: LISTEN_URL, value: 'http://127.0.0.1:8080/hunter2?x=1'}]",
+            format!("in LISTEN_URL of container c, change http://127.0.0.1:8080/… to http://0.0.0.0:8080/… and leave the rest as it is: {edit}"),
+        ),
+        (
+            "env: [{name: ASPNETCORE_URLS, value: 'http://localhost:8080;http://127.0.0.1:9999'}]",
+            format!("in ASPNETCORE_URLS of container c, change http://localhost:8080 to http://0.0.0.0:8080 and leave the rest as it is: {edit}"),
+        ),
+        (
+            "env: [{name: P, value: '8080'}, {name: BIND_ADDR, value: '127.0.0.1:$(P)'}]",
+            format!("in BIND_ADDR of container c, change 127.0.0.1:8080 to 0.0.0.0:8080 and leave the rest as it is: {edit}"),
+        ),
+        (
+            "command: [/app, '--listen=tcp:127.0.0.1:8080/hunter2']",
+            format!("in the command of container c, change --listen=tcp:127.0.0.1:8080/… to --listen=tcp:0.0.0.0:8080/…: {edit}"),
+        ),
+        (
             "command: [uvicorn, 'app:app', --host, 127.0.0.1, --port, '8080']",
             format!("in the command of container c, change --host 127.0.0.1 to --host 0.0.0.0: {edit}"),
         ),

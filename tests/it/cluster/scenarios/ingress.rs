@@ -1,5 +1,7 @@
 //! Ingresses that lead nowhere. The cluster has no ingress controller: a class and an address are given by hand, as one would.
 
+use podlife::model::kind;
+
 use crate::cluster::harness::{Scenario, kubectl, pods_ready};
 
 const API: &str = r#"
@@ -115,4 +117,83 @@ fn an_address_that_never_comes() {
 fn an_ingress_that_is_served() {
     let (scenario, class) = api("ing-fine");
     served(scenario, &class, "api", "name: web").healthy();
+}
+
+/// What an ingress controller does for HTTPS: one address that serves a certificate.
+const CONTROLLER: &str = r"
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: controller}
+spec:
+  selector: {matchLabels: {app: controller}}
+  template:
+    metadata: {labels: {app: controller}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: app
+        image: podlife.test/app:1
+        imagePullPolicy: IfNotPresent
+        env: [{name: LISTEN, value: 'tls:0.0.0.0:8443'}, {name: TLS_NAMES, value: 'NAMES'}]
+        readinessProbe: {httpGet: {path: /readyz, port: 8443, scheme: HTTPS}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: controller}
+spec: {type: LoadBalancer, selector: {app: controller}, ports: [{name: https, port: 443, targetPort: 8443}]}
+";
+
+/// An Ingress with TLS for shop.example, whose address is a load balancer that serves a certificate for these names.
+fn secured(name: &str, names: &str) -> (Scenario, Class) {
+    let (scenario, class) = api(name);
+    let scenario = scenario
+        .apply(&CONTROLLER.replace("NAMES", names))
+        .until("all run", pods_ready(2))
+        .apply(&ingress(&class.0, "api", "number: 80").replace(
+            "  rules:",
+            "  tls: [{hosts: [shop.example, '*.cdn.example'], secretName: shop-tls}]\n  rules:",
+        ));
+    let address = |scenario: &Scenario| {
+        let services = scenario.list(&kind::SERVICE);
+        let controller = services.iter().find(|s| s["metadata"]["name"] == "controller");
+        let points = controller
+            .map(|s| s["status"]["loadBalancer"]["ingress"].clone())
+            .unwrap_or_default();
+        points[0]["ip"].as_str().map(str::to_owned)
+    };
+    scenario.wait("the load balancer has an address", |s| address(s).is_some());
+    let status = format!(
+        r#"{{"status":{{"loadBalancer":{{"ingress":[{{"ip":"{}"}}]}}}}}}"#,
+        address(&scenario).unwrap()
+    );
+    scenario.kubectl(&["patch", "ingress", "shop", "--subresource=status", "--type=merge", "-p", &status]);
+    (scenario, class)
+}
+
+#[test]
+fn a_certificate_for_another_host() {
+    let (scenario, _class) = secured("ing-cert", "ingress.local,*.cdn.example");
+    let answer = scenario.first_root_cause("IngressTlsSecretMissing", "host-mismatch", "ingress/shop");
+    let root = answer.root_cause();
+    assert_eq!(
+        (&root["confidence"], &root["subject"]["port"]),
+        (&"proven".into(), &"shop.example".into()),
+        "{root}"
+    );
+    assert!(root["summary"].as_str().unwrap().contains("ingress.local"), "{root}");
+    // Saved, it is judged the same without the cluster; and where nothing may be connected to, nothing is said.
+    let file = std::env::temp_dir().join(format!("{}.json", scenario.namespace));
+    let path = file.display().to_string();
+    scenario.podlife(&["diagnose", "--save", &path]);
+    let again = crate::process::podlife(&["diagnose", "--local", "-f", &path, "-o", "json"]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(again.root_cause()["id"], root["id"], "{}", again.json);
+    assert_eq!(scenario.podlife(&["diagnose", "--no-dial"]).exit, 0);
+}
+
+#[test]
+fn a_certificate_for_all_hosts() {
+    let (scenario, _class) = secured("ing-cert-fine", "shop.example,*.cdn.example");
+    scenario.healthy();
 }

@@ -176,6 +176,7 @@ fn addresses_and_ports_without_any_probe() {
         app("other-port", "0.0.0.0:9090").container(declared),
         app("target", "0.0.0.0:9090").container("ports: [{containerPort: 9090}]"),
         app("nobody", "0.0.0.0:8080").with("START_DELAY", "1h").container(declared),
+        app("told", "0.0.0.0:9090").with("START_DELAY", "1h").container(declared),
         app("admin", "0.0.0.0:8080,127.0.0.1:9901").container("ports: [{containerPort: 8080}, {name: admin, containerPort: 9901}]"),
         app("unused", "127.0.0.1:8080,0.0.0.0:9090").service("{port: 80, targetPort: 9090}"),
     ];
@@ -195,9 +196,16 @@ fn addresses_and_ports_without_any_probe() {
             "ListenerOnOtherPort () deployment/other-port app, likely",
             "TargetPortMismatch (proven) service/target, proven",
             "NothingListening () deployment/nobody app, likely",
+            "NothingListening () deployment/told app, likely",
         ],
     );
     assert_eq!(answer.exit, 3);
+    let told = about(&answer, "told");
+    assert!(
+        told["summary"].as_str().unwrap().ends_with("its environment names port 9090"),
+        "{told}"
+    );
+    assert!(!about(&answer, "nobody")["summary"].as_str().unwrap().contains("names port"));
     // The variable that says it is the one to change.
     let fix = about(&answer, "v4")["fixes"][0].clone();
     let command = format!("kubectl set env deployment/v4 -c app LISTEN=0.0.0.0:8080 -n {}", scenario.namespace);
@@ -230,7 +238,7 @@ fn protocols_that_are_not_plain_http() {
     let scenario = Scenario::new("protocols")
         .apply(&manifests(&apps))
         .until("all have run for longer than a start takes", running_for("app", PAST_START));
-    holds(
+    let answer = holds(
         &scenario,
         &[],
         &[
@@ -242,6 +250,35 @@ fn protocols_that_are_not_plain_http() {
             "ApplicationError () deployment/hangs app, likely",
         ],
     );
+    // What stands before the address stays.
+    for (name, port) in [("cache-inside", 6379), ("cache-quiet", 6379)] {
+        let fix = &about(&answer, name)["fixes"][0]["command"];
+        let command = format!(
+            "kubectl set env deployment/{name} -c app LISTEN=tcp:0.0.0.0:{port} -n {}",
+            scenario.namespace
+        );
+        assert_eq!(fix, &command);
+    }
+}
+
+#[test]
+fn behind_a_service_mesh_nobody_is_dialled_and_that_is_said() {
+    let manifest = app("meshed", "127.0.0.1:8080").manifest().replace(
+        "      - {name: app",
+        "      - {name: linkerd-proxy, image: 'podlife.test/app:1', imagePullPolicy: IfNotPresent, env: [{name: LISTEN, value: '0.0.0.0:4143'}]}\n      - {name: app",
+    );
+    let scenario = Scenario::new("mesh").apply(&manifest).until("both run", pods_ready(1));
+    let answer = holds(&scenario, &[], &[]);
+    assert_eq!(answer.exit, 0, "{}", answer.json);
+    assert_eq!(
+        answer.json["unchecked"][0]["what"], "port 8080 of deployment/meshed by dialling",
+        "{}",
+        answer.json
+    );
+    let text = scenario.podlife(&["diagnose", "deployment/meshed"]).stdout;
+    assert!(text.contains("not tried: linkerd-proxy answers in its place"), "{text}");
+    let quiet = holds(&scenario, &["--no-dial"], &[]);
+    assert!(quiet.json["unchecked"].as_array().unwrap().is_empty(), "{}", quiet.json);
 }
 
 #[test]
