@@ -12,8 +12,11 @@ use clap::{Arg, ArgAction, Command, FromArgMatches as _, ValueHint};
 
 use super::flags::ConnectFlags;
 use crate::cluster::{self, ConnectOptions, Connection, ListQuery, no_log};
+use crate::gate::doom::Grace;
 use crate::io::Environment;
+use crate::model::code::Code;
 use crate::model::kind::{self, KNOWN, Kind};
+use crate::rules::codes;
 
 /// The name by which kubectl calls for completions.
 pub const PROGRAM: &str = "kubectl_complete-podlife";
@@ -220,6 +223,12 @@ async fn values(root: &Command, arg: &Arg, prefix: &str, before: &[String], envi
             let formats = ["text", "wide", "json", "yaml", "name", "jsonpath="];
             Offer::of(named(formats.map(str::to_owned).to_vec()))
         }
+        Some("ignore") => Offer::of(named(Code::ALL.iter().map(|code| code.as_str().to_owned()).collect())),
+        // A duration follows.
+        Some("grace") => Offer {
+            candidates: named(Grace::CLASSES.iter().map(|class| format!("{class}=")).collect()),
+            directive: Directive::NoSpace,
+        },
         Some("context") => Offer::of(named(in_kubeconfig(root, before, environment).contexts)),
         Some("cluster") => Offer::of(named(in_kubeconfig(root, before, environment).clusters)),
         Some("user") => Offer::of(named(in_kubeconfig(root, before, environment).users)),
@@ -248,6 +257,12 @@ async fn positional(root: &Command, line: &Line<'_>, last: &str, before: &[Strin
             false => Offer::none(),
         };
     }
+    if arg.get_id() == "code" {
+        return match line.positionals.is_empty() {
+            true => codes(),
+            false => Offer::none(),
+        };
+    }
     if !arg.get_id().as_str().to_lowercase().contains("target") {
         return Offer::none();
     }
@@ -271,6 +286,12 @@ async fn positional(root: &Command, line: &Line<'_>, last: &str, before: &[Strin
             offer
         }
     }
+}
+
+/// The codes of findings with their titles.
+fn codes() -> Offer {
+    let entries = codes::explanation(None).codes.into_iter();
+    Offer::of(entries.map(|entry| (entry.code.to_string(), entry.title)).collect())
 }
 
 fn plain(names: Vec<String>) -> Vec<(String, String)> {

@@ -53,6 +53,9 @@ impl Default for Grace {
 }
 
 impl Grace {
+    /// The names that [`Self::set`] takes.
+    pub const CLASSES: [&str; 7] = ["permanent", "image", "crash", "scheduling", "probe", "other", "stall"];
+
     /// Sets the time of a class by its name; the error names the classes.
     pub fn set(&mut self, class: &str, time: Duration) -> Result<(), String> {
         match class {
@@ -64,9 +67,8 @@ impl Grace {
             "other" => self.other = time,
             "stall" => self.stall = time,
             _ => {
-                return Err(format!(
-                    "{class:?} is no class of faults; the classes are permanent, image, crash, scheduling, probe, other and stall"
-                ));
+                let classes = Self::CLASSES.join(", ");
+                return Err(format!("{class:?} is no class of faults; the classes are {classes}"));
             }
         }
         Ok(())

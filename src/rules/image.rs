@@ -179,7 +179,7 @@ fn failing(context: &Context<'_>, container: &ContainerView<'_>, cause: &'static
         "unauthorized" => finding.fix_command(
             "check the name, then give the pod an imagePullSecret for this registry",
             format!(
-                "kubectl -n {namespace} get pod {} -o jsonpath='{{.spec.imagePullSecrets}}'",
+                "kubectl get pod {} -n {namespace} -o jsonpath='{{.spec.imagePullSecrets}}'",
                 container.pod.name_any()
             ),
         ),
@@ -200,7 +200,7 @@ fn failing(context: &Context<'_>, container: &ContainerView<'_>, cause: &'static
         ),
         _ => finding.fix_command(
             "the registry's own state or log says more; the kubelet tries again",
-            format!("kubectl -n {namespace} describe pod {}", container.pod.name_any()),
+            format!("kubectl describe pod {} -n {namespace}", container.pod.name_any()),
         ),
     };
     context.container_effects(container).into_iter().fold(finding, Finding::breaking)
@@ -324,7 +324,7 @@ fn secret_missing(context: &Context<'_>, container: &ContainerView<'_>, cause: &
     }
     Some(finding.fix_command(
         format!("create the secret {missing}, or correct imagePullSecrets"),
-        format!("kubectl -n {namespace} create secret docker-registry {missing} --docker-server={} --docker-username=USER --docker-password=PASSWORD", registry_of(container.spec.image.as_deref().unwrap_or_default())),
+        format!("kubectl create secret docker-registry {missing} -n {namespace} --docker-server={} --docker-username=USER --docker-password=PASSWORD", registry_of(container.spec.image.as_deref().unwrap_or_default())),
     ))
 }
 

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::about::About;
-use super::context::{Context, Workload, WorkloadObject, condition, containers, has_ended, is_ready, is_terminating, reference_of};
+use super::context::{
+    Context, Workload, WorkloadObject, condition, containers, has_ended, is_ready, is_replaced, is_terminating, reference_of,
+};
+use super::ports;
 use super::scope::Scope;
 use crate::model::age;
 use crate::model::code::Code;
@@ -14,6 +18,7 @@ use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
 use crate::model::kind;
 use crate::model::report::{Judged, Verdict};
 use crate::model::snapshot::Coverage;
+use crate::model::text::counted;
 
 /// A controller without a deadline of its own gets the one that Deployments have by default.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -28,7 +33,7 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
     let mut judged: Vec<Judged> = context
         .workloads()
         .filter(|w| scope.has(&w.reference))
-        .filter(|w| !is_over(w))
+        .filter(|w| !is_over(context, w))
         .map(|w| workload(context, w, &about, blind))
         .collect();
     for service in &objects.services {
@@ -48,7 +53,9 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
                 (false, true) => Verdict::Inconclusive,
                 (false, false) => Verdict::Healthy,
             };
-            judged.push(plain(reference, verdict, &about));
+            // Another name for something outside is all that such a Service is.
+            let is_told = service.status.is_some() || ports::is_external_name(service);
+            judged.push(of_plan(context, &service.metadata, is_told, plain(reference, verdict, &about)));
         }
     }
     for ingress in &objects.ingresses {
@@ -57,7 +64,9 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
             let wrong = about
                 .touching(&reference)
                 .any(|f| f.subject.object == reference && f.severity != Severity::Advice);
-            judged.push(plain(reference, if wrong { Verdict::Broken } else { Verdict::Healthy }, &about));
+            let verdict = if wrong { Verdict::Broken } else { Verdict::Healthy };
+            let is_told = ingress.status.is_some();
+            judged.push(of_plan(context, &ingress.metadata, is_told, plain(reference, verdict, &about)));
         }
     }
     let known: BTreeSet<ObjectRef> = judged.iter().map(|j| j.object.clone()).collect();
@@ -70,10 +79,18 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
     judged
 }
 
-/// Bare pods and Jobs that ended well are history, not workloads.
-fn is_over(workload: &Workload<'_>) -> bool {
-    matches!(workload.object, Some(WorkloadObject::Pod(pod)) if super::context::phase(pod) == "Succeeded")
+/// Bare pods that ended well, or that another one has taken the place of, are history, not workloads.
+fn is_over(context: &Context<'_>, workload: &Workload<'_>) -> bool {
+    matches!(workload.object, Some(WorkloadObject::Pod(pod)) if super::context::phase(pod) == "Succeeded" || is_replaced(context, pod))
 }
+
+/// Whether an object comes from a manifest that no API server has taken: it says what is wanted, and nothing of what is.
+fn is_plan(context: &Context<'_>, metadata: &ObjectMeta, has_status: bool) -> bool {
+    context.snapshot.local && !has_status && metadata.uid.is_none() && metadata.creation_timestamp.is_none()
+}
+
+/// What is said of such an object.
+const PLAN: &str = "a manifest without status: only what it says could be judged";
 
 fn plain(object: ObjectRef, verdict: Verdict, about: &About<'_>) -> Judged {
     let causes = about.root_causes_of(&object);
@@ -84,6 +101,20 @@ fn plain(object: ObjectRef, verdict: Verdict, about: &About<'_>) -> Judged {
         ready_pods: None,
         wanted_pods: None,
         causes,
+    }
+}
+
+/// Of what was never applied nobody knows whether it would work; what its spec does wrong is known all the same.
+fn of_plan(context: &Context<'_>, metadata: &ObjectMeta, has_status: bool, judged: Judged) -> Judged {
+    if judged.verdict <= Verdict::Degraded || !is_plan(context, metadata, has_status) {
+        return judged;
+    }
+    Judged {
+        verdict: Verdict::Inconclusive,
+        state: PLAN.to_owned(),
+        ready_pods: None,
+        wanted_pods: None,
+        ..judged
     }
 }
 
@@ -158,13 +189,17 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, about: &About<'_>, b
         state.push_str(&format!("; {}", half_way.words()));
     }
     let causes = about.root_causes_of(&reference);
-    Judged {
+    let judged = Judged {
         object: reference,
         verdict,
         state,
         ready_pods: (!finite).then_some(ready),
         wanted_pods: (!finite).then_some(wanted),
         causes,
+    };
+    match workload.object {
+        Some(object) => of_plan(context, object.metadata(), object.has_status(), judged),
+        None => judged,
     }
 }
 
@@ -290,7 +325,7 @@ fn state(context: &Context<'_>, workload: &Workload<'_>, ready: usize, wanted: u
         .iter()
         .any(|pod| condition(pod, "Ready").is_some_and(|(status, ..)| status != "True"));
     if restarts > 0 && crashing {
-        state.push_str(&format!(", {restarts} restarts"));
+        state.push_str(&format!(", {}", counted(restarts, "restart")));
     }
     state
 }

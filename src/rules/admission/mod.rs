@@ -2,7 +2,7 @@
 
 mod refusal;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 
 use super::Context;
@@ -36,30 +36,18 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
     let objects = &context.snapshot.objects;
     let mut creators = Vec::new();
     for set in &objects.replica_sets {
-        let wanted = set.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
         let status = set.status.as_ref();
-        let lacks = wanted - status.map_or(0, |s| s.replicas);
-        let condition = status.and_then(|s| {
-            let failure = s
-                .conditions
-                .iter()
-                .flatten()
-                .find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
-            Some((failure.message.clone()?, failure.last_transition_time.as_ref().map(|t| t.0)))
+        let lacks = wanted(set.spec.as_ref().and_then(|s| s.replicas)) - status.map_or(0, |s| s.replicas);
+        let condition = failure(status.and_then(|s| s.conditions.as_ref()), |c| {
+            (&c.type_, &c.status, c.message.as_ref(), c.last_transition_time.as_ref())
         });
         creators.extend(creator(context, &kind::REPLICA_SET, &set.metadata, lacks, condition));
     }
     for set in &objects.replication_controllers {
-        let wanted = set.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
         let status = set.status.as_ref();
-        let lacks = wanted - status.map_or(0, |s| s.replicas);
-        let condition = status.and_then(|s| {
-            let failure = s
-                .conditions
-                .iter()
-                .flatten()
-                .find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
-            Some((failure.message.clone()?, failure.last_transition_time.as_ref().map(|t| t.0)))
+        let lacks = wanted(set.spec.as_ref().and_then(|s| s.replicas)) - status.map_or(0, |s| s.replicas);
+        let condition = failure(status.and_then(|s| s.conditions.as_ref()), |c| {
+            (&c.type_, &c.status, c.message.as_ref(), c.last_transition_time.as_ref())
         });
         creators.extend(creator(context, &kind::REPLICATION_CONTROLLER, &set.metadata, lacks, condition));
     }
@@ -75,18 +63,14 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
         let Some(status) = deployment.status.as_ref().filter(|_| !has_sets) else {
             continue;
         };
-        let lacks = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1) - status.updated_replicas.unwrap_or(0);
-        let condition = status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
-        let condition = condition.and_then(|c| Some((c.message.clone()?, c.last_transition_time.as_ref().map(|t| t.0))));
+        let lacks = wanted(deployment.spec.as_ref().and_then(|s| s.replicas)) - status.updated_replicas.unwrap_or(0);
+        let condition = failure(status.conditions.as_ref(), |c| {
+            (&c.type_, &c.status, c.message.as_ref(), c.last_transition_time.as_ref())
+        });
         creators.extend(creator(context, &kind::DEPLOYMENT, &deployment.metadata, lacks, condition));
     }
     for set in &objects.stateful_sets {
-        let wanted = set.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
-        let lacks = wanted - set.status.as_ref().map_or(0, |s| s.replicas);
+        let lacks = wanted(set.spec.as_ref().and_then(|s| s.replicas)) - set.status.as_ref().map_or(0, |s| s.replicas);
         creators.extend(creator(context, &kind::STATEFUL_SET, &set.metadata, lacks, None));
     }
     for set in &objects.daemon_sets {
@@ -109,14 +93,28 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
     creators
 }
 
+/// How many pods are asked for: one where nothing is written.
+fn wanted(replicas: Option<i32>) -> i32 {
+    replicas.unwrap_or(1)
+}
+
+/// What a condition says and since when.
+type Said = (String, Option<jiff::Timestamp>);
+
+/// The condition `ReplicaFailure` that holds. `parts` takes type, status, message and time from a condition: each kind has a type of its own.
+fn failure<C>(conditions: Option<&Vec<C>>, parts: impl Fn(&C) -> (&String, &String, Option<&String>, Option<&Time>)) -> Option<Said> {
+    conditions
+        .into_iter()
+        .flatten()
+        .map(parts)
+        .find_map(|(type_, status, message, since)| {
+            let holds = type_ == "ReplicaFailure" && status == "True";
+            holds.then(|| Some((message?.clone(), since.map(|t| t.0))))?
+        })
+}
+
 /// A controller that lacks pods, with the newest refusal; none where the newest attempt went well.
-fn creator(
-    context: &Context<'_>,
-    kind: &Kind,
-    metadata: &ObjectMeta,
-    lacks: i32,
-    condition: Option<(String, Option<jiff::Timestamp>)>,
-) -> Option<Creator> {
+fn creator(context: &Context<'_>, kind: &Kind, metadata: &ObjectMeta, lacks: i32, condition: Option<Said>) -> Option<Creator> {
     if lacks <= 0 || metadata.deletion_timestamp.is_some() {
         return None;
     }

@@ -355,7 +355,10 @@ pub(super) const AREA: Area = Area {
             class: Class::Permanent,
             subject: "workload",
             signs: &["FailedCreate", "ReplicaFailure"],
-            causes: &[],
+            causes: &[(
+                "name-taken",
+                "A pod that belongs to nobody or to another has the name that a StatefulSet must give its own.",
+            )],
             explanation: "The API server refuses the objects that the controller wants to create, for a reason that no other code names. podlife \
              quotes the refusal from the controller's latest event or from its ReplicaFailure condition, as long as pods are still \
              lacking. No pod exists, so there is no log to read.",

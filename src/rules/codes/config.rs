@@ -192,7 +192,7 @@ pub(super) const AREA: Area = Area {
         },
         Entry {
             code: Code::ClaimPending,
-            title: "The claim is not bound to a volume",
+            title: "The claim is not bound to a volume, or is being deleted",
             severity: Severity::Error,
             class: Class::Scheduling,
             subject: "PersistentVolumeClaim",
@@ -221,6 +221,10 @@ pub(super) const AREA: Area = Area {
                     "The class waits for a pod that uses the claim, and none can be scheduled.",
                 ),
                 ("provisioning-failed", "The provisioner tried and reports an error."),
+                (
+                    "terminating",
+                    "The claim is being deleted: no new pod may use it, and it goes once no pod does.",
+                ),
             ],
             explanation: "The claim has no volume yet, so pods that use it cannot be scheduled. podlife reads the claim's phase and events and its \
              StorageClass. A class whose binding mode is WaitForFirstConsumer leaves the claim Pending until a pod is scheduled; that \

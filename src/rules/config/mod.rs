@@ -319,7 +319,7 @@ fn describe(context: &Context<'_>, namespace: &str, found: &Missing<'_>, subject
         Holder::Container(c) => format!("container {c} of {owner}"),
         Holder::Volume(v) => format!("volume {v} of {owner}"),
     };
-    let edit = format!("kubectl -n {namespace} edit {owner}");
+    let edit = format!("kubectl edit {owner} -n {namespace}");
     let mut finding = if let Some(key) = &found.key {
         let code = if is_secret {
             Code::SecretKeyMissing
@@ -335,7 +335,7 @@ fn describe(context: &Context<'_>, namespace: &str, found: &Missing<'_>, subject
             Some(near) => finding.fix_command(format!("name the key {near}, or add the key {key} to {what} {name}"), edit),
             None => finding.fix_command(
                 format!("add the key {key} to {what} {name}, or name one that it has"),
-                format!("kubectl -n {namespace} describe {}", object.short()),
+                format!("kubectl describe {} -n {namespace}", object.short()),
             ),
         }
     } else {
@@ -350,7 +350,7 @@ fn describe(context: &Context<'_>, namespace: &str, found: &Missing<'_>, subject
                 let create = if is_secret { "create secret generic" } else { "create configmap" };
                 finding.fix_command(
                     format!("create {what} {name}, or correct the name in the pod template"),
-                    format!("kubectl -n {namespace} {create} {name} --from-literal=KEY=VALUE"),
+                    format!("kubectl {create} {name} --from-literal=KEY=VALUE -n {namespace}"),
                 )
             }
         }

@@ -11,9 +11,11 @@ use kube::ResourceExt;
 use crate::model::age;
 use crate::model::finding::{Finding, ObjectRef};
 use crate::model::kind;
+use crate::model::text::counted;
 use crate::rules::Context;
 use crate::rules::context::{
-    ContainerView, EventView, HEALED_AFTER, Role, WorkloadObject, containers, controller, has_ended, is_terminating, phase, revision,
+    ContainerView, EventView, HEALED_AFTER, Role, WorkloadObject, containers, controller, has_ended, is_replaced, is_terminating, phase,
+    revision,
 };
 
 /// How long after a kubelet's `Killing` event the container may still take to end, beyond its grace period.
@@ -52,8 +54,7 @@ impl Ending<'_> {
         }];
         match self.container.restarts() {
             0 => {}
-            1 => parts.push("1 restart".to_owned()),
-            n => parts.push(format!("{n} restarts")),
+            n => parts.push(counted(n, "restart")),
         }
         if let Some(ago) = context.age_of(self.end.finished_at.as_ref()) {
             parts.push(format!("ended {} ago", age::short(ago)));
@@ -89,7 +90,7 @@ pub fn counts(context: &Context<'_>, pod: &Pod) -> bool {
             .and_then(|s| s.restart_policy.as_deref())
             .is_none_or(|p| p == "Always");
         // Evicted, refused by the node, or replaced by a controller that never gives up: other rules speak of those.
-        if refused || restarts {
+        if refused || restarts || is_replaced(context, pod) {
             return false;
         }
     }
@@ -304,23 +305,23 @@ pub fn owner_name(context: &Context<'_>, pod: &Pod) -> String {
     context.workload_of(pod).short()
 }
 
-/// `kubectl -n shop logs pod/api-1 -c app --previous`
+/// `kubectl logs api-1 -c app -n shop --previous`
 pub fn logs_command(container: &ContainerView<'_>, previous: bool) -> String {
     let flag = if previous { " --previous" } else { "" };
     format!(
-        "kubectl -n {} logs {} -c {}{flag}",
-        container.pod.namespace().unwrap_or_default(),
+        "kubectl logs {} -c {} -n {}{flag}",
         container.pod.name_any(),
-        container.name()
+        container.name(),
+        container.pod.namespace().unwrap_or_default()
     )
 }
 
-/// `kubectl -n shop edit deployment/api`
+/// `kubectl edit deployment/api -n shop`
 pub fn edit_command(context: &Context<'_>, pod: &Pod) -> String {
     let owner = context.workload_of(pod);
     if owner.is(&kind::POD) {
-        format!("kubectl -n {} get {} -o yaml", owner.namespace, owner.short())
+        format!("kubectl get {} -o yaml -n {}", owner.short(), owner.namespace)
     } else {
-        format!("kubectl -n {} edit {}", owner.namespace, owner.short())
+        format!("kubectl edit {} -n {}", owner.short(), owner.namespace)
     }
 }

@@ -312,6 +312,51 @@ fn what_the_kubelet_refuses_is_named() {
 }
 
 #[test]
+fn one_node_that_sets_up_nobody_is_one_cause() {
+    let creating = pod("ready: false, restartCount: 0, state: {waiting: {reason: ContainerCreating}}", "");
+    let failing = |message: &str| {
+        let first = creating.clone() + &event("FailedCreatePodSandBox", "2026-01-01T11:59:00Z", message);
+        let second = first
+            .replace("api-", "web-")
+            .replace("u1", "u2")
+            .replace("r1", "r2")
+            .replace("failedcreate", "second");
+        said(&check(super::check, &format!("{first}---{second}")))
+    };
+    assert_eq!(
+        failing("desc = failed to setup network for sandbox: plugin type=\"calico\" failed (add): connection is unauthorized"),
+        ["PodSandboxFailing network-plugin node/node-1"]
+    );
+    // What each pod asks for by itself is no fault of the node.
+    assert_eq!(
+        failing("desc = failed to get sandbox runtime: no runtime for \"nosuch\" is configured").len(),
+        2
+    );
+    assert_eq!(failing("desc = container init was OOM-killed (memory limit too low?)").len(), 2);
+}
+
+#[test]
+fn a_bare_pod_that_another_one_has_replaced_is_history() {
+    let bare = |name: &str, made: &str, phase: &str, app: &str| {
+        format!(
+            "---
+{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, uid: {name}, creationTimestamp: '{made}', labels: {{app: {app}}}}},
+  spec: {{restartPolicy: Never, containers: [{{name: app, image: i}}]}},
+  status: {{phase: {phase}, containerStatuses: [{{name: app, image: i, imageID: '', ready: false, restartCount: 0,
+    state: {{terminated: {{exitCode: 1, reason: Error, finishedAt: '2026-01-01T11:50:00Z'}}}}}}]}}}}
+"
+        )
+    };
+    let failed = bare("old", "2026-01-01T11:40:00Z", "Failed", "api");
+    let found = |other: &str| said(&check(super::check, &(failed.clone() + other)));
+    let faulty = ["ContainerCrashing exit-code pod/old"];
+    assert_eq!(found(""), faulty);
+    assert_eq!(found(&bare("other", "2026-01-01T11:55:00Z", "Succeeded", "web")), faulty);
+    assert_eq!(found(&bare("older", "2026-01-01T11:30:00Z", "Succeeded", "api")), faulty);
+    assert!(found(&bare("new", "2026-01-01T11:55:00Z", "Succeeded", "api")).is_empty());
+}
+
+#[test]
 fn sandboxes_fail_for_reasons() {
     let creating = pod("ready: false, restartCount: 0, state: {waiting: {reason: ContainerCreating}}", "");
     for (message, cause) in [
@@ -338,6 +383,19 @@ fn sandboxes_fail_for_reasons() {
         );
         assert_eq!(said(&found), [format!("PodSandboxFailing {cause} deployment/api")]);
     }
+    let pause = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox image \"registry.k8s.io/pause:3.10\": failed to \
+        pull image \"registry.k8s.io/pause:3.10\": failed to pull and unpack image \"registry.k8s.io/pause:3.10\": failed to resolve reference \
+        \"registry.k8s.io/pause:3.10\": failed to do request: Head \"https://registry.k8s.io/v2/pause/manifests/3.10\": dial tcp: i/o timeout";
+    let found = check(
+        super::check,
+        &(creating.clone() + &event("FailedCreatePodSandBox", "2026-01-01T11:59:00Z", pause)),
+    );
+    assert!(found[0].summary.contains("registry.k8s.io/pause:3.10"), "{}", found[0].summary);
+    let evidence = &found[0].evidence[0].detail;
+    assert!(
+        evidence.starts_with("failed to get sandbox image") && evidence.ends_with("i/o timeout"),
+        "{evidence}"
+    );
     let started = pod(&running("2026-01-01T11:30:00Z", 0, true, "exitCode: 0"), "");
     assert!(
         check(

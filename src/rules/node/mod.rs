@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
 use super::Context;
-use super::context::{Workload, condition, containers, has_ended, is_ready, is_terminating, phase, reference_of};
+use super::context::{Workload, condition, containers, has_ended, is_ready, is_replaced, is_terminating, phase, reference_of};
 use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity, Subject};
@@ -255,6 +255,9 @@ fn evicted(context: &Context<'_>) -> Vec<Finding> {
             let newest = evictions.last()?;
             let workload = context.workload(&reference)?;
             let is_bare = reference.is(&kind::POD);
+            if is_bare && is_replaced(context, newest.pod) {
+                return None;
+            }
             let replaced = !is_bare && is_satisfied(workload);
             let over = workload.object.is_some_and(super::context::WorkloadObject::is_finite) && !is_bare;
             let when = ended(newest.pod).map(|t| context.age(t));

@@ -11,7 +11,7 @@ use super::{Failing, Which};
 use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Finding};
-use crate::model::text::{redact, shorten};
+use crate::model::text::{counted, redact, shorten};
 use crate::rules::Context;
 use crate::rules::context::{LogView, containers, probe_budget};
 
@@ -78,9 +78,9 @@ pub fn check(context: &Context<'_>, failing: &Failing<'_>) -> Option<Finding> {
         finding = finding.evidence(
             container.source(),
             format!(
-                "the last run was ended by the kubelet after {} s, {ended} ago; {} restarts",
+                "the last run was ended by the kubelet after {} s, {ended} ago; {}",
                 seconds(lived),
-                container.restarts()
+                counted(container.restarts(), "restart")
             ),
         );
     }

@@ -19,7 +19,7 @@ use super::context::{ContainerView, HEALED_AFTER, Role, condition, containers, h
 use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, Subject};
-use crate::model::text::shorten;
+use crate::model::text::{counted, shorten};
 
 /// An application may take this long to become ready before its readiness probe is reported, whatever the probe's own budget.
 const NORMAL_START: Duration = Duration::from_secs(30);
@@ -272,7 +272,7 @@ fn state(context: &Context<'_>, container: &ContainerView<'_>) -> String {
     }
     parts.push(if container.is_ready() { "ready" } else { "not ready" }.to_owned());
     if container.restarts() > 0 {
-        parts.push(format!("{} restarts", container.restarts()));
+        parts.push(counted(container.restarts(), "restart"));
     }
     if let Some(end) = container.newest_end() {
         let ago = context.age_of(end.finished_at.as_ref()).map(age::short);

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use super::mount::claim_of;
+use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity, Subject};
 use crate::model::kind;
@@ -17,6 +18,8 @@ use crate::rules::Context;
 use crate::rules::container::ending::counts;
 use crate::rules::context::{EventView, WorkloadObject, condition};
 
+/// What nobody uses is gone within this time.
+const TAKES_AWAY: Duration = Duration::from_secs(30);
 /// A provisioner that works needs some seconds.
 const PROVISIONING: Duration = Duration::from_secs(60);
 
@@ -97,7 +100,7 @@ fn gone(context: &Context<'_>, owner: &ObjectRef, subject: Subject, namespace: &
         .evidence(source, detail)
         .breaking(Effect::Claim(namespace.to_owned(), claim.to_owned()))
         .breaking(Effect::NotReady(owner.clone()))
-        .fix_command(fix, format!("kubectl -n {namespace} get pvc"))
+        .fix_command(fix, format!("kubectl get pvc -n {namespace}"))
 }
 
 /// Pods that use a claim and wait for it.
@@ -124,11 +127,11 @@ struct Why<'a> {
 
 fn judge(context: &Context<'_>, claim: &PersistentVolumeClaim) -> Option<Finding> {
     let phase = claim.status.as_ref()?.phase.as_deref()?;
-    if claim.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
     let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
     let pods = users(context, claim);
+    if let Some(since) = &claim.metadata.deletion_timestamp {
+        return terminating(context, claim, context.age(since.0), &pods);
+    }
     let (code, why) = match phase {
         "Lost" => {
             let volume = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()).unwrap_or_default();
@@ -157,7 +160,7 @@ fn judge(context: &Context<'_>, claim: &PersistentVolumeClaim) -> Option<Finding
     let mut finding = Finding::new(code, why.cause, severity, Confidence::Proven, Subject::of(reference), summary)
         .evidence(format!("pvc/{name}"), format!("phase {phase}"))
         .breaking(Effect::Claim(namespace.clone(), name.clone()))
-        .fix_command(why.fix, format!("kubectl -n {namespace} describe pvc {name}"));
+        .fix_command(why.fix, format!("kubectl describe pvc {name} -n {namespace}"));
     if let Some(event) = why.event {
         finding = finding.evidence(
             format!("pvc/{name} event {}", event.reason()),
@@ -165,6 +168,51 @@ fn judge(context: &Context<'_>, claim: &PersistentVolumeClaim) -> Option<Finding
         );
     }
     Some(owners.into_iter().map(Effect::NotReady).fold(finding, Finding::breaking))
+}
+
+/// A claim that is being deleted stays as long as a pod has it, and nothing else may use it meanwhile.
+fn terminating(context: &Context<'_>, claim: &PersistentVolumeClaim, since: Duration, pods: &[&Pod]) -> Option<Finding> {
+    let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
+    let has_node = |pod: &&&Pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    let holders: Vec<String> = pods.iter().filter(has_node).map(|pod| pod.name_any()).collect();
+    let waiting: BTreeSet<ObjectRef> = pods
+        .iter()
+        .filter(|pod| !has_node(pod))
+        .map(|pod| context.workload_of(pod))
+        .collect();
+    if since < TAKES_AWAY {
+        return None;
+    }
+    let finalizers = claim.metadata.finalizers.clone().unwrap_or_default().join(", ");
+    let held = match holders.first() {
+        Some(pod) => format!("pod {pod} still has it"),
+        None => format!("its finalizer {finalizers} holds it"),
+    };
+    let consequence = match waiting.first() {
+        Some(owner) => format!(", so {} gets no volume", owner.short()),
+        None => " and goes with its data as soon as it may".to_owned(),
+    };
+    let severity = if waiting.is_empty() { Severity::Advice } else { Severity::Error };
+    let summary = format!(
+        "PersistentVolumeClaim {name} is being deleted for {}: {held}{consequence}",
+        age::short(since)
+    );
+    let reference = ObjectRef::new(&kind::CLAIM, &namespace, &name);
+    let finding = Finding::new(
+        Code::ClaimPending,
+        "terminating",
+        severity,
+        Confidence::Proven,
+        Subject::of(reference),
+        summary,
+    )
+    .evidence(format!("pvc/{name}"), format!("deletionTimestamp is set; finalizers: {finalizers}"))
+    .breaking(Effect::Claim(namespace.clone(), name.clone()))
+    .fix_command(
+        "a deletion cannot be taken back: save the data, let the pods that have it end, and make the claim anew",
+        format!("kubectl describe pvc {name} -n {namespace}"),
+    );
+    Some(waiting.into_iter().map(Effect::NotReady).fold(finding, Finding::breaking))
 }
 
 /// Why a claim has no volume; none while that is in order.
@@ -307,6 +355,28 @@ lastTimestamp: "2026-01-01T11:59:50Z"
             .into_iter()
             .find(|f| f.severity == Severity::Error)
             .map(|f| format!("{} {}", f.code, f.cause))
+    }
+
+    #[test]
+    fn a_claim_that_is_being_deleted_is_told_where_somebody_waits_for_it() {
+        let claim = "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data, finalizers: [kubernetes.io/pvc-protection], \
+             deletionTimestamp: '2026-01-01T11:50:00Z'}, status: {phase: Bound}}\n";
+        let holder = USER.replace("name: a}", "name: b}").replace("spec: {", "spec: {nodeName: n1, ");
+        let said = |yaml: &str| {
+            let found = check(super::super::check, yaml);
+            found.iter().map(|f| (f.severity, f.cause.clone(), f.summary.clone())).next()
+        };
+        let (severity, cause, summary) = said(&format!("{claim}{USER}{holder}")).unwrap();
+        assert_eq!((severity, cause.as_str()), (Severity::Error, "terminating"));
+        assert!(
+            summary.contains("pod b still has it") && summary.contains("pod/a gets no volume"),
+            "{summary}"
+        );
+        assert_eq!(
+            said(&format!("{claim}{holder}")).map(|(severity, ..)| severity),
+            Some(Severity::Advice)
+        );
+        assert!(said(&format!("{}{holder}", claim.replace("11:50:00", "11:59:50"))).is_none());
     }
 
     #[test]

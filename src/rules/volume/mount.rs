@@ -166,7 +166,7 @@ fn judge(context: &Context<'_>, pod: &Pod, volume: &str, event: &EventView<'_>) 
             .related("claim", ObjectRef::new(&kind::CLAIM, &namespace, &claim))
             .suffering(Effect::Claim(namespace.clone(), claim));
     }
-    let describe = format!("kubectl -n {namespace} describe pod {name}");
+    let describe = format!("kubectl describe pod {name} -n {namespace}");
     match cause {
         "memory-limit" => finding.fix_command(
             "raise resources.limits.memory: a unit may be missing (128Mi, not 128 or 128m)",
@@ -174,7 +174,7 @@ fn judge(context: &Context<'_>, pod: &Pod, volume: &str, event: &EventView<'_>) 
         ),
         "multi-attach" => finding.fix_command(
             "delete the other pod that uses the claim, or let a Deployment with a ReadWriteOnce claim use the strategy Recreate",
-            format!("kubectl -n {namespace} get pods -o wide"),
+            format!("kubectl get pods -o wide -n {namespace}"),
         ),
         "path" => finding.fix_command(
             "correct the path or its type in the volume, or create it on the node (hostPath type DirectoryOrCreate)",

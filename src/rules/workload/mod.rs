@@ -4,6 +4,7 @@ mod job;
 mod ordered;
 mod rollout;
 mod schedule;
+mod taken;
 mod zero;
 
 use super::Context;
@@ -15,6 +16,7 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut found = rollout::check(context);
     found.extend(zero::check(context));
     found.extend(ordered::check(context));
+    found.extend(taken::check(context));
     found.extend(job::check(context));
     found.extend(schedule::check(context));
     found

@@ -121,7 +121,7 @@ fn stateful_set(strategy: &str, update: &str, replicas: i32) -> String {
 apiVersion: apps/v1
 kind: StatefulSet
 metadata: {{name: db, uid: s}}
-spec: {{replicas: 3, serviceName: db, updateStrategy: {{type: {strategy}}}, selector: {{matchLabels: {{app: db}}}}, template: {{spec: {{containers: [{{name: c, image: i}}]}}}}}}
+spec: {{replicas: 3, serviceName: '', updateStrategy: {{type: {strategy}}}, selector: {{matchLabels: {{app: db}}}}, template: {{spec: {{containers: [{{name: c, image: i}}]}}}}}}
 status: {{replicas: {replicas}, updateRevision: {update}, currentRevision: db-1}}
 ---
 apiVersion: v1
@@ -157,7 +157,7 @@ fn an_unready_ordinal_stops_the_later_ones() {
         [(Code::OrderedStartBlocked, Severity::Error)],
         "a mended revision waits for the bad pod"
     );
-    let parallel = stateful_set("RollingUpdate", "db-1", 1).replace("serviceName: db,", "serviceName: db, podManagementPolicy: Parallel,");
+    let parallel = stateful_set("RollingUpdate", "db-1", 1).replace("replicas: 3,", "replicas: 3, podManagementPolicy: Parallel,");
     assert!(found(&parallel).is_empty());
 }
 
@@ -225,4 +225,52 @@ fn a_schedule_that_never_comes_is_an_error() {
         found(&CRON_JOB.replace("0 3 * * *", "0 0 30 2 *")),
         [(Code::CronJobInvalid, Severity::Error)]
     );
+}
+
+#[test]
+fn a_name_that_another_pod_has_and_a_service_that_is_missing() {
+    let set = "
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, creationTimestamp: 2026-01-01T11:00:00Z}
+spec: {serviceName: db, replicas: 2, selector: {matchLabels: {app: db}}, template: {metadata: {labels: {app: db}}, spec: {containers: []}}}
+status: {replicas: 0}
+---
+{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {clusterIP: None, selector: {app: db}}}
+";
+    let pod = |name: &str, more: &str| {
+        format!("---\n{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, {more}}}, spec: {{containers: []}}}}\n")
+    };
+    let with = |pod: String| check(super::check, &(set.to_owned() + &pod));
+    let taken = with(pod("db-1", "labels: {app: other}"));
+    assert_eq!(
+        (taken[0].code, taken[0].cause.as_str(), taken[0].severity),
+        (Code::ObjectCreationFailing, "name-taken", Severity::Error)
+    );
+    assert!(
+        taken[0].fixes[0]
+            .command
+            .as_deref()
+            .is_some_and(|c| c == "kubectl delete pod db-1 -n shop")
+    );
+    let of_other = pod(
+        "db-0",
+        "ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: d, uid: d, controller: true}]",
+    );
+    assert!(with(of_other)[0].summary.contains("belongs to StatefulSet d"));
+    let own = pod(
+        "db-0",
+        "ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: s, controller: true}]",
+    );
+    for fine in [
+        own,
+        pod("db-1", "labels: {app: db}"),
+        pod("db-2", "labels: {app: x}"),
+        pod("db-x", "labels: {app: x}"),
+    ] {
+        assert!(with(fine.clone()).is_empty(), "{fine}");
+    }
+    let alone = set.replace("name: db}, spec: {clusterIP", "name: other}, spec: {clusterIP");
+    assert_eq!(found(&alone), [(Code::ServiceMissing, Severity::Advice)]);
+    assert!(found(&alone.replace("serviceName: db", "serviceName: ''")).is_empty());
 }

@@ -58,6 +58,20 @@ fn namespaces_and_names_come_from_the_cluster() {
 }
 
 #[test]
+fn codes_and_classes_are_offered() {
+    let api = shop();
+    assert_eq!(
+        complete(&api, &["explain", "ListenerOnLo"]).split('\t').next(),
+        Some("ListenerOnLoopback")
+    );
+    assert_eq!(complete(&api, &["explain", "ListenerOnLoopback", ""]), ":4\n");
+    assert_eq!(complete(&api, &["diagnose", "--ignore", "ListenerOnL"]), "ListenerOnLoopback\n:4\n");
+    assert_eq!(complete(&api, &["wait-ready", "--grace", "s"]), "scheduling=\nstall=\n:6\n");
+    assert_eq!(complete(&api, &["wait-ready", "--grace=im"]), "--grace=image=\n:6\n");
+    assert!(api.seen().is_empty());
+}
+
+#[test]
 fn kubectls_name_for_completions_works() {
     let folder = Folder::new();
     let link = folder.0.join("kubectl_complete-podlife");

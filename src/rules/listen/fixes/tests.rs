@@ -33,7 +33,7 @@ fn advised(snapshot: &Snapshot, port: u16) -> Vec<String> {
 
 #[test]
 fn what_was_written_is_changed() {
-    let edit = "kubectl -n shop edit deployment/api";
+    let edit = "kubectl edit deployment/api -n shop";
     for (container, expected) in [
         (
             "env: [{name: BIND_ADDR, value: '127.0.0.1:8080'}]",
@@ -107,7 +107,7 @@ fn a_server_that_only_its_log_names_is_told_in_its_own_words() {
             "LOG:  listening on IPv4 address \"127.0.0.1\", port 5432",
             5432,
             &[
-                "start PostgreSQL in container c with -c listen_addresses='*': kubectl -n shop edit deployment/api",
+                "start PostgreSQL in container c with -c listen_addresses='*': kubectl edit deployment/api -n shop",
                 "before that: pg_hba.conf must admit the network of the pods too",
             ][..],
         ),
@@ -121,7 +121,7 @@ fn a_server_that_only_its_log_names_is_told_in_its_own_words() {
         (
             "[GIN-debug] Listening and serving HTTP on 127.0.0.1:8080",
             8080,
-            &["tell Gin in container c: router.Run(\":8080\"): kubectl -n shop edit deployment/api"],
+            &["tell Gin in container c: router.Run(\":8080\"): kubectl edit deployment/api -n shop"],
         ),
     ] {
         let mut snapshot = deployment("tty: false");

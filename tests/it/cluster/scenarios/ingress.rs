@@ -135,7 +135,7 @@ spec:
       - name: app
         image: podlife.test/app:1
         imagePullPolicy: IfNotPresent
-        env: [{name: LISTEN, value: 'tls:0.0.0.0:8443'}, {name: TLS_NAMES, value: 'NAMES'}]
+        env: [{name: LISTEN, value: 'tls:0.0.0.0:8443'}, {name: TLS_NAMES, value: 'HOSTS'}]
         readinessProbe: {httpGet: {path: /readyz, port: 8443, scheme: HTTPS}, periodSeconds: 1}
 ---
 apiVersion: v1
@@ -148,7 +148,7 @@ spec: {type: LoadBalancer, selector: {app: controller}, ports: [{name: https, po
 fn secured(name: &str, names: &str) -> (Scenario, Class) {
     let (scenario, class) = api(name);
     let scenario = scenario
-        .apply(&CONTROLLER.replace("NAMES", names))
+        .apply(&CONTROLLER.replace("HOSTS", names))
         .until("all run", pods_ready(2))
         .apply(&ingress(&class.0, "api", "number: 80").replace(
             "  rules:",

@@ -51,6 +51,22 @@ fn a_driver_that_is_not_installed() {
         .first_root_cause("VolumeMountFailing", "unknown", "deployment/api");
 }
 
+#[test]
+fn a_claim_that_is_being_deleted_while_a_new_pod_wants_it() {
+    let uses = |name: &str| with_volume(name, "persistentVolumeClaim: {claimName: data}");
+    let scenario = Scenario::new("claim-deleted")
+        .apply(&(claim("data", "") + &uses("holder")))
+        .until("the holder runs", pods_ready(1));
+    scenario.kubectl(&["delete", "pvc", "data", "--wait=false"]);
+    let scenario = scenario
+        .apply(&uses("late"))
+        .until("the scheduler says why", event("FailedScheduling", "is being deleted"));
+    scenario.wait("podlife finds a root cause", |s| {
+        s.diagnose().root_cause()["code"] == "ClaimPending"
+    });
+    scenario.first_root_cause("ClaimPending", "terminating", "persistentvolumeclaim/data");
+}
+
 /// A volume of a driver whose controller nobody runs: the attach controller waits two minutes for it.
 #[test]
 fn a_volume_that_nobody_attaches() {

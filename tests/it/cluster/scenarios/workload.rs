@@ -3,7 +3,7 @@
 use podlife::model::kind;
 
 use super::probes::{deployment, root_causes};
-use crate::cluster::harness::{Scenario, event, pods_ready, waiting};
+use crate::cluster::harness::{Scenario, State, event, pods_ready, running, waiting};
 
 const IDLE: &str = "command: [sleep, '3600']";
 
@@ -224,4 +224,52 @@ fn a_mended_revision_that_waits_for_the_bad_pod() {
     // What the finding says to do.
     scenario.kubectl(&["delete", "pod", "db-0"]);
     scenario.until("the mended one runs", pods_ready(1)).healthy();
+}
+
+#[test]
+fn a_pod_of_somebody_else_has_the_name_that_a_stateful_set_needs() {
+    let foreign = "{apiVersion: v1, kind: Pod, metadata: {name: db-0, labels: {app: other}}, spec: {terminationGracePeriodSeconds: 0, \
+                   containers: [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600']}]}}";
+    let set = "
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: ''
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600']}]}
+";
+    let scenario = Scenario::new("name-taken")
+        .apply(foreign)
+        .until("it runs", running("app"))
+        .apply(set);
+    scenario.wait("podlife finds a root cause", |s| !s.diagnose().root_cause().is_null());
+    scenario.first_root_cause("ObjectCreationFailing", "name-taken", "statefulset/db");
+    scenario.kubectl(&["delete", "pod", "db-0", "--wait=false"]);
+    scenario
+        .until("the set has its own pod", |state| {
+            running("app")(state) && state.pods.iter().all(|pod| pod["metadata"]["labels"]["app"] == "db")
+        })
+        .healthy();
+}
+
+#[test]
+fn a_failed_pod_that_was_made_anew_is_history() {
+    let pod = |name: &str, script: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, labels: {{app: once}}}}, spec: {{restartPolicy: Never, \
+             containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sh, -c, '{script}']}}]}}}}"
+        )
+    };
+    let ended = |phase: &'static str| move |state: &State| state.pods.iter().any(|pod| pod["status"]["phase"] == phase);
+    let scenario = Scenario::new("made-anew")
+        .apply(&pod("once-1", "echo no such table; exit 1"))
+        .until("it failed", ended("Failed"));
+    scenario.first_root_cause("ContainerCrashing", "exit-code", "pod/once-1");
+    scenario
+        .apply(&pod("once-2", "exit 0"))
+        .until("the next one succeeded", ended("Succeeded"))
+        .healthy();
 }
