@@ -18,7 +18,8 @@ use crate::rules::{network_policy, ports};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A container that runs and is not ready may be starting for this long.
 const STARTING: Duration = Duration::from_secs(30);
-/// What explains an end stands near the end of the log.
+/// What explains an end stands near the end of the log. Of what goes on, further lines count where they tell of a call that went unanswered:
+/// others may write much between two of these, and whether something stops the call is seen by itself.
 const LAST_LINES: usize = 20;
 
 /// Why a container is looked into.
@@ -43,6 +44,8 @@ pub struct Caller<'a> {
     pub trouble: Trouble,
     /// Where each line was seen, and the line; the newest last.
     pub lines: Vec<(String, &'a str)>,
+    /// Whether its log tells anywhere of a call that was answered with no: then it was not kept from the other end.
+    pub was_refused: bool,
     /// The hosts that its spec names.
     pub references: Vec<Reference>,
 }
@@ -86,14 +89,23 @@ pub fn callers<'a>(context: &Context<'a>) -> Vec<Caller<'a>> {
             }
             let references = places::references(context, &container, trouble != Trouble::Suspect);
             let mut lines = Vec::new();
+            let mut was_refused = false;
             let log = match trouble {
                 Trouble::Crashed => context.end_log(&container),
                 Trouble::Waits | Trouble::Unready | Trouble::Suspect => context.log(&container, false),
             };
             if let Some(log) = log {
                 let all: Vec<&str> = log.lines().collect();
-                let skip = all.len().saturating_sub(LAST_LINES);
-                lines.extend(all.into_iter().skip(skip).map(|line| {
+                was_refused = all
+                    .iter()
+                    .any(|line| matches!(failure::in_line(line), Some(How::Refused | How::Reset)));
+                let last = all.len().saturating_sub(LAST_LINES);
+                let goes_unanswered = |line: &str| trouble == Trouble::Unready && failure::in_line(line) == Some(How::Timeout);
+                let told = all
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(at, line)| *at >= last || goes_unanswered(line));
+                lines.extend(told.map(|(_, line)| {
                     (
                         format!("{} of pod/{} container {}", log.source(), pod.name_any(), container.name()),
                         line,
@@ -126,6 +138,7 @@ pub fn callers<'a>(context: &Context<'a>) -> Vec<Caller<'a>> {
                 container,
                 trouble,
                 lines,
+                was_refused,
                 references,
             });
         }
@@ -212,7 +225,9 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
             .into_iter()
             .chain(below)
             .filter(|m| (how != How::Unresolved || m.ip().is_none()) && Some(m.host.as_str()) != own_ip)
-            .filter_map(|m| Some((places::locate(context, &namespace, &m)?, m)));
+            .filter_map(|m| Some((places::locate(context, &namespace, &m)?, m)))
+            // Where the server itself listens is no place that a call goes unanswered from.
+            .filter(|(place, _)| how != How::Timeout || *place != Place::Own);
         let mut located: Vec<(Place, Mention)> = located.collect();
         // A Service says more than a host outside, and one with a port more than one without.
         located.sort_by_key(|(place, m)| (!matches!(place, Place::Service { .. }), m.port.is_none()));
@@ -231,12 +246,18 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
             .iter()
             .filter(|r| matches!(r.place, Place::Service { .. }))
             .collect();
-        if let ([only], true) = (inside.as_slice(), says_call) {
+        let meant = match inside.as_slice() {
+            [only] if says_call => Some(*only),
+            // What goes unanswered is what a policy keeps from being answered.
+            all if how == How::Timeout => all.iter().copied().find(|r| is_stopped(context, caller, r)),
+            _ => None,
+        };
+        if let Some(meant) = meant {
             return vec![make(
                 how,
-                &only.place,
-                only.mention.port,
-                &only.source,
+                &meant.place,
+                meant.mention.port,
+                &meant.source,
                 Some((source.clone(), line)),
             )];
         }
@@ -248,7 +269,7 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
             .map(|r| make(How::Unknown, &r.place, r.mention.port, &r.source, None))
             .collect();
     }
-    // A fault without a word, and a Service in the spec that reaches nobody: it is at least possible that this is why.
+    // A fault without a word, and a Service in the spec that reaches nobody or that it may not call: it is at least possible that this is why.
     let is_silent = match caller.trouble {
         Trouble::Crashed => caller.lines.is_empty(),
         Trouble::Unready => asks_others(context, &caller.container),
@@ -260,10 +281,23 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
         }),
         Place::Own | Place::Outside(_) => false,
     };
-    let named = caller.references.iter().filter(|_| is_silent).filter(reaches_nobody);
+    let stopped = |r: &&Reference| caller.trouble == Trouble::Unready && !caller.was_refused && is_stopped(context, caller, r);
+    let named = caller.references.iter().filter(|_| is_silent);
     named
+        .filter(|r| reaches_nobody(r) || stopped(r))
         .map(|r| make(How::Unknown, &r.place, r.mention.port, &r.source, None))
         .collect()
+}
+
+/// Whether a policy keeps the caller from a Service that its spec names.
+fn is_stopped(context: &Context<'_>, caller: &Caller<'_>, reference: &Reference) -> bool {
+    let Place::Service { namespace, name } = &reference.place else {
+        return false;
+    };
+    context.service(namespace, name).is_some_and(|service| {
+        let port = reference.mention.port;
+        !wrong_port(context, service, port) && network_policy::denies(context, caller.container.pod, service, port).is_some()
+    })
 }
 
 /// Whether a probe fails as it does where the application says itself that it lacks something: it was asked, and said no or nothing.

@@ -9,7 +9,7 @@ use super::names::{self, Mention};
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::snapshot::Presence;
-use crate::rules::context::{ContainerView, Context, Need};
+use crate::rules::context::{ContainerView, Context, Need, has_ended};
 use crate::rules::ports;
 
 /// What a host stands for.
@@ -49,7 +49,8 @@ pub fn locate(context: &Context<'_>, namespace: &str, mention: &Mention) -> Opti
             let mut all = spec.flat_map(|s| s.cluster_ips.iter().flatten().chain(s.cluster_ip.iter()));
             all.any(|address| address == host)
         };
-        return match context.snapshot.objects.services.iter().find(of_service) {
+        let found = context.snapshot.objects.services.iter().find(of_service);
+        return match found.or_else(|| of_pod(context, host)) {
             Some(s) => Some(service(&s.namespace().unwrap_or_default(), &s.name_any())),
             None => mention.is_certain.then(|| Place::Outside(host.to_owned())),
         };
@@ -74,6 +75,18 @@ pub fn locate(context: &Context<'_>, namespace: &str, mention: &Mention) -> Opti
         }
         _ => mention.is_certain.then(|| Place::Outside(host.to_owned())),
     }
+}
+
+/// The Service that a pod's own address is known by: a headless one, whose name leads to it, before others.
+fn of_pod<'a>(context: &Context<'a>, ip: &str) -> Option<&'a Service> {
+    let pods = &context.snapshot.objects.pods;
+    let has = |pod: &&k8s_openapi::api::core::v1::Pod| {
+        let own = pod.status.as_ref().and_then(|s| s.pod_ip.as_deref());
+        own == Some(ip) && !has_ended(pod) && pod.spec.as_ref().and_then(|s| s.host_network) != Some(true)
+    };
+    let pod = pods.iter().find(has)?;
+    let all = context.services_selecting(&pod.namespace().unwrap_or_default(), pod.labels());
+    all.iter().find(|s| ports::is_headless(s)).or(all.first()).copied()
 }
 
 /// Whether a Service exists; one of another namespace is asked for, with what stands behind it.
@@ -118,8 +131,17 @@ pub fn references(context: &Context<'_>, container: &ContainerView<'_>, ask: boo
     let by_variable = names::in_environment(&environment)
         .into_iter()
         .map(|(key, m)| (format!("env {key}"), m));
+    // A command that decides on readiness calls what the container needs.
+    let probe = container.spec.readiness_probe.as_ref().and_then(|p| p.exec.as_ref());
+    let asked = probe
+        .and_then(|exec| exec.command.as_ref())
+        .map(|words| words.join(" "))
+        .unwrap_or_default();
+    let by_probe = names::in_command(&asked, &environment)
+        .into_iter()
+        .map(|m| ("readiness probe".to_owned(), m));
     let mut found: Vec<Reference> = Vec::new();
-    for (source, mention) in by_command.chain(by_variable) {
+    for (source, mention) in by_command.chain(by_variable).chain(by_probe) {
         let known = |place: &Place| found.iter().any(|r| r.place == *place && r.mention.port == mention.port);
         if let Some(place) = locate(context, &namespace, &mention).filter(|place| !known(place)) {
             found.push(Reference { place, mention, source });

@@ -1,5 +1,7 @@
 //! A connection that policies do not let pass, and the finding about it.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::allows::{self, Direction, End, Evaluation, Port};
@@ -87,11 +89,15 @@ impl<'a> Denied<'a> {
         let reference = rule::reference(policy);
         let name = &reference.name;
         let bound = self.lack().bound;
-        let (from, to) = (self.source.shown(), self.destination.shown());
-        let port = match self.protocol.as_str() {
-            "TCP" => self.port.to_string(),
-            protocol => format!("{}/{protocol}", self.port),
-        };
+        // One finding stands for all that the policy does not let pass in the same way.
+        let of_policy = |other: &&Self| other.first().is_some_and(|p| rule::reference(p) == reference);
+        let alike = || all.iter().filter(of_policy).filter(|other| other.cause() == self.cause());
+        let from = several(alike().map(|other| other.source.shown()));
+        let to = several(alike().map(|other| other.destination.shown()));
+        let port = several(alike().map(|other| match other.protocol.as_str() {
+            "TCP" => other.port.to_string(),
+            protocol => format!("{}/{protocol}", other.port),
+        }));
         let summary = match self.cause() {
             "dns" => format!("NetworkPolicy {name} does not let {from} ask the cluster's DNS (port 53), so names do not resolve"),
             "ingress" => format!("NetworkPolicy {name} does not let {from} in to {to} on port {port}"),
@@ -106,11 +112,7 @@ impl<'a> Denied<'a> {
             Side::Pod { name: Some(pod), .. } => subject.pod(pod),
             _ => subject,
         };
-        let lacks: Vec<Lack<'_>> = all
-            .iter()
-            .filter(|other| other.first().is_some_and(|p| rule::reference(p) == reference))
-            .map(Self::lack)
-            .collect();
+        let lacks: Vec<Lack<'_>> = all.iter().filter(of_policy).map(Self::lack).collect();
         let (text, command) = remedy::of(policy, &lacks);
         let mut finding =
             Finding::error(NetworkPolicyBlocks, self.cause(), subject, summary).evidence(format!("networkpolicy/{name}"), detail);
@@ -130,5 +132,17 @@ impl<'a> Denied<'a> {
             finding = finding.breaking(Effect::Object(other));
         }
         Some(finding)
+    }
+}
+
+/// `deployment/web`, `deployment/web and deployment/job`, `deployment/web and 4 more`.
+fn several(all: impl Iterator<Item = String>) -> String {
+    let distinct: BTreeSet<String> = all.collect();
+    let names: Vec<&str> = distinct.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [one, other] => format!("{one} and {other}"),
+        [first, more @ ..] => format!("{first} and {} more", more.len()),
     }
 }

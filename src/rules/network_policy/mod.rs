@@ -52,7 +52,9 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
 }
 
 fn blame(context: &Context<'_>, failure: &Failure<'_>, service: &Service, finding: Finding) -> Finding {
-    let finding = finding.confidence(Confidence::Likely);
+    // Where its own words tell of no call, the policy is in the way of one that its spec names, and no more is known.
+    let is_silent = failure.line.is_none() && failure.trouble == Trouble::Unready;
+    let finding = finding.confidence(if is_silent { Confidence::Possible } else { Confidence::Likely });
     // What was seen stands before what was evaluated.
     let evaluated = finding.evidence.clone();
     let mut finding = Finding {
@@ -61,6 +63,14 @@ fn blame(context: &Context<'_>, failure: &Failure<'_>, service: &Service, findin
     };
     finding = match &failure.line {
         Some((source, line)) => finding.evidence(source, shorten(&redact(line), 200)),
+        None if is_silent => finding.evidence(
+            failure.container.source(),
+            format!(
+                "is not ready, its log does not say why, and its {} names {}",
+                failure.named_by,
+                service.name_any()
+            ),
+        ),
         None => finding.evidence(failure.container.source(), "waits, and its log does not say why"),
     };
     finding.evidence.extend(evaluated);

@@ -522,6 +522,96 @@ fn a_timeout_is_blamed_on_a_policy_and_a_refusal_never() {
     }
 }
 
+/// A caller that lives on and is not ready, as its probe says, with one line in its log and others behind it.
+fn unready(policy: &str, log: &str, message: &str) -> Vec<String> {
+    let mut snapshot = called(policy, &format!("{log}\n{}", "GET /healthz 200\n".repeat(30)));
+    let yaml = format!(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, labels: {{app: web}}, uid: u}}
+spec:
+  nodeName: n1
+  containers:
+  - name: web
+    image: i
+    env: [{{name: DATABASE_URL, value: 'postgres://me:pw@db/shop'}}, {{name: CACHE_HOST, value: cache}}]
+    readinessProbe: {{httpGet: {{path: /ready, port: 80}}}}
+status:
+  phase: Running
+  podIP: 10.244.0.7
+  conditions: [{{type: Ready, status: 'False'}}]
+  containerStatuses: [{{name: web, ready: false, started: true, restartCount: 0, image: i, imageID: '', state: {{running: {{startedAt: '2026-01-01T11:50:00Z'}}}}}}]
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: cache}}, spec: {{clusterIP: None, selector: {{app: cache}}, ports: [{{port: 6379}}]}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: cache, labels: {{app: cache}}}}
+spec: {{nodeName: n2, containers: [{{name: cache, image: i}}]}}
+status: {{phase: Running, podIP: 10.244.0.11, conditions: [{{type: Ready, status: 'True'}}]}}
+---
+{{apiVersion: v1, kind: Event, metadata: {{name: e}}, reason: Unhealthy, type: Warning, message: '{message}', lastTimestamp: '2026-01-01T11:59:50Z',
+  involvedObject: {{kind: Pod, name: web, namespace: shop, uid: u, fieldPath: 'spec.containers{{web}}'}}}}
+"
+    );
+    let other = crate::rules::testing::snapshot(&yaml);
+    snapshot.objects.pods.retain(|pod| pod.metadata.name.as_deref() != Some("web"));
+    snapshot.objects.pods.extend(other.objects.pods);
+    snapshot.objects.services.extend(other.objects.services);
+    snapshot.objects.events.extend(other.objects.events);
+    snapshot.sort();
+    let found = check_snapshot(super::check, &snapshot);
+    found
+        .into_iter()
+        .map(|f| format!("{} {}", f.cause, format!("{:?}", f.confidence).to_lowercase()))
+        .collect()
+}
+
+#[test]
+fn a_caller_that_lives_on_and_is_not_ready_is_followed_as_one_that_ends() {
+    let closed_in = "{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}";
+    let cache_closed = "{podSelector: {matchLabels: {app: cache}}, policyTypes: [Ingress]}";
+    let open = "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}";
+    let says_no = "Readiness probe failed: HTTP probe failed with statuscode: 503";
+    let silent = "Readiness probe failed: Get \"http://10.244.0.7:80/ready\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+    let not_found = "Readiness probe failed: HTTP probe failed with statuscode: 404";
+    let likely: &[&str] = &["ingress likely"];
+    let possible: &[&str] = &["ingress possible"];
+    for (policy, log, message, expected) in [
+        (closed_in, "ready check: dial tcp 10.96.3.4:5432: i/o timeout", says_no, likely),
+        (closed_in, "Error: connect ETIMEDOUT 10.96.3.4:5432", says_no, likely),
+        (closed_in, "context deadline exceeded while connecting to db:5432", says_no, likely),
+        (
+            closed_in,
+            "{\"level\":\"error\",\"err\":\"dial tcp 10.96.3.4:5432: i/o timeout\"}",
+            says_no,
+            likely,
+        ),
+        // The line names nobody, or the server itself: it is the one that a policy stops.
+        (closed_in, "ping failed: context deadline exceeded", says_no, likely),
+        (closed_in, "GET /ready on 0.0.0.0:80: database check: i/o timeout", says_no, likely),
+        (
+            closed_in,
+            "HikariPool-1 - Connection is not available, request timed out after 30000ms",
+            says_no,
+            likely,
+        ),
+        // A client of a headless Service calls the pod by its own address.
+        (cache_closed, "dial tcp 10.244.0.11:6379: i/o timeout", says_no, likely),
+        // Not a word, but the probe says that something is waited for.
+        (closed_in, "listening on :80", says_no, possible),
+        (closed_in, "listening on :80", silent, possible),
+        // It is open, it was refused, or the answer has nothing to do with others.
+        (open, "dial tcp 10.96.3.4:5432: i/o timeout", says_no, &[]),
+        (open, "listening on :80", silent, &[]),
+        (closed_in, "dial tcp 10.96.3.4:5432: connect: connection refused", says_no, &[]),
+        (closed_in, "listening on :80", not_found, &[]),
+    ] {
+        assert_eq!(unready(policy, log, message), expected, "{policy} {log} {message}");
+    }
+}
+
 /// Without the labels of a namespace there is no answer; they are asked for, and then there is one.
 #[test]
 fn a_policy_that_selects_namespaces_waits_for_their_labels() {

@@ -129,3 +129,93 @@ fn a_refusal_is_not_blamed_on_the_policy() {
         .until("both have failed twice", both(restarts("web", 2), restarts("db", 2)))
         .first_root_cause("ContainerCrashing", "exit-code", "deployment/db");
 }
+
+/// Callers that live on and are not ready, each with other words for it, or none.
+#[test]
+fn a_policy_that_keeps_callers_from_being_ready() {
+    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
+                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
+    let database = SHOP
+        .split("---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}")
+        .next()
+        .unwrap();
+    let deployment = |name: &str, container: &str| {
+        format!(
+            "
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec: {{terminationGracePeriodSeconds: 0, containers: [{{name: web, {container}}}]}}
+"
+        )
+    };
+    let runs = |script: &str, probe: &str| {
+        format!(
+            "image: 'busybox:1.36', imagePullPolicy: IfNotPresent, env: [{{name: DATABASE_URL, value: 'postgres://db:5432/shop'}}], \
+             command: [sh, -c, '{script}'], readinessProbe: {{exec: {{command: {probe}}}, periodSeconds: 1, timeoutSeconds: 5}}"
+        )
+    };
+    let callers = [
+        (
+            "go",
+            runs(
+                "while true; do nc -w 1 db 5432 </dev/null 2>/dev/null || echo \"dial tcp db:5432: i/o timeout\"; done",
+                "['false']",
+            ),
+        ),
+        (
+            "node",
+            runs(
+                "while true; do nc -w 1 db 5432 </dev/null 2>/dev/null || echo \"Error: connect ETIMEDOUT\"; done",
+                "['false']",
+            ),
+        ),
+        (
+            "ping",
+            runs(
+                "while true; do nc -w 1 db 5432 </dev/null 2>/dev/null || echo \"ping failed: context deadline exceeded\"; done",
+                "['false']",
+            ),
+        ),
+        (
+            "probe",
+            runs("while true; do sleep 5; done", "[sh, -c, 'nc -w 1 db 5432 </dev/null']"),
+        ),
+        (
+            "silent",
+            "image: 'podlife.test/app:1', env: [{name: DEPENDS_ON, value: 'http://db:5432/'}], \
+             readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}"
+                .to_owned(),
+        ),
+    ];
+    let manifest: String = callers.iter().map(|(name, container)| deployment(name, container)).collect();
+    let scenario = Scenario::new("np-unready").apply(&format!("---\n{policy}\n---\n{database}\n{manifest}"));
+    // Whoever runs for less than half a minute may still be starting.
+    for (name, _) in &callers {
+        scenario.wait(&format!("{name} is looked into"), |s| {
+            let answer = s.podlife(&["diagnose", &format!("deployment/{name}"), "-o", "json"]);
+            let roots = answer.json["rootCauses"].as_array().map_or(0, Vec::len);
+            roots > 0 && answer.root_cause()["code"] == "NetworkPolicyBlocks"
+        });
+        scenario.first_root_cause_of(
+            &format!("deployment/{name}"),
+            "NetworkPolicyBlocks",
+            "ingress",
+            "networkpolicy/db-closed",
+        );
+    }
+    // All of them are let in by the one command.
+    let answer = scenario.diagnose();
+    let command = answer.root_cause()["fixes"][0]["command"].as_str().unwrap().to_owned();
+    crate::cluster::policies::run(&command);
+    scenario.wait("who only waited for the database is ready", |s| {
+        let pods = s.list(&podlife::model::kind::POD);
+        let mut probed = pods.iter().filter(|p| p["metadata"]["labels"]["app"] == "probe");
+        probed.any(|p| p["status"]["containerStatuses"][0]["ready"] == true)
+    });
+}
