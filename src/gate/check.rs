@@ -11,7 +11,7 @@ use crate::model::dial::Speech;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::readiness::{ObjectReadiness, State};
-use crate::rules::context::{Context, condition};
+use crate::rules::context::{Context, condition, has_ended};
 use crate::rules::scope::ingress_services;
 use crate::rules::{listen, ports};
 
@@ -245,7 +245,7 @@ fn ingress(context: &Context<'_>, of: &Service, wish: &Wish) -> Option<Route> {
 /// How long answers must last where nothing was said: what has just been rolled out must stay for a while.
 pub fn span(context: &Context<'_>, judged: &[ObjectReadiness], young: Duration) -> Duration {
     let workloads = context.workloads().filter(|w| judged.iter().any(|j| j.object == w.reference));
-    let is_young = workloads.flat_map(|w| w.pods.iter()).any(|pod| {
+    let is_young = workloads.flat_map(|w| w.pods.iter()).filter(|pod| !has_ended(pod)).any(|pod| {
         let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
         let since = conditions
             .filter(|c| c.type_ == "Ready")

@@ -18,6 +18,7 @@ pub mod progress;
 mod related;
 mod revision;
 mod service;
+pub mod settle;
 mod stateful_set;
 pub mod streak;
 #[cfg(test)]

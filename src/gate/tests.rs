@@ -1,7 +1,9 @@
 //! Traps: objects that look ready and are not, or the reverse.
 
+use std::time::Duration;
+
 use super::doom::{self, Grace};
-use super::{Plan, judge};
+use super::{Plan, judge, settle};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::readiness::{ObjectReadiness, Phase, State};
@@ -338,6 +340,50 @@ fn an_autoscaler_that_has_not_acted_yet_is_waited_for() {
     }
     let (_, reason) = of_deployment(&ready, &(new_pod("") + &scaler("minReplicas: 3", "")));
     assert_eq!(reason, "autoscaler scaler asks for 3 pods, it has 1");
+}
+
+#[test]
+fn a_container_has_to_outlive_its_last_run() {
+    let times = |runs_since: &str, ran_from: &str| {
+        format!(
+            "{{phase: Running, podIP: 10.0.0.1, conditions: [{{type: Ready, status: 'True'}}], containerStatuses: [{{name: web, image: i, imageID: '', \
+             ready: true, restartCount: 2, state: {{running: {{startedAt: '{runs_since}'}}}}, \
+             lastState: {{terminated: {{exitCode: 3, startedAt: '{ran_from}', finishedAt: '2026-01-01T11:50:00Z'}}}}}}]}}"
+        )
+    };
+    let restless = |runs_since: &str, ran_from: &str| {
+        let yaml = format!("{}{}", deployment(&Deploy::default()), new_pod(&times(runs_since, ran_from)));
+        let snapshot = snapshot(&yaml);
+        let context = Context::new(&snapshot, Options::default());
+        let plan = Plan {
+            targets: vec![target(&kind::DEPLOYMENT, "web")],
+            ..Plan::default()
+        };
+        let judged = judge(&context, &plan);
+        settle::restless(&context, &judged)
+    };
+    let second = Duration::from_secs;
+    for (runs_since, ran_from, left) in [
+        ("11:59:58", "11:49:59", Some(3)), // it ended after a second: five are asked for
+        ("11:59:55", "11:49:59", None),
+        ("11:59:50", "11:49:30", Some(20)), // it ended after half a minute
+        ("11:59:30", "11:49:30", None),
+        ("11:59:30", "11:00:00", Some(30)), // nobody waits for longer than a minute
+        ("12:05:00", "11:49:59", None),     // another clock
+    ] {
+        let day = |time: &str| format!("2026-01-01T{time}Z");
+        let found = restless(&day(runs_since), &day(ran_from));
+        assert_eq!(
+            found.as_ref().map(|r| r.left),
+            left.map(second),
+            "{runs_since} {ran_from}: {found:?}"
+        );
+    }
+    let found = restless("2026-01-01T11:59:58Z", "2026-01-01T11:49:59Z").unwrap();
+    assert_eq!(
+        found.reason,
+        "container web of pod web-new-a has run for 2s since it ended with code 3 after 1s"
+    );
 }
 
 #[test]

@@ -25,12 +25,13 @@ use crate::cmd::reach::Reach;
 use crate::gate::check::{self, Check};
 use crate::gate::hops::Marks;
 use crate::gate::progress::{Causes, Decision, Limits, Look, Step, Tracker};
+use crate::gate::settle::{self, Restless};
 use crate::gate::streak::Identity;
 use crate::gate::{self, judge};
 use crate::io::{Interruption, Io};
 use crate::model::finding::ObjectRef;
-use crate::model::kind;
 use crate::model::readiness::{ObjectReadiness, Readiness, State};
+use crate::model::{duration, kind};
 use crate::rules::context::Context;
 use crate::rules::{Need, Options};
 
@@ -115,6 +116,8 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         dials: Dials::default(),
         reach: Reach::new(why::DIAL_LIMIT, false, None),
         asking: Asking::default(),
+        calm: None,
+        calm_at: None,
         last: None,
     };
     let stopped = io.stop.told();
@@ -161,6 +164,10 @@ pub(super) struct Run<'a> {
     dials: Dials,
     reach: Reach,
     pub(super) asking: Asking,
+    /// Since when everything has been ready that nobody can be asked about, by the same pods.
+    calm: Option<(Duration, Identity)>,
+    /// When to look again whether it is still.
+    calm_at: Option<Duration>,
     pub(super) marks: Marks,
     /// How it stood at the last look.
     pub(super) last: Option<Readiness>,
@@ -201,6 +208,7 @@ impl Run<'_> {
             unread,
             self.asking.due(),
             self.contact.due(),
+            self.calm_at,
             self.last_question_until,
             Some(self.plan.timeout),
             Some(at + self.teller.period()),
@@ -297,6 +305,7 @@ impl Run<'_> {
                 .args
                 .stable_for
                 .unwrap_or_else(|| check::span(&context, &judged, STABLE_FOR));
+            let restless = is_ready.then(|| settle::restless(&context, &judged)).flatten();
             if !objects.is_empty() && self.reading.is_none() {
                 self.asked.extend(objects.iter().cloned());
                 self.read(objects, BTreeSet::new(), false);
@@ -326,6 +335,7 @@ impl Run<'_> {
             }
             self.was_ready = is_ready;
             let application = self.application(at, derived, is_ready, identity, span).await;
+            let application = self.settled(at, application, restless);
             if once && !is_ready {
                 // The rules are asked at once.
                 self.ask(at, &judged);
@@ -422,8 +432,10 @@ impl Run<'_> {
         identity: Identity,
         span: Duration,
     ) -> Option<(State, String)> {
+        self.calm_at = None;
         if !is_ready {
             self.asking.stop();
+            self.calm = None;
             return None;
         }
         self.asking.checks = match derived {
@@ -431,7 +443,7 @@ impl Run<'_> {
             Err(why) => return Some((State::Unknown, why)),
         };
         if self.asking.checks.is_empty() {
-            return None;
+            return self.stayed(at, identity, span);
         }
         let wanted = self.plan.args.successes;
         if self.plan.timeout.is_zero() {
@@ -448,6 +460,33 @@ impl Run<'_> {
             self.begin_round(identity);
         }
         Some(says)
+    }
+
+    /// What nobody can be asked about has to stay ready as long as what can be asked must go on answering.
+    fn stayed(&mut self, at: Duration, identity: Identity, span: Duration) -> Option<(State, String)> {
+        if identity.is_empty() || self.plan.timeout.is_zero() {
+            return None;
+        }
+        let since = match &self.calm {
+            Some((since, pods)) if *pods == identity => *since,
+            _ => at,
+        };
+        self.calm = Some((since, identity));
+        (at < since + span).then(|| {
+            self.calm_at = Some(since + span);
+            (State::Progressing, format!("it has to stay ready for {}", duration::short(span)))
+        })
+    }
+
+    /// Nothing is ready while a container that ended before has not outlived that, unless it was said for how long to look.
+    fn settled(&mut self, at: Duration, application: Option<(State, String)>, restless: Option<Restless>) -> Option<(State, String)> {
+        match (restless, application) {
+            (Some(restless), None | Some((State::Ready, _))) if self.plan.args.stable_for.is_none() => {
+                self.calm_at = Some(at + restless.left);
+                Some((State::Progressing, restless.reason))
+            }
+            (_, application) => application,
+        }
     }
 
     fn begin_round(&mut self, identity: Identity) {

@@ -4,12 +4,12 @@ use super::{Plan, exit_of, finish, read_files, report};
 use crate::cmd::Outcome;
 use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::targets::{self, Wanted};
-use crate::gate::{self, doom, verdict};
+use crate::gate::{self, doom, settle, verdict};
 use crate::io::Io;
 use crate::model::duration;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
-use crate::model::readiness::Readiness;
+use crate::model::readiness::{Readiness, State};
 use crate::model::snapshot::Snapshot;
 use crate::rules::Options;
 use crate::rules::assess::Question;
@@ -42,6 +42,12 @@ pub(super) fn run(mut plan: Plan<'_>, io: &mut Io) -> Outcome {
 fn judge(plan: &Plan<'_>, snapshot: &Snapshot) -> Readiness {
     let context = Context::new(snapshot, Options::default());
     let mut judged = gate::judge(&context, &plan.gate);
+    if let Some(restless) = settle::restless(&context, &judged).filter(|_| plan.args.stable_for.is_none()) {
+        for item in judged.iter_mut().filter(|j| j.state == State::Ready && j.wanted_pods.is_some()) {
+            item.state = State::Progressing;
+            item.reason.clone_from(&restless.reason);
+        }
+    }
     let question = Question {
         targets: Some(plan.gate.targets.clone()),
         ..Question::default()

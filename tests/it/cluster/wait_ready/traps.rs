@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use podlife::model::kind::{self, Kind};
 use serde_json::{Value, json};
 
-use super::super::harness::{Answer, Scenario, event, kubectl, pods_ready, running};
+use super::super::harness::{Answer, Scenario, both, event, kubectl, pods_ready, restarts, running};
 use super::{manifest, probe, service, started, web};
 
 fn once(scenario: &Scenario, target: &str, arguments: &[&str]) -> Answer {
@@ -131,6 +131,19 @@ fn a_pod_that_is_being_deleted_is_not_ready_though_it_says_so() {
     assert!(pod["metadata"]["deletionTimestamp"].is_string(), "{pod:#}");
     expect(&once(&scenario, "pod/web", &[]), 124, "deleted");
     scenario.kubectl(&["delete", "pod", "web", "--grace-period=1"]);
+}
+
+#[test]
+fn a_native_sidecar_that_crashes_is_not_ready() {
+    let sidecar = json!({"initContainers": [{
+        "name": "mesh", "image": "busybox:1.36", "imagePullPolicy": "IfNotPresent", "restartPolicy": "Always", "command": ["sh", "-c", "sleep 1; exit 3"],
+    }]});
+    let scenario = Scenario::new("wr-sidecar")
+        .apply(&manifest(&[bare(sidecar, json!({}))]))
+        .until("the sidecar was started again", restarts("mesh", 3));
+    let answer = waited(&scenario, "pod/web", &[]);
+    expect(&answer, 3, "mesh");
+    assert_eq!(answer.json["rootCauses"][0]["code"], "ContainerCrashing", "{}", answer.stdout);
 }
 
 #[test]
@@ -284,4 +297,18 @@ fn an_endpoint_on_another_port_is_not_the_one_that_is_used() {
         .until("it says Ready", pods_ready(1));
     expect(&once(&scenario, "deployment/web", &["--port", "http"]), 0, "");
     expect(&once(&scenario, "deployment/web", &["--port", "admin"]), 124, "refused");
+}
+
+#[test]
+fn a_crash_loop_that_runs_for_a_moment_is_not_ready() {
+    let crashing = bare(
+        json!({}),
+        json!({"env": [{"name": "EXIT_AFTER", "value": "2s"}, {"name": "EXIT_CODE", "value": "7"}]}),
+    );
+    let scenario = Scenario::new("wr-moment").apply(&manifest(&[crashing]));
+    let answer = waited(&scenario, "pod/web", &[]);
+    expect(&answer, 3, "ContainerCrashing");
+    let scenario = scenario.until("it runs again", both(restarts("app", 2), running("app")));
+    let again = once(&scenario, "pod/web", &[]);
+    assert!([3, 124].contains(&again.exit), "{}", again.stdout);
 }
