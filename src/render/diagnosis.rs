@@ -266,7 +266,10 @@ fn root_cause(finding: &Finding, links: &Links<'_>, names: &Names, detail: Detai
             .map_or_else(|| e.source.clone(), |known| e.source.replace(known.as_str(), ""))
     };
     let sources: Vec<String> = finding.evidence.iter().take(shown).map(source).collect();
-    let column = sources.iter().map(|s| width(s)).max().unwrap_or_default().min(EVIDENCE_COLUMN);
+    // A long source stands alone on a narrow terminal, and the others keep their column.
+    let widest = paper.columns.map_or(EVIDENCE_COLUMN, |columns| EVIDENCE_COLUMN.min(columns / 3));
+    let fitting = sources.iter().map(|s| width(s)).filter(|width| *width <= widest);
+    let column = fitting.max().unwrap_or_default();
     for (evidence, source) in finding.evidence.iter().zip(&sources) {
         paper.labelled(4, source, column, Tone::Faint, &evidence.detail);
     }

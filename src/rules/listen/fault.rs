@@ -21,8 +21,7 @@ use crate::rules::ports;
 /// What is to be told: which fault it is, and the port that listens instead.
 pub(super) enum Fault<'a> {
     Loopback(Confidence, Bind),
-    /// And the other port that the container was told to listen on.
-    Nothing(Confidence, Option<Hint>),
+    Nothing(Confidence, Option<Named>),
     /// Another port listens, and what shows it.
     OtherPort(Confidence, u16, String),
     /// The Service's number is not the one that is declared, and the declared one listens.
@@ -30,6 +29,16 @@ pub(super) enum Fault<'a> {
     OtherFamily(Confidence),
     Hangs,
     Fails(u16),
+}
+
+/// Another port that the container was told to listen on.
+pub(super) struct Named {
+    /// What says so.
+    pub(super) hint: Hint,
+    /// The port.
+    pub(super) port: u16,
+    /// Nobody listens there either.
+    pub(super) refuses: bool,
 }
 
 /// The finding about a fault of a port.
@@ -59,16 +68,13 @@ pub(super) fn finding(
             );
             Finding::error(Code::ListenerOnLoopback, cause, on_container, summary).confidence(*confidence)
         }
-        Fault::Nothing(confidence, meant) => {
+        Fault::Nothing(confidence, named) => {
             let mut summary = format!("nothing in container {name} listens on port {port}; {users} {}", fate(used, look));
-            if let Some((hint, other)) = meant.as_ref().and_then(|hint| Some((hint, hint.port?))) {
-                summary.push_str(&format!("; its {} names port {other}", source_word(hint)));
+            if let Some(named) = named {
+                let either = if named.refuses { ", where nobody listens either" } else { "" };
+                summary.push_str(&format!("; its {} names port {}{either}", source_word(&named.hint), named.port));
             }
-            let finding = Finding::error(Code::NothingListening, "", on_container, summary).confidence(*confidence);
-            match meant {
-                Some(hint) => finding.evidence(hint.place(), &hint.detail),
-                None => finding,
-            }
+            Finding::error(Code::NothingListening, "", on_container, summary).confidence(*confidence)
         }
         Fault::OtherPort(confidence, other, how) => {
             let summary = format!(
@@ -105,7 +111,7 @@ pub(super) fn finding(
             Finding::error(Code::ApplicationError, "", on_container, summary).confidence(Confidence::Likely)
         }
     };
-    finding = evidence(container, used, look, finding);
+    finding = evidence(container, used, look, fault, finding);
     if !is_ready(pod) {
         for effect in context.container_effects(container) {
             finding = finding.breaking(effect);
@@ -170,7 +176,7 @@ fn reaches_nobody(context: &Context<'_>, workload: &Workload<'_>, pod: &Pod, ser
 }
 
 /// What was seen, the strongest first.
-fn evidence(container: &ContainerView<'_>, used: &Use<'_>, look: &Look<'_>, mut finding: Finding) -> Finding {
+fn evidence(container: &ContainerView<'_>, used: &Use<'_>, look: &Look<'_>, fault: &Fault<'_>, mut finding: Finding) -> Finding {
     let (port, pod) = (used.port, container.pod);
     if let Some(dial) = look.dial {
         let ip = pod.status.as_ref().and_then(|s| s.pod_ip.as_deref()).unwrap_or("the pod's address");
@@ -199,6 +205,13 @@ fn evidence(container: &ContainerView<'_>, used: &Use<'_>, look: &Look<'_>, mut 
     }
     if let Some(refused) = &look.refused {
         finding = finding.evidence(format!("pod/{} event Unhealthy", pod.name_any()), shorten(refused, 200));
+    }
+    if let Fault::Nothing(_, Some(named)) = fault {
+        finding = finding.evidence(named.hint.place(), &named.hint.detail);
+    }
+    // Of who answers badly, the address is not at fault.
+    if matches!(fault, Fault::Hangs | Fault::Fails(_)) {
+        return finding;
     }
     for hint in (look.hints.iter())
         .filter(|hint| hint.is_about(port) && (hint.bind.is_loopback() || matches!(hint.bind, Bind::AnyV4 | Bind::AnyV6)))
@@ -235,15 +248,16 @@ fn fix(
     let logs = format!("kubectl logs {} -c {name} -n {namespace} --tail=50", pod.name_any());
     let edit = format!("kubectl edit {owner} -n {namespace}");
     match fault {
-        Fault::Loopback(..) | Fault::OtherFamily(_) => {
+        Fault::OtherFamily(_) => other_family(pod, used, look, edit, finding),
+        Fault::Loopback(..) => {
             finding
                 .fixes
                 .extend(fixes::advice(context, container, None, &look.hints, used.port));
             finding
         }
-        Fault::Nothing(_, meant) => {
-            if let Some(other) = meant.as_ref().and_then(|hint| hint.port) {
-                finding = to_other_port(used, other, edit.clone(), finding);
+        Fault::Nothing(_, named) => {
+            if let Some(named) = named.as_ref().filter(|named| !named.refuses) {
+                finding = to_other_port(used, named.port, edit.clone(), finding);
             }
             finding = finding.fix_command("see whether the server says that it listens, and where", logs);
             let sockets = match look.sockets {
@@ -269,6 +283,29 @@ fn fix(
             set_target_port(service, of, *other),
         ),
         Fault::Hangs | Fault::Fails(_) => finding.fix_command("the application itself is at fault: see what its log says", logs),
+    }
+}
+
+/// Lets a server take connections of the family that its clients use.
+fn other_family(pod: &Pod, used: &Use<'_>, look: &Look<'_>, edit: String, finding: Finding) -> Finding {
+    let port = used.port;
+    let (v4, v6) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
+    let (wants, open, both) = if look::has_ipv6(pod) {
+        ("IPv6", v6.clone(), v6)
+    } else {
+        ("IPv4", v4, format!("{v6} without an option for IPv6 alone"))
+    };
+    let hint = look.hints.iter().find(|hint| hint.is_about(port) && !hint.is_of_log());
+    let place = hint
+        .map(|hint| format!(" ({} has {})", hint.place(), hint.detail))
+        .unwrap_or_default();
+    let services: Vec<String> = used.services.iter().map(|(service, _)| service.name_any()).collect();
+    let finding = finding.fix_command(format!("have it listen for {wants} too: on {open}, or on {both}{place}"), edit);
+    match services.first() {
+        Some(service) => finding.fix(format!(
+            "or, where the cluster has both families, give Service {service} the one of the server (spec.ipFamilies)"
+        )),
+        None => finding,
     }
 }
 

@@ -31,7 +31,14 @@ pub fn advice(
     let place = Place { context, container, port };
     let mut fixes = Vec::new();
     match written {
-        Some(hint) => fixes.push(place.change(hint)),
+        Some(hint) => {
+            fixes.push(place.change(hint));
+            // Which of two it obeys is not known.
+            let second = accusing
+                .iter()
+                .find(|other| !matches!(other.source, Source::Log { .. }) && !other.is_default && other.source != hint.source);
+            fixes.extend(second.map(|other| place.change(other)));
+        }
         None => fixes.extend(server.map(|server| place.tell(server))),
     }
     if fixes.is_empty() {

@@ -98,19 +98,6 @@ pub fn config_hints(context: &Context<'_>, container: &ContainerView<'_>) -> Vec
     collect(context, container, true)
 }
 
-/// Other ports that the container names as its own and that others reach, as far as it says.
-pub fn other_ports(hints: &[Hint], port: u16) -> Vec<&Hint> {
-    if hints.iter().any(|hint| hint.port == Some(port)) {
-        return Vec::new();
-    }
-    let mut found: Vec<&Hint> = hints
-        .iter()
-        .filter(|hint| hint.port.is_some() && !hint.bind.is_loopback())
-        .collect();
-    found.dedup_by_key(|hint| hint.port);
-    found
-}
-
 fn collect(context: &Context<'_>, container: &ContainerView<'_>, ask: bool) -> Vec<Hint> {
     let environment = Environment::of(context, container, ask);
     let ports = own_ports(container.spec);

@@ -21,7 +21,7 @@ pub mod variables;
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 
-use fault::{Fault, finding};
+use fault::{Fault, Named, finding};
 use look::{Look, Standing, dial_key, look};
 use uses::Use;
 
@@ -31,7 +31,7 @@ use super::ports;
 use super::probes::message::Which;
 use super::probes::was_killed;
 use crate::model::code::Code;
-use crate::model::dial::{DialKey, Speech};
+use crate::model::dial::{DialKey, Reply, Speech};
 use crate::model::finding::{Confidence, Finding, ObjectRef};
 use crate::model::snapshot::{DIALS, Unchecked};
 
@@ -229,7 +229,7 @@ fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<
             );
             return Some(instead(used, other.port, Confidence::Proven, how));
         }
-        return Some(Fault::Nothing(confidence, meant(look, used, is_free)));
+        return Some(Fault::Nothing(confidence, None));
     }
     let mut open = false;
     let mut instead_of_it = None;
@@ -257,23 +257,48 @@ fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<
     if open {
         return None;
     }
-    let said = look.hints.iter().find(|hint| {
-        hint.is_of_log()
-            && hint.strength <= Confidence::Likely
-            && hint.port.is_some_and(|port| port != used.port && is_free(port))
-            && !hint.bind.is_loopback()
-    });
-    if let Some((hint, port)) = said.and_then(|hint| Some((hint, hint.port?))) {
-        return Some(instead(used, port, Confidence::Likely, format!("its log says: {}", hint.detail)));
+    let Some((hint, port)) = named(look, used, is_free).and_then(|hint| Some((hint, hint.port?))) else {
+        return Some(Fault::Nothing(confidence, None));
+    };
+    // Whoever is still starting may open the ports one after the other.
+    let may_be_asked = container.is_running() && look.standing != Standing::Starting;
+    let key = DialKey {
+        port,
+        ..dial_key(pod, used)
+    };
+    let dial = if may_be_asked { context.dial(key) } else { None };
+    let is_plain = used.speech().0 == Speech::Plain;
+    let refuses = dial.is_some_and(|dial| dial.address == Reply::Refused || is_plain && dial.inside == Reply::Refused);
+    let says = format!("{} says: {}", hint.place(), hint.detail);
+    match dial {
+        Some(dial) if dial.address.listens() || is_plain && dial.inside.listens() => {
+            let how = format!("{says}; port {port} accepts connections");
+            Some(Fault::OtherPort(Confidence::Proven, port, how))
+        }
+        _ if hint.is_of_log() && !refuses => Some(Fault::OtherPort(Confidence::Likely, port, says)),
+        _ => {
+            let hint = hint.clone();
+            Some(Fault::Nothing(confidence, Some(Named { hint, port, refuses })))
+        }
     }
-    Some(Fault::Nothing(confidence, meant(look, used, is_free)))
 }
 
-/// The port that the container was told to listen on, where that is another than the used one: it may have been meant.
-fn meant(look: &Look<'_>, used: &Use<'_>, is_free: impl Fn(u16) -> bool) -> Option<hints::Hint> {
-    let told = hints::other_ports(&look.hints, used.port);
-    let counts = |hint: &&&hints::Hint| used.protocol == "TCP" && hint.port.is_some_and(&is_free) && !hint.is_of_log();
-    told.iter().find(counts).map(|hint| (*hint).clone())
+/// The other port that the container says that it listens on, or was told to, and that has no purpose of its own.
+fn named<'l>(look: &'l Look<'_>, used: &Use<'_>, is_free: impl Fn(u16) -> bool) -> Option<&'l hints::Hint> {
+    if used.protocol != "TCP" {
+        return None;
+    }
+    let counts = |hint: &&hints::Hint| {
+        !hint.bind.is_loopback()
+            && hint.port.is_some_and(|port| port != used.port && is_free(port))
+            && (!hint.is_of_log() || hint.strength <= Confidence::Likely)
+            && !uses::is_side_port(&hint.detail)
+    };
+    let is_silent_on_it = |hint: &&hints::Hint| hint.is_of_log() || !look.hints.iter().any(|h| h.port == Some(used.port));
+    let mut all: Vec<&hints::Hint> = look.hints.iter().filter(counts).filter(is_silent_on_it).collect();
+    // What the program itself says comes first.
+    all.sort_by_key(|hint| !hint.is_of_log());
+    all.first().copied()
 }
 
 /// Whether another port of the container may be the one that is meant: nobody ever said that the container would listen on the used one, the
@@ -328,6 +353,7 @@ pub fn is_starting(context: &Context<'_>, workload: &Workload<'_>) -> bool {
         uses::of_pod(context, pod).iter().filter(|u| u.is_used()).any(|used| {
             used.container(context, pod)
                 .is_some_and(|c| c.is_running() && look(context, pod, &c, used).standing == Standing::Starting)
+                && judge(context, workload, pod, used).is_none()
         })
     })
 }

@@ -1,12 +1,14 @@
 //! The port truth table: what is declared, asked, sent to, and really listens.
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::look::passes_probe;
 use super::{hints, is_mesh, made_dial, mesh, representatives, source_word, uses};
 use crate::model::dial::Reply;
+use crate::model::finding::Confidence;
 use crate::model::report::{Listener, PortRow};
-use crate::rules::context::{Context, Workload};
+use crate::rules::context::{Context, Role, Workload, containers};
 
 /// The rows of one pod of each revision of a workload.
 pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
@@ -78,6 +80,9 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
             };
             rows.push(row);
         }
+        if sockets.is_none() {
+            rows.extend(told(context, workload, pod, &used));
+        }
         // What listens without anybody using or declaring it.
         for socket in sockets.into_iter().flat_map(|s| &s.sockets) {
             if used.iter().any(|u| u.port == socket.port && u.protocol == socket.protocol) {
@@ -103,5 +108,47 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
         }
     }
     rows.sort_by(|a, b| (&a.pod, a.port, &a.protocol).cmp(&(&b.pod, b.port, &b.protocol)));
+    rows
+}
+
+/// Ports that a container says that it listens on, or was surely told to, and that nobody uses or declares.
+fn told(context: &Context<'_>, workload: &Workload<'_>, pod: &Pod, used: &[uses::Use<'_>]) -> Vec<PortRow> {
+    let mut rows: Vec<PortRow> = Vec::new();
+    let serving = containers(pod).into_iter().filter(|c| c.role != Role::Init && !is_mesh(c));
+    for container in serving {
+        for hint in hints::of_container(context, &container) {
+            let Some(port) = hint.port.filter(|port| used.iter().all(|u| u.port != *port)) else {
+                continue;
+            };
+            if hint.strength > Confidence::Likely {
+                continue;
+            }
+            let listener = Listener {
+                address: hint.bind.to_string(),
+                container: Some(container.name().to_owned()),
+                known_by: source_word(&hint).to_owned(),
+            };
+            match rows.iter_mut().find(|row| row.port == port && row.container == container.name()) {
+                Some(row) => row.listens.push(listener),
+                None => rows.push(PortRow {
+                    workload: workload.reference.clone(),
+                    pod: pod.name_any(),
+                    container: container.name().to_owned(),
+                    port,
+                    protocol: "TCP".to_owned(),
+                    declared: false,
+                    probed_by: Vec::new(),
+                    targeted_by: Vec::new(),
+                    ingresses: Vec::new(),
+                    listens: vec![listener],
+                    answer: String::new(),
+                }),
+            }
+        }
+    }
+    for row in &mut rows {
+        row.listens.sort();
+        row.listens.dedup();
+    }
     rows
 }

@@ -259,7 +259,7 @@ fn a_service_mesh_answers_in_its_place_and_that_is_said() {
 }
 
 #[test]
-fn the_port_that_the_container_was_told_is_named_where_nobody_listens() {
+fn the_port_that_the_container_was_told_is_named_and_asked() {
     for (container, expected) in [
         (", args: [--port, '9090']", Some(("command", "--port 9090"))),
         (", env: [{name: PORT, value: '9090'}]", Some(("env PORT", "PORT=9090"))),
@@ -269,27 +269,58 @@ fn the_port_that_the_container_was_told_is_named_where_nobody_listens() {
         ),
         // It was told the very port that is used, and one beside it.
         (
-            ", env: [{name: PORT, value: '8080'}, {name: METRICS_BIND_ADDRESS, value: '0.0.0.0:9090'}]",
+            ", env: [{name: PORT, value: '8080'}, {name: EXTRA_BIND_ADDRESS, value: '0.0.0.0:9090'}]",
             None,
         ),
+        (", env: [{name: METRICS_BIND_ADDRESS, value: '0.0.0.0:9090'}]", None),
         (", env: [{name: ADMIN_BIND_ADDRESS, value: '127.0.0.1:9090'}]", None),
         ("", None),
     ] {
-        let mut s = snapshot(&pod(OLD, container, ""));
-        dialled(&mut s, key(8080, Speech::Http, false), Reply::Refused, Reply::Refused);
-        let found = check_snapshot(check, &s);
-        assert_eq!(found[0].code, NothingListening, "{container}");
-        let told = found[0].evidence.iter().find(|e| e.detail.contains("9090"));
+        let refused = || {
+            let mut s = snapshot(&pod(OLD, container, ""));
+            dialled(&mut s, key(8080, Speech::Http, false), Reply::Refused, Reply::Refused);
+            s
+        };
+        let asks = asked(&refused()).contains(&Need::Dial(key(9090, Speech::Http, false)));
+        assert_eq!(asks, expected.is_some(), "{container}");
+        let unknown = check_snapshot(check, &refused());
+        assert_eq!(unknown[0].code, NothingListening, "{container}");
+        let told = unknown[0].evidence.iter().find(|e| e.detail.contains("9090"));
         assert_eq!(told.map(|e| (e.source.as_str(), e.detail.as_str())), expected, "{container}");
         assert_eq!(
-            found[0].summary.contains("names port 9090"),
+            unknown[0].summary.ends_with("names port 9090"),
             expected.is_some(),
             "{}",
-            found[0].summary
+            unknown[0].summary
         );
-        let command = found[0].fixes[0].command.as_deref().unwrap_or_default();
+        let command = unknown[0].fixes[0].command.as_deref().unwrap_or_default();
         assert_eq!(command.contains("\"value\":9090"), expected.is_some(), "{command}");
+
+        let after = |address: Reply| {
+            let mut s = refused();
+            dialled(&mut s, key(9090, Speech::Http, false), address, Reply::Refused);
+            check_snapshot(check, &s).remove(0)
+        };
+        if expected.is_some() {
+            let open = after(Reply::Status(200));
+            assert_eq!((open.code, open.confidence), (ListenerOnOtherPort, Confidence::Proven));
+            let shut = after(Reply::Refused);
+            assert_eq!(shut.code, NothingListening);
+            assert!(
+                shut.summary.ends_with("names port 9090, where nobody listens either"),
+                "{}",
+                shut.summary
+            );
+            assert!(shut.fixes[0].command.as_deref().is_some_and(|c| c.starts_with("kubectl logs")));
+        }
     }
+    // Whoever is still starting may open its ports one after the other.
+    let mut young = snapshot(&pod(YOUNG, ", args: [--port, '9090']", ""));
+    for again in [false, true] {
+        dialled(&mut young, key(8080, Speech::Http, again), Reply::Refused, Reply::Refused);
+    }
+    assert!(!asked(&young).contains(&Need::Dial(key(9090, Speech::Http, false))));
+    assert!(found(&young).is_empty());
 }
 
 #[test]

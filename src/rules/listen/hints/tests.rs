@@ -110,17 +110,6 @@ fn the_previous_log_speaks_where_the_present_one_is_silent() {
 }
 
 #[test]
-fn the_ports_beside_one_that_nobody_speaks_of() {
-    let mut snapshot = pod("env: [{name: ADMIN_BIND_ADDR, value: '127.0.0.1:9901'}]");
-    snapshot.put_log(log(false), Some("listening on 0.0.0.0:9090\n".into()));
-    let context = Context::new(&snapshot, Options::default());
-    let hints = of_container(&context, &containers(&snapshot.objects.pods[0])[0]);
-    let others: Vec<u16> = other_ports(&hints, 8080).iter().filter_map(|hint| hint.port).collect();
-    assert_eq!(others, [9090]);
-    assert!(other_ports(&hints, 9090).is_empty());
-}
-
-#[test]
 fn no_credential_passes() {
     let mut snapshot = pod("command: [/server, '--password', 'hunter2']");
     snapshot.put_log(log(false), Some("listening on 127.0.0.1:8080 password=hunter2\n".into()));

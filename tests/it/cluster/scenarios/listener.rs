@@ -193,7 +193,7 @@ fn addresses_and_ports_without_any_probe() {
             "ListenerOnLoopback (ipv6) deployment/v6 app, likely",
             "ListenerOnLoopback (mapped) deployment/mapped app, proven",
             "ListenerAddressFamily () deployment/only6 app, likely",
-            "ListenerOnOtherPort () deployment/other-port app, likely",
+            "ListenerOnOtherPort () deployment/other-port app, proven",
             "TargetPortMismatch (proven) service/target, proven",
             "NothingListening () deployment/nobody app, likely",
             "NothingListening () deployment/told app, likely",
@@ -202,7 +202,10 @@ fn addresses_and_ports_without_any_probe() {
     assert_eq!(answer.exit, 3);
     let told = about(&answer, "told");
     assert!(
-        told["summary"].as_str().unwrap().ends_with("its environment names port 9090"),
+        told["summary"]
+            .as_str()
+            .unwrap()
+            .ends_with("its environment names port 9090, where nobody listens either"),
         "{told}"
     );
     assert!(!about(&answer, "nobody")["summary"].as_str().unwrap().contains("names port"));
@@ -316,7 +319,7 @@ fn probes_that_are_refused_say_why() {
             "ListenerOnLoopback (ipv4) deployment/startup app, proven",
             "ListenerOnLoopback (ipv4) deployment/grpc app, proven",
             "ListenerOnLoopback (ipv4) deployment/https app, proven",
-            "ListenerOnOtherPort () deployment/other-port app, likely",
+            "ListenerOnOtherPort () deployment/other-port app, proven",
         ],
     );
     let symptoms = answer.json["symptoms"].as_array().unwrap();
@@ -444,12 +447,18 @@ fn sockets_are_read_where_a_container_has_a_shell() {
 
 #[test]
 fn without_a_shell_only_a_debug_container_names_the_other_port() {
-    // What it said at the start is far behind the last lines of its log.
-    let silent = app("silent", "0.0.0.0:9090")
+    // What it said at the start is far behind the last lines of its log, and what it was told is kept in a Secret.
+    let silent = app("silent", "")
         .with("LOG_EVERY", "50ms")
-        .container("ports: [{containerPort: 8080}]");
+        .container("ports: [{containerPort: 8080}]")
+        .manifest()
+        .replace(
+            "{name: LISTEN, value: ''}",
+            "{name: LISTEN, valueFrom: {secretKeyRef: {name: silent, key: listen}}}",
+        );
+    let secret = "---\n{apiVersion: v1, kind: Secret, metadata: {name: silent}, stringData: {listen: '0.0.0.0:9090'}}\n";
     let scenario = Scenario::new("distroless")
-        .apply(&silent.manifest())
+        .apply(&(silent + secret))
         .until("a start is over", running_for("app", PAST_START));
     holds(
         &scenario,
