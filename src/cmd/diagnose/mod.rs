@@ -63,7 +63,7 @@ pub struct DiagnoseArgs {
     /// Only findings about these containers, and about their pods as a whole
     #[arg(short = 'c', long, value_name = "NAME")]
     container: Vec<String>,
-    /// Output: text, wide, json, yaml, name or jsonpath=TEMPLATE
+    /// Output: text, wide (with the ports of every workload), json, yaml, name or jsonpath=TEMPLATE
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
     output: Format,
     /// Show advice too

@@ -296,14 +296,12 @@ fn other_family(pod: &Pod, used: &Use<'_>, look: &Look<'_>, edit: String, findin
         ("IPv4", v4, format!("{v6} without an option for IPv6 alone"))
     };
     let hint = look.hints.iter().find(|hint| hint.is_about(port) && !hint.is_of_log());
-    let place = hint
-        .map(|hint| format!(" ({} has {})", hint.place(), hint.detail))
-        .unwrap_or_default();
+    let place = hint.map(|hint| format!(" (now: {})", hint.detail)).unwrap_or_default();
     let services: Vec<String> = used.services.iter().map(|(service, _)| service.name_any()).collect();
     let finding = finding.fix_command(format!("have it listen for {wants} too: on {open}, or on {both}{place}"), edit);
     match services.first() {
         Some(service) => finding.fix(format!(
-            "or, where the cluster has both families, give Service {service} the one of the server (spec.ipFamilies)"
+            "where the cluster has both families, give Service {service} the one of the server (spec.ipFamilies)"
         )),
         None => finding,
     }

@@ -88,23 +88,12 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
             if used.iter().any(|u| u.port == socket.port && u.protocol == socket.protocol) {
                 continue;
             }
-            rows.push(PortRow {
-                workload: workload.reference.clone(),
-                pod: pod.name_any(),
-                container: socket.container.clone().unwrap_or_default(),
-                port: socket.port,
-                protocol: socket.protocol.clone(),
-                declared: false,
-                probed_by: Vec::new(),
-                targeted_by: Vec::new(),
-                ingresses: Vec::new(),
-                listens: vec![Listener {
-                    address: socket.address.to_string(),
-                    container: socket.container.clone(),
-                    known_by: "socket".to_owned(),
-                }],
-                answer: String::new(),
-            });
+            let listener = Listener {
+                address: socket.address.to_string(),
+                container: socket.container.clone(),
+                known_by: "socket".to_owned(),
+            };
+            rows.push(unused(workload, pod, socket.port, &socket.protocol, listener));
         }
     }
     rows.sort_by(|a, b| (&a.pod, a.port, &a.protocol).cmp(&(&b.pod, b.port, &b.protocol)));
@@ -130,19 +119,7 @@ fn told(context: &Context<'_>, workload: &Workload<'_>, pod: &Pod, used: &[uses:
             };
             match rows.iter_mut().find(|row| row.port == port && row.container == container.name()) {
                 Some(row) => row.listens.push(listener),
-                None => rows.push(PortRow {
-                    workload: workload.reference.clone(),
-                    pod: pod.name_any(),
-                    container: container.name().to_owned(),
-                    port,
-                    protocol: "TCP".to_owned(),
-                    declared: false,
-                    probed_by: Vec::new(),
-                    targeted_by: Vec::new(),
-                    ingresses: Vec::new(),
-                    listens: vec![listener],
-                    answer: String::new(),
-                }),
+                None => rows.push(unused(workload, pod, port, "TCP", listener)),
             }
         }
     }
@@ -151,4 +128,21 @@ fn told(context: &Context<'_>, workload: &Workload<'_>, pod: &Pod, used: &[uses:
         row.listens.dedup();
     }
     rows
+}
+
+/// A port that listens and that nobody declares or uses.
+fn unused(workload: &Workload<'_>, pod: &Pod, port: u16, protocol: &str, listener: Listener) -> PortRow {
+    PortRow {
+        workload: workload.reference.clone(),
+        pod: pod.name_any(),
+        container: listener.container.clone().unwrap_or_default(),
+        port,
+        protocol: protocol.to_owned(),
+        declared: false,
+        probed_by: Vec::new(),
+        targeted_by: Vec::new(),
+        ingresses: Vec::new(),
+        listens: vec![listener],
+        answer: String::new(),
+    }
 }

@@ -101,6 +101,10 @@ fn a_revision_costs_two_dial_pairs_for_each_port_at_most() {
     let scenario = Scenario::new("dial-cost")
         .apply(&(served("good", 3, "0.0.0.0:8080") + &served("bad", 3, "127.0.0.1:8080")))
         .until("all run", pods_ready(6));
+    let shown = scenario.podlife(&["diagnose", "-v", "6"]).stderr;
+    for request in ["/proxy/ ", "/portforward?ports=8080 "] {
+        assert!(shown.contains(request), "{request} is shown: {shown}");
+    }
     let Ok(audit) = std::env::var("PODLIFE_TEST_AUDIT_LOG") else {
         let counted = |more: &str| {
             scenario.podlife(&["diagnose", "-o", "json", more]).json["requests"]
