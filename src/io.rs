@@ -29,17 +29,15 @@ impl Io {
     /// The process's own streams and environment.
     pub fn of_process() -> Self {
         let environment = environment_of_process();
-        let columns = || {
-            environment
-                .get("COLUMNS")
-                .and_then(|c| c.parse().ok())
-                .or_else(|| Some(usize::from(terminal_size::terminal_size()?.0.0)))
+        let chosen = environment.get("COLUMNS").and_then(|c| c.parse().ok());
+        let stream = |to: Box<dyn Write + Send>, is_terminal: bool| {
+            let size = if is_terminal { Size::Terminal(chosen) } else { Size::Columns(None) };
+            Stream::of_size(to, is_terminal, size)
         };
-        let width = |terminal: bool| if terminal { columns() } else { None };
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
-            stdout: Stream::new(Box::new(io::stdout()), out, width(out)),
-            stderr: Stream::new(Box::new(io::stderr()), err, width(err)),
+            stdout: stream(Box::new(io::stdout()), out),
+            stderr: stream(Box::new(io::stderr()), err),
             stdin: Box::new(io::stdin()),
             stdin_is_terminal: io::stdin().is_terminal(),
             environment,
@@ -59,7 +57,16 @@ pub fn environment_of_process() -> Environment {
 pub struct Stream {
     state: Arc<Mutex<State>>,
     terminal: bool,
-    columns: Option<usize>,
+    size: Size,
+}
+
+/// How wide and high a stream is.
+#[derive(Clone, Copy)]
+enum Size {
+    /// So many columns, or no end of them; lines have no end.
+    Columns(Option<usize>),
+    /// As the process's terminal is now, unless the user has chosen a width.
+    Terminal(Option<usize>),
 }
 
 struct State {
@@ -71,6 +78,10 @@ struct State {
 impl Stream {
     /// A stream; `columns` is the width to wrap at, none for pipes and files.
     pub fn new(to: Box<dyn Write + Send>, terminal: bool, columns: Option<usize>) -> Self {
+        Self::of_size(to, terminal, Size::Columns(columns))
+    }
+
+    fn of_size(to: Box<dyn Write + Send>, terminal: bool, size: Size) -> Self {
         let state = State {
             to,
             closed: false,
@@ -79,7 +90,7 @@ impl Stream {
         Self {
             state: Arc::new(Mutex::new(state)),
             terminal,
-            columns,
+            size,
         }
     }
 
@@ -88,9 +99,20 @@ impl Stream {
         self.terminal
     }
 
-    /// Width to wrap at.
+    /// Width to wrap at; a terminal may have changed its own since it was asked last.
     pub fn columns(&self) -> Option<usize> {
-        self.columns
+        match self.size {
+            Size::Columns(columns) => columns,
+            Size::Terminal(chosen) => chosen.or_else(|| Some(usize::from(terminal_size::terminal_size()?.0.0))),
+        }
+    }
+
+    /// How many lines are seen at once; none where there is no end of them.
+    pub fn rows(&self) -> Option<usize> {
+        match self.size {
+            Size::Columns(_) => None,
+            Size::Terminal(_) => terminal_size::terminal_size().map(|(_, rows)| usize::from(rows.0)),
+        }
     }
 
     /// Writes text as it is.

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What kind of failure it was; decides exit codes and whether a verb goes on without the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +68,8 @@ pub struct Problem {
     pub status: Option<u16>,
     /// `reason` of the API server's Status: `AlreadyExists`, `Expired`.
     pub reason: Option<String>,
+    /// How long the API server wants to be left alone.
+    pub retry_after: Option<Duration>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -92,6 +95,7 @@ impl ApiError {
             namespace: None,
             status: None,
             reason: None,
+            retry_after: None,
             source: None,
         }))
     }

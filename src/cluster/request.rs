@@ -466,7 +466,9 @@ impl Transport {
         let status: Option<Status> = serde_json::from_slice(&raw.body)
             .ok()
             .filter(|status: &Status| status.kind == "Status");
-        refusal(about, raw.status, status, &raw.body)
+        let mut error = refusal(about, raw.status, status, &raw.body);
+        error.retry_after = retry_after(raw);
+        error
     }
 }
 
@@ -583,17 +585,20 @@ fn pause(repeat: Repeat, raw: &Raw) -> Option<Duration> {
         (Repeat::Yes, 500 | 502 | 503 | 504) => true,
         _ => false,
     };
-    again.then(|| {
-        let header = raw
-            .headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let asked = header.or_else(|| {
-            let status: Status = serde_json::from_slice(&raw.body).ok()?;
-            status.details.map(|details| details.retry_after_seconds)
-        });
-        Duration::from_secs(asked.unwrap_or_default())
-    })
+    again.then(|| retry_after(raw).unwrap_or_default())
+}
+
+/// How long the API server wants to be left alone, by its header or its Status.
+fn retry_after(raw: &Raw) -> Option<Duration> {
+    let header = raw
+        .headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let asked = header.or_else(|| {
+        let status: Status = serde_json::from_slice(&raw.body).ok()?;
+        status.details.map(|details| details.retry_after_seconds)
+    });
+    asked.filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
 
 fn build(target: &Target, credential: &Arc<Credential>, connect_timeout: Option<Duration>) -> Result<Client, ApiError> {

@@ -24,7 +24,9 @@ const PERIOD: Duration = Duration::from_secs(290);
 const SLACK: Duration = Duration::from_secs(30);
 /// First and longest wait before trying again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// How long 401 and 403 are put up with once the watch has worked: a starting API server refuses everyone for a while.
+/// Longest `Retry-After` that is waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How long 401, 403 and 404 are put up with once the watch has worked: a starting API server refuses everyone for a while.
 const REFUSALS: Duration = Duration::from_secs(60);
 /// An object is 1.5 MiB at most (etcd), and a little more as JSON.
 const LONGEST_LINE: usize = 32 << 20;
@@ -134,6 +136,9 @@ impl Watch {
                     let first = self.failing_since.is_none();
                     self.failing_since.get_or_insert_with(Instant::now);
                     self.back_off();
+                    if let Some(asked) = error.retry_after {
+                        self.wait = self.wait.max(asked.min(LONGEST_WAIT));
+                    }
                     if first {
                         self.interrupted = true;
                         return Ok(WatchEvent::Interrupted(error));
@@ -156,9 +161,11 @@ impl Watch {
     fn is_final(&self, error: &ApiError) -> bool {
         use ApiErrorKind::*;
         match error.kind {
-            Usage | Config | Decode | Invalid | NoSuchKind | NotFound | Tls => true,
-            // A plugin may need the network that is away just now.
-            Unauthorized | Forbidden | Credential => !self.worked || self.failing_since.is_some_and(|since| since.elapsed() > REFUSALS),
+            Usage | Config | Decode | Invalid => true,
+            // A plugin may need the network that is away just now, and an API server that has just started does not know custom resources yet.
+            Unauthorized | Forbidden | Credential | NoSuchKind | NotFound | Tls => {
+                !self.worked || self.failing_since.is_some_and(|since| since.elapsed() > REFUSALS)
+            }
             Unreachable | Timeout | TooManyRequests | Server | Conflict | Gone => !self.worked,
         }
     }

@@ -26,6 +26,17 @@ pub(super) fn of(context: &Context<'_>, targets: &[ObjectRef]) -> BTreeSet<Objec
         let claims = volumes.filter_map(|v| v.persistent_volume_claim.as_ref());
         found.extend(claims.map(|c| ObjectRef::new(&kind::CLAIM, &target.namespace, &c.claim_name)));
     }
+    // A workload without a single pod is behind a Service by the labels of its template.
+    let named = context.snapshot.objects.services.iter().filter(|s| targets.contains(&service(s)));
+    for named in named {
+        let behind = context.workloads().filter(|w| {
+            let labels = w.object.map(|o| o.pod_labels());
+            w.pods.is_empty()
+                && Some(&w.reference.namespace) == named.namespace().as_ref()
+                && labels.is_some_and(|l| service_selects(named, &l))
+        });
+        found.extend(behind.map(|w| w.reference.clone()).filter(|o| is_workload(context, o)));
+    }
     let services: BTreeSet<(String, String)> = found
         .iter()
         .chain(targets)

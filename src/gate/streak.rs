@@ -50,6 +50,11 @@ impl Streak {
         self.successes
     }
 
+    /// When the first success of the row was begun.
+    pub fn since(&self) -> Option<Duration> {
+        self.first
+    }
+
     /// From the first success of the row to the last.
     pub fn span(&self) -> Duration {
         match (self.first, self.last) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::paper::{Paper, Tone, width};
 use crate::model::duration;
-use crate::model::finding::{Confidence, Finding};
+use crate::model::finding::{Confidence, Finding, ObjectRef};
 use crate::model::readiness::{Hops, ObjectReadiness, Phase, Readiness, ReadinessEvent, State, Trend};
 
 /// Pods that are named one by one.
@@ -65,20 +65,27 @@ fn word(report: &Readiness) -> String {
     }
 }
 
-/// The state of a run that goes on: each phase, and what it waits for.
-pub fn tree(report: &Readiness, timeout: Duration, paper: &mut Paper) {
+/// The state of a run that goes on: each phase, and what is found to keep it.
+pub fn tree(report: &Readiness, paper: &mut Paper) {
     for phase in Phase::ALL {
         objects(report, phase, paper);
     }
+    if let Some(cause) = report.root_causes.first() {
+        paper.labelled(0, cause.code.as_str(), 0, Tone::Doubtful, &cause.summary);
+    }
+}
+
+/// What a run that goes on waits for, and for how long it has.
+pub fn waits(report: &Readiness, timeout: Duration, paper: &mut Paper) {
     let waited = duration::short(Duration::from_secs(report.elapsed_seconds as u64));
     let lead = paper.tone(Tone::Faint, "waiting ");
     paper.line(&lead, 8, &format!("{waited} of {}: {}", duration::short(timeout), report.reason));
 }
 
 /// `12:00:07 +7.3s  pods  deployment/web  progressing  1 of 3 pods ready`
-pub fn change(event: &ReadinessEvent) -> String {
+pub fn change(event: &ReadinessEvent, report: &Readiness) -> String {
     let clock = event.at.get(11..19).unwrap_or_default();
-    let object = event.object.as_ref().map(|o| format!("  {}", o.short())).unwrap_or_default();
+    let object = event.object.as_ref().map(|o| format!("  {}", name(report, o))).unwrap_or_default();
     let reason = if event.reason.is_empty() {
         String::new()
     } else {
@@ -94,13 +101,25 @@ pub fn change(event: &ReadinessEvent) -> String {
 
 /// A line for logs when nothing has changed for a while.
 pub fn heartbeat(report: &Readiness, timeout: Duration, clock: &str) -> String {
+    let cause = report.root_causes.first().filter(|f| !report.reason.contains(f.code.as_str()));
+    let cause = cause.map(|f| format!("; {}: {}", f.code, f.summary)).unwrap_or_default();
     format!(
-        "{} +{:.1}s  still waiting, {} at most: {}",
+        "{} +{:.1}s  still waiting, {} at most: {}{cause}",
         clock.get(11..19).unwrap_or_default(),
         report.elapsed_seconds,
         duration::short(timeout),
         report.reason
     )
+}
+
+/// `deployment/web`; with its namespace where the report speaks of several.
+fn name(report: &Readiness, object: &ObjectRef) -> String {
+    let namespaces = report.objects.iter().map(|o| o.object.namespace.as_str()).filter(|n| !n.is_empty());
+    if namespaces.collect::<BTreeSet<_>>().len() > 1 {
+        object.to_string()
+    } else {
+        object.short()
+    }
 }
 
 /// How a CI system is told: a line that it shows beside the job.
@@ -200,18 +219,23 @@ fn objects(report: &Readiness, phase: Phase, paper: &mut Paper) {
     let Some(whole) = report.phases.iter().find(|p| p.phase == phase) else {
         return;
     };
-    let name = phase.as_str();
+    let title = phase.as_str();
     let lead = format!(
         "{} {}",
         paper.tone(tone(whole.state), sign(whole.state)),
-        paper.tone(Tone::Strong, name)
+        paper.tone(Tone::Strong, title)
     );
     // What its objects say is said below.
     let words = if of_phase.is_empty() { whole.reason.as_str() } else { "" };
     let spaced = if words.is_empty() { String::new() } else { format!("   {words}") };
-    paper.line(&lead, width(name) + 2, &spaced);
+    paper.line(&lead, width(title) + 2, &spaced);
     of_phase.sort_by_key(|o| o.state);
-    let column = of_phase.iter().map(|o| width(&o.object.short())).max().unwrap_or_default().min(40);
+    let column = of_phase
+        .iter()
+        .map(|o| width(&name(report, &o.object)))
+        .max()
+        .unwrap_or_default()
+        .min(40);
     let hidden = of_phase
         .iter()
         .filter(|o| o.state == State::Ready)
@@ -219,7 +243,7 @@ fn objects(report: &Readiness, phase: Phase, paper: &mut Paper) {
         .saturating_sub(READY_SHOWN);
     for item in of_phase.iter().take(of_phase.len() - hidden) {
         let lead = format!("  {} ", paper.tone(tone(item.state), sign(item.state)));
-        let short = item.object.short();
+        let short = name(report, &item.object);
         let pad = " ".repeat(column.saturating_sub(width(&short)));
         let reason = if item.reason.is_empty() {
             item.state.as_str()

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::model::finding::Finding;
 use crate::model::readiness::{Phase, PhaseReadiness, Readiness, State};
 use crate::model::text::sanitise;
 
@@ -27,13 +28,10 @@ pub fn junit(report: &Readiness) -> String {
     );
     let _ = writeln!(text, "<testsuites name=\"wait-ready\" {suite}>");
     let _ = writeln!(text, "  <testsuite name=\"{}\" {suite}>", escape(&report.targets.join(", ")));
+    let in_words = |finding: &Finding| format!("{}: {}", finding.code, finding.summary);
     for object in &report.objects {
-        let causes: Vec<String> = report
-            .root_causes
-            .iter()
-            .filter(|f| object.causes.contains(&f.id))
-            .map(|f| format!("{}: {}", f.code, f.summary))
-            .collect();
+        let of_object = report.root_causes.iter().filter(|f| object.causes.contains(&f.id));
+        let causes: Vec<String> = of_object.map(in_words).collect();
         let blocking = object.blocking.iter().map(|b| format!("pod/{}: {}", b.pod, b.reason));
         let details: Vec<String> = causes.into_iter().chain(blocking).collect();
         case(
@@ -52,7 +50,7 @@ pub fn junit(report: &Readiness) -> String {
             &report.targets.join(", "),
             phase.state,
             &phase.reason,
-            "",
+            &report.root_causes.iter().map(in_words).collect::<Vec<_>>().join("\n"),
         );
     }
     text.push_str("  </testsuite>\n</testsuites>\n");

@@ -10,8 +10,9 @@ use crate::gate::streak::{Identity, Streak};
 use crate::model::duration;
 use crate::model::readiness::{Application, AskedPort, State};
 
-/// From the start of one round of questions to the next.
+/// From the start of one round of questions to the next, and after one that proved nothing.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(200);
+const AFTER_FAULT: Duration = Duration::from_millis(100);
 /// A round that is silent for longer than this gets company while there is no row to be broken: its packets may have been lost before the
 /// way was open, and are only sent again after a second.
 const SILENT: Duration = Duration::from_millis(400);
@@ -28,6 +29,7 @@ pub(super) struct Asking {
     streak: Streak,
     rounds: Vec<Round>,
     next_round: Duration,
+    last_begun: Duration,
     /// Why the last round proved nothing, and since when that has been so.
     fault: Option<(Fault, Duration)>,
     /// When the first answer of the present row was there.
@@ -58,15 +60,19 @@ impl Asking {
         self.answered = None;
     }
 
-    /// When the next round is due; none where one that is under way has to end first, or there is nothing to ask.
-    pub(super) fn due(&self) -> Option<Duration> {
+    /// When the next round is due in a row that has to last for `span`; none where one that is under way has to end first, or there is nothing
+    /// to ask. The last round of a row comes just when it has lasted long enough.
+    pub(super) fn due(&self, span: Duration) -> Option<Duration> {
+        let last = self.streak.since().map(|since| since + span).filter(|last| *last > self.last_begun);
         let may_begin = self.rounds.is_empty() || (self.streak.successes() == 0 && self.rounds.len() < AT_ONCE);
-        (!self.checks.is_empty() && may_begin).then_some(self.next_round)
+        let due = last.map_or(self.next_round, |last| last.min(self.next_round));
+        (!self.checks.is_empty() && may_begin).then_some(due)
     }
 
     /// Begins a round.
     pub(super) fn begin(&mut self, at: Duration, identity: Identity, answer: BoxFuture<'static, Result<(), Fault>>) {
         self.next_round = at + SILENT;
+        self.last_begun = at;
         self.rounds.push(Round {
             begun: at,
             identity,
@@ -105,7 +111,7 @@ impl Asking {
             Err(fault) => {
                 self.streak.failed();
                 self.answered = None;
-                self.next_round = now + BETWEEN_ROUNDS;
+                self.next_round = now + AFTER_FAULT;
                 let since = self.fault.take().map_or(now, |(_, since)| since);
                 self.fault = Some((fault, since));
                 false
@@ -179,5 +185,90 @@ impl Asking {
             attempts: self.streak.attempts,
             failures: self.streak.failures,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::check::Route;
+    use crate::model::dial::Speech;
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn asking() -> Asking {
+        Asking {
+            checks: vec![Check {
+                service: None,
+                port: 80,
+                speech: Speech::Http,
+                path: "/".into(),
+                strict: false,
+                route: Route::ServiceProxy,
+                pods: Vec::new(),
+            }],
+            ..Asking::default()
+        }
+    }
+
+    /// Begins a round that ends with this, or never.
+    fn begin(asking: &mut Asking, at: u64, outcome: Option<Result<(), Fault>>) {
+        let answer: BoxFuture<'static, Result<(), Fault>> = match outcome {
+            Some(outcome) => Box::pin(std::future::ready(outcome)),
+            None => Box::pin(std::future::pending()),
+        };
+        asking.begin(ms(at), Identity::new(), answer);
+    }
+
+    async fn end(asking: &mut Asking, now: u64) -> bool {
+        let ended = asking.ended().await;
+        asking.take(ended, ms(now))
+    }
+
+    #[tokio::test]
+    async fn a_round_that_hangs_does_not_keep_the_next_ones_waiting() {
+        let mut asking = asking();
+        assert_eq!(asking.due(ms(0)), Some(ms(0)));
+        begin(&mut asking, 0, None);
+        assert_eq!(asking.due(ms(0)), Some(SILENT), "its packets may be lost");
+        begin(&mut asking, 400, Some(Ok(())));
+        end(&mut asking, 410).await;
+        assert!(
+            asking.holds(1, ms(0), &Identity::new()),
+            "what hung was asked before: {:?}",
+            asking.rounds.len()
+        );
+        // Within a row each answer is waited for.
+        begin(&mut asking, 600, None);
+        assert_eq!(asking.due(ms(5000)), None);
+        assert!(!asking.holds(1, ms(0), &Identity::new()), "nobody knows yet");
+    }
+
+    #[tokio::test]
+    async fn the_last_round_comes_when_the_row_has_lasted_long_enough() {
+        let mut asking = asking();
+        begin(&mut asking, 50, Some(Ok(())));
+        end(&mut asking, 60).await;
+        assert_eq!(asking.due(ms(5000)), Some(ms(250)));
+        begin(&mut asking, 4950, Some(Ok(())));
+        end(&mut asking, 4960).await;
+        assert_eq!(asking.due(ms(5000)), Some(ms(5050)));
+        begin(&mut asking, 5050, Some(Ok(())));
+        end(&mut asking, 5060).await;
+        assert!(asking.holds(3, ms(5000), &Identity::new()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_after_faults_is_told() {
+        let mut asking = asking();
+        begin(&mut asking, 0, Some(Err(Fault::Failing("refused".into()))));
+        assert!(!end(&mut asking, 10).await);
+        assert!(!asking.is_unanswered(ms(3000)) && asking.is_unanswered(ms(3010)));
+        assert_eq!(asking.answered(), None);
+        begin(&mut asking, 3100, Some(Ok(())));
+        assert!(end(&mut asking, 3120).await);
+        assert_eq!(asking.answered(), Some(ms(3120)));
     }
 }

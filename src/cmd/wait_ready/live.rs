@@ -118,6 +118,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         asking: Asking::default(),
         calm: None,
         calm_at: None,
+        span: STABLE_FOR,
         last: None,
     };
     let stopped = io.stop.told();
@@ -168,6 +169,8 @@ pub(super) struct Run<'a> {
     calm: Option<(Duration, Identity)>,
     /// When to look again whether it is still.
     calm_at: Option<Duration>,
+    /// How long answers have to last.
+    span: Duration,
     pub(super) marks: Marks,
     /// How it stood at the last look.
     pub(super) last: Option<Readiness>,
@@ -206,7 +209,7 @@ impl Run<'_> {
         let times = [
             question,
             unread,
-            self.asking.due(),
+            self.asking.due(self.span),
             self.contact.due(),
             self.calm_at,
             self.last_question_until,
@@ -328,6 +331,7 @@ impl Run<'_> {
                 self.explained = None;
                 self.ask_soon(at);
             }
+            self.span = span;
             if is_ready && !self.was_ready {
                 // What kept it from being ready does not any more.
                 self.question = None;
@@ -456,7 +460,7 @@ impl Run<'_> {
             return Some(self.asking.says(wanted, Duration::ZERO, &identity));
         }
         let says = self.asking.says(wanted, span, &identity);
-        if says.0 != State::Ready && self.asking.due().is_some_and(|due| at >= due) {
+        if says.0 != State::Ready && self.asking.due(span).is_some_and(|due| at >= due) {
             self.begin_round(identity);
         }
         Some(says)

@@ -1167,12 +1167,26 @@ async fn a_watch_that_can_never_work_ends() {
             .on("GET", PODS, page(&["a"], ""))
             .on("GET", &watch("7"), Answer::status(code, reason, message));
         let expected = match code {
-            // The list worked, so a 401 or 403 may pass.
-            401 | 403 => vec!["listed a".to_owned(), format!("interrupted {kind}")],
+            // The list worked, so that these may pass: a starting API server refuses everyone, and knows no custom resources.
+            401 | 403 | 404 => vec!["listed a".to_owned(), format!("interrupted {kind}")],
             _ => vec!["listed a".to_owned(), format!("error {kind}")],
         };
         assert_eq!(told(&api, None, 2).await, expected);
     }
+}
+
+#[tokio::test]
+async fn a_busy_api_server_is_left_alone_for_as_long_as_it_asks() {
+    let busy = Answer::status(429, "TooManyRequests", "try again later").header("retry-after", "2");
+    let api = FakeApi::start().on("GET", PODS, page(&["a"], "")).on("GET", &watch("7"), busy).on(
+        "GET",
+        &watch("7"),
+        Answer::watch([event("ADDED", "b", "8")]),
+    );
+    let start = Instant::now();
+    let expected = ["listed a", "interrupted TooManyRequests", "resumed", "applied Pod b"];
+    assert_eq!(told(&api, None, 4).await, expected);
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -2,6 +2,9 @@
 
 mod application;
 mod pipeline;
+mod reasons;
+mod relay;
+mod survival;
 mod traps;
 mod verdicts;
 

@@ -135,8 +135,20 @@ fn what_does_not_exist_is_5_where_nothing_is_waited_for() {
 fn no_answer_is_6_and_nonsense_is_2() {
     let gone = crate::process::podlife(&["wait-ready", "deployment/web", "-s", "http://127.0.0.1:1", "-n", "x"]);
     assert_eq!((gone.exit, gone.stdout.as_str()), (6, ""), "{}", gone.stderr);
+    assert!(
+        gone.stderr.lines().next_back().unwrap_or_default().contains("kubectl config view"),
+        "{}",
+        gone.stderr
+    );
     let nothing = podlife(&["wait-ready"]);
     assert_eq!((nothing.exit, nothing.stdout.as_str()), (2, ""), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("error: nothing is named to wait for"), "{}", nothing.stderr);
+    let gone = crate::process::podlife(&["wait-ready", "deployment/web", "-s", "http://127.0.0.1:1", "-n", "x", "-o", "json"]);
+    for (answer, exit) in [(podlife(&["wait-ready", "-o", "json"]), 2), (gone, 6)] {
+        assert_eq!((answer.exit, answer.stdout.as_str()), (exit, ""), "{}", answer.stderr);
+        let error: serde_json::Value = serde_json::from_str(&answer.stderr).unwrap();
+        assert_eq!(error["exitCode"], exit, "{}", answer.stderr);
+    }
 }
 
 #[test]
@@ -162,21 +174,37 @@ fn a_time_that_is_up_is_124_and_says_whether_something_moved() {
     );
 }
 
-#[test]
-fn an_interruption_is_130_and_still_says_how_it_stood() {
-    let scenario = Scenario::new("wr-interrupt");
-    let mut child = started(&scenario, &["wait-ready", "deployment/web", "-o", "json"]);
+/// What a wait that is told to end prints.
+fn ended_by(scenario: &Scenario, signal: &str, more: &[&str]) -> (Option<i32>, String) {
+    let mut child = started(scenario, &[&["wait-ready", "deployment/web"], more].concat());
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
     assert!(line.contains("not found"), "{line}");
-    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let told = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(told.success());
-    let mut document = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut document).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
-    assert_eq!((&document["exitCode"], &document["state"]), (&json!(130), &json!("notFound")));
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    (child.wait().unwrap().code(), stdout)
+}
+
+#[test]
+fn an_interruption_is_130_or_143_and_still_says_how_it_stood() {
+    let scenario = Scenario::new("wr-interrupt");
+    for (signal, exit) in [("-INT", 130), ("-TERM", 143)] {
+        let (code, text) = ended_by(&scenario, signal, &[]);
+        let line = text.lines().next_back().unwrap_or_default();
+        assert_eq!(code, Some(exit), "{text}");
+        assert!(
+            line.starts_with("INTERRUPTED  deployment/web -n ") && line.ends_with(": does not exist"),
+            "{text}"
+        );
+        assert_eq!(text.matches("INTERRUPTED").count(), 1, "{text}");
+        let (code, document) = ended_by(&scenario, signal, &["-o", "json"]);
+        let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+        assert_eq!((code, &document["exitCode"]), (Some(exit), &json!(exit)));
+        assert_eq!(document["state"], "notFound");
+    }
 }
 
 #[test]

@@ -1,0 +1,105 @@
+//! A relay between podlife and the API server: it can be cut, and it counts connections.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::super::harness::kubeconfig;
+
+/// Passes on bytes from a port of this machine to the API server of the test cluster.
+pub struct Relay {
+    port: u16,
+    server: String,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    cut: AtomicBool,
+    opened: AtomicUsize,
+    open: AtomicUsize,
+    sockets: Mutex<Vec<TcpStream>>,
+}
+
+impl Relay {
+    pub fn start() -> Self {
+        let config = std::fs::read_to_string(kubeconfig()).unwrap();
+        let (_, rest) = config.split_once("https://").expect("the kubeconfig names a server");
+        let server = rest.split(['"', ' ', '\n', '/']).next().unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::<State>::default();
+        let (shared, to) = (state.clone(), server.clone());
+        // Ends with the process of the tests.
+        thread::spawn(move || listener.incoming().flatten().for_each(|client| shared.take(client, &to)));
+        Self { port, server, state }
+    }
+
+    /// The flags that lead podlife through it.
+    pub fn flags(&self) -> [String; 4] {
+        let name = self.server.rsplit_once(':').map_or(self.server.as_str(), |(host, _)| host);
+        [
+            "--server".to_owned(),
+            format!("https://127.0.0.1:{}", self.port),
+            "--tls-server-name".to_owned(),
+            name.to_owned(),
+        ]
+    }
+
+    /// Breaks every connection, and each new one at once, until it is restored.
+    pub fn cut(&self) {
+        self.state.cut.store(true, Ordering::SeqCst);
+        for socket in self.state.sockets.lock().unwrap().drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub fn restore(&self) {
+        self.state.cut.store(false, Ordering::SeqCst);
+    }
+
+    /// Connections in all.
+    pub fn opened(&self) -> usize {
+        self.state.opened.load(Ordering::SeqCst)
+    }
+
+    /// Connections now.
+    pub fn open(&self) -> usize {
+        self.state.open.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    fn take(self: &Arc<Self>, client: TcpStream, to: &str) {
+        if self.cut.load(Ordering::SeqCst) {
+            return;
+        }
+        let server = TcpStream::connect(to).unwrap();
+        self.opened.fetch_add(1, Ordering::SeqCst);
+        self.open.fetch_add(1, Ordering::SeqCst);
+        let copies = || [client.try_clone().unwrap(), server.try_clone().unwrap()];
+        self.sockets.lock().unwrap().extend(copies());
+        let [from, back] = copies();
+        let up = thread::spawn(move || pass(client, server));
+        let state = self.clone();
+        thread::spawn(move || {
+            pass(back, from);
+            up.join().unwrap();
+            state.open.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+/// Until one end is closed; then the other is closed too.
+fn pass(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = [0; 16 << 10];
+    while let Ok(read) = from.read(&mut buffer) {
+        if read == 0 || to.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
