@@ -1,5 +1,6 @@
 //! Pods that are being deleted and do not go.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -8,7 +9,7 @@ use kube::ResourceExt;
 use super::{is_satisfied, node_condition, node_of};
 use crate::model::age;
 use crate::model::code::Code;
-use crate::model::finding::{Confidence, Effect, Finding, Severity, Subject};
+use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity, Subject};
 use crate::model::kind;
 use crate::rules::Context;
 use crate::rules::context::{containers, reference_of};
@@ -20,7 +21,45 @@ const ORDINARY_GRACE: i64 = 120;
 
 /// Pods that are stuck on their way out.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    context.snapshot.objects.pods.iter().filter_map(|pod| stuck(context, pod)).collect()
+    let mut found = Vec::new();
+    let mut held: BTreeMap<&str, Vec<(&Pod, Finding)>> = BTreeMap::new();
+    for pod in &context.snapshot.objects.pods {
+        match (stuck(context, pod), node_of(pod)) {
+            // Nothing but its node is known to hold it.
+            (Some(finding), Some(node)) if finding.cause == "grace-period" && finding.confidence == Confidence::Possible => {
+                held.entry(node).or_default().push((pod, finding));
+            }
+            (finding, _) => found.extend(finding),
+        }
+    }
+    for (node, group) in held {
+        match group.as_slice() {
+            [_, _, ..] => found.push(held_by_node(context, node, &group)),
+            _ => found.extend(group.into_iter().map(|(_, finding)| finding)),
+        }
+    }
+    found
+}
+
+/// Several pods that one node does not let go are one fault: the node's.
+fn held_by_node(context: &Context<'_>, node: &str, group: &[(&Pod, Finding)]) -> Finding {
+    let names: Vec<String> = group.iter().map(|(pod, _)| pod.name_any()).collect();
+    let finding = Finding::new(
+        Code::PodStuckTerminating,
+        "grace-period",
+        Severity::Error,
+        Confidence::Possible,
+        Subject::of(ObjectRef::new(&kind::NODE, "", node)),
+        format!("node {node} does not let {} pods go that should have ended", names.len()),
+    )
+    .evidence("pods", names.join(", "))
+    .suffering(Effect::Node(node.to_owned()))
+    .fix_command(
+        "see whether its kubelet still reports, and what it says",
+        format!("kubectl describe node {node}"),
+    );
+    let workloads: BTreeSet<ObjectRef> = group.iter().map(|(pod, _)| context.workload_of(pod)).collect();
+    workloads.into_iter().map(Effect::NotReady).fold(finding, Finding::breaking)
 }
 
 /// What keeps a pod that is being deleted longer than an ordinary end takes.

@@ -210,6 +210,17 @@ fn a_pod_that_does_not_go_says_why() {
 }
 
 #[test]
+fn pods_that_one_node_does_not_let_go_are_one_fault() {
+    let overdue = "deletionTimestamp: 2026-01-01T11:58:00Z, deletionGracePeriodSeconds: 30";
+    let running = "running: {startedAt: 2026-01-01T11:00:00Z}";
+    let pods = ["a", "b", "c"].map(|name| deleting(overdue, running).replace("metadata: {name: a,", &format!("metadata: {{name: {name},")));
+    let findings = check(super::check, &pods.join("---"));
+    let said: Vec<_> = findings.iter().map(|f| (f.code, f.subject.object.short())).collect();
+    assert_eq!(said, [(Code::PodStuckTerminating, "node/node-1".to_owned())]);
+    assert!(findings[0].summary.contains("3 pods"), "{}", findings[0].summary);
+}
+
+#[test]
 fn an_ordinary_end_is_silent() {
     let running = "running: {startedAt: 2026-01-01T11:00:00Z}";
     for metadata in [

@@ -265,15 +265,20 @@ fn a_sandbox_that_cannot_be_made() {
 #[test]
 fn a_network_plugin_that_fails() {
     let scenario = Scenario::new("network")
-        .apply(&(shell("crowded", "sleep 3600", "") + &shell("unplugged", "sleep 3600", "")))
-        .until("both have failed more than once", |state| {
+        .apply(
+            &["crowded", "unplugged", "unplugged-too"]
+                .map(|name| shell(name, "sleep 3600", ""))
+                .concat(),
+        )
+        .until("all have failed more than once", |state| {
             let refused = |name: &str| {
                 let of_pod = |e: &&serde_json::Value| e["involvedObject"]["name"].as_str().is_some_and(|pod| pod.starts_with(name));
                 let failures = state.events.iter().filter(|e| e["reason"] == "FailedCreatePodSandBox");
                 failures.filter(of_pod).count() > 1
             };
-            refused("crowded-") && refused("unplugged-")
+            refused("crowded-") && refused("unplugged-too-")
         });
+    let node = scenario.state().pods[0]["spec"]["nodeName"].as_str().unwrap().to_owned();
     scenario.wait("it is not the hiccup of a start", |scenario| {
         findings(&scenario.diagnose(), "rootCauses").len() == 2
     });
@@ -281,7 +286,8 @@ fn a_network_plugin_that_fails() {
         &scenario,
         &[
             "PodSandboxFailing (address-exhausted) deployment/crowded",
-            "PodSandboxFailing (network-plugin) deployment/unplugged",
+            // Pods of several workloads that fail alike are the node's.
+            &format!("PodSandboxFailing (network-plugin) node/{node}"),
         ],
     );
 }
