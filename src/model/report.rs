@@ -40,6 +40,9 @@ impl Verdict {
     }
 }
 
+/// [`Judged::state`] of an object from a manifest that no API server has taken.
+pub const NEVER_APPLIED: &str = "a manifest without status: only what it says could be judged";
+
 /// One workload, Service or other object that was judged.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

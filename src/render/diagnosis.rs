@@ -7,7 +7,7 @@ use super::paper::{Paper, Tone, width};
 use super::ports;
 use crate::model::finding::{Confidence, Evidence, Finding, ObjectRef};
 use crate::model::kind;
-use crate::model::report::{Diagnosis, Judged, LeftOut, PortRow, Verdict};
+use crate::model::report::{Diagnosis, Judged, LeftOut, NEVER_APPLIED, PortRow, Verdict};
 use crate::model::snapshot::Unchecked;
 
 /// How much is shown.
@@ -61,6 +61,7 @@ pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
     }
     paper.gap();
     healthy(diagnosis, &names, detail, paper);
+    never_applied(diagnosis, &names, paper);
     if !detail.advice && !diagnosis.advice.is_empty() && !diagnosis.root_causes.is_empty() {
         let count = diagnosis.advice.len();
         let lead = paper.tone(Tone::Faint, "i ");
@@ -333,10 +334,9 @@ fn consequences(finding: &Finding, links: &Links<'_>, names: &Names, detail: Det
 /// What is not right, and no root cause says why.
 fn unexplained(diagnosis: &Diagnosis, links: &Links<'_>, names: &Names, paper: &mut Paper) {
     let shown: BTreeSet<&str> = diagnosis.root_causes.iter().map(|f| f.id.as_str()).collect();
-    let alone = diagnosis
-        .workloads
-        .iter()
-        .filter(|j| j.verdict <= Verdict::Inconclusive && !j.causes.iter().any(|id| shown.contains(id.as_str())));
+    let alone = diagnosis.workloads.iter().filter(|j| {
+        j.verdict <= Verdict::Inconclusive && j.state != NEVER_APPLIED && !j.causes.iter().any(|id| shown.contains(id.as_str()))
+    });
     for judged in alone {
         paper.gap();
         heading(Some(judged), judged.verdict, &judged.object, names, paper);
@@ -419,14 +419,38 @@ fn healthy(diagnosis: &Diagnosis, names: &Names, detail: Detail, paper: &mut Pap
         }
         return;
     }
-    let list: Vec<String> = well.iter().take(8).map(|j| names.of_object(&j.object)).collect();
-    let more = if well.len() > list.len() {
-        format!(" and {} more", well.len() - list.len())
+    let lead = format!("{} ", paper.tone(Tone::Good, "✓"));
+    paper.line(&lead, 2, &format!("{} healthy: {}", well.len(), listed(&well, names)));
+}
+
+/// Manifests of which nothing but their text is known.
+fn never_applied(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
+    let plans: Vec<&Judged> = diagnosis
+        .workloads
+        .iter()
+        .filter(|j| j.verdict == Verdict::Inconclusive && j.state == NEVER_APPLIED)
+        .collect();
+    if plans.is_empty() {
+        return;
+    }
+    let lead = format!("{} ", paper.tone(Tone::Doubtful, "?"));
+    let words = format!(
+        "{} never applied: {} (without status nothing shows whether they work; nothing wrong was seen in what they say)",
+        plans.len(),
+        listed(&plans, names)
+    );
+    paper.line(&lead, 2, &words);
+}
+
+/// The first names of a list.
+fn listed(all: &[&Judged], names: &Names) -> String {
+    let list: Vec<String> = all.iter().take(8).map(|j| names.of_object(&j.object)).collect();
+    let more = if all.len() > list.len() {
+        format!(" and {} more", all.len() - list.len())
     } else {
         String::new()
     };
-    let lead = format!("{} ", paper.tone(Tone::Good, "✓"));
-    paper.line(&lead, 2, &format!("{} healthy: {}{more}", well.len(), list.join(", ")));
+    format!("{}{more}", list.join(", "))
 }
 
 /// What the flags hide, so that nobody takes silence for health.

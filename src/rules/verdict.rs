@@ -16,7 +16,7 @@ use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
 use crate::model::kind;
-use crate::model::report::{Judged, Verdict};
+use crate::model::report::{Judged, NEVER_APPLIED, Verdict};
 use crate::model::snapshot::Coverage;
 use crate::model::text::counted;
 
@@ -89,9 +89,6 @@ fn is_plan(context: &Context<'_>, metadata: &ObjectMeta, has_status: bool) -> bo
     context.snapshot.local && !has_status && metadata.uid.is_none() && metadata.creation_timestamp.is_none()
 }
 
-/// What is said of such an object.
-const PLAN: &str = "a manifest without status: only what it says could be judged";
-
 fn plain(object: ObjectRef, verdict: Verdict, about: &About<'_>) -> Judged {
     let causes = about.root_causes_of(&object);
     Judged {
@@ -111,7 +108,7 @@ fn of_plan(context: &Context<'_>, metadata: &ObjectMeta, has_status: bool, judge
     }
     Judged {
         verdict: Verdict::Inconclusive,
-        state: PLAN.to_owned(),
+        state: NEVER_APPLIED.to_owned(),
         ready_pods: None,
         wanted_pods: None,
         ..judged

@@ -103,3 +103,21 @@ fn manifests_alone_are_judged_without_inventing_a_status() {
         }
     }
 }
+
+#[test]
+fn what_was_never_applied_is_one_line_and_cannot_be_told() {
+    let manifest = examples()
+        .into_iter()
+        .map(|example| example.join("manifest.yaml"))
+        .find(|path| path.display().to_string().contains("image-typo"))
+        .expect("the example is there");
+    let answer = podlife(&["diagnose", "--local", "-f", &manifest.display().to_string()]);
+    assert_eq!(answer.exit, 4, "{}", answer.stderr);
+    let lines: Vec<&str> = answer.stdout.lines().filter(|line| line.contains("never applied")).collect();
+    assert!(
+        lines.len() == 1 && lines[0].starts_with("? ") && lines[0].contains("deployment/web"),
+        "{}",
+        answer.stdout
+    );
+    assert!(!answer.stdout.contains("nothing that was read says why"), "{}", answer.stdout);
+}
