@@ -10,7 +10,7 @@ use super::{pod, revision};
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::readiness::Phase;
-use crate::rules::context::{Context, has_ended, is_terminating};
+use crate::rules::context::{Context, is_terminating};
 
 /// Whether every node that matches runs a ready pod of the current template.
 pub(super) fn judge(context: &Context<'_>, set: &DaemonSet, has_check: bool) -> Judgement {
@@ -20,13 +20,7 @@ pub(super) fn judge(context: &Context<'_>, set: &DaemonSet, has_check: bool) -> 
     let wanted = count(Some(status.desired_number_scheduled));
     let namespace = set.namespace().unwrap_or_default();
     let reference = ObjectRef::new(&kind::DAEMON_SET, &namespace, &set.name_any());
-    let own: Vec<&Pod> = context
-        .snapshot
-        .objects
-        .pods
-        .iter()
-        .filter(|p| revision::is_of(p, &reference) && !has_ended(p))
-        .collect();
+    let own: Vec<&Pod> = revision::living(context, &reference).collect();
     let knows_pods = context.snapshot.is_complete(&kind::POD, &namespace);
     let counted = pod::count(context, own.iter().copied().filter(|p| !revision::is_old(context, p)));
     let available = count(status.number_available);

@@ -134,32 +134,30 @@ fn refusal(set: &ReplicaSet) -> Option<String> {
     Some(shorten(condition.message.as_deref().unwrap_or_default(), 160))
 }
 
+/// What a ReplicaSet and a ReplicationController say alike, by types of their own.
+macro_rules! numbers {
+    ($set:expr) => {{
+        let (spec, status) = ($set.spec.as_ref(), $set.status.as_ref());
+        Numbers {
+            wanted: count(spec.and_then(|s| s.replicas).or(Some(1))),
+            replicas: count(status.map(|s| s.replicas)),
+            available: count(status.and_then(|s| s.available_replicas)),
+            seen: status.is_some_and(|s| s.observed_generation.is_some() && s.observed_generation >= $set.metadata.generation),
+            min_ready_seconds: spec.and_then(|s| s.min_ready_seconds),
+        }
+    }};
+}
+
 /// Whether a ReplicaSet that nothing controls has all its pods.
 pub(super) fn replica_set(context: &Context<'_>, set: &ReplicaSet, has_check: bool) -> Judgement {
-    let spec = set.spec.as_ref();
-    let status = set.status.as_ref();
-    let numbers = Numbers {
-        wanted: count(spec.and_then(|s| s.replicas).or(Some(1))),
-        replicas: count(status.map(|s| s.replicas)),
-        available: count(status.and_then(|s| s.available_replicas)),
-        seen: status.is_some_and(|s| s.observed_generation.is_some() && s.observed_generation >= set.metadata.generation),
-        min_ready_seconds: spec.and_then(|s| s.min_ready_seconds),
-    };
+    let numbers = numbers!(set);
     let reference = ObjectRef::new(&kind::REPLICA_SET, &set.namespace().unwrap_or_default(), &set.name_any());
     plain(context, &reference, &numbers, refusal(set), has_check)
 }
 
 /// Whether a ReplicationController has all its pods.
 pub(super) fn replication_controller(context: &Context<'_>, set: &ReplicationController, has_check: bool) -> Judgement {
-    let spec = set.spec.as_ref();
-    let status = set.status.as_ref();
-    let numbers = Numbers {
-        wanted: count(spec.and_then(|s| s.replicas).or(Some(1))),
-        replicas: count(status.map(|s| s.replicas)),
-        available: count(status.and_then(|s| s.available_replicas)),
-        seen: status.is_some_and(|s| s.observed_generation.is_some() && s.observed_generation >= set.metadata.generation),
-        min_ready_seconds: spec.and_then(|s| s.min_ready_seconds),
-    };
+    let numbers = numbers!(set);
     let reference = ObjectRef::new(&kind::REPLICATION_CONTROLLER, &set.namespace().unwrap_or_default(), &set.name_any());
     plain(context, &reference, &numbers, None, has_check)
 }
@@ -174,13 +172,7 @@ struct Numbers {
 
 fn plain(context: &Context<'_>, reference: &ObjectRef, numbers: &Numbers, refusal: Option<String>, has_check: bool) -> Judgement {
     let wanted = numbers.wanted;
-    let own = context
-        .snapshot
-        .objects
-        .pods
-        .iter()
-        .filter(|p| revision::is_of(p, reference) && !has_ended(p));
-    let counted = pod::count(context, own);
+    let counted = pod::count(context, revision::living(context, reference));
     let knows_pods = context.snapshot.is_complete(&kind::POD, &reference.namespace);
     let ready = if knows_pods { counted.ready } else { numbers.available };
     let progressing = |reason: String| {

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
-use crate::rules::context::{Context, WorkloadObject, controller, revision};
+use crate::rules::context::{Context, WorkloadObject, controller, has_ended, revision};
 use crate::rules::revision::number;
 
 const HASH: &str = "pod-template-hash";
@@ -86,4 +86,10 @@ fn daemon_set_is_old(set: &DaemonSet, pod: &Pod) -> bool {
     let generation = set.annotations().get("deprecated.daemonset.template.generation");
     let label = pod.labels().get("pod-template-generation");
     matches!((generation, label), (Some(generation), Some(label)) if generation != label)
+}
+
+/// The pods of a workload that have not ended.
+pub(super) fn living<'c, 'a>(context: &'c Context<'a>, workload: &'c ObjectRef) -> impl Iterator<Item = &'a Pod> + use<'c, 'a> {
+    let pods = context.snapshot.objects.pods.iter();
+    pods.filter(move |pod| is_of(pod, workload) && !has_ended(pod))
 }

@@ -10,7 +10,7 @@ use super::{pod, revision};
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::readiness::{BlockingPod, Phase};
-use crate::rules::context::{Context, has_ended};
+use crate::rules::context::Context;
 
 /// Whether a StatefulSet has all its pods ready, those from the partition on of the newest revision.
 pub(super) fn judge(context: &Context<'_>, set: &StatefulSet, has_check: bool) -> Judgement {
@@ -21,13 +21,7 @@ pub(super) fn judge(context: &Context<'_>, set: &StatefulSet, has_check: bool) -
     };
     let namespace = set.namespace().unwrap_or_default();
     let reference = ObjectRef::new(&kind::STATEFUL_SET, &namespace, &set.name_any());
-    let own: Vec<&Pod> = context
-        .snapshot
-        .objects
-        .pods
-        .iter()
-        .filter(|p| revision::is_of(p, &reference) && !has_ended(p))
-        .collect();
+    let own: Vec<&Pod> = revision::living(context, &reference).collect();
     let knows_pods = context.snapshot.is_complete(&kind::POD, &namespace);
     let mut counted = pod::count(context, own.iter().copied().filter(|p| !revision::is_old(context, p)));
     let old: Vec<&Pod> = own.iter().copied().filter(|p| revision::is_old(context, p)).collect();
