@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ func newApp() (*app, error) {
 	mux.HandleFunc("/pid", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, os.Getpid()) })
 	mux.HandleFunc("/echo", echo)
 	mux.HandleFunc("/echo/", echo)
+	mux.HandleFunc("/refuse", refuse)
 	mux.HandleFunc("/stream", stream)
 	mux.HandleFunc("/status/{code}", answerStatus)
 	mux.HandleFunc("/exit/{code}", exit)
@@ -133,6 +135,15 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	for _, name := range names {
 		fmt.Fprintf(w, "%s: %s\n", name, strings.Join(r.Header[name], ", "))
 	}
+}
+
+// refuse repeats the request's header X-Token in its log and in a Status, as an application does that serves the Kubernetes API.
+func refuse(w http.ResponseWriter, r *http.Request) {
+	message := fmt.Sprintf("token %q is not known here", r.Header.Get("X-Token"))
+	fmt.Println("error:", message)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusConflict)
+	json.NewEncoder(w).Encode(map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": http.StatusConflict})
 }
 
 // stream sends a numbered line ten times a second until the client goes.

@@ -55,7 +55,7 @@ func serve(terminated <-chan os.Signal) error {
 		}
 		// As most servers do: the address alone. What is no TCP socket says so.
 		address := entry
-		for _, prefix := range []string{"tcp6:", "tls:", "grpc:", "tcp:"} {
+		for _, prefix := range []string{"tcp6:", "tls:", "grpc:", "grpcs:", "tcp:"} {
 			address = strings.TrimPrefix(address, prefix)
 		}
 		fmt.Println("listening on", address)
@@ -96,7 +96,7 @@ func shutdown(servers []*http.Server) {
 // listen opens one entry of LISTEN, "[KIND:]ADDRESS", and serves it; what is not HTTP has no server to shut down.
 func listen(app *app, entry string, failed chan<- error) (*http.Server, error) {
 	kind, address := "http", entry
-	for _, known := range []string{"http", "tcp6", "tls", "grpc", "tcp", "udp"} {
+	for _, known := range []string{"http", "tcp6", "tls", "grpc", "grpcs", "tcp", "udp"} {
 		if rest, found := strings.CutPrefix(entry, known+":"); found {
 			kind, address = known, rest
 		}
@@ -118,9 +118,12 @@ func listen(app *app, entry string, failed chan<- error) (*http.Server, error) {
 		server.Protocols = new(http.Protocols)
 		server.Protocols.SetUnencryptedHTTP2(true)
 	}
+	if kind == "grpcs" {
+		server.Handler = http.HandlerFunc(app.grpcHealth)
+	}
 	go func() {
 		serve := server.Serve
-		if kind == "tls" {
+		if kind == "tls" || kind == "grpcs" {
 			if server.TLSConfig, err = selfSigned(); err != nil {
 				failed <- err
 				return

@@ -8,6 +8,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/netip"
@@ -63,7 +65,7 @@ func openMapped(address string) (net.Listener, error) {
 	return net.FileListener(file)
 }
 
-// holdConnections accepts, says TCP_BANNER if there is one, and keeps quiet until the client goes.
+// holdConnections accepts, says TCP_BANNER if there is one, and keeps quiet until the client goes. With TCP_STRICT nobody may say anything.
 func holdConnections(listener net.Listener, failed chan<- error) {
 	for {
 		connection, err := listener.Accept()
@@ -80,6 +82,10 @@ func holdConnections(listener net.Listener, failed chan<- error) {
 			for {
 				if _, err := connection.Read(buffer); err != nil {
 					return
+				}
+				if text("TCP_STRICT") != "" {
+					fmt.Println("was sent something")
+					os.Exit(1)
 				}
 			}
 		}()
@@ -105,21 +111,51 @@ func echoUDP(address string, failed chan<- error) error {
 	return nil
 }
 
-// selfSigned is a certificate for TLS_NAMES (default localhost), expired if TLS_EXPIRED is set.
+// selfSigned makes certificates for TLS_NAMES (default localhost), expired if TLS_EXPIRED is set, and prints them. As an ingress (ROUTES) each name
+// has one of its own, and whoever asks for another name gets one for nobody, as ingress controllers do it.
 func selfSigned() (*tls.Config, error) {
+	names := list("TLS_NAMES", "localhost")
+	config := &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
+	if text("ROUTES") == "" {
+		certificate, err := certificateFor(names)
+		config.Certificates = []tls.Certificate{certificate}
+		return config, err
+	}
+	byName := map[string]*tls.Certificate{}
+	for _, name := range append(names, "") {
+		of := []string{name}
+		if name == "" {
+			of = []string{"default.invalid"}
+		}
+		certificate, err := certificateFor(of)
+		if err != nil {
+			return nil, err
+		}
+		byName[name] = &certificate
+	}
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if certificate, found := byName[hello.ServerName]; found {
+			return certificate, nil
+		}
+		return byName[""], nil
+	}
+	return config, nil
+}
+
+func certificateFor(names []string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return tls.Certificate{}, err
 	}
 	from, to := time.Now().Add(-48*time.Hour), time.Now().AddDate(10, 0, 0)
 	if text("TLS_EXPIRED") != "" {
 		to = time.Now().Add(-24 * time.Hour)
 	}
-	names := list("TLS_NAMES", "localhost")
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names, NotBefore: from, NotAfter: to}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, err
+		return tls.Certificate{}, err
 	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"h2", "http/1.1"}}, nil
+	fmt.Printf("%s", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
