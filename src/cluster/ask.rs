@@ -1,40 +1,109 @@
-//! Asks an application for something: through the API server's proxy, or directly along the way that its clients take. Each request is a
-//! connection of its own.
+//! Asks an application for something: through the API server's proxy, from inside a pod by port-forward, or directly along the way that its
+//! clients take. Each request is a connection of its own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use rustls::pki_types::ServerName;
+use http::header::{HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::Connection;
+use super::dial::{PodPort, silent_answer};
 use super::error::{About, ApiError};
+use super::health::{self, Health};
 use super::http_get;
 use super::proxied::Proxied;
+use super::trust::{Protocol, Trust};
 use crate::model::dial::Reply;
 
 /// As much of an answer as is compared and looked through.
 const ENOUGH: usize = 64 << 10;
 
+/// Headers that are sent with a question. Their values are marked as sensitive: they are in no debug text.
+pub type Headers = Vec<(HeaderName, HeaderValue)>;
+
+/// What an application is asked.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// Nothing: a connection is made, and nothing is sent.
+    Connect,
+    /// A path, with GET over HTTP/1.1.
+    Get {
+        /// The path, with its query.
+        path: String,
+        /// Headers beside our own.
+        headers: Headers,
+    },
+    /// Whether it serves, by the gRPC health protocol.
+    Health {
+        /// The service that is meant; empty for the server as a whole.
+        service: String,
+        /// Headers beside our own.
+        headers: Headers,
+    },
+}
+
+/// How a question went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// HTTP with this status.
+    Status(u16),
+    /// The gRPC health protocol.
+    Health(Health),
+    /// The connection was accepted; what came back, if anything, is not in the protocol that was spoken.
+    Accepted,
+    /// It was accepted, and no answer came in time.
+    Silent,
+    /// Nobody listens.
+    Refused,
+    /// No connection in time, or no route.
+    TimedOut,
+    /// The name has no address.
+    Unresolved,
+    /// The certificate is not one to trust for that host.
+    Untrusted(String),
+    /// No TLS connection for another reason.
+    NoTls(String),
+    /// It could not be tried.
+    Untried,
+}
+
+impl From<Reply> for Told {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Status(status) => Self::Status(status),
+            Reply::Accepted => Self::Accepted,
+            Reply::Silent => Self::Silent,
+            Reply::Refused => Self::Refused,
+            Reply::TimedOut => Self::TimedOut,
+            Reply::Untried => Self::Untried,
+        }
+    }
+}
+
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// How it went.
-    pub reply: Reply,
+    pub told: Told,
     /// The beginning of what was sent; empty where nothing was.
     pub body: Vec<u8>,
 }
 
-impl Answer {
-    fn without_body(reply: Reply) -> Self {
-        Self { reply, body: Vec::new() }
+impl From<Told> for Answer {
+    fn from(told: Told) -> Self {
+        Self { told, body: Vec::new() }
     }
 }
 
-/// What is asked directly.
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Told::from(reply).into()
+    }
+}
+
+/// Where a question goes directly.
 #[derive(Clone, Debug)]
 pub struct Direct {
     /// Where to connect: an address or a name.
@@ -43,35 +112,59 @@ pub struct Direct {
     pub port: u16,
     /// The name for the Host header and, with TLS, for SNI and the certificate; empty for the address.
     pub host: String,
-    /// Whether TLS is spoken; the certificate must be trusted by this machine.
+    /// Whether TLS is spoken.
     pub tls: bool,
-    /// What is asked for with GET; none only connects.
-    pub path: Option<String>,
 }
 
 impl Direct {
-    /// Reads a URL of the scheme http, https or tcp.
-    pub fn of_url(url: &str) -> Result<Self, String> {
+    /// Reads a URL of the scheme http, https, tcp, grpc or grpcs, and what it asks; the path of the last two is the service that is meant.
+    pub fn of_url(url: &str) -> Result<(Self, Question), String> {
         let uri: Uri = url.parse().map_err(|e| format!("{url:?} is no URL: {e}"))?;
-        let (tls, port, is_http) = match uri.scheme_str() {
-            Some("http") => (false, 80, true),
-            Some("https") => (true, 443, true),
-            Some("tcp") => (false, 0, false),
-            _ => return Err(format!("{url:?} is no URL of the scheme http, https or tcp")),
+        let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+        let headers = Headers::new();
+        let health = |headers| Question::Health {
+            service: uri.path().trim_matches('/').to_owned(),
+            headers,
         };
+        let (tls, port, question) = match uri.scheme_str() {
+            Some("http") => (false, 80, Question::Get { path, headers }),
+            Some("https") => (true, 443, Question::Get { path, headers }),
+            Some("tcp") => (false, 0, Question::Connect),
+            Some("grpc") => (false, 0, health(headers)),
+            Some("grpcs") => (true, 443, health(headers)),
+            _ => return Err(format!("{url:?} is no URL of the scheme http, https, tcp, grpc or grpcs")),
+        };
+        if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
+            return Err("a URL with a user or password would be shown: send them with --header @FILE".to_owned());
+        }
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(port);
         if host.is_empty() || port == 0 {
             return Err(format!("{url:?} names no host and port"));
         }
-        let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-        Ok(Self {
+        let to = Self {
             address: host.clone(),
             port,
             host,
             tls,
-            path: is_http.then_some(path),
-        })
+        };
+        Ok((to, question))
+    }
+
+    /// The name that is asked for: `shop.example`, or the address with its port where that says more.
+    fn authority(&self) -> String {
+        if !self.host.is_empty() && self.host != self.address {
+            return self.host.clone();
+        }
+        let bracketed = if self.address.contains(':') {
+            format!("[{}]", self.address)
+        } else {
+            self.address.clone()
+        };
+        match (self.tls, self.port) {
+            (false, 80) | (true, 443) => bracketed,
+            (_, port) => format!("{bracketed}:{port}"),
+        }
     }
 }
 
@@ -86,56 +179,118 @@ impl Connection {
             namespace: Some(to.namespace.to_owned()),
         };
         let (reply, body) = self.exchange_proxied(to, about, ENOUGH, limit).await?;
-        Ok(Answer { reply, body })
+        Ok(Answer { told: reply.into(), body })
+    }
+
+    /// Asks a pod from inside, by port-forward: at its loopback address, past everything. TLS is spoken without a look at the certificate, as by
+    /// probes; the host is asked for instead of localhost, where there is one. Needs `create` on `pods/portforward` (before Kubernetes 1.35 `get` for this way of asking).
+    pub async fn ask_inside(
+        &self,
+        to: PodPort<'_>,
+        host: &str,
+        tls: bool,
+        question: &Question,
+        limit: Duration,
+    ) -> Result<Answer, ApiError> {
+        let local = Direct {
+            address: "localhost".to_owned(),
+            port: to.port,
+            host: host.to_owned(),
+            tls,
+        };
+        self.forwarded(to, limit, async |stream, deadline| match question {
+            Question::Connect => silent_answer(stream, tokio::time::Instant::now() + limit / 2).await.into(),
+            _ => match Trust::of_anybody() {
+                Ok(trust) => {
+                    let answer = tokio::time::timeout_at(deadline, over(stream, &local, question, &trust)).await;
+                    answer.unwrap_or_else(|_| Told::Silent.into())
+                }
+                Err(why) => Told::NoTls(why).into(),
+            },
+        })
+        .await
     }
 }
 
 /// Asks directly, without the cluster's API server. Whatever comes of it is an answer.
-pub async fn ask_directly(to: &Direct, limit: Duration) -> Answer {
-    let asked = tokio::time::timeout(limit, exchange(to)).await;
-    asked.unwrap_or_else(|_| Answer::without_body(Reply::TimedOut))
+pub async fn ask_directly(to: &Direct, question: &Question, trust: &Trust, limit: Duration) -> Answer {
+    let deadline = tokio::time::Instant::now() + limit;
+    let stream = match tokio::time::timeout_at(deadline, connect(to)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(told)) => return told.into(),
+        Err(_) => return Told::TimedOut.into(),
+    };
+    if matches!(question, Question::Connect) {
+        return Told::Accepted.into();
+    }
+    let asked = tokio::time::timeout_at(deadline, over(stream, to, question, trust)).await;
+    asked.unwrap_or_else(|_| Told::Silent.into())
 }
 
-async fn exchange(to: &Direct) -> Answer {
-    let stream = match TcpStream::connect((to.address.as_str(), to.port)).await {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => return Answer::without_body(Reply::Refused),
-        Err(_) => return Answer::without_body(Reply::TimedOut),
+/// Whether a name has an address, as seen from here.
+pub async fn resolves(name: &str, limit: Duration) -> bool {
+    let looked_up = tokio::time::timeout(limit, tokio::net::lookup_host((name, 0))).await;
+    looked_up.is_ok_and(|found| found.is_ok_and(|mut found| found.next().is_some()))
+}
+
+async fn connect(to: &Direct) -> Result<TcpStream, Told> {
+    let addresses: Vec<_> = match tokio::net::lookup_host((to.address.as_str(), to.port)).await {
+        Ok(found) => found.collect(),
+        Err(_) => return Err(Told::Unresolved),
     };
-    let Some(path) = &to.path else {
-        return Answer::without_body(Reply::Accepted);
+    match TcpStream::connect(addresses.as_slice()).await {
+        Ok(stream) => Ok(stream),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Err(Told::Refused),
+        Err(_) => Err(Told::TimedOut),
+    }
+}
+
+/// Asks over a connection that is there.
+async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, to: &Direct, question: &Question, trust: &Trust) -> Answer {
+    if !to.tls {
+        return spoken(stream, to, question).await;
+    }
+    let protocol = if matches!(question, Question::Health { .. }) {
+        Protocol::Http2
+    } else {
+        Protocol::Http1
     };
     let host = if to.host.is_empty() { &to.address } else { &to.host };
-    let answer = if to.tls {
-        match secured(stream, host).await {
-            Some(stream) => get(stream, host, path).await,
-            None => None,
+    match trust.secure(stream, host, protocol).await {
+        Ok(stream) => spoken(stream, to, question).await,
+        Err(told) => told.into(),
+    }
+}
+
+async fn spoken(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, to: &Direct, question: &Question) -> Answer {
+    let answer = match question {
+        Question::Connect => None,
+        Question::Get { path, headers } => get(stream, &to.authority(), path, headers).await,
+        Question::Health { service, headers } => {
+            let scheme = if to.tls { "https" } else { "http" };
+            let told = health::check(stream, scheme, &to.authority(), service, headers).await;
+            told.map(Answer::from)
         }
-    } else {
-        get(stream, host, path).await
     };
-    answer.unwrap_or_else(|| Answer::without_body(Reply::Accepted))
+    answer.unwrap_or_else(|| Told::Accepted.into())
 }
 
-async fn secured(stream: TcpStream, host: &str) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .ok()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).ok()?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()
-}
-
-async fn get(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, host: &str, path: &str) -> Option<Answer> {
-    let (status, body) = http_get::get(stream, host, path, ENOUGH).await?;
+async fn get(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, host: &str, path: &str, headers: &Headers) -> Option<Answer> {
+    let (status, body) = http_get::get(stream, host, path, headers, ENOUGH).await?;
     Some(Answer {
-        reply: Reply::Status(status.as_u16()),
+        told: Told::Status(status.as_u16()),
         body,
     })
+}
+
+/// Puts headers into a request: one that is named more than once is sent as often, and takes the place of our own.
+pub(super) fn put(into: &mut http::HeaderMap, headers: &Headers) {
+    for (name, _) in headers {
+        into.remove(name);
+    }
+    for (name, value) in headers {
+        into.append(name, value.clone());
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +299,16 @@ mod tests {
 
     #[test]
     fn urls_are_read() {
-        let read = |url: &str| Direct::of_url(url).map(|d| (d.address, d.port, d.tls, d.path));
+        let read = |url: &str| {
+            Direct::of_url(url).map(|(d, question)| {
+                let asked = match question {
+                    Question::Connect => None,
+                    Question::Get { path, .. } => Some(path),
+                    Question::Health { service, .. } => Some(service),
+                };
+                (d.address, d.port, d.tls, asked)
+            })
+        };
         assert_eq!(
             read("http://a.example/x?y=1"),
             Ok(("a.example".into(), 80, false, Some("/x?y=1".into())))
@@ -154,8 +318,39 @@ mod tests {
             Ok(("a.example".into(), 8443, true, Some("/".into())))
         );
         assert_eq!(read("tcp://192.0.2.1:6379"), Ok(("192.0.2.1".into(), 6379, false, None)));
-        for bad in ["a.example", "ftp://a.example", "tcp://a.example", "http://", ""] {
+        assert_eq!(
+            read("grpcs://a.example/shop.Cart"),
+            Ok(("a.example".into(), 443, true, Some("shop.Cart".into())))
+        );
+        for bad in [
+            "a.example",
+            "ftp://a.example",
+            "tcp://a.example",
+            "grpc://a.example",
+            "http://",
+            "http://me:pass@a.example/",
+            "",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        assert!(!read("http://me:pass@a.example/").unwrap_err().contains("pass@"));
+    }
+
+    #[test]
+    fn the_host_that_is_asked_for_has_its_port_where_that_is_another_one() {
+        let authority = |address: &str, port, host: &str, tls| {
+            let host = host.to_owned();
+            Direct {
+                address: address.to_owned(),
+                port,
+                host,
+                tls,
+            }
+            .authority()
+        };
+        assert_eq!(authority("192.0.2.1", 80, "", false), "192.0.2.1");
+        assert_eq!(authority("192.0.2.1", 8080, "", false), "192.0.2.1:8080");
+        assert_eq!(authority("2001:db8::1", 443, "", true), "[2001:db8::1]");
+        assert_eq!(authority("192.0.2.1", 8443, "shop.example", true), "shop.example");
     }
 }

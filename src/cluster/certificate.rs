@@ -16,11 +16,20 @@ use crate::model::text::sanitise;
 /// A certificate may be for hundreds of names; so many show what it is for.
 const MOST_NAMES: usize = 20;
 
-/// Takes any certificate and keeps it: nothing is entrusted to the connection.
+/// Takes any certificate and keeps it. Signatures of the handshake are checked all the same, so that whoever shows one also has its key.
 #[derive(Debug)]
-struct Looker {
+pub(super) struct Looker {
     provider: Arc<CryptoProvider>,
     shown: Mutex<Option<CertificateDer<'static>>>,
+}
+
+impl Looker {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self {
+            provider,
+            shown: Mutex::default(),
+        }
+    }
 }
 
 impl ServerCertVerifier for Looker {
@@ -64,10 +73,7 @@ impl ServerCertVerifier for Looker {
 /// Connects to an address directly, as its clients do, and looks which certificate it serves for a name.
 pub async fn served_certificate(address: &str, port: u16, host: &str, limit: Duration) -> Served {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let looker = Arc::new(Looker {
-        provider: provider.clone(),
-        shown: Mutex::default(),
-    });
+    let looker = Arc::new(Looker::new(provider.clone()));
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let (Ok(config), Ok(name)) = (config, ServerName::try_from(host.to_owned())) else {
         return Served::Nothing;

@@ -50,6 +50,7 @@ impl Connection {
             port: to.port,
             tls,
             path,
+            headers: &Vec::new(),
         };
         let about = to.about("get", "dialling", "proxy");
         self.exchange_proxied(proxied, about, ENOUGH, limit).await.map(|(reply, _)| reply)
@@ -59,6 +60,21 @@ impl Connection {
     /// asks for it with GET over HTTP; without one nothing is sent, and silence for half of the limit counts as accepted.
     /// Needs `create` on `pods/portforward` (before Kubernetes 1.35 `get` for this way of asking).
     pub async fn dial_inside(&self, to: PodPort<'_>, path: Option<&str>, limit: Duration) -> Result<Reply, ApiError> {
+        self.forwarded(to, limit, async |stream, deadline| match path {
+            Some(path) => http_answer(stream, path, deadline).await,
+            None => silent_answer(stream, Instant::now() + limit / 2).await,
+        })
+        .await
+    }
+
+    /// Makes a connection inside the pod by port-forward, and hands it out together with the time by which all must be over. Where the
+    /// container runtime could not connect, that is the answer.
+    pub(super) async fn forwarded<T: From<Reply>>(
+        &self,
+        to: PodPort<'_>,
+        limit: Duration,
+        ask: impl AsyncFnOnce(DuplexStream, Instant) -> T,
+    ) -> Result<T, ApiError> {
         let about = to.about("create", "forwarding", "portforward");
         let shown = format!("/api/v1/namespaces/{}/pods/{}/portforward?ports={}", to.namespace, to.pod, to.port);
         let transport = &self.inner.transport;
@@ -70,24 +86,19 @@ impl Connection {
         let opened = timeout_at(deadline, pods.portforward(to.pod, &[to.port])).await;
         transport.record_upgrade(&shown, &opened, started.elapsed());
         let mut forwarder = match opened {
-            Err(_) => return Ok(Reply::Untried),
+            Err(_) => return Ok(Reply::Untried.into()),
             Ok(Err(error)) => return Err(transport.upgrade_failed(&about, error)),
             Ok(Ok(forwarder)) => forwarder,
         };
         let (Some(stream), Some(error)) = (forwarder.take_stream(to.port), forwarder.take_error(to.port)) else {
-            return Ok(Reply::Untried);
+            return Ok(Reply::Untried.into());
         };
-        let answer = async {
-            match path {
-                Some(path) => http_answer(stream, path, deadline).await,
-                None => silent_answer(stream, Instant::now() + limit / 2).await,
-            }
-        };
+        let answer = ask(stream, deadline);
         tokio::pin!(answer);
         let reply = tokio::select! {
             biased;
             said = error => match said {
-                Some(said) => refusal(&said),
+                Some(said) => refusal(&said).into(),
                 // No error: the other side closed in good order, and what it said before is still to be read.
                 None => answer.await,
             },
@@ -115,7 +126,7 @@ fn refusal(said: &str) -> Reply {
 
 /// Asks for a path over HTTP. Whatever is not HTTP but answers, or closes, has accepted the connection.
 async fn http_answer(stream: DuplexStream, path: &str, deadline: Instant) -> Reply {
-    match timeout_at(deadline, http_get::get(stream, "localhost", path, 0)).await {
+    match timeout_at(deadline, http_get::get(stream, "localhost", path, &Vec::new(), 0)).await {
         Ok(Some((status, _))) => Reply::Status(status.as_u16()),
         // The other channel tells within this time if the connection was refused.
         Ok(None) => {
@@ -127,7 +138,7 @@ async fn http_answer(stream: DuplexStream, path: &str, deadline: Instant) -> Rep
 }
 
 /// Waits for the other side to say something, or to close; silence is as good.
-async fn silent_answer(mut stream: DuplexStream, deadline: Instant) -> Reply {
+pub(super) async fn silent_answer(mut stream: DuplexStream, deadline: Instant) -> Reply {
     let mut first = [0; 1];
     let read = timeout_at(deadline, stream.read(&mut first)).await;
     if matches!(read, Ok(Ok(0) | Err(_))) {

@@ -6,6 +6,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::ask::{Headers, put};
 use super::request::user_agent;
 
 /// Asks for a path. Answers with the status and at most `most` bytes of the body: none where that is 0 or the body is longer or broken off.
@@ -14,15 +15,17 @@ pub(super) async fn get(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     host: &str,
     path: &str,
+    headers: &Headers,
     most: usize,
 ) -> Option<(StatusCode, Vec<u8>)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let request = Request::get(path)
+    let mut request = Request::get(path)
         .header("host", host)
         .header("user-agent", user_agent())
         .header("connection", "close")
         .body(Empty::<Bytes>::new())
         .ok()?;
+    put(request.headers_mut(), headers);
     let answer = async {
         let response = sender.send_request(request).await.ok()?;
         let status = response.status();

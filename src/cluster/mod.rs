@@ -10,6 +10,7 @@ mod dial;
 mod discovery;
 mod error;
 mod exec;
+mod health;
 mod http_get;
 mod kubeconfig;
 mod options;
@@ -17,6 +18,7 @@ mod proxied;
 mod proxy;
 mod read;
 mod request;
+mod trust;
 mod watch;
 mod write;
 
@@ -25,17 +27,19 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-pub use ask::{Answer, Direct, ask_directly};
+pub use ask::{Answer, Direct, Headers, Question, Told, ask_directly, resolves};
 pub use certificate::served_certificate;
 pub use dial::PodPort;
 pub use discovery::ServerVersion;
 pub use error::{ApiError, ApiErrorKind, Problem};
 pub use exec::Output;
+pub use health::Health;
 pub use kubeconfig::{Names, names};
 pub use options::{ConnectOptions, Log, no_log};
 pub use proxied::Proxied;
 pub use read::{List, ListQuery, LogQuery};
 pub use request::RequestRecord;
+pub use trust::Trust;
 pub use watch::WatchEvent;
 pub use write::{Deletion, Patch, Preconditions, WriteOptions};
 

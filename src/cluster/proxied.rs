@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::Connection;
+use super::ask::Headers;
 use super::error::{About, ApiError, ApiErrorKind};
 use super::read::escape;
 use super::request::{Call, Repeat, Status};
@@ -25,6 +26,8 @@ pub struct Proxied<'a> {
     pub tls: bool,
     /// What is asked for with GET.
     pub path: &'a str,
+    /// What is sent along; the API server keeps `Authorization` to itself.
+    pub headers: &'a Headers,
 }
 
 impl Connection {
@@ -43,6 +46,7 @@ impl Connection {
             accept: "*/*",
             repeat: Repeat::Never,
             enough: Some(enough),
+            headers: to.headers.clone(),
             ..Call::get(
                 format!(
                     "/api/v1/namespaces/{namespace}/{}/{scheme}{name}:{}/proxy/{path}",

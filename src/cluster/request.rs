@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::util::MapRequestLayer;
 
+use super::ask::Headers;
 use super::credential::Credential;
 use super::error::{About, ApiError, ApiErrorKind};
 use super::kubeconfig::Target;
@@ -74,6 +75,8 @@ pub(super) struct Call {
     pub repeat: Repeat,
     /// Where the answer may be cut off without harm.
     pub enough: Option<usize>,
+    /// What is sent along to whom a proxied request is for; never shown.
+    pub headers: Headers,
 }
 
 impl Call {
@@ -86,6 +89,7 @@ impl Call {
             about,
             repeat: Repeat::Yes,
             enough: None,
+            headers: Headers::new(),
         }
     }
 }
@@ -550,7 +554,9 @@ fn request(call: &Call, streams: bool) -> Result<http::Request<Body>, kube::Erro
         }
         None => Body::empty(),
     };
-    builder.body(body).map_err(kube::Error::HttpError)
+    let mut request = builder.body(body).map_err(kube::Error::HttpError)?;
+    super::ask::put(request.headers_mut(), &call.headers);
+    Ok(request)
 }
 
 async fn limited<T>(deadline: Option<Instant>, exchange: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {

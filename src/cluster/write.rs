@@ -119,6 +119,7 @@ impl Connection {
             about: about.clone(),
             repeat: Repeat::Never,
             enough: None,
+            headers: Vec::new(),
         };
         let answer = self.inner.transport.call(&call).await?;
         match answer.body.is_empty() {

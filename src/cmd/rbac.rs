@@ -26,11 +26,13 @@ Examples:
   # what nodes, volumes and classes say, too
   kubectl podlife rbac diagnose --with nodes
   # rights to wait, and to ask the application through the API server
-  kubectl podlife rbac wait-ready -n shop")]
+  kubectl podlife rbac wait-ready -n shop
+  # and from inside of the cluster, and ports that do not speak HTTP
+  kubectl podlife rbac wait-ready -n shop --with in-cluster,dial")]
 pub struct RbacArgs {
     /// The verb
     verb: Verb,
-    /// Rights for more: nodes (with volumes and classes), secrets (metadata; RBAC cannot grant less than the data), watch, dial (ports of pods), exec, debug
+    /// Rights for more: nodes (with volumes and classes), secrets (metadata; RBAC cannot grant less than the data), watch, dial (ports of pods), exec, debug, in-cluster (the prober of wait-ready)
     #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
     with: Vec<With>,
     /// Rights in every namespace: a ClusterRole instead of a Role
@@ -58,6 +60,7 @@ enum With {
     Dial,
     Exec,
     Debug,
+    InCluster,
 }
 
 /// Who gets the rights.
@@ -142,6 +145,13 @@ fn of_verb(verb: Verb, with: &[With]) -> Rights {
         }
         for of in ["services/proxy", "pods/proxy"] {
             rights.entry((String::new(), of.to_owned())).or_default().insert("get");
+        }
+        for (verb, group, resource, subresource) in wait_ready::PROBER_RIGHTS.iter().filter(|_| with.contains(&With::InCluster)) {
+            let resource = match *subresource {
+                "" => (*resource).to_owned(),
+                sub => format!("{resource}/{sub}"),
+            };
+            rights.entry(((*group).to_owned(), resource)).or_default().insert(verb);
         }
     }
     rights

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::judge::{self, Plan};
-use super::{pod, revision, service};
+use super::route::{self, Route};
+use super::{external, pod, revision};
 use crate::model::dial::Speech;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::readiness::{ObjectReadiness, State};
 use crate::rules::context::{Context, condition, has_ended};
-use crate::rules::scope::ingress_services;
 use crate::rules::{listen, ports};
 
 /// What has been rolled out within this time has yet to show that it stays.
@@ -26,10 +26,16 @@ pub enum Via {
     Auto,
     /// The address of a Service of type LoadBalancer.
     LoadBalancer,
-    /// The address of an Ingress, with the host of its rule.
+    /// The address of an Ingress or a Gateway, with the host of its rule.
     Ingress,
+    /// The port of a Service on a node.
+    NodePort,
+    /// A Job in the cluster.
+    InCluster,
     /// The API server's proxy to the Service.
     ServiceProxy,
+    /// From inside of each pod.
+    PortForward,
     /// A URL.
     Url(String),
 }
@@ -41,50 +47,48 @@ pub struct Wish {
     pub http: Option<String>,
     /// A connection is enough, whatever the probes ask.
     pub tcp: bool,
+    /// The service whose health is asked for over gRPC; empty for the server as a whole.
+    pub grpc: Option<String>,
     /// The way.
     pub via: Via,
     /// The Host header, instead of that of the rule or the address.
     pub host: Option<String>,
+    /// Whether there is an image for a Job in the cluster.
+    pub prober: bool,
+    /// Whether the header `Authorization` is sent along, which the API server's proxy keeps to itself.
+    pub authorization: bool,
 }
 
-/// A way to the application.
+/// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// An address and port that is connected to from here.
-    LoadBalancer(String, u16),
-    /// An Ingress.
-    Ingress {
-        /// Its address.
-        address: String,
-        /// The host of its rule; empty where it has none.
-        host: String,
-        /// The path of its rule.
-        path: String,
-    },
-    /// By the API server.
-    ServiceProxy,
-    /// Another URL.
-    Url(String),
+pub enum Ask {
+    /// A path, over HTTP.
+    Http(String),
+    /// Nothing: a connection is made and nothing is sent.
+    Connect,
+    /// The health of a service, over gRPC; empty for the server as a whole.
+    Health(String),
+    /// Only whether the name has an address.
+    Resolve,
 }
 
-impl Route {
-    /// What an answer along it proves.
-    pub const fn proves(&self) -> &'static str {
+impl Ask {
+    /// The word as it is printed.
+    pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::LoadBalancer(..) => "load-balancer",
-            Self::Ingress { .. } => "ingress",
-            Self::ServiceProxy => "service-proxy",
-            Self::Url(_) => "url",
+            Self::Http(_) => "http",
+            Self::Connect => "tcp",
+            Self::Health(_) => "grpc",
+            Self::Resolve => "dns",
         }
     }
 
-    /// `load balancer 192.0.2.1:80`
-    pub fn in_words(&self) -> String {
+    /// The path, or the service of gRPC.
+    pub fn path(&self) -> &str {
         match self {
-            Self::LoadBalancer(address, port) => format!("load balancer {address}:{port}"),
-            Self::Ingress { address, host, .. } => format!("ingress {host} at {address}"),
-            Self::ServiceProxy => "the API server's proxy".to_owned(),
-            Self::Url(url) => url.clone(),
+            Self::Http(path) => path,
+            Self::Health(service) => service,
+            Self::Connect | Self::Resolve => "",
         }
     }
 }
@@ -96,11 +100,13 @@ pub struct Check {
     pub service: Option<ObjectRef>,
     /// Its port.
     pub port: u16,
-    /// What is spoken.
-    pub speech: Speech,
-    /// The path that is asked for.
-    pub path: String,
-    /// Whether the status decides; otherwise any answer shows that somebody listens.
+    /// What is asked along the way.
+    pub ask: Ask,
+    /// What each pod is asked by itself.
+    pub ask_pods: Ask,
+    /// Whether TLS is spoken behind the Service.
+    pub tls: bool,
+    /// Whether the answer decides; otherwise any answer shows that somebody listens.
     pub strict: bool,
     /// The way.
     pub route: Route,
@@ -112,6 +118,7 @@ impl Check {
     /// `service/web:80`
     pub fn name(&self) -> String {
         match &self.service {
+            Some(service) if self.port == 0 => service.short(),
             Some(service) => format!("{}:{}", service.short(), self.port),
             None => self.route.in_words(),
         }
@@ -122,8 +129,15 @@ impl Check {
 /// The error says why what was asked for cannot be tried.
 pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wish: &Wish) -> Result<Vec<Check>, String> {
     let mut checks = Vec::new();
+    // Who names Services asks for these: others that lead to the same pods are none of their business.
+    let only_named = !plan.targets.is_empty() && plan.targets.iter().all(|t| t.is(&kind::SERVICE));
     for service in judge::services(context, judged) {
+        let reference = ObjectRef::new(&kind::SERVICE, &service.namespace().unwrap_or_default(), &service.name_any());
+        if only_named && !plan.targets.contains(&reference) {
+            continue;
+        }
         if ports::is_external_name(service) {
+            checks.extend(external::checks(service, &reference, plan, wish)?);
             continue;
         }
         for port in ports::of_service(service) {
@@ -132,7 +146,7 @@ pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wi
             }
             let Ok(number) = u16::try_from(port.port) else { continue };
             let mut pods = Vec::new();
-            let mut spoken = None;
+            let mut asked = None;
             for pod in ports::pods_behind(context, service) {
                 let target = pod
                     .spec
@@ -142,39 +156,34 @@ pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wi
                 let Some(target) = target.filter(|_| counts(context, pod)) else {
                     continue;
                 };
-                spoken.get_or_insert_with(|| listen::spoken(context, pod, target));
+                asked.get_or_insert_with(|| Asked::of_pod(context, pod, target));
                 pods.push((pod.name_any(), target));
             }
-            let (speech, path, by_probe) = spoken.unwrap_or((Speech::Http, "/".to_owned(), false));
-            let (path, strict) = match &wish.http {
-                Some(path) => (path.clone(), true),
-                None => (path, by_probe && !wish.tcp),
-            };
+            let asked = asked.unwrap_or_else(|| Asked::of_port(port)).wished_for(wish);
+            let inner = pods.first().map(|(_, target)| *target);
+            let route = route::choose(context, service, number, inner, &asked.ask, wish)?;
+            // Over HTTP a Service says more through the API server than a connection inside of its pods would.
+            let only_connects = wish.tcp && route != Route::ServiceProxy;
             checks.push(Check {
-                service: Some(ObjectRef::new(
-                    &kind::SERVICE,
-                    &service.namespace().unwrap_or_default(),
-                    &service.name_any(),
-                )),
+                service: Some(reference.clone()),
                 port: number,
-                speech: if wish.http.is_some() && speech == Speech::Plain {
-                    Speech::Http
-                } else {
-                    speech
-                },
-                path: if path.is_empty() { "/".to_owned() } else { path },
-                strict,
-                route: route(context, service, number, wish)?,
+                ask: if only_connects { Ask::Connect } else { asked.ask.clone() },
+                ask_pods: asked.ask,
+                tls: asked.tls,
+                strict: asked.strict,
+                route,
                 pods,
             });
         }
     }
     if let (true, Via::Url(url)) = (checks.is_empty(), &wish.via) {
+        let ask = Ask::Http(wish.http.clone().unwrap_or_default());
         checks.push(Check {
             service: None,
             port: 0,
-            speech: Speech::Http,
-            path: wish.http.clone().unwrap_or_default(),
+            ask: ask.clone(),
+            ask_pods: ask,
+            tls: false,
             strict: true,
             route: Route::Url(url.clone()),
             pods: Vec::new(),
@@ -189,57 +198,77 @@ pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wi
     Ok(checks)
 }
 
-/// Whether a pod is one that must answer.
-fn counts(context: &Context<'_>, pod: &Pod) -> bool {
-    matches!(pod::judge(context, pod).state, State::Ready | State::Unknown) && !revision::is_old(context, pod)
+/// What a port is to be asked.
+struct Asked {
+    ask: Ask,
+    tls: bool,
+    strict: bool,
 }
 
-fn route(context: &Context<'_>, of: &Service, port: u16, wish: &Wish) -> Result<Route, String> {
-    let name = of.name_any();
-    let status = of.status.as_ref().and_then(|s| s.load_balancer.as_ref());
-    let is_balanced = of.spec.as_ref().and_then(|s| s.type_.as_deref()) == Some("LoadBalancer");
-    let balancer = || {
-        let address = service::load_balancer(status).ok()?.into_iter().next()?;
-        is_balanced.then_some(Route::LoadBalancer(address, port))
-    };
-    match &wish.via {
-        Via::Url(url) => Ok(Route::Url(url.clone())),
-        Via::ServiceProxy => Ok(Route::ServiceProxy),
-        Via::LoadBalancer => balancer().ok_or_else(|| format!("service/{name} has no load balancer to be asked through")),
-        Via::Ingress => ingress(context, of, wish).ok_or_else(|| format!("no Ingress with an address leads to service/{name}")),
-        Via::Auto => Ok(balancer().or_else(|| ingress(context, of, wish)).unwrap_or(Route::ServiceProxy)),
+impl Asked {
+    /// What the probes of a pod, its Services and names say about one of its ports.
+    fn of_pod(context: &Context<'_>, pod: &Pod, port: u16) -> Self {
+        let (speech, path, by_probe) = listen::spoken(context, pod, port);
+        if let Some((service, strict)) = listen::health_asked(context, pod, port) {
+            return Self {
+                ask: Ask::Health(service),
+                tls: false,
+                strict,
+            };
+        }
+        Self {
+            ask: match speech {
+                Speech::Plain => Ask::Connect,
+                Speech::Http | Speech::Https => Ask::Http(if path.is_empty() { "/".to_owned() } else { path }),
+            },
+            tls: speech == Speech::Https,
+            strict: by_probe,
+        }
+    }
+
+    /// What a port of a Service without pods says of itself.
+    fn of_port(port: &k8s_openapi::api::core::v1::ServicePort) -> Self {
+        let (speech, health) = listen::spoken_by_port(port);
+        Self {
+            ask: match speech {
+                _ if health => Ask::Health(String::new()),
+                Speech::Plain => Ask::Connect,
+                Speech::Http | Speech::Https => Ask::Http("/".to_owned()),
+            },
+            tls: speech == Speech::Https,
+            strict: false,
+        }
+    }
+
+    /// What was asked for decides.
+    fn wished_for(self, wish: &Wish) -> Self {
+        match (&wish.http, &wish.grpc) {
+            (Some(path), _) => Self {
+                ask: Ask::Http(if path.is_empty() { "/".to_owned() } else { path.clone() }),
+                strict: true,
+                ..self
+            },
+            (None, Some(service)) => Self {
+                ask: Ask::Health(service.clone()),
+                strict: true,
+                ..self
+            },
+            _ if wish.tcp => Self {
+                ask: match self.ask {
+                    Ask::Health(_) => Ask::Connect,
+                    ask => ask,
+                },
+                strict: false,
+                ..self
+            },
+            _ => self,
+        }
     }
 }
 
-fn ingress(context: &Context<'_>, of: &Service, wish: &Wish) -> Option<Route> {
-    let name = of.name_any();
-    let mut leading = context
-        .snapshot
-        .objects
-        .ingresses
-        .iter()
-        .filter(|i| i.namespace() == of.namespace() && ingress_services(i).contains(&name));
-    leading.find_map(|ingress| {
-        let entries = ingress.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?;
-        let address = service::addresses(entries.iter().map(|e| e.ip.as_deref().or(e.hostname.as_deref()))).ok()?;
-        let rules = ingress.spec.as_ref().and_then(|s| s.rules.as_ref());
-        let rule = rules.into_iter().flatten().find_map(|rule| {
-            let paths = &rule.http.as_ref()?.paths;
-            let path = paths.iter().find(|p| p.backend.service.as_ref().is_some_and(|s| s.name == name))?;
-            Some((
-                rule.host.clone().unwrap_or_default(),
-                path.path.clone().unwrap_or_else(|| "/".to_owned()),
-            ))
-        });
-        let (host, path) = rule.unwrap_or_else(|| (String::new(), "/".to_owned()));
-        // `*.example.org` takes any name below it.
-        let host = wish.host.clone().unwrap_or_else(|| host.replacen("*.", "podlife.", 1));
-        Some(Route::Ingress {
-            address: address.into_iter().next()?,
-            host,
-            path,
-        })
-    })
+/// Whether a pod is one that must answer.
+fn counts(context: &Context<'_>, pod: &Pod) -> bool {
+    matches!(pod::judge(context, pod).state, State::Ready | State::Unknown) && !revision::is_old(context, pod)
 }
 
 /// How long answers must last where nothing was said: what has just been rolled out must stay for a while.

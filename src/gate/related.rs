@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 use serde_json::Value;
 
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
-use crate::rules::context::{Context, WorkloadObject, reference_of, service_selects};
+use crate::rules::context::{Context, Workload, WorkloadObject, reference_of, service_selects};
+use crate::rules::ports;
 use crate::rules::scope::Scope;
 
 /// Services, Ingresses, claims, routes and Gateways around the targets, and the workloads behind a Service that was named.
@@ -26,16 +28,8 @@ pub(super) fn of(context: &Context<'_>, targets: &[ObjectRef]) -> BTreeSet<Objec
         let claims = volumes.filter_map(|v| v.persistent_volume_claim.as_ref());
         found.extend(claims.map(|c| ObjectRef::new(&kind::CLAIM, &target.namespace, &c.claim_name)));
     }
-    // A workload without a single pod is behind a Service by the labels of its template.
-    let named = context.snapshot.objects.services.iter().filter(|s| targets.contains(&service(s)));
-    for named in named {
-        let behind = context.workloads().filter(|w| {
-            let labels = w.object.map(|o| o.pod_labels());
-            w.pods.is_empty()
-                && Some(&w.reference.namespace) == named.namespace().as_ref()
-                && labels.is_some_and(|l| service_selects(named, &l))
-        });
-        found.extend(behind.map(|w| w.reference.clone()).filter(|o| is_workload(context, o)));
+    for service in context.snapshot.objects.services.iter().filter(|s| targets.contains(&service(s))) {
+        found.extend(absent_behind(context, service));
     }
     let services: BTreeSet<(String, String)> = found
         .iter()
@@ -65,6 +59,22 @@ pub(super) fn of(context: &Context<'_>, targets: &[ObjectRef]) -> BTreeSet<Objec
     }
     found.retain(|o| !targets.contains(o));
     found
+}
+
+/// Workloads without a single pod that a Service leads to by the labels of their template: those that want pods, and where nobody is behind the
+/// Service those that want none, for nobody will answer then.
+fn absent_behind(context: &Context<'_>, service: &Service) -> Vec<ObjectRef> {
+    let behind: Vec<_> = ports::workloads_behind(context, service)
+        .into_iter()
+        .filter(|w| w.pods.is_empty())
+        .collect();
+    let wants = |w: &&Workload<'_>| w.object.and_then(WorkloadObject::wanted).is_none_or(|n| n > 0);
+    let mut chosen: Vec<_> = behind.iter().copied().filter(wants).collect();
+    if chosen.is_empty() && ports::pods_behind(context, service).is_empty() {
+        chosen = behind;
+    }
+    let references = chosen.into_iter().map(|w| w.reference.clone());
+    references.filter(|reference| is_workload(context, reference)).collect()
 }
 
 fn is_workload(context: &Context<'_>, object: &ObjectRef) -> bool {
@@ -105,6 +115,6 @@ pub(super) fn is_served(context: &Context<'_>, workload: &ObjectRef) -> bool {
 }
 
 /// The reference of a Service.
-pub(super) fn service(service: &k8s_openapi::api::core::v1::Service) -> ObjectRef {
+pub(super) fn service(service: &Service) -> ObjectRef {
     reference_of(&kind::SERVICE, &service.metadata)
 }

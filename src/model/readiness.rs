@@ -134,9 +134,12 @@ pub enum Trend {
 pub struct AskedPort {
     /// `service/web:80`, or the URL.
     pub name: String,
-    /// `load-balancer`, `ingress`, `service-proxy` or `url`.
+    /// The way, in the words of `provenBy`.
     pub via: String,
-    /// The path that was asked for.
+    /// What was asked: `http`, `tcp` (a connection), `grpc` (its health) or `dns` (whether the name resolves).
+    #[serde(default)]
+    pub ask: String,
+    /// The path that was asked for, or the service of gRPC.
     pub path: String,
     /// Pods that were asked by themselves as well.
     pub pods: usize,
@@ -262,8 +265,9 @@ pub struct Readiness {
     /// How the run ended before its goal: whether something still moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trend: Option<Trend>,
-    /// The weakest of the ways along which it has answered: `load-balancer`, `ingress`, `url`, or `service-proxy`, which goes past kube-proxy
-    /// and NetworkPolicies. None where nobody was asked.
+    /// The weakest of the ways along which it has answered: `load-balancer`, `ingress`, `gateway`, `node-port`, `in-cluster`, `url`,
+    /// `service-proxy`, which goes past kube-proxy and NetworkPolicies, or `port-forward`, which is no more than a connection inside of each
+    /// pod. None where nobody was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_by: Option<String>,
     /// What the application answered; none where there was nobody to ask, or it had not come to that.

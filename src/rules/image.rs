@@ -13,7 +13,7 @@ use crate::model::snapshot::Presence;
 use crate::model::text::{redact, shorten};
 
 /// Why the kubelet waits when it has no image (`pkg/kubelet/images/types.go`).
-const REASONS: &[&str] = &[
+pub const REASONS: &[&str] = &[
     "ErrImagePull",
     "ImagePullBackOff",
     "InvalidImageName",

@@ -266,7 +266,12 @@ fn save(args: &DiagnoseArgs, snapshot: &Snapshot) -> Result<(), Failure> {
 
 /// Writes a snapshot to a file, as JSON.
 pub fn save_snapshot(path: &std::path::Path, snapshot: &Snapshot) -> Result<(), Failure> {
-    let document = serde_json::to_string_pretty(&snapshot.to_json()).map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
+    save_document(path, &snapshot.to_json())
+}
+
+/// Writes a snapshot that is a document already.
+pub fn save_document(path: &std::path::Path, snapshot: &serde_json::Value) -> Result<(), Failure> {
+    let document = serde_json::to_string_pretty(snapshot).map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
     write_private(path, &(document + "\n"))
         .map_err(|error| Failure::new(Exit::Fault, format!("writing the snapshot to {}: {error}", path.display())))
 }

@@ -36,6 +36,7 @@ impl Run<'_> {
         if let Some(cut) = self.contact.says() {
             report.reason = format!("{cut}; last seen: {}", report.reason);
         }
+        self.asker.sent.mask_report(&mut report);
         report
     }
 

@@ -6,6 +6,7 @@ use futures::future::{BoxFuture, select_all};
 
 use super::application::Fault;
 use crate::gate::check::Check;
+use crate::gate::route::Route;
 use crate::gate::streak::{Identity, Streak};
 use crate::model::duration;
 use crate::model::readiness::{Application, AskedPort, State};
@@ -32,6 +33,8 @@ pub(super) struct Asking {
     last_begun: Duration,
     /// Why the last round proved nothing, and since when that has been so.
     fault: Option<(Fault, Duration)>,
+    /// What is not ready to ask yet.
+    pending: Option<String>,
     /// When the first answer of the present row was there.
     answered: Option<Duration>,
 }
@@ -57,6 +60,7 @@ impl Asking {
         self.checks.clear();
         self.streak.reset();
         self.fault = None;
+        self.pending = None;
         self.answered = None;
     }
 
@@ -64,7 +68,9 @@ impl Asking {
     /// to ask. The last round of a row comes just when it has lasted long enough.
     pub(super) fn due(&self, span: Duration) -> Option<Duration> {
         let last = self.streak.since().map(|since| since + span).filter(|last| *last > self.last_begun);
-        let may_begin = self.rounds.is_empty() || (self.streak.successes() == 0 && self.rounds.len() < AT_ONCE);
+        // A prober asks one round after the other.
+        let has_company = !self.checks.iter().any(|check| matches!(check.route, Route::InCluster { .. }));
+        let may_begin = self.rounds.is_empty() || (has_company && self.streak.successes() == 0 && self.rounds.len() < AT_ONCE);
         let due = last.map_or(self.next_round, |last| last.min(self.next_round));
         (!self.checks.is_empty() && may_begin).then_some(due)
     }
@@ -106,9 +112,18 @@ impl Asking {
                     self.answered = Some(now);
                 }
                 self.next_round = (begun + BETWEEN_ROUNDS).max(now);
+                self.pending = None;
                 self.fault.take().is_some()
             }
+            Err(Fault::Pending(why)) => {
+                self.streak.reset();
+                self.answered = None;
+                self.next_round = now;
+                self.pending = Some(why);
+                false
+            }
             Err(fault) => {
+                self.pending = None;
                 self.streak.failed();
                 self.answered = None;
                 self.next_round = now + AFTER_FAULT;
@@ -149,8 +164,9 @@ impl Asking {
             return (State::Ready, format!("{row}, by {}", self.proven_by()));
         }
         match &self.fault {
-            Some((Fault::Failing(why), _)) => (State::Progressing, why.clone()),
             Some((Fault::Impossible(why), _)) => (State::Unknown, why.clone()),
+            Some((Fault::Failing(why) | Fault::Pending(why), _)) => (State::Progressing, why.clone()),
+            None if self.pending.is_some() => (State::Progressing, self.pending.clone().unwrap_or_default()),
             None => {
                 let over = duration::short(span);
                 let says = format!("{wanted} answers in a row over {over} are needed, by {}", self.proven_by());
@@ -161,10 +177,12 @@ impl Asking {
 
     /// The weakest of the ways that are asked along.
     pub(super) fn proven_by(&self) -> &'static str {
-        let weakest = ["service-proxy", "url", "ingress", "load-balancer"]
-            .into_iter()
-            .find(|way| self.checks.iter().any(|c| c.route.proves() == *way));
-        weakest.unwrap_or_default()
+        Route::weakest(self.checks.iter().map(|c| &c.route))
+    }
+
+    /// Rounds so far.
+    pub(super) fn attempts(&self) -> u32 {
+        self.streak.attempts
     }
 
     /// What was asked and answered; none where there was nobody to ask.
@@ -175,7 +193,8 @@ impl Asking {
         let asked = self.checks.iter().map(|check| AskedPort {
             name: check.name(),
             via: check.route.proves().to_owned(),
-            path: check.path.clone(),
+            ask: check.ask.as_str().to_owned(),
+            path: check.ask.path().to_owned(),
             pods: check.pods.len(),
         });
         Some(Application {
@@ -191,8 +210,7 @@ impl Asking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::check::Route;
-    use crate::model::dial::Speech;
+    use crate::gate::check::Ask;
 
     const fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -203,8 +221,9 @@ mod tests {
             checks: vec![Check {
                 service: None,
                 port: 80,
-                speech: Speech::Http,
-                path: "/".into(),
+                ask: Ask::Http("/".into()),
+                ask_pods: Ask::Http("/".into()),
+                tls: false,
                 strict: false,
                 route: Route::ServiceProxy,
                 pods: Vec::new(),

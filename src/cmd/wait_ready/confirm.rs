@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all, join3};
 use serde_json::Value;
 
+use super::prober::is_prober;
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery};
 use crate::cmd::collect;
 use crate::model::finding::ObjectRef;
@@ -134,7 +135,7 @@ fn take_pods(snapshot: &mut Snapshot, namespace: &str, now: Vec<Value>) {
     for name in gone {
         snapshot.remove(&kind::POD, namespace, &name);
     }
-    for pod in now {
+    for pod in now.into_iter().filter(|pod| !is_prober(pod)) {
         collect::note_bad(snapshot, pod);
     }
 }

@@ -1,6 +1,7 @@
 //! The run against a cluster: watches drive it, the tracker decides. Nothing that is asked or read meanwhile holds it up.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -8,16 +9,18 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::application::{self, Expected};
+use super::application::{self, Asker};
 use super::asking::Asking;
 use super::confirm::{self, Read, Wanted};
 use super::contact::Contact;
+use super::judgement::Expected;
+use super::prober::Prober;
 use super::selection::Selection;
 use super::store::Store;
 use super::teller::Teller;
 use super::why::{self, Asked, Dials};
 use super::{Plan, finish};
-use crate::cluster::{Connection, Log};
+use crate::cluster::{Connection, Log, Trust};
 use crate::cmd::Outcome;
 use crate::cmd::collect;
 use crate::cmd::exit::{Exit, Failure};
@@ -62,6 +65,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
     if plan.wanted.is_empty() && documents.is_empty() && args.selector.is_none() {
         return Err(Failure::usage("nothing is named to wait for").hint("name it as TYPE/NAME, with -l SELECTOR or with -f FILE"));
     }
+    let trust = plan.trust()?;
     let options = plan.connect.clone().complete(io.stdin_is_terminal);
     let connection = Connection::open(&options, &io.environment, log).await?;
     let given = plan.connect.namespace.as_deref();
@@ -89,7 +93,23 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         phases: plan.phase_timeouts(),
         grace: plan.grace.clone(),
     });
+    let asker = Asker {
+        connection: connection.clone(),
+        expected: Expected {
+            status: args.status,
+            body: args.body.clone(),
+        },
+        sent: plan.sent.clone(),
+        host: args.host.clone(),
+        trust,
+        anybody: Trust::of_anybody().map_err(|why| Failure::new(Exit::Fault, why))?,
+        prober: args.probe_image.as_deref().map(|image| {
+            let ends = (!plan.timeout.is_zero()).then(|| Instant::now() + plan.timeout);
+            Prober::new(&connection, image, args.body.is_some(), ends, &io.stderr)
+        }),
+    };
     let mut run = Run {
+        asker: Arc::new(asker),
         marks: Marks::new((io.now)()),
         plan,
         selection,
@@ -123,12 +143,17 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
     };
     let stopped = io.stop.told();
     tokio::pin!(stopped);
-    let (report, exit) = tokio::select! {
+    let ended = tokio::select! {
         biased;
-        interruption = &mut stopped => run.interrupted(interruption),
-        ended = run.until_over() => ended?,
+        interruption = &mut stopped => Ok(run.interrupted(interruption)),
+        ended = run.until_over() => ended,
     };
     run.teller.clear();
+    run.asking.stop();
+    if let Some(prober) = &run.asker.prober {
+        prober.end().await;
+    }
+    let (report, exit) = ended?;
     super::super::warnings_as_errors(run.plan.connect, &run.connection)?;
     finish(&run.plan, &report, &run.store.snapshot, io)?;
     Ok(exit)
@@ -137,6 +162,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
 /// A run and all that it remembers.
 pub(super) struct Run<'a> {
     pub(super) plan: Plan<'a>,
+    pub(super) asker: Arc<Asker>,
     pub(super) selection: Selection,
     namespaces: Vec<String>,
     pub(super) connection: Connection,
@@ -284,6 +310,14 @@ impl Run<'_> {
             let context = Context::new(&self.store.snapshot, Options::default());
             self.plan.gate.targets = self.selection.targets(&context);
             let judged = gate::judge(&context, &self.plan.gate);
+            // Many Gateways live in a namespace of their own.
+            let elsewhere = self.store.not_watched(&kind::GATEWAY, judged.iter().map(|j| &j.object));
+            if !elsewhere.is_empty() {
+                for object in elsewhere {
+                    self.store.watch(kind::GATEWAY, Some(&object.namespace), Some(&object.name));
+                }
+                return None;
+            }
             let orders = judge::orders(&context, &judged);
             let nodes = judge::nodes(&context, &judged);
             let lost_nodes = judge::lost_nodes(&context, &nodes);
@@ -354,6 +388,9 @@ impl Run<'_> {
             let was_lost = self.contact.is_lost();
             let told = self.contact.note(trouble.map(str::to_owned), at, self.store.snapshot.taken_at);
             step.changes.extend(told);
+            step.changes
+                .iter_mut()
+                .for_each(|change| change.reason = self.asker.sent.mask(&change.reason));
             if was_lost && !self.contact.is_lost() {
                 self.tracker.resumed(at);
             }
@@ -494,11 +531,7 @@ impl Run<'_> {
     }
 
     fn begin_round(&mut self, identity: Identity) {
-        let expected = Expected {
-            status: self.plan.args.status,
-            body: self.plan.args.body.clone(),
-        };
-        let answer = application::round(self.connection.clone(), self.asking.checks.clone(), expected);
+        let answer = application::round(self.asker.clone(), self.asking.checks.clone(), self.asking.attempts());
         self.asking.begin(self.start.elapsed(), identity, answer.boxed());
     }
 

@@ -5,8 +5,11 @@ mod application;
 mod asking;
 mod confirm;
 mod contact;
+mod headers;
+mod judgement;
 mod live;
 mod offline;
+mod prober;
 mod selection;
 mod store;
 mod teller;
@@ -23,7 +26,7 @@ use super::exit::{Exit, Failure};
 use super::flags::ConnectFlags;
 use super::targets::{self, Wanted};
 use super::{Outcome, local};
-use crate::cluster::{Direct, Log};
+use crate::cluster::{Direct, Log, Trust};
 use crate::gate;
 use crate::gate::check::{Via, Wish};
 use crate::gate::doom::Grace;
@@ -40,6 +43,8 @@ use crate::render::paper::Paper;
 use crate::render::readiness::{self, Annotations};
 use crate::render::readiness_junit::junit;
 
+use headers::Sent;
+pub(crate) use prober::RIGHTS as PROBER_RIGHTS;
 pub use store::{WATCHED, WATCHED_WHERE_NAMED};
 
 /// Wait until objects, and what belongs to them, are ready.
@@ -84,14 +89,20 @@ pub struct WaitReadyArgs {
     #[arg(long, value_name = "PATH", conflicts_with_all = ["tcp", "local"])]
     http: Option<String>,
     /// A connection is enough, whatever the probes ask
-    #[arg(long, conflicts_with = "local")]
+    #[arg(long, conflicts_with_all = ["grpc", "local"])]
     tcp: bool,
+    /// The gRPC health check (grpc.health.v1) of the server, or of a service, must say SERVING
+    #[arg(long, value_name = "SERVICE", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with_all = ["http", "local"])]
+    grpc: Option<String>,
     /// The port of the Services that must answer, by number or name; without it each TCP port
     #[arg(long, value_name = "PORT", conflicts_with = "local")]
     port: Option<String>,
-    /// The way to ask along: auto, load-balancer, ingress, service-proxy or a URL (http, https, tcp)
+    /// The way to ask along: auto, load-balancer, ingress (or Gateway), node-port, in-cluster, service-proxy, port-forward or a URL (http, https, tcp, grpc, grpcs)
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = via)]
     via: Via,
+    /// An image with a shell and curl, or wget and nc (busybox), for a short-lived Job that asks the Services from inside of the cluster
+    #[arg(long, value_name = "IMAGE", conflicts_with = "local")]
+    probe_image: Option<String>,
     /// How many answers in a row are needed, each on a new connection
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     successes: u32,
@@ -104,12 +115,21 @@ pub struct WaitReadyArgs {
     /// What the answer must contain, as a regular expression
     #[arg(long, value_name = "REGEX", value_parser = regex::Regex::new)]
     body: Option<regex::Regex>,
-    /// The Host header for an Ingress, instead of that of its rule
+    /// The Host header, and with TLS the name of the certificate, instead of that of an Ingress's rule or of an address
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
     /// Do not dial ports of pods to find out why they do not answer
     #[arg(long, conflicts_with = "local")]
     no_dial: bool,
+    /// A header to send (NAME=VALUE), or a file of them (@FILE, with lines NAME: VALUE); values are never shown
+    #[arg(long, value_name = "NAME=VALUE|@FILE")]
+    header: Vec<String>,
+    /// Certificates of authorities (PEM) that an application may be signed by, beside the system's
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Take any certificate of an application; this does not concern the API server
+    #[arg(long, conflicts_with = "ca_file")]
+    insecure_skip_tls_verify_application: bool,
     /// Wait until pods of older revisions are gone, not only out of the endpoints
     #[arg(long)]
     old_gone: bool,
@@ -147,6 +167,10 @@ Examples:
   kubectl podlife wait-ready -f manifests/ -R --junit ready.xml
   # a path that must answer, along the way that clients take
   kubectl podlife wait-ready deployment/api --http /healthz --via load-balancer
+  # as a client in the cluster asks: through kube-proxy and NetworkPolicies
+  kubectl podlife wait-ready deployment/api --via in-cluster --probe-image busybox:1.36
+  # a token that is not shown, over TLS that a CA of our own has signed
+  kubectl podlife wait-ready ingress/shop --http /me --header @token.txt --ca-file ca.pem
   # the new image, and nothing of the old revision left
   kubectl podlife wait-ready deployment/api --expect-image shop/api:1.7 --old-gone
   # one look, for a program
@@ -194,9 +218,12 @@ fn via(text: &str) -> Result<Via, String> {
         "auto" => Ok(Via::Auto),
         "load-balancer" => Ok(Via::LoadBalancer),
         "ingress" => Ok(Via::Ingress),
+        "node-port" => Ok(Via::NodePort),
+        "in-cluster" => Ok(Via::InCluster),
         "service-proxy" => Ok(Via::ServiceProxy),
+        "port-forward" => Ok(Via::PortForward),
         url if url.contains("://") => Direct::of_url(url).map(|_| Via::Url(url.to_owned())),
-        _ => Err("expected auto, load-balancer, ingress, service-proxy or a URL".to_owned()),
+        _ => Err("expected auto, load-balancer, ingress, node-port, in-cluster, service-proxy, port-forward or a URL".to_owned()),
     }
 }
 
@@ -229,6 +256,7 @@ struct Plan<'a> {
     grace: Grace,
     timeout: Duration,
     wish: Wish,
+    sent: Sent,
 }
 
 impl<'a> Plan<'a> {
@@ -237,12 +265,26 @@ impl<'a> Plan<'a> {
         for (class, time) in &args.grace {
             grace.set(class, *time).map_err(Failure::usage)?;
         }
+        let sent = Sent::read(&args.header).map_err(Failure::usage)?;
+        if args.via == Via::InCluster && args.probe_image.is_none() {
+            return Err(Failure::usage("--via in-cluster needs an image to ask with: --probe-image IMAGE"));
+        }
+        if args.probe_image.is_some() && !sent.is_empty() {
+            return Err(Failure::usage(
+                "--header cannot be used with --probe-image: whoever may read the prober's Job would see the values",
+            ));
+        }
         Ok(Self {
             args,
             connect,
             wanted: targets::parse(&args.targets)?,
             gate: gate::Plan {
-                check: args.http.is_some() || args.tcp || args.body.is_some() || args.port.is_some() || args.via != Via::Auto,
+                check: args.http.is_some()
+                    || args.grpc.is_some()
+                    || args.tcp
+                    || args.body.is_some()
+                    || args.port.is_some()
+                    || args.via != Via::Auto,
                 port: args.port.clone(),
                 old_gone: args.old_gone,
                 expect_image: args.expect_image.clone(),
@@ -253,11 +295,29 @@ impl<'a> Plan<'a> {
             wish: Wish {
                 http: args.http.clone(),
                 tcp: args.tcp,
+                grpc: args.grpc.clone(),
                 via: args.via.clone(),
                 host: args.host.clone(),
+                prober: args.probe_image.is_some(),
+                authorization: sent.has_authorization(),
             },
+            sent,
             timeout: if args.once { Duration::ZERO } else { args.timeout },
         })
+    }
+
+    /// Whose certificates of an application count.
+    fn trust(&self) -> Result<Trust, Failure> {
+        let broken = |why: String| Failure::new(Exit::Fault, why);
+        if self.args.insecure_skip_tls_verify_application {
+            return Trust::of_anybody().map_err(broken);
+        }
+        let Some(path) = &self.args.ca_file else {
+            return Trust::of_authorities(None).map_err(broken);
+        };
+        let of_file = |why: String| Failure::usage(format!("--ca-file {}: {why}", path.display()));
+        let pem = std::fs::read(path).map_err(|error| of_file(error.to_string()))?;
+        Trust::of_authorities(Some(&pem)).map_err(of_file)
     }
 
     fn phase_timeouts(&self) -> BTreeMap<Phase, Duration> {
@@ -325,7 +385,9 @@ fn report(
 fn finish(plan: &Plan<'_>, report: &Readiness, snapshot: &Snapshot, io: &Io) -> Result<(), Failure> {
     let args = plan.args;
     if let Some(path) = &args.save {
-        super::diagnose::save_snapshot(path, snapshot)?;
+        let mut document = snapshot.to_json();
+        plan.sent.mask_document(&mut document);
+        super::diagnose::save_document(path, &document)?;
     }
     if let Some(path) = &args.junit {
         write(path, &junit(report))?;

@@ -8,6 +8,7 @@ use futures::stream::{BoxStream, SelectAll};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::prober::is_prober;
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, WatchEvent};
 use crate::cmd::collect;
 use crate::model::finding::ObjectRef;
@@ -122,6 +123,19 @@ impl Store {
         self.streams.push(stream.map(move |event| (index, event)).boxed());
     }
 
+    /// Objects of a kind whose namespace is not watched, and neither are they themselves.
+    pub(super) fn not_watched<'o>(&self, kind: &Kind, objects: impl Iterator<Item = &'o ObjectRef>) -> BTreeSet<ObjectRef> {
+        let is_watched = |object: &ObjectRef| {
+            let covers = |s: &Source| {
+                s.kind == *kind
+                    && s.namespace.as_deref().is_none_or(|of| of == object.namespace)
+                    && s.name.as_ref().is_none_or(|name| *name == object.name)
+            };
+            self.sources.iter().any(covers)
+        };
+        objects.filter(|o| o.is(kind) && !is_watched(o)).cloned().collect()
+    }
+
     /// Whether everything has been seen once, so that what is not there does not exist.
     pub(super) fn is_complete(&self) -> bool {
         self.sources.iter().all(|s| s.listed)
@@ -178,10 +192,11 @@ impl Store {
                 for (namespace, name) in gone {
                     self.snapshot.remove(&kind, &namespace, &name);
                 }
-                for item in list.items {
+                for item in list.items.into_iter().filter(|item| !is_prober(item)) {
                     collect::note_bad(&mut self.snapshot, item);
                 }
             }
+            Ok(WatchEvent::Applied(object) | WatchEvent::Deleted(object)) if is_prober(&object) => {}
             Ok(WatchEvent::Applied(object)) => {
                 self.sources[index].known.insert(name_of(&object));
                 collect::note_bad(&mut self.snapshot, object);

@@ -88,6 +88,33 @@ pub fn answer<'a>(context: &Context<'a>, pod: &'a Pod, port: u16, protocol: &str
     }
 }
 
+/// The service whose health is asked for on a port of a pod by the gRPC health protocol, and whether a probe asks for it: else `appProtocol`
+/// or a name says only that gRPC, or HTTP/2 without TLS, is spoken there. None where nothing says so.
+pub fn health_asked(context: &Context<'_>, pod: &Pod, port: u16) -> Option<(String, bool)> {
+    let used = uses::of_pod(context, pod).into_iter().find(|used| used.port == port)?;
+    let mut probes: Vec<_> = used.probes.iter().filter(|(_, probe, _)| probe.grpc.is_some()).collect();
+    probes.sort_by_key(|(which, ..)| *which != Which::Readiness);
+    if let Some(grpc) = probes.first().and_then(|(_, probe, _)| probe.grpc.as_ref()) {
+        return Some((grpc.service.clone().unwrap_or_default(), true));
+    }
+    let is_probed = used.probes.iter().any(|(_, probe, _)| probe.http_get.is_some());
+    let is_named = used
+        .services
+        .iter()
+        .any(|(_, of)| of.app_protocol.as_deref().or(of.name.as_deref()).is_some_and(uses::says_grpc));
+    (is_named && !is_probed).then(|| (String::new(), false))
+}
+
+/// What a port of a Service says of itself, where there is no pod to look at: what is spoken, and whether that is gRPC.
+pub fn spoken_by_port(port: &ServicePort) -> (Speech, bool) {
+    let words = || port.app_protocol.as_deref().into_iter().chain(port.name.as_deref());
+    let is_health = words().next().is_some_and(uses::says_grpc);
+    (
+        uses::speech_of_port(words(), u16::try_from(port.port).unwrap_or_default()),
+        is_health,
+    )
+}
+
 /// Ports that are used and do not answer, of one pod of each revision.
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut found = Vec::new();

@@ -183,10 +183,9 @@ impl<'a> Use<'a> {
         if !self.probes.is_empty() && self.probes.iter().all(|(_, probe, _)| probe.tcp_socket.is_some()) && self.ingresses.is_empty() {
             return root(Speech::Plain);
         }
-        root(match self.port {
-            443 | 6443 | 8443 | 9443 | 10250 => Speech::Https,
-            port if PLAIN_PORTS.contains(&port) && self.ingresses.is_empty() => Speech::Plain,
-            _ => Speech::Http,
+        root(match speech_of_number(self.port) {
+            Speech::Plain if !self.ingresses.is_empty() => Speech::Http,
+            speech => speech,
         })
     }
 
@@ -214,6 +213,32 @@ impl<'a> Use<'a> {
             true => "who calls it".to_owned(),
             false => all.join(" and "),
         }
+    }
+}
+
+/// Whether an `appProtocol` or a name says that gRPC, or HTTP/2 without TLS, is spoken.
+pub fn says_grpc(word: &str) -> bool {
+    matches!(
+        word.to_ascii_lowercase().split('-').next(),
+        Some("grpc" | "kubernetes.io/h2c" | "h2c")
+    )
+}
+
+/// What words and number of a port say of it; HTTP where they say nothing.
+pub fn speech_of_port<'w>(words: impl Iterator<Item = &'w str>, number: u16) -> Speech {
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    match words.iter().find_map(|word| speech_of_word(word)) {
+        Some(speech) => speech,
+        None if !words.is_empty() => Speech::Plain,
+        None => speech_of_number(number),
+    }
+}
+
+fn speech_of_number(number: u16) -> Speech {
+    match number {
+        443 | 6443 | 8443 | 9443 | 10250 => Speech::Https,
+        number if PLAIN_PORTS.contains(&number) => Speech::Plain,
+        _ => Speech::Http,
     }
 }
 

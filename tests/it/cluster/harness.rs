@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use podlife::cluster::{ConnectOptions, Connection, ListQuery, no_log};
@@ -245,6 +246,35 @@ pub fn kubectl(arguments: &[&str], input: Option<&str>) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "kubectl {arguments:?}: {err}{out}");
     out.into_owned()
+}
+
+/// Who may view a namespace may view its Gateways; before the types, so that no other test meets them without this.
+const GATEWAY_VIEW: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: podlife-test-gateway-view, labels: {rbac.authorization.k8s.io/aggregate-to-view: 'true'}}
+rules: [{apiGroups: [gateway.networking.k8s.io], resources: [gateways, httproutes], verbs: [get, list, watch]}]
+";
+
+/// The types of the Gateway API, from its Go module; they stay, for tests that run side by side.
+pub fn gateway_types() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let download = Command::new("go")
+            .args(["mod", "download", "-json", "sigs.k8s.io/gateway-api@v1.3.0"])
+            .current_dir(std::env::temp_dir())
+            .output()
+            .expect("go starts");
+        let module: Value = serde_json::from_slice(&download.stdout).expect("go says where the module is");
+        let folder = module["Dir"].as_str().expect("the module is there").to_owned() + "/config/crd/standard";
+        kubectl(&["apply", "-f", "-"], Some(GATEWAY_VIEW));
+        for kind in [&kind::GATEWAY, &kind::HTTP_ROUTE] {
+            let file = format!("{folder}/gateway.networking.k8s.io_{}.yaml", kind.plural);
+            kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file], None);
+            let name = format!("crd/{}.gateway.networking.k8s.io", kind.plural);
+            kubectl(&["wait", "--for=condition=Established", &name, "--timeout=60s"], None);
+        }
+    });
 }
 
 /// Runs podlife in this process against the test cluster.

@@ -1,13 +1,11 @@
 //! What is seen once a year, and healthy things that look as if they were that.
 
-use std::sync::Once;
-
-use podlife::model::kind::{self, Kind};
+use podlife::model::kind;
 use serde_json::Value;
 
 use super::node::PretendNode;
 use super::probes::{deployment, root_causes};
-use crate::cluster::harness::{Scenario, State, event, kubectl, pods_ready, restarts, statuses};
+use crate::cluster::harness::{Scenario, State, event, gateway_types, kubectl, pods_ready, restarts, statuses};
 
 const IDLE: &str = "command: [sleep, '3600']";
 const APP: &str = "image: 'podlife.test/app:1'";
@@ -337,54 +335,9 @@ fn a_load_balancer_that_leaves_out_the_nodes_of_its_pods() {
     assert_eq!(found, ["LocalTrafficPolicyWithoutEndpoint () service/api"]);
 }
 
-/// Who may view a namespace may view its Gateways; before the types, so that no other test meets them without this.
-const GATEWAY_VIEW: &str = "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: podlife-test-gateway-view, labels: {rbac.authorization.k8s.io/aggregate-to-view: 'true'}}
-rules: [{apiGroups: [gateway.networking.k8s.io], resources: [gateways, httproutes], verbs: [get, list, watch]}]
-";
-
-/// The types of the Gateway API, as far as a controller's word needs them; they stay, for tests run side by side.
-fn gateway_api() {
-    let definition = |kind: &Kind| {
-        let (plural, name) = (&kind.plural, &kind.kind);
-        format!(
-            r#"
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: {plural}.gateway.networking.k8s.io
-  annotations: {{api-approved.kubernetes.io: "https://github.com/kubernetes-sigs/gateway-api"}}
-spec:
-  group: gateway.networking.k8s.io
-  scope: Namespaced
-  names: {{kind: {name}, listKind: {name}List, plural: {plural}, singular: {}}}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    subresources: {{status: {{}}}}
-    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
-"#,
-            name.to_lowercase()
-        )
-    };
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let manifest = GATEWAY_VIEW.to_owned() + &definition(&kind::GATEWAY) + &definition(&kind::HTTP_ROUTE);
-        kubectl(&["apply", "-f", "-"], Some(&manifest));
-        for kind in [&kind::GATEWAY, &kind::HTTP_ROUTE] {
-            let name = format!("crd/{}.gateway.networking.k8s.io", kind.plural);
-            kubectl(&["wait", "--for=condition=Established", &name, "--timeout=60s"], None);
-        }
-    });
-}
-
 /// A Gateway and a route to it, with what their controller says of each (type, status, reason).
 fn gateway(name: &str, of_gateway: (&str, &str, &str), of_route: (&str, &str, &str)) -> Scenario {
-    gateway_api();
+    gateway_types();
     let scenario = served(name, "").apply(
         "
 {apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: edge}, spec: {gatewayClassName: test, listeners: [{name: http, port: 80, protocol: HTTP}]}}

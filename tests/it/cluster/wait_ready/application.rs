@@ -2,22 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::harness::{Answer, Scenario, pods_ready};
-use super::{manifest, probe, service, web};
-
-fn state(answer: &Answer) -> (u8, &str) {
-    (answer.exit, answer.json["state"].as_str().unwrap_or_default())
-}
-
-fn reason(answer: &Answer) -> &str {
-    answer.json["reason"].as_str().unwrap_or_default()
-}
-
-fn wait(scenario: &Scenario, target: &str, arguments: &[&str]) -> Answer {
-    let mut all = vec!["wait-ready", target, "-o", "json"];
-    all.extend(arguments);
-    scenario.podlife(&all)
-}
+use super::super::harness::{Scenario, pods_ready};
+use super::{manifest, named, probe, reason, service, state, viewer, wait, web};
 
 #[test]
 fn what_is_reached_says_along_which_way() {
@@ -142,15 +128,7 @@ fn a_load_balancer_that_comes_late_is_waited_for() {
 #[test]
 fn who_may_not_ask_cannot_tell() {
     let scenario = Scenario::new("wr-rights").apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]));
-    let subject = format!("{}:default", scenario.namespace);
-    scenario.kubectl(&[
-        "create",
-        "rolebinding",
-        "viewer",
-        "--clusterrole=view",
-        &format!("--serviceaccount={subject}"),
-    ]);
-    let account = format!("system:serviceaccount:{subject}");
+    let account = viewer(&scenario);
     let answer = wait(&scenario, "deployment/web", &["--as", &account]);
     assert_eq!(state(&answer), (4, "unknown"), "{}{}", answer.stdout, answer.stderr);
     assert!(reason(&answer).contains("services/proxy is forbidden"), "{}", answer.stdout);
@@ -161,17 +139,8 @@ fn an_ingress_counts_where_the_host_decides() {
     // The test application routes as an ingress controller does; its address is written into the status as one would.
     let scenario = Scenario::new("wr-ingress");
     let namespace = scenario.namespace.clone();
-    let routed = |routes: &str| {
-        let mut front = web(1, json!({"ROUTES": routes, "LISTEN": "0.0.0.0:8080"}), json!({}));
-        front["metadata"]["name"] = "front".into();
-        for labels in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
-            *front.pointer_mut(labels).unwrap() = json!({"app": "front"});
-        }
-        front
-    };
-    let mut balancer = service("LoadBalancer");
-    balancer["metadata"]["name"] = "front".into();
-    balancer["spec"]["selector"] = json!({"app": "front"});
+    let routed = |routes: &str| named(web(1, json!({"ROUTES": routes, "LISTEN": "0.0.0.0:8080"}), json!({})), "front");
+    let balancer = named(service("LoadBalancer"), "front");
     let ingress = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"},
         "spec": {"rules": [{"host": "web.example.org", "http": {"paths": [

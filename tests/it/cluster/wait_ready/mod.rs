@@ -1,18 +1,22 @@
 //! `wait-ready` on a real cluster.
 
 mod application;
+mod fronts;
+mod headers;
 mod pipeline;
+mod prober;
 mod reasons;
 mod relay;
 mod survival;
 mod traps;
 mod verdicts;
+mod ways;
 
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::harness::{Scenario, kubeconfig};
+use super::harness::{Answer, Scenario, kubeconfig};
 
 /// A Deployment of the test application that serves on 8080, with more fields of its container and variables.
 pub fn web(replicas: u32, environment: Value, container: Value) -> Value {
@@ -52,6 +56,45 @@ pub fn service(kind: &str) -> Value {
 /// Several objects as one manifest.
 pub fn manifest(objects: &[Value]) -> String {
     objects.iter().map(|o| format!("{o}\n---\n")).collect()
+}
+
+/// A workload or a Service under another name, with labels of that name.
+pub fn named(mut object: Value, name: &str) -> Value {
+    object["metadata"]["name"] = name.into();
+    for labels in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
+        if let Some(labels) = object.pointer_mut(labels) {
+            *labels = json!({"app": name});
+        }
+    }
+    if object["kind"] == "Service" {
+        object["spec"]["selector"] = json!({"app": name});
+    }
+    object
+}
+
+/// An account that may view the namespace, and no more.
+pub fn viewer(scenario: &Scenario) -> String {
+    let subject = format!("{}:default", scenario.namespace);
+    let account = format!("--serviceaccount={subject}");
+    scenario.kubectl(&["create", "rolebinding", "viewer", "--clusterrole=view", &account]);
+    format!("system:serviceaccount:{subject}")
+}
+
+/// Exit code and state of an answer.
+pub fn state(answer: &Answer) -> (u8, &str) {
+    (answer.exit, answer.json["state"].as_str().unwrap_or_default())
+}
+
+/// Why it is so.
+pub fn reason(answer: &Answer) -> &str {
+    answer.json["reason"].as_str().unwrap_or_default()
+}
+
+/// Waits for a target, and answers with a document.
+pub fn wait(scenario: &Scenario, target: &str, arguments: &[&str]) -> Answer {
+    let mut all = vec!["wait-ready", target, "-o", "json"];
+    all.extend(arguments);
+    scenario.podlife(&all)
 }
 
 /// podlife as a process of its own, for what only a process can be asked: signals.

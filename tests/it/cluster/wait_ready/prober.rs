@@ -1,0 +1,268 @@
+//! The prober in the cluster: it asks as clients do, and nothing of it stays.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Command;
+
+use podlife::model::kind;
+use serde_json::{Value, json};
+
+use super::super::harness::{Scenario, pods_ready};
+use super::{manifest, probe, reason, service, started, state, wait, web};
+
+const IMAGE: &str = "busybox:1.36";
+const INSIDE: [&str; 4] = ["--via", "in-cluster", "--probe-image", IMAGE];
+
+fn probers(scenario: &Scenario) -> Vec<String> {
+    let ours = |o: &Value| o["metadata"]["labels"]["app.kubernetes.io/name"] == "podlife-prober";
+    let jobs = scenario.list(&kind::JOB).into_iter().chain(scenario.list(&kind::POD));
+    jobs.filter(ours).map(|o| o["metadata"]["name"].to_string()).collect()
+}
+
+/// Nothing of a prober is left, as soon as the cluster has taken its pod away.
+fn nothing_stays(scenario: &Scenario) {
+    scenario.wait("nothing of the prober is left", |s| probers(s).is_empty());
+}
+
+/// A namespace that takes only pods that are as restricted as can be.
+fn restricted(scenario: &Scenario) {
+    let label = "pod-security.kubernetes.io/enforce=restricted";
+    scenario.kubectl(&["label", "namespace", &scenario.namespace, label]);
+}
+
+fn with_security(mut workload: Value) -> Value {
+    let pod = workload.pointer_mut("/spec/template/spec").unwrap();
+    pod["securityContext"] = json!({"runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}});
+    pod["containers"][0]["securityContext"] = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    workload
+}
+
+#[test]
+fn it_asks_as_a_client_does_and_goes() {
+    let scenario = Scenario::new("wr-inside");
+    restricted(&scenario);
+    let mut odd = service("ClusterIP");
+    odd["spec"]["ports"] = json!([{"port": 80, "targetPort": 8080, "name": "http"}, {"port": 6379, "targetPort": 6379, "name": "redis"}]);
+    let listens = json!({"LISTEN": "0.0.0.0:8080,tcp:0.0.0.0:6379", "TCP_STRICT": "1", "VERSION": "v7"});
+    let scenario = scenario.apply(&manifest(&[with_security(web(2, listens, probe())), odd]));
+    let answer = wait(&scenario, "deployment/web", &["--probe-image", IMAGE]);
+    assert_eq!(state(&answer), (0, "ready"), "{}{}", answer.stdout, answer.stderr);
+    assert_eq!(answer.json["provenBy"], "in-cluster", "{}", answer.stdout);
+    assert!(
+        answer.stderr.contains("asking from inside of the cluster: job/podlife-probe-"),
+        "{}",
+        answer.stderr
+    );
+    assert!(!answer.stderr.contains("Warning"), "{}", answer.stderr);
+    nothing_stays(&scenario);
+    let ask = |arguments: &[&str]| {
+        wait(
+            &scenario,
+            "deployment/web",
+            &[&INSIDE[..], &["--once", "--port", "http"], arguments].concat(),
+        )
+    };
+    let body = ask(&["--http", "/any", "--body", "^app v7 on web-"]);
+    assert_eq!(state(&body), (0, "ready"), "{}{}", body.stdout, body.stderr);
+    let other = ask(&["--http", "/any", "--body", "v8"]);
+    assert_eq!(other.exit, 124, "{}{}", other.stdout, other.stderr);
+    let status = ask(&["--http", "/status/503"]);
+    assert_eq!(status.exit, 124, "{}", status.stdout);
+    assert!(reason(&status).contains("status 503"), "{}", status.stdout);
+    let injected = ask(&["--http", "/echo?$(id)';id;$HOME", "--body", r"^GET /echo\?\$\(id\)';id;\$HOME HTTP"]);
+    assert_eq!(injected.exit, 0, "{}{}", injected.stdout, injected.stderr);
+    let host = ask(&["--http", "/echo", "--host", "shop.example", "--body", "(?m)^Host: shop.example$"]);
+    assert_eq!(host.exit, 0, "{}{}", host.stdout, host.stderr);
+    nothing_stays(&scenario);
+    let restarts = scenario.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"]);
+    assert_eq!(restarts, "0 0", "the port that is no HTTP was sent something");
+}
+
+#[test]
+fn a_policy_that_keeps_clients_out_is_seen_only_from_inside() {
+    let scenario = Scenario::new("wr-policy");
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "closed"},
+        "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"], "ingress": []},
+    });
+    let scenario = scenario
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP"), policy]))
+        .until("it is ready", pods_ready(1));
+    scenario.wait("the policy is in force", |s| {
+        let is_in_force = |p: &Value| {
+            let generation = p["metadata"]["generation"].to_string();
+            p["metadata"]["annotations"]["podlife.test/enforced"].as_str() == Some(generation.as_str())
+        };
+        s.list(&kind::NETWORK_POLICY).iter().all(is_in_force)
+    });
+    let proxied = wait(&scenario, "service/web", &["--once"]);
+    assert_eq!(state(&proxied), (0, "ready"), "{}", proxied.stdout);
+    let inside = wait(&scenario, "service/web", &[&INSIDE[..], &["--once"]].concat());
+    assert_eq!(inside.exit, 124, "{}{}", inside.stdout, inside.stderr);
+    let said = reason(&inside);
+    assert!(
+        said.contains("its pods answer, and its Service by the API server") && said.contains("NetworkPolicy"),
+        "{said}"
+    );
+    nothing_stays(&scenario);
+}
+
+#[test]
+fn what_keeps_it_from_asking_is_said() {
+    let scenario = Scenario::new("wr-noprobe")
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
+        .until("it is ready", pods_ready(1));
+    for (image, why) in [
+        ("podlife.test/missing:1", "its image cannot be pulled"),
+        ("podlife.test/app:1", "has no shell"),
+    ] {
+        let answer = wait(&scenario, "service/web", &["--via", "in-cluster", "--probe-image", image]);
+        assert_eq!(state(&answer), (4, "unknown"), "{image} {}{}", answer.stdout, answer.stderr);
+        assert!(reason(&answer).contains(why), "{}", answer.stdout);
+    }
+    let image = wait(&scenario, "service/web", &["--via", "in-cluster"]);
+    assert_eq!(image.exit, 2, "{}", image.stderr);
+    let grpc = wait(&scenario, "service/web", &[&INSIDE[..], &["--once", "--grpc"]].concat());
+    assert_eq!(state(&grpc), (4, "unknown"), "{}{}", grpc.stdout, grpc.stderr);
+    // A quota that has no room for it.
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}});
+    let scenario = scenario.apply(&quota.to_string());
+    scenario.wait("the quota counts", |s| {
+        s.list(&kind::RESOURCE_QUOTA).iter().any(|q| q["status"]["used"]["pods"] == "1")
+    });
+    let full = wait(&scenario, "service/web", &INSIDE);
+    assert_eq!(state(&full), (4, "unknown"), "{}{}", full.stdout, full.stderr);
+    assert!(
+        reason(&full).contains("its pod is refused") && reason(&full).contains("exceeded quota"),
+        "{}",
+        full.stdout
+    );
+    scenario.kubectl(&["delete", "quota", "full"]);
+    nothing_stays(&scenario);
+}
+
+#[test]
+fn it_needs_exactly_the_rights_that_are_printed() {
+    let scenario = Scenario::new("wr-inrole").apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]));
+    let account = format!("serviceaccount:{}:waiter", scenario.namespace);
+    let role = |with: &[&str]| {
+        scenario
+            .podlife(&[&["rbac", "wait-ready", "--bind", &account], with].concat())
+            .stdout
+    };
+    let (without, with) = (role(&[]), role(&["--with", "in-cluster"]));
+    let who = format!("system:{account}");
+    let scenario = scenario.apply(&without);
+    let arguments = [&INSIDE[..], &["--as", &who]].concat();
+    let denied = wait(&scenario, "deployment/web", &arguments);
+    assert_eq!(state(&denied), (4, "unknown"), "{}{}", denied.stdout, denied.stderr);
+    assert!(
+        reason(&denied).contains("create on jobs, delete on jobs (kubectl podlife rbac"),
+        "{}",
+        denied.stdout
+    );
+    let scenario = scenario.apply(&with);
+    let granted = wait(&scenario, "deployment/web", &arguments);
+    assert_eq!(state(&granted), (0, "ready"), "{}{}", granted.stdout, granted.stderr);
+    nothing_stays(&scenario);
+}
+
+/// Waits until the prober of a run asks.
+fn asks(scenario: &Scenario) {
+    scenario.wait("the prober runs", |s| {
+        let ours = |p: &Value| p["metadata"]["labels"]["app.kubernetes.io/name"] == "podlife-prober";
+        s.list(&kind::POD).iter().any(|p| ours(p) && p["status"]["phase"] == "Running")
+    });
+}
+
+#[test]
+fn nothing_of_it_stays_however_a_run_ends() {
+    // It answers with a status that nobody wants: the run goes on until it is told to end.
+    let scenario = Scenario::new("wr-ends")
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
+        .until("it is ready", pods_ready(1));
+    let never = [&["wait-ready", "service/web", "-o", "json", "--http", "/status/503"][..], &INSIDE].concat();
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut child = started(&scenario, &never);
+        asks(&scenario);
+        assert!(
+            Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut document = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut document).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{document}");
+        nothing_stays(&scenario);
+    }
+    // Before the pod is there, while the Job is only just made.
+    let mut child = started(&scenario, &never);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("asking from inside") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended without a prober");
+    }
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    nothing_stays(&scenario);
+    let late = scenario.podlife(&[&never[..], &["--timeout", "12s"]].concat());
+    assert_eq!(late.exit, 124, "{}{}", late.stdout, late.stderr);
+    nothing_stays(&scenario);
+    // Ready, and nobody can reach it: the prober is there when the reason is found.
+    let scenario = scenario.apply(&manifest(&[web(1, json!({"LISTEN": "127.0.0.1:8080"}), json!({}))]));
+    let arguments = ["wait-ready", "deployment/web", "-o", "json", "--grace", "probe=1s,other=1s"];
+    let failed = scenario.podlife(&[&arguments[..], &INSIDE].concat());
+    assert_eq!(failed.exit, 3, "{}{}", failed.stdout, failed.stderr);
+    assert!(failed.stderr.contains("asking from inside"), "{}", failed.stderr);
+    nothing_stays(&scenario);
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_a_job_that_the_cluster_ends() {
+    let scenario = Scenario::new("wr-killed")
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
+        .until("it is ready", pods_ready(1));
+    let never = ["wait-ready", "service/web", "--http", "/status/503", "--timeout", "20s"];
+    let mut child = started(&scenario, &[&never[..], &INSIDE].concat());
+    asks(&scenario);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let job = scenario.list(&kind::JOB).remove(0);
+    let seconds = job["spec"]["activeDeadlineSeconds"].as_u64().unwrap();
+    assert!((1..=20).contains(&seconds), "no longer than the run would have lasted: {seconds}");
+    nothing_stays(&scenario);
+}
+
+#[test]
+fn a_prober_is_nobodys_application() {
+    let scenario = Scenario::new("wr-siblings")
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
+        .until("it is ready", pods_ready(1));
+    let mut other = started(
+        &scenario,
+        &[&["wait-ready", "service/web", "--http", "/status/503"][..], &INSIDE].concat(),
+    );
+    asks(&scenario);
+    let pods = wait(&scenario, "pods", &["--once"]);
+    let jobs = wait(&scenario, "jobs", &["--once"]);
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &other.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    other.wait().unwrap();
+    assert!(!pods.stdout.contains("podlife-probe-"), "{}", pods.stdout);
+    assert_eq!(pods.exit, 0, "{}{}", pods.stdout, pods.stderr);
+    assert!(!jobs.stdout.contains("podlife-probe-"), "{}", jobs.stdout);
+    nothing_stays(&scenario);
+}
