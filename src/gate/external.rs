@@ -14,22 +14,22 @@ pub(super) fn checks(service: &Service, reference: &ObjectRef, plan: &Plan, wish
     let name = service.spec.as_ref().and_then(|s| s.external_name.as_deref()).unwrap_or_default();
     let name = name.trim_end_matches('.');
     let short = reference.short();
-    let from_inside = match &wish.via {
+    let shown = shorten(name, 100);
+    let may_from_inside = match &wish.via {
         Via::InCluster => true,
         Via::Auto => wish.prober,
         Via::Url(_) => false,
         _ => {
             return Err(format!(
-                "{short} is another name for {}: only --via in-cluster or a URL lead there",
-                shorten(name, 100)
+                "{short} is another name for {shown}: only --via in-cluster or a URL lead there"
             ));
         }
     };
-    let is_asked = plan.check && (wish.http.is_some() || wish.grpc.is_some() || wish.tcp || plan.port.is_some() || from_inside);
+    let is_asked = wish.http.is_some() || wish.grpc.is_some() || wish.tcp || plan.port.is_some() || wish.via == Via::InCluster;
+    let from_inside = may_from_inside && is_asked;
     if !from_inside && is_inside(name) && !matches!(wish.via, Via::Url(_)) {
         return Err(format!(
-            "{short} is another name for {}, which only the cluster resolves: --probe-image asks from there",
-            shorten(name, 100)
+            "{short} is another name for {shown}, which only the cluster resolves: --probe-image asks from there, and --http or --port say what"
         ));
     }
     let mut found = Vec::new();

@@ -98,6 +98,7 @@ pub fn job(order: &Order<'_>) -> Value {
                     "terminationGracePeriodSeconds": 1,
                     "automountServiceAccountToken": false,
                     "enableServiceLinks": false,
+                    "nodeSelector": {"kubernetes.io/os": "linux"},
                     "securityContext": {
                         "runAsNonRoot": true, "runAsUser": 65534, "runAsGroup": 65534, "fsGroup": 65534,
                         "seccompProfile": {"type": "RuntimeDefault"},

@@ -159,10 +159,15 @@ fn services_of_every_kind_are_asked() {
 #[test]
 fn another_name_must_resolve_and_answer() {
     let external = |name: &str, to: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": "ExternalName", "externalName": to}});
-    let scenario = Scenario::new("wr-external").apply(&manifest(&[
+    let scenario = Scenario::new("wr-external");
+    let inside = format!("web.{}.svc.cluster.local", scenario.namespace);
+    let scenario = scenario.apply(&manifest(&[
+        web(1, json!({}), probe()),
+        service("ClusterIP"),
         external("here", "localhost"),
         external("nowhere", "nowhere.invalid"),
-        external("inside", "web.other.svc.cluster.local"),
+        external("inside", &inside),
+        external("lost", "other.nowhere.svc.cluster.local"),
     ]));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -181,6 +186,20 @@ fn another_name_must_resolve_and_answer() {
     let inside = wait(&scenario, "service/inside", &ONCE);
     assert_eq!(state(&inside), (4, "unknown"), "{}", inside.stdout);
     assert!(reason(&inside).contains("only the cluster resolves"), "{}", inside.stdout);
+    let scenario = scenario.until("the application is ready", pods_ready(1));
+    let ask = |target: &str| {
+        wait(
+            &scenario,
+            target,
+            &[&ONCE[..], &["--http", "/readyz", "--probe-image", "busybox:1.36"]].concat(),
+        )
+    };
+    let from_inside = ask("service/inside");
+    assert_eq!(state(&from_inside), (0, "ready"), "{}{}", from_inside.stdout, from_inside.stderr);
+    assert_eq!(from_inside.json["provenBy"], "in-cluster");
+    let lost = ask("service/lost");
+    assert_eq!(lost.exit, 124, "{}{}", lost.stdout, lost.stderr);
+    assert!(reason(&lost).contains("does not resolve"), "{}", lost.stdout);
 }
 
 #[test]
