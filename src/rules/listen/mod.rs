@@ -12,6 +12,8 @@ pub mod fixes;
 pub mod hints;
 pub mod log_lines;
 mod look;
+mod mesh;
+mod other_port;
 pub mod servers;
 pub mod shell;
 pub mod table;
@@ -21,8 +23,11 @@ pub mod variables;
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 
-use fault::{Fault, Named, finding};
-use look::{Look, Standing, dial_key, look};
+use fault::{Fault, finding};
+use look::{Standing, dial_key, look};
+pub use mesh::behind_meshes;
+use mesh::mesh;
+use other_port::nothing;
 use uses::Use;
 
 use super::Context;
@@ -31,9 +36,8 @@ use super::ports;
 use super::probes::message::Which;
 use super::probes::was_killed;
 use crate::model::code::Code;
-use crate::model::dial::{DialKey, Reply, Speech};
-use crate::model::finding::{Confidence, Finding, ObjectRef};
-use crate::model::snapshot::{DIALS, Unchecked};
+use crate::model::dial::{DialKey, Speech};
+use crate::model::finding::{Confidence, Finding};
 
 /// What is spoken on a port of a pod, the path that is asked for, and whether an HTTP probe asks for it there.
 pub fn spoken(context: &Context<'_>, pod: &Pod, port: u16) -> (Speech, String, bool) {
@@ -158,55 +162,10 @@ fn reached<'a>(context: &Context<'_>, workload: &Workload<'a>) -> Vec<&'a Pod> {
     pods
 }
 
-/// What is not dialled although somebody uses it, because a service mesh would answer in the application's place.
-pub fn behind_meshes(context: &Context<'_>, has: impl Fn(&ObjectRef) -> bool) -> Vec<Unchecked> {
-    let mut found = Vec::new();
-    for workload in context.workloads().filter(|workload| has(&workload.reference)) {
-        let unsaid = representatives(context, workload).into_iter().find_map(|pod| {
-            let sidecar = mesh(pod)?;
-            let uses = uses::of_pod(context, pod);
-            let open = |used: &&Use<'_>| {
-                let of_mesh = used.container(context, pod).is_some_and(|c| is_mesh(&c));
-                used.is_used() && used.protocol == "TCP" && !of_mesh && !look::passes_probe(pod, used.port)
-            };
-            let ports: Vec<String> = uses.iter().filter(open).map(|used| used.port.to_string()).collect();
-            (!ports.is_empty()).then_some((sidecar, ports))
-        });
-        if let Some((sidecar, ports)) = unsaid {
-            let (word, place) = if ports.len() == 1 { ("port", "its") } else { ("ports", "their") };
-            found.push(Unchecked::without_right(
-                format!("{word} {} of {} {DIALS}", ports.join(", "), workload.reference.short()),
-                format!("the service mesh's {sidecar} answers in {place} place; --exec shows what listens"),
-            ));
-        }
-    }
-    found
-}
-
 /// Whether a container waits for its next life because a probe of the kubelet had it killed.
 fn is_killed_by_probe(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
     let by = |which: Which| which.of(container.spec).is_some() && was_killed(context, container, which);
     !container.is_running() && container.restarts() > 0 && [Which::Startup, Which::Liveness].into_iter().any(by)
-}
-
-/// Names of the containers that service meshes put into pods: they answer in the application's place, so that a dial tells nothing of it.
-const MESH: [&str; 6] = [
-    "istio-proxy",
-    "linkerd-proxy",
-    "kuma-sidecar",
-    "consul-dataplane",
-    "envoy-sidecar",
-    "osm-proxy",
-];
-
-/// Whether a container belongs to a service mesh.
-fn is_mesh(container: &ContainerView<'_>) -> bool {
-    MESH.contains(&container.name())
-}
-
-/// The container of a service mesh that answers in the place of this pod's containers.
-pub fn mesh(pod: &Pod) -> Option<&str> {
-    containers(pod).iter().find(|container| is_mesh(container)).map(ContainerView::name)
 }
 
 fn judge<'a>(context: &Context<'a>, workload: &Workload<'a>, pod: &'a Pod, used: &Use<'a>) -> Option<Finding> {
@@ -234,130 +193,6 @@ fn judge<'a>(context: &Context<'a>, workload: &Workload<'a>, pod: &'a Pod, used:
         Standing::Reachable | Standing::Unknown => return None,
     };
     Some(finding(context, workload, pod, &container, used, &look, &fault))
-}
-
-/// Nobody listens on the port: does another one listen in its place? None where that is still to be seen.
-fn nothing<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, look: &Look<'_>, confidence: Confidence) -> Option<Fault<'a>> {
-    let all = uses::of_pod(context, pod);
-    let container = used.container(context, pod)?;
-    let is_free = |port: u16| !all.iter().any(|other| other.port == port && other.is_used());
-    if let Some(sockets) = look.sockets {
-        let mut others = sockets
-            .sockets
-            .iter()
-            .filter(|s| s.protocol == used.protocol && !s.is_loopback() && is_free(s.port));
-        let own = |s: &&crate::model::sockets::Socket| s.container.as_deref().is_none_or(|name| name == container.name());
-        if let Some(other) = others.find(own) {
-            let how = format!(
-                "{} listens on {}:{}",
-                look.sockets.map_or("", |s| &s.seen_from),
-                other.address,
-                other.port
-            );
-            return Some(instead(used, other.port, Confidence::Proven, how));
-        }
-        return Some(Fault::Nothing(confidence, None));
-    }
-    let mut open = false;
-    let mut instead_of_it = None;
-    for other in all
-        .iter()
-        .filter(|other| container.is_running() && may_stand_in(used, other, &all, container.name()))
-    {
-        if look::passes_probe(pod, other.port) {
-            instead_of_it = Some((other.port, format!("port {} passes its readiness probe", other.port)));
-            break;
-        }
-        let Some(dial) = context.dial(dial_key(pod, other)) else {
-            open |= context.options.dial;
-            continue;
-        };
-        let plain = other.speech().0 == Speech::Plain && dial.inside.listens();
-        if dial.address.listens() || plain {
-            instead_of_it = Some((other.port, format!("port {} accepts connections", other.port)));
-            break;
-        }
-    }
-    if let Some((port, how)) = instead_of_it {
-        return Some(instead(used, port, Confidence::Proven, how));
-    }
-    if open {
-        return None;
-    }
-    let Some((hint, port)) = named(look, used, is_free).and_then(|hint| Some((hint, hint.port?))) else {
-        return Some(Fault::Nothing(confidence, None));
-    };
-    // Whoever is still starting may open the ports one after the other.
-    let may_be_asked = container.is_running() && look.standing != Standing::Starting;
-    let key = DialKey {
-        port,
-        ..dial_key(pod, used)
-    };
-    let dial = if may_be_asked { context.dial(key) } else { None };
-    let is_plain = used.speech().0 == Speech::Plain;
-    let refuses = dial.is_some_and(|dial| dial.address == Reply::Refused || is_plain && dial.inside == Reply::Refused);
-    let says = format!("{} says: {}", hint.place(), hint.detail);
-    match dial {
-        Some(dial) if dial.address.listens() || is_plain && dial.inside.listens() => {
-            let how = format!("{says}; port {port} accepts connections");
-            Some(Fault::OtherPort(Confidence::Proven, port, how))
-        }
-        _ if hint.is_of_log() && !refuses => Some(Fault::OtherPort(Confidence::Likely, port, says)),
-        _ => {
-            let hint = hint.clone();
-            Some(Fault::Nothing(confidence, Some(Named { hint, port, refuses })))
-        }
-    }
-}
-
-/// The other port that the container says that it listens on, or was told to, and that has no purpose of its own.
-fn named<'l>(look: &'l Look<'_>, used: &Use<'_>, is_free: impl Fn(u16) -> bool) -> Option<&'l hints::Hint> {
-    if used.protocol != "TCP" {
-        return None;
-    }
-    let counts = |hint: &&hints::Hint| {
-        !hint.bind.is_loopback()
-            && hint.port.is_some_and(|port| port != used.port && is_free(port))
-            && (!hint.is_of_log() || hint.strength <= Confidence::Likely)
-            && !uses::is_side_port(&hint.detail)
-    };
-    let is_silent_on_it = |hint: &&hints::Hint| hint.is_of_log() || !look.hints.iter().any(|h| h.port == Some(used.port));
-    let mut all: Vec<&hints::Hint> = look.hints.iter().filter(counts).filter(is_silent_on_it).collect();
-    // What the program itself says comes first.
-    all.sort_by_key(|hint| !hint.is_of_log());
-    all.first().copied()
-}
-
-/// Whether another port of the container may be the one that is meant: nobody ever said that the container would listen on the used one, the
-/// other one is declared or used and has no purpose of its own, and no further port is in the same plight.
-fn may_stand_in(used: &Use<'_>, other: &Use<'_>, all: &[Use<'_>], container: &str) -> bool {
-    let is_own = other
-        .declared
-        .iter()
-        .any(|d| d.container == container && !uses::is_side_port(d.name));
-    let undeclared = |u: &&Use<'_>| u.declared.is_empty() && u.is_used() && u.protocol == "TCP";
-    let same_kind = if used.services.is_empty() {
-        // A probe asks the wrong port: the one that a Service uses is a good answer.
-        true
-    } else {
-        other.services.is_empty()
-    };
-    used.declared.is_empty()
-        && other.port != used.port
-        && other.protocol == "TCP"
-        && is_own
-        && same_kind
-        && all.iter().filter(undeclared).count() == 1
-}
-
-fn instead<'a>(used: &Use<'a>, port: u16, confidence: Confidence, how: String) -> Fault<'a> {
-    match used.services.first() {
-        // The container never said that it would listen where the Service sends to.
-        Some((service, of)) if used.declared.is_empty() && used.probes.is_empty() && confidence == Confidence::Proven => {
-            Fault::TargetPort(service, of, port)
-        }
-        _ => Fault::OtherPort(confidence, port, how),
-    }
 }
 
 /// Whether a Service sends to a number on which nobody listens while the declared one does: then that is told, and no mere hint beside it.

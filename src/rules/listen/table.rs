@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::look::passes_probe;
-use super::{hints, is_mesh, made_dial, mesh, representatives, source_word, uses};
+use super::mesh::{is_mesh, mesh};
+use super::{hints, made_dial, representatives, source_word, uses};
 use crate::model::dial::Reply;
 use crate::model::finding::Confidence;
 use crate::model::report::{Listener, PortRow};

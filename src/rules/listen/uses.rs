@@ -136,7 +136,7 @@ impl<'a> Use<'a> {
         match named {
             Some(name) => serving.find(|c| c.name() == name).copied(),
             None => {
-                let own: Vec<ContainerView<'a>> = serving.filter(|c| !super::is_mesh(c)).copied().collect();
+                let own: Vec<ContainerView<'a>> = serving.filter(|c| !super::mesh::is_mesh(c)).copied().collect();
                 let says = |c: &&ContainerView<'a>| {
                     let hints = super::hints::of_container(context, c);
                     hints.iter().any(|hint| hint.port == Some(self.port))
