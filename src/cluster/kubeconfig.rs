@@ -109,6 +109,19 @@ pub(super) fn resolve(options: &ConnectOptions, environment: &Environment, servi
         .map_err(|error| match options.certificate_authority {
             Some(_) => said_by_flag(error),
             None => error,
+        })
+        .and_then(|ca| {
+            let file = file_of(
+                cluster.certificate_authority_data.as_deref(),
+                cluster.certificate_authority.as_ref(),
+            );
+            pem(
+                ca,
+                "certificate authority",
+                file,
+                "in certificate-authority-data of the kubeconfig",
+                pem_certificates,
+            )
         })?,
     };
     let identity = identity(&user).map_err(|error| match (&options.client_certificate, &options.client_key) {
@@ -393,17 +406,62 @@ fn data_or_file(data: Option<&str>, file: Option<&str>, what: &str) -> Result<Op
     }
 }
 
+/// What is no PEM is said with the file, or the field, that holds it: a wrong file is named more often than a broken one.
+fn pem(bytes: Option<Vec<u8>>, what: &str, file: Option<&str>, field: &str, read: PemReader) -> Result<Option<Vec<u8>>, ApiError> {
+    let Some(bytes) = bytes else { return Ok(None) };
+    match read(&bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(why) => {
+            let place = file.filter(|file| !file.is_empty()).unwrap_or(field);
+            Err(usage(
+                format!("the {what} {place} {why}"),
+                "it begins with -----BEGIN; `openssl x509` and `openssl pkey` turn other forms into PEM",
+            ))
+        }
+    }
+}
+
+type PemReader = fn(&[u8]) -> Result<(), String>;
+
+fn pem_certificates(bytes: &[u8]) -> Result<(), String> {
+    super::request::certificates(bytes).map(drop)
+}
+
+fn pem_key(bytes: &[u8]) -> Result<(), String> {
+    use rustls_pki_types::PrivateKeyDer;
+    use rustls_pki_types::pem::{Error, PemObject as _};
+    match PrivateKeyDer::from_pem_slice(bytes) {
+        // How to decrypt one is told elsewhere.
+        Ok(_) => Ok(()),
+        Err(_) if String::from_utf8_lossy(bytes).contains("ENCRYPTED") => Ok(()),
+        Err(Error::NoItemsFound) => Err("holds no PEM key".to_owned()),
+        Err(error) => Err(format!("is not PEM: {error}")),
+    }
+}
+
+/// The file that counts: none where the data stands in the kubeconfig itself.
+fn file_of<'a>(data: Option<&str>, file: Option<&'a String>) -> Option<&'a str> {
+    file.filter(|_| data.is_none_or(str::is_empty)).map(String::as_str)
+}
+
 fn identity(user: &AuthInfo) -> Result<Option<Identity>, ApiError> {
     let certificate = data_or_file(
         user.client_certificate_data.as_deref(),
         user.client_certificate.as_deref(),
         "client certificate",
     )?;
-    let key = data_or_file(
-        user.client_key_data.as_ref().map(|key| key.expose_secret()),
-        user.client_key.as_deref(),
-        "client key",
+    let key_data = user.client_key_data.as_ref().map(|key| key.expose_secret());
+    let key = data_or_file(key_data, user.client_key.as_deref(), "client key")?;
+    let file = file_of(user.client_certificate_data.as_deref(), user.client_certificate.as_ref());
+    let certificate = pem(
+        certificate,
+        "client certificate",
+        file,
+        "in client-certificate-data of the kubeconfig",
+        pem_certificates,
     )?;
+    let file = file_of(key_data, user.client_key.as_ref());
+    let key = pem(key, "client key", file, "in client-key-data of the kubeconfig", pem_key)?;
     match (certificate, key) {
         (None, None) => Ok(None),
         (Some(_), None) => Err(config("there is a client certificate, but no client key")),
@@ -461,13 +519,15 @@ fn describe(cluster: &Cluster, ca: Option<&[u8]>) -> Value {
 mod tests {
     use super::*;
 
+    const CA: &str = include_str!("../../tests/fixtures/tls/ca.crt");
+
     struct Mount(PathBuf);
 
     impl Mount {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("podlife-{}-{name}", std::process::id()));
             std::fs::create_dir_all(&path).unwrap();
-            for (file, text) in [("token", "hunter2"), ("namespace", "mine\n"), ("ca.crt", "PEM")] {
+            for (file, text) in [("token", "hunter2"), ("namespace", "mine\n"), ("ca.crt", CA)] {
                 std::fs::write(path.join(file), text).unwrap();
             }
             Self(path)
@@ -491,7 +551,7 @@ mod tests {
         let target = resolve(&ConnectOptions::default(), &environment(&within), &mount.0).ok().unwrap();
         assert_eq!(target.server, "https://10.0.0.1:443");
         assert_eq!(target.namespace, "mine");
-        assert_eq!(target.ca.as_deref(), Some(&b"PEM"[..]));
+        assert_eq!(target.ca.as_deref(), Some(CA.as_bytes()));
         assert_eq!(target.ca_file, Some(mount.0.join("ca.crt")));
         assert_eq!(target.user.token_file, Some(mount.0.join("token").display().to_string()));
 

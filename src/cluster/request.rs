@@ -655,7 +655,8 @@ fn build(target: &Target, credential: &Arc<Credential>, connect_timeout: Option<
     Ok(builder.with_layer(&layer).build())
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+/// The certificates of a PEM file, which has one at least.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     use rustls_pki_types::CertificateDer;
     use rustls_pki_types::pem::PemObject as _;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem)

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 
+use super::exit::{Exit, Failure};
 use super::reach::{self, Reach, Unseen};
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery, served_certificate};
 use crate::model::certificate::Certificate;
 use crate::model::dial::{Dial, Reply};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
+use crate::model::near;
 use crate::model::snapshot::{Coverage, DIALS, LogKey, Presence, SOCKETS, Snapshot, Unchecked};
 use crate::model::sockets::PodSockets;
 use crate::rules::Need;
@@ -394,6 +396,22 @@ fn note_log(snapshot: &mut Snapshot, key: &LogKey, error: &ApiError) {
         };
         note(snapshot, &what, error);
     }
+}
+
+/// The failure for a namespace that does not exist, with the one that is nearest to it where namespaces may be listed.
+pub async fn no_such_namespace(connection: &Connection, name: &str) -> Failure {
+    let query = ListQuery {
+        metadata_only: true,
+        ..ListQuery::default()
+    };
+    let listed = connection.list(&kind::NAMESPACE, None, &query).await;
+    let items = listed.map(|list| list.items).unwrap_or_default();
+    let names = items.iter().filter_map(|item| item["metadata"]["name"].as_str());
+    let hint = match near::nearest(name, names) {
+        Some(near) => format!("there is namespace {near}: name it with -n {near}"),
+        None => "name another one with -n; `kubectl get namespaces` lists them".to_owned(),
+    };
+    Failure::new(Exit::NotFound, format!("namespace {name} does not exist")).hint(hint)
 }
 
 /// Whether a namespace exists; none where that may not be seen.

@@ -3,6 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// Ends of variable names whose value is a host, and which say so surely.
+pub const HOST_KEYS: [&str; 12] = [
+    "HOST", "HOSTNAME", "ADDR", "ADDRESS", "URL", "URI", "ENDPOINT", "SERVER", "SERVERS", "BROKERS", "DSN", "SERVICE",
+];
+
+/// Whether a variable's name says that its value is a host: `DATABASE_HOST`, `PGHOST`.
+pub fn names_host(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    HOST_KEYS.iter().any(|end| {
+        upper
+            .strip_suffix(end)
+            .is_some_and(|stem| stem.ends_with('_') || stem == "PG" || stem.ends_with('.'))
+    })
+}
+
 /// Environment variables and what follows from them.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {

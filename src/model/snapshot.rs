@@ -31,7 +31,7 @@ use super::finding::ObjectRef;
 use super::kind::{self, Kind};
 use super::redaction::redact_object;
 use super::sockets::PodSockets;
-use super::text::redact;
+use super::text::{redact, redact_path};
 
 /// How much of a collection was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -544,6 +544,8 @@ impl Snapshot {
 
     /// The snapshot as the JSON document that `--save` writes.
     pub fn to_json(&self) -> Value {
+        let services = self.objects.services.iter().filter_map(|service| service.metadata.name.clone());
+        let names: BTreeSet<String> = services.collect();
         let saved = Saved {
             api_version: "podlife/v1".to_owned(),
             kind: "Snapshot".to_owned(),
@@ -569,10 +571,15 @@ impl Snapshot {
                     text: text.as_deref().map(redact),
                 })
                 .collect(),
-            dials: self.dials.values().cloned().collect(),
+            dials: self.dials.values().cloned().map(without_path).collect(),
             certificates: self.certificates.values().cloned().collect(),
             sockets: self.sockets.values().flatten().cloned().collect(),
-            items: self.objects.to_values().into_iter().map(without_credentials).collect(),
+            items: self
+                .objects
+                .to_values()
+                .into_iter()
+                .map(|item| without_credentials(item, &names))
+                .collect(),
         };
         serde_json::to_value(saved).unwrap_or_default()
     }
@@ -608,7 +615,15 @@ impl Snapshot {
     }
 }
 
-fn without_credentials(mut object: Value) -> Value {
+/// The path of a dial as it is kept of the probe that it was taken from, so that one is found by the other.
+fn without_path(mut dial: Dial) -> Dial {
+    if !dial.key.path.is_empty() {
+        dial.key.path = redact_path(&dial.key.path);
+    }
+    dial
+}
+
+fn without_credentials(mut object: Value, names: &BTreeSet<String>) -> Value {
     let known = kind::of_object(
         object["apiVersion"].as_str().unwrap_or_default(),
         object["kind"].as_str().unwrap_or_default(),
@@ -619,7 +634,7 @@ fn without_credentials(mut object: Value) -> Value {
         // What a custom resource's fields mean is not known here: its conditions are all that is looked at.
         fields.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
     }
-    redact_object(&mut object);
+    redact_object(&mut object, names);
     object
 }
 

@@ -2,7 +2,7 @@
 
 mod redact;
 
-pub use redact::{redact, redact_args, redact_words};
+pub use redact::{redact, redact_args, redact_path, redact_words};
 
 /// Text of at most `max` characters: runs of white space become one space, and what is cut off becomes `…`.
 pub fn shorten(text: &str, max: usize) -> String {

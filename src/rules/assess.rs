@@ -13,8 +13,8 @@ use crate::model::code::Code;
 use crate::model::dial::DialKey;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
 use crate::model::kind;
-use crate::model::report::{API_VERSION, Diagnosis, LeftOut, Verdict};
-use crate::model::snapshot::{DIALS, SOCKETS, Snapshot};
+use crate::model::report::{API_VERSION, Diagnosis, Judged, LeftOut, Verdict};
+use crate::model::snapshot::{DIALS, Presence, SOCKETS, Snapshot};
 
 /// What a run asks for.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +95,28 @@ fn left_out<'a>(by: &str, findings: impl IntoIterator<Item = &'a Finding>) -> BT
         .collect()
 }
 
+/// What was asked about, is there, and has no fault: a node, a claim and the like are no workloads, and have their answer all the same.
+fn named(context: &Context<'_>, question: &Question, judged: &[Judged]) -> Vec<Judged> {
+    let targets = question.targets.iter().flatten();
+    let is_there = |object: &&ObjectRef| {
+        let known = kind::of_object(&object.api_version, &object.kind);
+        known.is_some_and(|of| context.snapshot.presence(of, &object.namespace, &object.name) == Presence::Present)
+    };
+    let is_judged = |object: &ObjectRef| judged.iter().any(|j| j.object == *object);
+    targets
+        .filter(|object| !is_judged(object) && !is_judged(&context.climb(object)))
+        .filter(is_there)
+        .map(|object| Judged {
+            object: object.clone(),
+            verdict: Verdict::Healthy,
+            state: String::new(),
+            ready_pods: None,
+            wanted_pods: None,
+            causes: Vec::new(),
+        })
+        .collect()
+}
+
 /// The diagnosis of a snapshot. Requests and time are filled in by whoever made them.
 pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     let context = context(snapshot, question);
@@ -135,6 +157,8 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     left_out.extend(self::left_out("--ignore", ignored.iter().filter(|f| scope.has(&f.subject.object))));
     let known: BTreeSet<ObjectRef> = workloads.iter().map(|j| j.object.clone()).collect();
     workloads.extend(custom::judge(&context, &scope).into_iter().filter(|j| !known.contains(&j.object)));
+    let named = named(&context, question, &workloads);
+    workloads.extend(named);
     workloads.sort_by_cached_key(|j| (j.verdict, j.object.clone()));
     // What breaks the most comes first: a cause is as bad as the worst that follows from it.
     let mut gravity: HashMap<&str, Verdict> = HashMap::new();

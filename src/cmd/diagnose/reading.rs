@@ -54,7 +54,7 @@ impl Reading {
                 .iter()
                 .all(|w| matches!(w, Wanted::Named(k, _) | Wanted::All(k) if kind::named(k).is_some_and(|k| !k.namespaced)));
         if exists? == Some(false) && !cluster_wide {
-            return Err(Failure::new(Exit::NotFound, format!("namespace {namespace} does not exist")).hint("kubectl get namespaces"));
+            return Err(collect::no_such_namespace(&self.connection, &namespace).await);
         }
         let (mut snapshot, refused) = snapshot?;
         let names_objects = !named.is_empty() || plan.wanted.iter().any(|w| matches!(w, Wanted::Named(..) | Wanted::Bare(_)));

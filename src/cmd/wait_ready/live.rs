@@ -73,8 +73,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
     let namespaces = selection.namespaces();
     for namespace in namespaces.iter().filter(|name| !selection.waits_for_namespace(name)) {
         if collect::namespace_exists(&connection, namespace).await? == Some(false) {
-            let failure = Failure::new(Exit::NotFound, format!("namespace {namespace} does not exist"));
-            return Err(failure.hint("kubectl get namespaces"));
+            return Err(collect::no_such_namespace(&connection, namespace).await);
         }
     }
     let mut store = Store::open(&connection, &namespaces, (io.now)());

@@ -1,6 +1,7 @@
 //! Masks what looks like a credential. It errs on the side of masking: a word too many costs less than a password in a ticket.
 
 mod arguments;
+mod places;
 mod spoken;
 
 use super::visible;
@@ -33,6 +34,11 @@ const SECRET_NAMES: &[&str] = &[
     "bearer",
     "salt",
 ];
+
+/// Ends of names that are too short to be looked for everywhere.
+const SHORT_NAMES: &[&str] = &["dbpw", "userpw", "rootpw", "adminpw", "ldappw", "bindpw", "httppw"];
+/// Words that end as `requirepass` does.
+const WORDS_IN_PASS: &[&str] = &["bypass", "compass", "trespass", "overpass", "surpass"];
 
 /// Names that only speak about a secret: where it lies, how long it lives.
 const HARMLESS_ENDS: &[&str] = &[
@@ -138,6 +144,11 @@ pub fn redact(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A path that is asked for, without credentials in its segments or its query.
+pub fn redact_path(path: &str) -> String {
+    redact(&places::mask_path(path, MASK))
+}
+
 /// Arguments of a command as one line, without credentials.
 pub fn redact_args<'a>(args: impl IntoIterator<Item = &'a String>) -> String {
     let words: Vec<&str> = args.into_iter().map(String::as_str).collect();
@@ -168,7 +179,7 @@ pub fn redact_words(words: &[&str]) -> Vec<String> {
 }
 
 fn mask_line(line: &str) -> String {
-    let pairs = mask_pairs(&mask_userinfo(line));
+    let pairs = mask_pairs(&mask_userinfo(&places::mask(line, MASK)));
     mask_words(&spoken::mask(&arguments::mask(&pairs, MASK), MASK))
 }
 
@@ -242,7 +253,10 @@ fn name_before(before: &str) -> (String, bool) {
 }
 
 fn is_secret_name(name: &str) -> bool {
-    let known = SECRET_NAMES.iter().any(|part| name.contains(part)) || name == "sig" || name == "pass" || name.ends_with("dbpass");
+    let known = SECRET_NAMES.iter().any(|part| name.contains(part))
+        || matches!(name, "sig" | "pw" | "masterauth" | "sentinelauth")
+        || name.ends_with("pass") && !WORDS_IN_PASS.iter().any(|word| name.ends_with(word))
+        || SHORT_NAMES.iter().any(|end| name.ends_with(end));
     known && !HARMLESS_ENDS.iter().any(|end| name.ends_with(end))
 }
 
@@ -257,7 +271,8 @@ fn mask_pairs(line: &str) -> String {
         rest = &tail[1..];
         out.push(separator);
         let (name, name_quoted) = name_before(&out[..out.len() - 1]);
-        let flag = separator == ' ' && before.trim_start_matches(['"', '\'']).starts_with("--");
+        // `--password X`, and `-password X` as programs in Go and Java have it.
+        let flag = separator == ' ' && before.trim_start_matches(['"', '\'', '[', '(']).starts_with('-') && name.len() > 1;
         // `…/serviceaccount/token: permission denied` is about a file.
         let path = separator == ':'
             && out[..out.len() - 1]
@@ -267,7 +282,9 @@ fn mask_pairs(line: &str) -> String {
         // `?key=…` is a credential in an address, elsewhere it is any key.
         let of_query =
             separator == '=' && matches!(name.as_str(), "key" | "auth" | "pw" | "code") && is_in_query(&out[..out.len() - 1], name.len());
-        if path || !of_query && !(is_secret_name(&name) && (separator != ' ' || flag)) {
+        // `{"auth": "dXNlcjpwYXNz"}`, as in the configuration of clients of registries.
+        let of_document = name == "auth" && name_quoted && separator == ':' && is_encoded(rest);
+        if path || !of_query && !of_document && !(is_secret_name(&name) && (separator != ' ' || flag)) {
             continue;
         }
         // `:=` and `=>` are pairs too.
@@ -292,6 +309,17 @@ fn mask_pairs(line: &str) -> String {
 /// Whether the name at the end of `before` is one of a query: `?name` or `&name`.
 fn is_in_query(before: &str, length: usize) -> bool {
     before.len() > length && before[..before.len() - length].ends_with(['?', '&'])
+}
+
+/// Whether a value in quotes is no word of a language.
+fn is_encoded(value: &str) -> bool {
+    let value = value.trim_start_matches([' ', '\\']);
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.split(['"', '\\']).next())
+        .unwrap_or_default();
+    let is_sign = |c: char| c.is_ascii_digit() || c.is_ascii_uppercase() || matches!(c, '=' | '+' | '/');
+    inner.len() >= 8 && inner.chars().any(is_sign) && !inner.contains(char::is_whitespace)
 }
 
 /// How many bytes of `value` are secret.

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::model::environment::{HOST_KEYS, names_host};
+
 /// A host that text names, and the port if it says one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mention {
@@ -97,11 +99,6 @@ fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Ends of variable names whose value is a host, and which say so surely.
-const HOST_KEYS: [&str; 12] = [
-    "HOST", "HOSTNAME", "ADDR", "ADDRESS", "URL", "URI", "ENDPOINT", "SERVER", "SERVERS", "BROKERS", "DSN", "SERVICE",
-];
-
 /// Variables of this name say where the container itself listens or who it is.
 const OWN_KEYS: [&str; 8] = [
     "HOSTNAME",
@@ -122,11 +119,7 @@ pub fn in_environment(environment: &[(String, String)]) -> Vec<(String, Mention)
         if OWN_KEYS.contains(&upper.as_str()) || value.is_empty() || value.contains(char::is_whitespace) {
             continue;
         }
-        let names_host = HOST_KEYS.iter().any(|end| {
-            upper
-                .strip_suffix(end)
-                .is_some_and(|stem| stem.ends_with('_') || stem == "PG" || stem.ends_with('.'))
-        });
+        let names_host = names_host(key);
         let first = value.split(',').next().unwrap_or_default();
         let mention = if value.contains("://") {
             authority(value, true)

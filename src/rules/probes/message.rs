@@ -145,7 +145,7 @@ pub fn describe(probe: &Probe) -> String {
             .unwrap_or_default();
         format!(
             "{scheme}GET {} on port {}{host}",
-            crate::model::text::redact(get.path.as_deref().unwrap_or("/")),
+            crate::model::text::redact_path(get.path.as_deref().unwrap_or("/")),
             port(&get.port)
         )
     } else if let Some(tcp) = &probe.tcp_socket {

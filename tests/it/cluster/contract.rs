@@ -473,3 +473,40 @@ spec:
     let summary = cause["summary"].as_str().unwrap();
     assert!(summary.contains("cannot open /etc/app.conf"), "{summary}");
 }
+
+#[test]
+fn what_is_well_and_no_workload_is_said_to_be_so() {
+    let nodes = kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"], None);
+    let ready = nodes.split_whitespace().find(|node| {
+        let conditions = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}{.spec.unschedulable}";
+        kubectl(&["get", "node", node, "-o", conditions], None) == "True"
+    });
+    let target = format!("node/{}", ready.unwrap());
+    let answer = podlife(&["diagnose", &target]);
+    assert!(
+        answer.exit == 0 && answer.stdout.contains(&target) && !answer.stderr.contains("No resources found"),
+        "{}{}",
+        answer.stdout,
+        answer.stderr
+    );
+    let scenario = Scenario::new("well").apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {a: b}}");
+    let answer = scenario.podlife(&["diagnose", "configmap/settings"]);
+    assert!(
+        answer.exit == 0 && answer.stdout.contains("configmap/settings"),
+        "{}{}",
+        answer.stdout,
+        answer.stderr
+    );
+    // A name that is nearly right is told.
+    let near = format!("{}x", scenario.namespace);
+    for verb in [
+        &["diagnose"][..],
+        &["wait-ready", "deployment/a", "--timeout", "1s"],
+        &["diagnose", "--from", "a", "--to", "b:80"],
+    ] {
+        let answer = podlife(&[&["-n", &near], verb].concat());
+        assert_eq!(answer.exit, 5, "{}", answer.stderr);
+        let hint = format!("there is namespace {0}: name it with -n {0}", scenario.namespace);
+        assert!(answer.stderr.contains(&hint), "{verb:?}: {}", answer.stderr);
+    }
+}

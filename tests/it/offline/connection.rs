@@ -1053,12 +1053,23 @@ async fn client_keys_are_looked_at_before_they_fail() {
             "the client key is encrypted",
         ),
         ("tls/client.crt", "tls/none.key", ApiErrorKind::Usage, "cannot read the client key"),
-        ("tls/client.crt", "tls/README.md", ApiErrorKind::Config, "cannot be set up"),
+        (
+            "tls/client.crt",
+            "tls/README.md",
+            ApiErrorKind::Usage,
+            "tls/README.md holds no PEM key",
+        ),
+        (
+            "tls/client.crt",
+            "tls/client.crt",
+            ApiErrorKind::Usage,
+            "tls/client.crt holds no PEM key",
+        ),
         (
             "tls/README.md",
             "tls/client.key",
-            ApiErrorKind::Config,
-            "the client certificate holds no PEM certificate",
+            ApiErrorKind::Usage,
+            "tls/README.md holds no PEM certificate",
         ),
     ] {
         let error = refused(with(certificate, key), &Environment::default()).await;
@@ -1075,6 +1086,49 @@ async fn client_keys_are_looked_at_before_they_fail() {
             .to_string()
             .contains("no client key")
     );
+}
+
+/// The kubeconfig's own data and files are looked at as well, and the command line ends as for a flag.
+#[tokio::test]
+async fn what_is_no_pem_is_named_with_its_place() {
+    let api = FakeApi::start_tls("ip").holding([]);
+    let readme = fixture("tls/README.md").display().to_string();
+    let (certificate, key) = (fixture("tls/client.crt"), fixture("tls/client.key"));
+    for (cluster, user, place) in [
+        (
+            json!({}),
+            json!({"client-certificate-data": "aGVsbG8=", "client-key": key}),
+            "client-certificate-data",
+        ),
+        (
+            json!({}),
+            json!({"client-certificate": certificate, "client-key-data": "aGVsbG8="}),
+            "client-key-data",
+        ),
+        (
+            json!({}),
+            json!({"client-certificate": readme, "client-key": key}),
+            "README.md holds no PEM certificate",
+        ),
+        (
+            json!({}),
+            json!({"client-certificate": certificate, "client-key": readme}),
+            "README.md holds no PEM key",
+        ),
+        (
+            json!({"certificate-authority-data": "aGVsbG8="}),
+            json!({}),
+            "certificate-authority-data",
+        ),
+    ] {
+        let options = ConnectOptions {
+            kubeconfig: Some(api.kubeconfig_of(cluster, user)),
+            ..ConnectOptions::default()
+        };
+        let error = refused(options, &Environment::default()).await;
+        assert_eq!(error.kind, ApiErrorKind::Usage, "{place}: {error}");
+        assert!(error.to_string().contains(place), "{place}: {error}");
+    }
 }
 
 // Watches

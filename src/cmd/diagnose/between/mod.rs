@@ -40,7 +40,7 @@ pub(super) async fn run(
     let namespace = connection.default_namespace().to_owned();
     // The first request tells whether there is an API server at all that answers.
     if collect::namespace_exists(connection, &namespace).await? == Some(false) {
-        return Err(Failure::new(Exit::NotFound, format!("namespace {namespace} does not exist")).hint("kubectl get namespaces"));
+        return Err(collect::no_such_namespace(connection, &namespace).await);
     }
     let mut snapshot = Snapshot::new((io.now)(), false);
     snapshot.namespaces = vec![namespace.clone()];

@@ -31,7 +31,21 @@ const FLAGS: &[(&str, &str, Takes)] = &[
 ];
 
 /// Flags of `name:password`, whatever the program.
-const USER_FLAGS: &[&str] = &["--proxy-user", "--user", "-u", "-U"];
+const USER_FLAGS: &[&str] = &[
+    "--proxy-user",
+    "--user",
+    "--basic-auth",
+    "--basicauth",
+    "--http-auth",
+    "--proxy-auth",
+    "--auth",
+    "--credentials",
+    "--creds",
+    "--userpass",
+    "--user-pass",
+    "-u",
+    "-U",
+];
 
 /// Where in each word a credential begins, if one does.
 pub fn secrets(words: &[&str]) -> Vec<Option<usize>> {
@@ -142,7 +156,7 @@ fn password_of(word: &str) -> Option<usize> {
     let colon = word.find(':')?;
     let (name, password) = (&word[..colon], word[colon + 1..].trim_end_matches(CLOSING));
     let is_id = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-    let is_pair = !name.is_empty() && !password.is_empty();
+    let is_pair = !name.is_empty() && !password.is_empty() && !password.starts_with("//");
     let are_ids = is_id(name) && is_id(password);
     (is_pair && !are_ids).then_some(colon + 1)
 }
@@ -166,6 +180,8 @@ mod tests {
             ("curl -uadmin:hunter2 http://x", "curl -uadmin:*** http://x"),
             ("curl --user 'admin:hunter2' http://x", "curl --user 'admin:***' http://x"),
             ("curl --proxy-user=admin:hunter2 http://x", "curl --proxy-user=admin:*** http://x"),
+            ("app --basic-auth=admin:hunter2 --port 80", "app --basic-auth=admin:*** --port 80"),
+            ("app --auth admin:hunter2", "app --auth admin:***"),
             ("redis-cli -a hunter2 ping", "redis-cli -a *** ping"),
             ("sshpass -p hunter2 ssh host", "sshpass -p *** ssh host"),
             ("mongosh -u a -p hunter2", "mongosh -u a -p ***"),
@@ -181,6 +197,7 @@ mod tests {
     #[test]
     fn other_meanings_of_the_same_flags_stay() {
         for line in [
+            "app --auth=http://keycloak:8080 --auth-server=keycloak:8080 --credentials-file=/etc/x",
             "docker run -p 8080:80 nginx",
             "docker run -u 1000:1000 app",
             "psql -p 5432 -U app",
