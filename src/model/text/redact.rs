@@ -231,9 +231,25 @@ fn split_userinfo(word: &str) -> Option<(&str, &str)> {
         Some(colon) if colon + 1 < info.len() => start + colon + 1,
         // A token alone before the host, as in clones over HTTPS.
         None if start > 0 && info.len() >= 16 => start,
+        None if is_dialled(&rest[at + 1..]) => {
+            let own = info.rfind(['=', '(', '[', '{', ',']).map_or(0, |at| at + 1);
+            is_unlike_name(&info[own..]).then_some(start + own)?
+        }
         _ => return None,
     };
     Some((&word[..secret], &word[start + at..]))
+}
+
+/// Whether what stands before an at sign is no name of a user: `SECRET1`, unlike `postgres` or `deploy-bot`.
+fn is_unlike_name(info: &str) -> bool {
+    info.len() >= 6 && info.chars().any(|c| c.is_ascii_digit() || c.is_ascii_uppercase())
+}
+
+/// Whether text begins with a host and its port.
+fn is_dialled(text: &str) -> bool {
+    let authority = text.split(['/', '?', '#']).next().unwrap_or_default();
+    let host_port = authority.trim_end_matches(|c: char| is_boundary(c) || c == '.').rsplit_once(':');
+    host_port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// The name at the end of `before`, without separators and in lower case, and whether it is in quotes.
@@ -399,6 +415,10 @@ mod tests {
             ("dial redis://:p@ss/w@redis:6379 failed", "dial redis://:***@redis:6379 failed"),
             ("app:hunter2@tcp(db:3306)/shop", "app:***@tcp(db:3306)/shop"),
             ("https://ghp_0123456789abcdefghij@github.com/x", "https://***@github.com/x"),
+            ("--bind SECRET1@127.0.0.1:8080", "--bind ***@127.0.0.1:8080"),
+            ("--bind=hunter2@127.0.0.1:8080/x", "--bind=***@127.0.0.1:8080/x"),
+            ("http://hunter2@db:8080/", "http://***@db:8080/"),
+            ("connect --password X -pSECRETVALUE_lg9", "connect --password *** -p***"),
             ("password=hunter2 host=db", "password=*** host=db"),
             ("DB_PASSWORD: hunter2, user: a", "DB_PASSWORD: ***, user: a"),
             (r#"{"token": "abc def", "n": 1}"#, r#"{"token": "***", "n": 1}"#),
@@ -454,6 +474,8 @@ mod tests {
             "failed to fetch token: serviceaccounts \"runner\" not found",
             "the key=value form",
             "mail to ops@example.com",
+            "ssh deploy-bot@10.0.0.1:22 and ops@example.com: no",
+            "npm i left-pad@1.3.0 Users@example.com",
             "GET https://registry.npmjs.org:443/@scope/pkg",
         ] {
             assert_eq!(redact(line), line);
@@ -486,6 +508,28 @@ mod tests {
         assert_eq!(
             redact_words(&words),
             ["mysql", "-p***", "--password", "***", "--port", "3306", "-u", "a:***"]
+        );
+        let unknown = [
+            "app",
+            "-k",
+            "SECRETV25",
+            "requirepass",
+            "SECRETV26",
+            "--requirepass",
+            "SECRETV27",
+            "-a",
+            "SECRETV28",
+            "--bind",
+            "SECRET1@127.0.0.1:80",
+            "-p",
+            "8080",
+            "-a",
+            "0.0.0.0",
+            "-pSECRETV20",
+        ];
+        assert_eq!(
+            redact_words(&unknown).join(" "),
+            "app -k *** requirepass *** --requirepass *** -a *** --bind ***@127.0.0.1:80 -p 8080 -a 0.0.0.0 -p***"
         );
     }
 }

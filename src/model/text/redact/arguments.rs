@@ -47,11 +47,66 @@ const USER_FLAGS: &[&str] = &[
     "-U",
 ];
 
+/// Flags of a password in programs that are not known by name: a value that looks like one is masked, anything else stays.
+const ANY_NEXT: &[&str] = &["-a", "-k"];
+
+/// Directives of a password as a word alone, as servers take them for arguments and in their configuration.
+const DIRECTIVES: &[&str] = &["requirepass", "masterauth"];
+
+/// Beginnings of what programs call with `-p` in front: `-port`, `-pidfile`, `-proxyHost`. None of them is a password joined to its flag.
+const WORDS_OF_P: &[&str] = &[
+    "port",
+    "pid",
+    "path",
+    "proxy",
+    "parallel",
+    "prefix",
+    "prof",
+    "process",
+    "plugin",
+    "package",
+    "proto",
+    "print",
+    "pool",
+    "prior",
+    "prod",
+    "preset",
+    "project",
+    "progress",
+    "public",
+    "private",
+    "page",
+    "param",
+    "parent",
+    "part",
+    "patch",
+    "peer",
+    "perf",
+    "ping",
+    "pipe",
+    "poll",
+    "pretty",
+    "preserve",
+    "probe",
+    "properties",
+    "provider",
+    "push",
+    "pull",
+    "pwd",
+    "pass",
+    "password",
+    "p2p",
+    "post",
+    "pub",
+    "pre",
+];
+
 /// Where in each word a credential begins, if one does.
 pub fn secrets(words: &[&str]) -> Vec<Option<usize>> {
     let mut found = Vec::with_capacity(words.len());
     let mut program = "";
     let mut is_login = false;
+    let mut names_user = false;
     // The flag before, where the next word belongs to it.
     let mut after: Option<Expects> = None;
     for word in words {
@@ -60,21 +115,27 @@ pub fn secrets(words: &[&str]) -> Vec<Option<usize>> {
         let at = match after.take() {
             Some(Expects::Password) => Some(0),
             Some(Expects::User) => password_of(bare),
+            Some(Expects::Perhaps) => looks_like_password(bare.trim_end_matches(CLOSING)).then_some(0),
+            Some(Expects::Directive) => {
+                let said = bare.trim_end_matches(CLOSING).to_ascii_lowercase();
+                (!SAID_OF_DIRECTIVES.contains(&said.as_str())).then_some(0)
+            }
             None => {
-                let (at, next) = of_flag(bare, program, is_login);
+                let (at, next) = of_flag(bare, program, is_login, names_user);
                 after = next;
                 at
             }
         };
         found.push(at.filter(|at| is_secret(&bare[*at..])).map(|at| lead + at));
         let plain = bare.trim_end_matches(CLOSING);
+        names_user |= is_user_flag(plain);
         let name = plain.rsplit('/').next().unwrap_or_default();
         if FLAGS.iter().any(|(start, ..)| is_program(name, start)) {
             (program, is_login) = (name, false);
         }
         is_login |= plain == "login";
         if word.ends_with(';') || matches!(*word, "|" | "||" | "&&" | "&") {
-            (program, is_login, after) = ("", false, None);
+            (program, is_login, names_user, after) = ("", false, false, None);
         }
     }
     found
@@ -107,6 +168,10 @@ const CLOSING: [char; 8] = ['"', '\'', '`', ')', ']', '}', ',', ';'];
 enum Expects {
     Password,
     User,
+    /// A password or anything else.
+    Perhaps,
+    /// A password, where it is no sentence about one.
+    Directive,
 }
 
 fn is_program(name: &str, start: &str) -> bool {
@@ -119,7 +184,7 @@ fn is_program(name: &str, start: &str) -> bool {
 }
 
 /// Where the password begins in a flag's own word, and what its next word is.
-fn of_flag(word: &str, program: &str, is_login: bool) -> (Option<usize>, Option<Expects>) {
+fn of_flag(word: &str, program: &str, is_login: bool, names_user: bool) -> (Option<usize>, Option<Expects>) {
     for flag in USER_FLAGS {
         let Some(rest) = word.strip_prefix(flag) else { continue };
         let rest = if flag.starts_with("--") {
@@ -148,8 +213,71 @@ fn of_flag(word: &str, program: &str, is_login: bool) -> (Option<usize>, Option<
             _ => (Some(flag.len()), None),
         };
     }
+    let plain = word.trim_end_matches(CLOSING);
+    if ANY_NEXT.contains(&plain) {
+        return (None, Some(Expects::Perhaps));
+    }
+    if DIRECTIVES.contains(&plain.trim_start_matches('-').to_ascii_lowercase().as_str()) {
+        return (None, Some(Expects::Directive));
+    }
+    if let Some(joined) = plain.strip_prefix("-p")
+        && !WORDS_OF_P.iter().any(|known| plain[1..].to_ascii_lowercase().starts_with(known))
+        && (looks_like_password(joined) || names_user && joined.len() >= 4 && is_unlike_setting(joined))
+    {
+        return (Some(2), None);
+    }
     (None, None)
 }
+
+fn is_user_flag(word: &str) -> bool {
+    word.starts_with("-u") && !word.starts_with("-un") || word.starts_with("-U") || matches!(word, "--user" | "--username")
+}
+
+/// Neither a number, an address, a host with its port, a path, a flag nor a pair.
+fn is_unlike_setting(text: &str) -> bool {
+    let is_number = text
+        .chars()
+        .all(|c| c.is_ascii_digit() || matches!(c, '.' | ':' | ',' | '/' | '-' | '%'));
+    let is_reference = text.starts_with(['-', '/', '.', '$', '*', '<', '~', '[', ':']) || text.contains(['=', '/']);
+    let names_port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    !is_number && !is_reference && !names_port
+}
+
+/// Whether no option of a program looks like this: capitals or digits within a word that is no address, host, path or name with dots.
+fn looks_like_password(text: &str) -> bool {
+    let count = |test: fn(&char) -> bool| text.chars().filter(test).count();
+    let (digits, capitals) = (count(char::is_ascii_digit), count(char::is_ascii_uppercase));
+    let signs = count(|c| matches!(c, '!' | '@' | '#' | '%' | '^' | '&' | '+' | '~' | '?' | '$'));
+    // `4m`, `10s`, `8080tcp`: a number with its unit.
+    let is_amount = text.starts_with(|c: char| c.is_ascii_digit()) && capitals == 0 && count(char::is_ascii_lowercase) <= 3;
+    text.chars().count() >= 6 && digits + capitals + signs > 0 && !is_amount && !text.contains('.') && is_unlike_setting(text)
+}
+
+/// What follows a directive in sentences about it.
+const SAID_OF_DIRECTIVES: &[&str] = &[
+    "is",
+    "was",
+    "not",
+    "must",
+    "should",
+    "directive",
+    "option",
+    "config",
+    "configuration",
+    "has",
+    "and",
+    "or",
+    "in",
+    "to",
+    "for",
+    "cannot",
+    "needs",
+    "setting",
+    "value",
+    "with",
+    "are",
+    "set",
+];
 
 /// Where the password begins in `name:password`; `1000:1000` are ids of a user and a group.
 fn password_of(word: &str) -> Option<usize> {
@@ -187,6 +315,16 @@ mod tests {
             ("mongosh -u a -p hunter2", "mongosh -u a -p ***"),
             ("docker login -u a -p hunter2 registry", "docker login -u a -p *** registry"),
             ("ldapsearch -x -w hunter2", "ldapsearch -x -w ***"),
+            ("redis-server --requirepass SECRETVr1", "redis-server --requirepass ***"),
+            ("redis-server requirepass swordfish", "redis-server requirepass ***"),
+            ("requirepass \"swordfish\"", "requirepass \"***\""),
+            ("no-such-binary -u root -pSECRETV20", "no-such-binary -u root -p***"),
+            ("no-such-binary -u root -pswordfish", "no-such-binary -u root -p***"),
+            ("no-such-binary -uroot '-pswordfish'", "no-such-binary -uroot '-p***'"),
+            ("FATAL cannot connect -pSECRETVALUE_lg9", "FATAL cannot connect -p***"),
+            ("FATAL cannot connect -phunter2", "FATAL cannot connect -p***"),
+            ("app -k SECRETV25 -a SECRETV28", "app -k *** -a ***"),
+            ("app -a hunter2 -k 'Sword+fish'", "app -a *** -k '***'"),
             ("exec [\"mysql\", \"-phunter2\"]", "exec [\"mysql\", \"-p***\"]"),
         ] {
             assert_eq!(mask(line, "***"), wanted);
@@ -201,6 +339,15 @@ mod tests {
             "docker run -p 8080:80 nginx",
             "docker run -u 1000:1000 app",
             "psql -p 5432 -U app",
+            "app -u root -p 8080 -p8080 -port 80 -port8080 --pid 12 -pid=12 -pidFile2",
+            "app -a 0.0.0.0 -k 10s -a 0.0.0.0:8080 -a :8080 -a localhost:80 -a [::]:8080 -a web1:8080",
+            "curl -k https://Example1.com/ -a /etc/Passwords1 -a --Flag1",
+            "gunicorn -k uvicorn.workers.UvicornWorker -k gevent app:main",
+            "docker run -p8080:80/tcp -p127.0.0.1:80:80 x",
+            "app -u root -path=/x -proxyHost Proxy1 -Dx -p4 -p10s -profile2 -parallel16",
+            "requirepass is not set",
+            "set the requirepass directive",
+            "mkdir -pv x; cp -pR a b; tar -a x; sort -k 2,2 -k 1n",
             "server -p 8080",
             "mysql -p shop",
             "mysql -p$PASSWORD",
