@@ -99,6 +99,9 @@ const RESET: [&str; 5] = [
 
 /// How a line says that a call failed; none where it does not.
 pub fn in_line(line: &str) -> Option<How> {
+    if is_usage(line) {
+        return None;
+    }
     let line = line.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|w| line.contains(w));
     // A resolver that times out is about names, whatever it wanted to call.
@@ -116,6 +119,18 @@ pub fn in_line(line: &str) -> Option<How> {
     } else {
         None
     }
+}
+
+/// Whether a line is one of a usage text, which speaks of what may fail and of nothing that did: `-w SEC  Connect timeout`.
+fn is_usage(line: &str) -> bool {
+    let text = line.trim();
+    let is_option = text
+        .strip_prefix('-')
+        .is_some_and(|rest| rest.trim_start_matches('-').starts_with(|c: char| c.is_ascii_alphanumeric()));
+    // A short text that begins with a flag has its explanation after a gap.
+    let has_gap = text.contains('\t') || text.contains("  ");
+    let lower = text.to_ascii_lowercase();
+    lower.starts_with("usage:") || (is_option && (has_gap || line.starts_with([' ', '\t'])))
 }
 
 /// Faults that have nothing to do with a call: where one of these ends a log, what was called before is not to blame.
@@ -172,6 +187,10 @@ mod tests {
             ),
             ("read tcp: connection reset by peer", Some(How::Reset)),
             ("listening on :8080", None),
+            ("\t-w SEC\tConnect timeout", None),
+            ("  -w SEC  Timeout for connects and final net reads (timed out)", None),
+            ("Usage: nc [-w SEC connect timeout] HOST PORT", None),
+            ("- connection timed out", Some(How::Timeout)),
             ("KeyError: 'DATABASE_URL'", None),
         ] {
             assert_eq!(in_line(line), how, "{line}");

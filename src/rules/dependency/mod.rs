@@ -114,9 +114,15 @@ fn missing(context: &Context<'_>, failure: &Failure<'_>, namespace: &str, name: 
     let container = &failure.container;
     let object = ObjectRef::new(&kind::SERVICE, namespace, name);
     let services = &context.snapshot.objects.services;
+    // What leads to the caller itself is not what it looks for.
+    let own = match container.pod.namespace() {
+        Some(own) if own == namespace => context.services_selecting(namespace, container.pod.labels()),
+        _ => Vec::new(),
+    };
     let here = services
         .iter()
         .filter(|s| s.namespace().as_deref() == Some(namespace))
+        .filter(|s| !own.iter().any(|own| own.metadata.name == s.metadata.name))
         .map(|s| s.metadata.name.as_deref().unwrap_or_default());
     let near = near::nearest(name, here);
     let elsewhere = services

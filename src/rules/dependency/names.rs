@@ -237,8 +237,15 @@ fn dialled(rest: &[&str]) -> Option<Mention> {
     let mut plain = Vec::new();
     while let Some(word) = words.next() {
         if let Some(options) = word.strip_prefix('-') {
+            // Who listens calls nobody.
+            if options == "-listen" || (!options.starts_with('-') && options.contains('l') && plain.is_empty()) {
+                return None;
+            }
             // Options whose value may be a word of its own.
-            if matches!(options, "w" | "W" | "i" | "s" | "p" | "x" | "X" | "q" | "G" | "zw" | "zvw" | "vzw") {
+            if matches!(
+                options,
+                "w" | "W" | "i" | "s" | "p" | "e" | "c" | "x" | "X" | "q" | "G" | "zw" | "zvw" | "vzw"
+            ) {
                 words.next();
             }
             continue;
@@ -403,7 +410,14 @@ mod tests {
         ] {
             assert_eq!(shown(&in_command(command, &environment)), [expected], "{command}");
         }
-        for silent in ["httpd -f -p 8080", "sh -c sleep 3600", "python -m http.server --bind 0.0.0.0"] {
+        for silent in [
+            "httpd -f -p 8080",
+            "echo starting; nc -lk -p 5432 -s 127.0.0.1 -e cat",
+            "nc -p 5432 -l -e cat",
+            "ncat --listen 80",
+            "sh -c sleep 3600",
+            "python -m http.server --bind 0.0.0.0",
+        ] {
             assert!(in_command(silent, &[]).is_empty(), "{silent}: {:?}", in_command(silent, &[]));
         }
     }

@@ -231,3 +231,30 @@ fn a_crash_without_a_word_is_followed_to_what_its_command_names() {
     // It has said something else.
     assert!(codes(&(command + &db("db", "False")), "cannot open /etc/web.conf").is_empty());
 }
+
+#[test]
+fn a_usage_text_is_no_call_that_failed() {
+    let usage = "nc: invalid option -- 'k'\nBusyBox v1.36.1 (2024-06-10) multi-call binary.\n\nUsage: nc [OPTIONS] HOST PORT  - connect\n\n\t-e PROG\tRun PROG after connect\n\t-w SEC\tConnect timeout\n\t-w SEC\tTimeout for connects and final net reads\n";
+    for command in [
+        "echo starting; nc -lk -p 5432 -s 127.0.0.1 -e cat",
+        "nc -zw2 postgres 5432 || exit 1",
+    ] {
+        let found = found(&crashed(command), usage);
+        assert!(found.is_empty(), "{command}: {found:?}");
+    }
+}
+
+#[test]
+fn the_callers_own_service_is_no_near_miss() {
+    let own = "---\n{apiVersion: v1, kind: Service, metadata: {name: initok}, spec: {selector: {app: initok}, ports: [{port: 80}]}}\n";
+    let caller = crashed("nc initok2 80").replace("metadata: {name: web}", "metadata: {name: web, labels: {app: initok}}");
+    let line = "nc: bad address 'initok2'";
+    let fixes = |yaml: &str| -> String {
+        let found = found(yaml, line);
+        let missing = found.iter().find(|f| f.code == ServiceMissing).unwrap();
+        missing.fixes.iter().map(|f| f.text.clone()).collect()
+    };
+    assert!(!fixes(&format!("{caller}{own}")).contains("initok is meant"));
+    let other = own.replace("app: initok", "app: other");
+    assert!(fixes(&format!("{caller}{other}")).contains("Service initok is meant"));
+}
