@@ -1,5 +1,6 @@
 //! Services: their selectors, ports, endpoints and outside addresses.
 
+pub mod alias;
 pub mod endpoints;
 pub mod load_balancer;
 pub mod selector;
@@ -18,7 +19,11 @@ use crate::model::kind;
 pub fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for service in &context.snapshot.objects.services {
-        if service.metadata.deletion_timestamp.is_some() || super::ports::is_external_name(service) || is_api_server(service) {
+        if service.metadata.deletion_timestamp.is_some() || is_api_server(service) {
+            continue;
+        }
+        if super::ports::is_external_name(service) {
+            found.extend(alias::check(context, service));
             continue;
         }
         found.extend(selector::check(context, service));

@@ -258,3 +258,39 @@ fn a_load_balancer_is_given_time_and_an_error_is_told_at_once() {
         assert_eq!(got.as_deref(), cause, "{yaml}");
     }
 }
+
+#[test]
+fn another_name_for_nothing_is_told_of_who_names_it() {
+    let alias = |name: &str, of: &str| {
+        format!("---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{type: ExternalName, externalName: {of}}}}}\n")
+    };
+    for (yaml, expected) in [
+        (
+            alias("e-missing", "nosuch.shop.svc.cluster.local"),
+            vec!["e-missing ServiceMissing Error"],
+        ),
+        (
+            alias("b", "a.shop.svc.cluster.local") + &alias("a", "b.shop.svc"),
+            vec!["a DependencyUnreachable Error", "b DependencyUnreachable Symptom"],
+        ),
+        (
+            alias("b", "a.shop.svc.cluster.local") + &alias("a", "nosuch.shop.svc"),
+            vec!["a ServiceMissing Error", "b DependencyUnreachable Symptom"],
+        ),
+        (alias("outside", "db.example.com"), vec![]),
+        (
+            alias("well", "db.shop.svc") + "---\n{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {ports: [{port: 80}]}}\n",
+            vec![],
+        ),
+    ] {
+        let snapshot = crate::rules::testing::snapshot(&yaml);
+        let context = crate::rules::Context::new(&snapshot, crate::rules::Options::default());
+        let services = snapshot.objects.services.iter();
+        let mut found: Vec<String> = services
+            .filter_map(|s| super::alias::check(&context, s))
+            .map(|f| format!("{} {} {:?}", f.subject.object.name, f.code.as_str(), f.severity))
+            .collect();
+        found.sort();
+        assert_eq!(found, expected, "{yaml}");
+    }
+}
