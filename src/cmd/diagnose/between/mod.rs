@@ -2,6 +2,7 @@
 
 mod parse;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 pub use parse::BetweenArgs;
@@ -19,9 +20,9 @@ use crate::model::duration;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::near;
-use crate::model::snapshot::Snapshot;
-use crate::rules::Options;
+use crate::model::snapshot::{Presence, Snapshot};
 use crate::rules::network_policy::connection::{self, Ask, Target, Unanswerable};
+use crate::rules::{Need, Options};
 
 /// How often the evaluation may ask for more: the lists of both ends, then the labels of a namespace and the DNS, then what those name, a
 /// round for each Service that is another name, and two for the port.
@@ -67,7 +68,7 @@ pub(super) async fn run(
     };
     reader.lists(&ask, &mut snapshot).await;
     ask.from = reader.first_of(&callers, &mut snapshot).await?;
-    ask.to = reader.target(&targets, &ask, &mut snapshot).await?;
+    ask.to = reader.target(&targets, between.to.is_host(), &ask, &mut snapshot).await?;
     reader.read(&ask, &mut snapshot).await;
     let mut diagnosis = answer(&snapshot, &ask, &reader.options)?;
     diagnosis.requests = connection.request_count() - before;
@@ -108,9 +109,15 @@ pub(super) fn run_local(between: &Between, args: &DiagnoseArgs, connect: &crate:
         .cloned()
         .ok_or_else(|| missing(&callers.first().cloned().unwrap_or_default()))?;
     let targets = between.to.candidates(&from.namespace);
+    let is_inside = |name: &str| {
+        known
+            .iter()
+            .any(|o| name.split('.').any(|label| label == o.namespace || label == o.name))
+    };
     let is_known = |target: &&Target| match target {
         Target::Object(object) => known.contains(object),
-        Target::Address(_) | Target::Name(_) => true,
+        Target::Name(name) => between.to.is_host() || targets.len() == 1 || !is_inside(name),
+        Target::Address(_) => true,
     };
     let to = match (targets.iter().find(is_known), targets.first()) {
         (Some(to), _) => to.clone(),
@@ -158,6 +165,22 @@ impl Reader<'_> {
 
     /// The first of several objects that exists.
     async fn first_of(&self, candidates: &[ObjectRef], snapshot: &mut Snapshot) -> Result<ObjectRef, Failure> {
+        let is_known = |object: &ObjectRef, seen: &Snapshot| {
+            let kind = kind::of_object(&object.api_version, &object.kind);
+            kind.map(|kind| seen.presence(kind, &object.namespace, &object.name))
+        };
+        // A name that may mean several things is looked up in lists, which need no right to read each of them.
+        for object in candidates.iter().filter(|_| candidates.len() > 1) {
+            if is_known(object, snapshot) == Some(Presence::Unknown)
+                && let Some(kind) = kind::of_object(&object.api_version, &object.kind)
+            {
+                let needs = BTreeSet::from([Need::List(kind.clone(), Some(object.namespace.clone()))]);
+                collect::further_round(&self.reading.connection, snapshot, needs, &self.rights).await;
+            }
+            if is_known(object, snapshot) == Some(Presence::Present) {
+                return Ok(object.clone());
+            }
+        }
         let mut failure: Option<Failure> = None;
         for object in candidates {
             let Some(kind) = kind::of_object(&object.api_version, &object.kind) else {
@@ -183,17 +206,58 @@ impl Reader<'_> {
         })
     }
 
+    /// What `NAME.NAMESPACE` means: without a namespace of that name it is a host outside, as `example.com`, but where the name is one of the
+    /// caller's own namespace: then the namespace was meant, and does not exist.
+    async fn name_or_outside(
+        &self,
+        host: &Target,
+        first: &ObjectRef,
+        objects: &[ObjectRef],
+        snapshot: &mut Snapshot,
+    ) -> Result<Target, Failure> {
+        let connection = &self.reading.connection;
+        let own = connection.default_namespace().to_owned();
+        let exists = collect::namespace_exists(connection, &first.namespace).await?;
+        if exists == Some(true) {
+            return self.first_of(objects, snapshot).await.map(Target::Object);
+        }
+        let whole = objects.iter().find(|o| o.namespace == own && o.name != first.name);
+        if let Some(whole) = whole
+            && self.first_of(std::slice::from_ref(whole), snapshot).await.is_ok()
+        {
+            return Ok(Target::Object(whole.clone()));
+        }
+        let here = Ask {
+            to: Target::Object(ObjectRef::new(&kind::SERVICE, &own, &first.name)),
+            from: ObjectRef::new(&kind::POD, &own, &first.name),
+            port: None,
+            protocol: None,
+            searched: true,
+        };
+        self.lists(&here, snapshot).await;
+        let known = snapshot.objects.references();
+        let is_named_here = known.iter().any(|(o, _)| o.namespace == own && o.name == first.name);
+        match exists {
+            Some(false) if is_named_here => Err(collect::no_such_namespace(connection, &first.namespace).await),
+            _ => Ok(host.clone()),
+        }
+    }
+
     /// The first of several targets that exists; a host outside always does.
-    async fn target(&self, candidates: &[Target], ask: &Ask, snapshot: &mut Snapshot) -> Result<Target, Failure> {
+    async fn target(&self, candidates: &[Target], is_host: bool, ask: &Ask, snapshot: &mut Snapshot) -> Result<Target, Failure> {
         let mut objects = Vec::new();
         for candidate in candidates {
             match candidate {
                 Target::Object(object) => objects.push(object.clone()),
                 other => {
-                    return match self.first_of(&objects, snapshot).await {
-                        Ok(object) => Ok(Target::Object(object)),
-                        Err(_) => Ok(other.clone()),
+                    let first = match objects.first() {
+                        Some(first) if !is_host => first.clone(),
+                        _ => {
+                            let found = self.first_of(&objects, snapshot).await;
+                            return Ok(found.map_or_else(|_| other.clone(), Target::Object));
+                        }
                     };
+                    return self.name_or_outside(other, &first, &objects, snapshot).await;
                 }
             }
         }

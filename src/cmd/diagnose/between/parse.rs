@@ -74,6 +74,11 @@ pub enum Called {
 }
 
 impl Called {
+    /// Whether it stood in a URL.
+    pub const fn is_host(&self) -> bool {
+        matches!(self, Self::Bare { is_host: true, .. })
+    }
+
     /// What may be meant, seen from a namespace, the likeliest first.
     pub fn candidates(&self, namespace: &str) -> Vec<Target> {
         match self {
@@ -115,11 +120,10 @@ fn bare(name: &str, is_host: bool, namespace: &str) -> Vec<Target> {
         [pod, _, of, "svc", ..] => vec![object(&kind::POD, of, pod)],
         [service, of] => {
             let mut all = vec![object(&kind::SERVICE, of, service)];
-            if is_host {
-                all.push(Target::Name(name.to_owned()));
-            } else {
+            if !is_host {
                 all.extend([object(&kind::POD, namespace, name), object(&kind::POD, of, service)]);
             }
+            all.push(Target::Name(name.to_owned()));
             all
         }
         _ => vec![Target::Name(name.to_owned())],
@@ -213,6 +217,10 @@ fn called(text: &str) -> Result<Asked, Failure> {
         return Ok((Called::Address(ip), port, protocol));
     }
     let Some((kind_name, name)) = object.split_once('/') else {
+        if object.contains('.') && object.chars().all(|c| c.is_ascii_digit() || c == '.') {
+            return Err(Failure::usage(format!("--to: {object} is neither an address nor a name"))
+                .hint("an IPv4 address has four numbers from 0 to 255, without a zero in front"));
+        }
         let name = named(object.trim_end_matches('.'), object)?;
         return Ok((Called::Bare { name, is_host: false }, port, protocol));
     };
@@ -326,6 +334,8 @@ mod tests {
             ("pod/a", "b:80/path", "no protocol"),
             ("pod/a", "cm/b:80", "nobody connects to a configmap"),
             ("pod/a", "10.0.0.1", "which port of 10.0.0.1"),
+            ("pod/a", "999.1.1.1:80", "999.1.1.1 is neither an address nor a name"),
+            ("pod/a", "010.1.1.1:80", "010.1.1.1 is neither an address nor a name"),
             ("pod/a", "[fd00::1]", "which port of [fd00::1]"),
             ("pod/a", "svc/:80", "names no object"),
             ("pod/a", ":80", "names no object"),
@@ -359,7 +369,7 @@ mod tests {
                 Target::Address(ip) => ip.to_string(),
                 Target::Name(name) => name,
             })
-            .take(3)
+            .take(4)
             .collect()
         };
         assert_eq!(of("svc/b:80"), ["service/shop/b"]);
@@ -367,8 +377,8 @@ mod tests {
         assert_eq!(of("svc/b.data.svc.cluster.local:80"), ["service/data/b"]);
         assert_eq!(of("pod/b.data:80"), ["pod/shop/b.data", "pod/data/b"]);
         assert_eq!(of("deployment/b:80"), ["deployment/shop/b"]);
-        assert_eq!(of("b:80"), ["service/shop/b", "pod/shop/b", "deployment/shop/b"]);
-        assert_eq!(of("b.data:80"), ["service/data/b", "pod/shop/b.data", "pod/data/b"]);
+        assert_eq!(of("b:80")[..3], ["service/shop/b", "pod/shop/b", "deployment/shop/b"]);
+        assert_eq!(of("b.data:80"), ["service/data/b", "pod/shop/b.data", "pod/data/b", "b.data"]);
         assert_eq!(of("b.data.svc:80"), ["service/data/b"]);
         assert_eq!(of("b-0.b.data.svc.cluster.local:80"), ["pod/data/b-0"]);
         assert_eq!(of("http://b.data/"), ["service/data/b", "b.data"]);
