@@ -13,6 +13,7 @@ pub mod rule;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec, Service};
 use kube::ResourceExt;
@@ -179,6 +180,18 @@ pub fn denies_dns<'a>(context: &Context<'a>, caller: &'a Pod) -> Option<Denied<'
 /// Whether a pod is on its node's own network, for which no policy holds.
 pub fn on_host(spec: Option<&PodSpec>) -> bool {
     spec.and_then(|s| s.host_network).unwrap_or(false)
+}
+
+/// Whether what a pod calls is the node that it runs on, or on that node's network: traffic between both is always allowed.
+pub fn is_own_node(caller: &Pod, called: Option<&Pod>, ip: Option<IpAddr>) -> bool {
+    let node = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.clone());
+    let status = caller.status.iter();
+    let mut own = status.flat_map(|s| s.host_ips.iter().flatten().map(|ip| ip.ip.as_str()).chain(s.host_ip.as_deref()));
+    let has_address = ip.is_some_and(|ip| own.any(|text| text.parse() == Ok(ip)));
+    match called {
+        Some(called) => on_host(called.spec.as_ref()) && (has_address || node(caller).is_some() && node(caller) == node(called)),
+        None => has_address,
+    }
 }
 
 fn policies_read(context: &Context<'_>, namespace: &str) -> bool {

@@ -85,8 +85,16 @@ fn none_ready(context: &Context<'_>, service: &Service) -> Option<Finding> {
             .related("selected", workload.reference.clone());
     }
     if let Some(pod) = pods.first() {
-        let (_, reason, message) = condition(pod, "Ready").unwrap_or_default();
-        finding = finding.evidence(format!("pod/{} condition Ready", pod.name_any()), format!("{reason}: {message}"));
+        finding = match condition(pod, "Ready") {
+            Some((_, reason, message)) if !reason.is_empty() || !message.is_empty() => {
+                finding.evidence(format!("pod/{} condition Ready", pod.name_any()), format!("{reason}: {message}"))
+            }
+            // A pod that has no node yet has no such condition.
+            _ => {
+                let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or("Pending");
+                finding.evidence(format!("pod/{}", pod.name_any()), format!("is {phase}, and not ready"))
+            }
+        };
     }
     Some(finding.fix_command(
         "make the pods behind it ready",

@@ -17,6 +17,7 @@ use crate::rules::context::Context;
 use crate::rules::network_policy::allows::{self, Direction, Doubt, Evaluation, Identity, Outcome, Port};
 use crate::rules::network_policy::denied::Denied;
 use crate::rules::network_policy::dns;
+use crate::rules::network_policy::is_own_node;
 use crate::rules::network_policy::rule::{self, Side};
 use crate::rules::service::reference;
 
@@ -242,6 +243,7 @@ fn one_way<'a>(context: &Context<'a>, direction: Direction, source: &Place<'a>, 
         needs_namespace(context, peer.end.namespace);
     }
     let own_node = source.is_on_host() && source.node().is_some() && source.node() == destination.node();
+    let to_own_node = source.pod.is_some_and(|pod| is_own_node(pod, destination.pod, destination.end.ip));
     let said = if source.is(destination) {
         said(HopAnswer::Open, "it calls itself: no policy keeps a pod from itself")
     } else {
@@ -256,6 +258,9 @@ fn one_way<'a>(context: &Context<'a>, direction: Direction, source: &Place<'a>, 
                 HopAnswer::Open,
                 "the caller is on the network of the pod's own node, which is always let in",
             ),
+            Identity::Pod(_) if direction == Direction::Egress && to_own_node => {
+                said(HopAnswer::Open, "it calls its own node, which a pod may always do")
+            }
             Identity::Pod(_) => words(context, bound.end.namespace, &evaluation, &peer.side.shown(), peer.pod.is_some()),
         }
     };

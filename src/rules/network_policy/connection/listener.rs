@@ -7,6 +7,7 @@ use super::ends::Place;
 use super::hops::Record;
 use crate::model::code::Code;
 use crate::model::connection::{Hop, HopAnswer, Listening, Stage};
+use crate::model::dial::{DialKey, Reply};
 use crate::rules::context::{Context, revision};
 use crate::rules::listen::{self, Answer};
 
@@ -62,7 +63,10 @@ fn one<'a>(context: &Context<'a>, target: &Called<'a>, from: &str, told: &mut BT
             HopAnswer::Unknown,
             "nobody listens there yet, and its container is still starting",
         ),
-        Answer::Unknown => (Listening::Undialled, HopAnswer::Unknown, "nobody dialled it"),
+        Answer::Unknown => match dialled(context, target) {
+            Some((listening, words)) => (listening, HopAnswer::Unknown, words),
+            None => (Listening::Undialled, HopAnswer::Unknown, "nobody dialled it"),
+        },
         Answer::Fault(finding) if finding.code == Code::ApplicationError => (Listening::Failing, HopAnswer::Open, finding.summary.as_str()),
         Answer::Fault(finding) => (Listening::Refuses, HopAnswer::Blocked, finding.summary.as_str()),
     };
@@ -83,4 +87,23 @@ fn one<'a>(context: &Context<'a>, target: &Called<'a>, from: &str, told: &mut BT
         record.finding(Stage::Listener, *finding);
     }
     listening
+}
+
+/// What came of the dials of a port about which no rule says anything for sure.
+fn dialled(context: &Context<'_>, target: &Called<'_>) -> Option<(Listening, &'static str)> {
+    let pod = target.place.pod?;
+    let (namespace, name) = (pod.metadata.namespace.as_deref()?, pod.metadata.name.as_deref()?);
+    let is_of = |key: &DialKey| key.namespace == namespace && key.pod == name && i32::from(key.port) == target.number;
+    let dials: Vec<_> = context.snapshot.dials().filter(|dial| is_of(&dial.key)).collect();
+    let came = |reply: &Reply| dials.iter().any(|dial| dial.address == *reply || dial.inside == *reply);
+    if came(&Reply::Refused) {
+        Some((
+            Listening::Refuses,
+            "a connection to it was refused; whether it is refused from everywhere is not known",
+        ))
+    } else if came(&Reply::TimedOut) {
+        Some((Listening::Refuses, "a connection to it was tried, and nobody answered in time"))
+    } else {
+        None
+    }
 }

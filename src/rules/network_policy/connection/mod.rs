@@ -8,6 +8,7 @@ mod hops;
 mod listener;
 mod mismatch;
 mod service;
+mod stopped;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,8 @@ use kube::ResourceExt;
 use self::ends::Place;
 use self::hops::Record;
 use super::needs_namespace;
-use crate::model::connection::{Connection, EVALUATED, LOOKED_AT, Listening, Passage};
+use crate::model::code::Code;
+use crate::model::connection::{Connection, EVALUATED, Hop, HopAnswer, LOOKED_AT, Listening, Passage, Stage};
 use crate::model::finding::{Confidence, Finding, ObjectRef, Severity};
 use crate::model::kind;
 use crate::model::report::{API_VERSION, Diagnosis, Judged, Verdict};
@@ -197,10 +199,18 @@ fn answer(context: &Context<'_>, ask: &Ask) -> Result<Answer, Unanswerable> {
             hops::dns(context, source, name.as_deref().unwrap_or_default(), service, &mut record);
         }
     }
-    let led = match service {
+    let mut led = match service {
         Some(service) => service::lead(context, service, ask, &sources, &mut record)?,
         None => direct(context, ask)?,
     };
+    led.targets = stopped::without(context, led.targets);
+    let stopped: Vec<(usize, String)> = led
+        .targets
+        .iter()
+        .enumerate()
+        .filter_map(|(at, target)| Some((at, stopped::reason(context, &target.place)?)))
+        .collect();
+    let is_stopped = !stopped.is_empty() && stopped.len() == led.targets.len();
     let mut passages: BTreeSet<Passage> = BTreeSet::new();
     let seen = listener::look(context, &led.targets, &sources, &mut record);
     for source in &sources {
@@ -212,19 +222,63 @@ fn answer(context: &Context<'_>, ask: &Ask) -> Result<Answer, Unanswerable> {
                 ..*target
             };
             let passage = hops::policies(context, &source.clone().of_family(is_ipv6), &target, &mut record);
-            passages.insert(match listening {
-                Listening::Refuses => Passage::Blocked,
+            let is_sure = record
+                .hops
+                .iter()
+                .any(|h| (h.stage, h.answer) == (Stage::Listener, HopAnswer::Blocked));
+            passages.insert(match (listening, passage) {
+                _ if is_stopped => Passage::Blocked,
+                (Listening::Refuses, _) if is_sure => Passage::Blocked,
+                // A refusal from one side alone does not tell who is let in from another.
+                (Listening::Refuses, Passage::Allowed) => Passage::Unknown,
                 _ => passage,
             });
         }
     }
+    let mut whys = Vec::new();
+    if is_stopped {
+        whys = stopped::causes(context, &led.targets);
+        if service.is_none() {
+            record.hops.retain(|h| h.stage != Stage::Listener);
+            for (at, reason) in &stopped {
+                let target = &led.targets[*at];
+                record.hop(Hop {
+                    stage: Stage::Listener,
+                    answer: HopAnswer::Blocked,
+                    from: sources.first().map(Place::shown).unwrap_or_default(),
+                    to: target.place.shown(),
+                    port: Some(target.number),
+                    pairs: 1,
+                    policies: Vec::new(),
+                    allowed_by: None,
+                    reason: reason.clone(),
+                });
+                if whys.is_empty()
+                    && let Some(finding) = stopped::unexplained(target, reason)
+                {
+                    record.finding(Stage::Listener, finding);
+                }
+            }
+        }
+    }
     let passage = record.passage(&passages);
-    let findings = record.findings().into_iter().map(|finding| {
+    let explained: Vec<String> = whys.iter().map(|f| f.id.clone()).collect();
+    let own = record.findings().into_iter().map(|finding| match finding.code {
+        // What the pods suffer from is why the Service has none that are ready.
+        Code::ServiceHasNoReadyEndpoints if !explained.is_empty() => Finding {
+            severity: Severity::Symptom,
+            caused_by: explained.clone(),
+            ..finding
+        },
+        _ => finding,
+    });
+    let findings = whys.iter().cloned().chain(own).map(|finding| {
         let assumed = context.snapshot.local && finding.confidence == Confidence::Proven;
         if assumed { finding.confidence(Confidence::Likely) } else { finding }
     });
-    let order: Vec<String> = findings.clone().map(|f| f.id).collect();
-    let mut linked = causes::link(findings.collect());
+    let findings: Vec<Finding> = findings.collect();
+    let order: Vec<String> = findings.iter().map(|f| f.id.clone()).collect();
+    let mut linked = causes::link(findings);
     linked.sort_by_key(|f| order.iter().position(|id| *id == f.id));
     let (causes, symptoms) = linked.into_iter().partition(|f| f.severity == Severity::Error);
     let to = match &ask.to {

@@ -82,7 +82,7 @@ spec: {replicas: 0, selector: {matchLabels: {app: batch}}, template: {metadata: 
         + &policy("in", "{podSelector: {matchLabels: {app: batch}}}");
     assert_eq!(
         told(&shop(&none), &to("batch", 80)),
-        "broken: dns open, service blocked, egress open, ingress blocked; ServiceHasNoReadyEndpoints, NetworkPolicyBlocks ingress"
+        "broken: dns open, service blocked, egress open, ingress blocked; ScaledToZero, NetworkPolicyBlocks ingress"
     );
 }
 
@@ -282,4 +282,71 @@ fn the_protocol_is_part_of_the_port() {
             "call it by TCP, or add port 5432 with protocol UDP to Service db"
         )
     );
+}
+
+/// A workload whose pods do not run, and what stands for it in the answer.
+#[test]
+fn nobody_answers_where_nothing_runs() {
+    let to = |kind: &kind::Kind, name: &str| ask(Target::Object(ObjectRef::new(kind, "shop", name)), Some(AskedPort::Number(8080)));
+    let deployment = |name: &str, replicas: u8| {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, spec: {{replicas: {replicas}, selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: [{{name: c, image: i}}]}}}}}}}}\n"
+        )
+    };
+    let pod = |name: &str, status: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, labels: {{app: {name}}}}}, spec: {{containers: [{{name: c, image: i}}]}}, status: {status}}}\n"
+        )
+    };
+    let crash = "{phase: Running, podIP: 10.244.0.30, containerStatuses: [{name: c, ready: false, restartCount: 9, image: i, imageID: '', state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, reason: Error}}}]}";
+    for (more, asked, cause) in [
+        (deployment("cache", 0), to(&kind::DEPLOYMENT, "cache"), "ScaledToZero"),
+        (pod("typo", crash), to(&kind::POD, "typo"), "ContainerCrashing"),
+        (
+            pod("wait", "{phase: Pending}"),
+            to(&kind::POD, "wait"),
+            "DependencyUnreachable stopped",
+        ),
+    ] {
+        let (diagnosis, connection) = diagnosed(&shop(&more), &asked);
+        let causes: Vec<String> = diagnosis
+            .root_causes
+            .iter()
+            .map(|f| format!("{} {}", f.code.as_str(), f.cause).trim().to_owned())
+            .collect();
+        assert_eq!(connection.passage, crate::model::connection::Passage::Blocked, "{more}: {causes:?}");
+        assert_eq!(diagnosis.verdict, crate::model::report::Verdict::Broken, "{more}");
+        assert!(causes.first().is_some_and(|c| c.starts_with(cause)), "{more}: {causes:?}");
+    }
+    let runs = pod(
+        "runs",
+        "{phase: Running, podIP: 10.244.0.31, containerStatuses: [{name: c, ready: true, restartCount: 0, image: i, imageID: '', state: {running: {}}}]}",
+    );
+    let (_, connection) = diagnosed(&shop(&runs), &to(&kind::POD, "runs"));
+    assert_eq!(connection.passage, crate::model::connection::Passage::Allowed);
+}
+
+/// The kubelet, the API server on a node, and pods on its network are reached from the pods of that node whatever policies say.
+#[test]
+fn a_pod_may_always_call_its_own_node() {
+    let closed = "---\n{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: out}, spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress]}}\n";
+    let agent = |node: &str, ip: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: agent}}, spec: {{nodeName: {node}, hostNetwork: true, containers: [{{name: c, image: i}}]}}, status: {{phase: Running, podIP: {ip}, hostIP: {ip}, conditions: [{{type: Ready, status: 'True'}}]}}}}\n"
+        )
+    };
+    let egress = |more: &str, to: Target| {
+        let (_, connection) = diagnosed(
+            &shop(&format!(
+                "{{apiVersion: v1, kind: Namespace, metadata: {{name: x}}}}\n{closed}{more}"
+            )),
+            &ask(to, Some(AskedPort::Number(10250))),
+        );
+        connection.hops.iter().find(|h| h.stage == Stage::Egress).unwrap().answer
+    };
+    let pod = || Target::Object(ObjectRef::new(&kind::POD, "shop", "agent"));
+    assert_eq!(egress("", Target::Address("192.0.2.1".parse().unwrap())), HopAnswer::Open);
+    assert_eq!(egress("", Target::Address("192.0.2.2".parse().unwrap())), HopAnswer::Blocked);
+    assert_eq!(egress(&agent("n1", "192.0.2.1"), pod()), HopAnswer::Open);
+    assert_eq!(egress(&agent("n2", "192.0.2.2"), pod()), HopAnswer::Blocked);
 }

@@ -1,0 +1,121 @@
+//! Pods that are called and do not run: nobody is there to answer, whatever policies say. Why is told by the rules on workloads.
+
+use std::collections::BTreeSet;
+
+use super::Called;
+use super::ends::Place;
+use crate::model::code::Code::{DependencyUnreachable, ScaledToZero, ServiceHasNoReadyEndpoints};
+use crate::model::finding::{Confidence, Finding, ObjectRef, Severity, Subject};
+use crate::model::kind::{self, Kind};
+use crate::rules::assess::{self, Question};
+use crate::rules::context::{Context, Role, containers};
+
+/// What tells why a pod does not run.
+const TELLING: [Kind; 9] = [
+    kind::EVENT,
+    kind::DEPLOYMENT,
+    kind::REPLICA_SET,
+    kind::STATEFUL_SET,
+    kind::DAEMON_SET,
+    kind::JOB,
+    kind::CLAIM,
+    kind::CONFIG_MAP,
+    kind::AUTOSCALER,
+];
+
+/// Why nobody can answer at a place; none where somebody may.
+pub fn reason(context: &Context<'_>, place: &Place<'_>) -> Option<String> {
+    let Some(pod) = place.pod else {
+        let object = place.side.object()?;
+        let workload = context.workload(&object)?.object?;
+        // Manifests say nothing about what runs.
+        let is_known = !context.snapshot.local && context.needs_list(&kind::POD, &object.namespace);
+        let to_zero = workload.wanted() == Some(0);
+        return (place.spec.is_some() && (is_known || to_zero)).then(|| {
+            if to_zero {
+                "it is scaled to zero: no pod of it runs".to_owned()
+            } else {
+                "no pod of it runs".to_owned()
+            }
+        });
+    };
+    let status = pod.status.as_ref()?;
+    let apps: Vec<_> = containers(pod).into_iter().filter(|c| c.role == Role::App).collect();
+    let has_status = status.container_statuses.as_ref().is_some_and(|all| !all.is_empty());
+    match status.phase.as_deref()? {
+        "Pending" => Some("its pod is Pending: none of its containers runs yet".to_owned()),
+        "Running" if has_status && !apps.iter().any(|c| c.is_running()) => Some("none of its containers runs".to_owned()),
+        _ => None,
+    }
+}
+
+/// Leaves those that may answer, where there are any.
+pub fn without<'a>(context: &Context<'a>, targets: Vec<Called<'a>>) -> Vec<Called<'a>> {
+    let runs: Vec<bool> = targets.iter().map(|t| reason(context, &t.place).is_none()).collect();
+    if !runs.contains(&true) {
+        return targets;
+    }
+    targets
+        .into_iter()
+        .zip(runs)
+        .filter_map(|(target, runs)| runs.then_some(target))
+        .collect()
+}
+
+/// What keeps the pods that are called from running, by the same rules as for each workload.
+pub fn causes(context: &Context<'_>, targets: &[Called<'_>]) -> Vec<Finding> {
+    let called: BTreeSet<ObjectRef> = targets
+        .iter()
+        .filter_map(|t| match t.place.pod {
+            Some(pod) => Some(context.workload_of(pod)),
+            None => t.place.side.object(),
+        })
+        .collect();
+    for object in &called {
+        for kind in &TELLING {
+            context.needs_list(kind, &object.namespace);
+        }
+    }
+    let question = Question {
+        targets: Some(called.iter().cloned().collect()),
+        options: context.options.clone(),
+        ..Question::default()
+    };
+    for need in assess::needs(context.snapshot, &question) {
+        context.need(need);
+    }
+    let diagnosis = assess::assess(context.snapshot, &question);
+    let named: BTreeSet<&String> = diagnosis
+        .workloads
+        .iter()
+        .filter(|judged| called.contains(&judged.object))
+        .flat_map(|judged| &judged.causes)
+        .collect();
+    let of_them = diagnosis
+        .root_causes
+        .iter()
+        .filter(|f| f.code != ServiceHasNoReadyEndpoints && (named.contains(&f.id) || called.contains(&f.subject.object)));
+    let to_zero = diagnosis
+        .advice
+        .iter()
+        .filter(|f| f.code == ScaledToZero && called.contains(&f.subject.object))
+        .map(|f| f.clone().severity(Severity::Error));
+    of_them.cloned().chain(to_zero).collect()
+}
+
+/// What is told where no rule knows why.
+pub fn unexplained(target: &Called<'_>, reason: &str) -> Option<Finding> {
+    let object = target.place.side.object()?;
+    let (namespace, name) = (object.namespace.clone(), object.short());
+    Some(
+        Finding::error(
+            DependencyUnreachable,
+            "stopped",
+            Subject::of(object),
+            format!("{name} has no pod that could answer: {reason}"),
+        )
+        .confidence(Confidence::Likely)
+        .evidence(target.place.shown(), reason)
+        .fix_command("see why it does not run", format!("kubectl podlife diagnose {name} -n {namespace}")),
+    )
+}
