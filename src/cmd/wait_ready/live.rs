@@ -119,6 +119,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         teller,
         start: Instant::now(),
         clock: io.now,
+        looked: Duration::ZERO,
         reading: None,
         asked: BTreeSet::new(),
         unread: None,
@@ -170,6 +171,8 @@ pub(super) struct Run<'a> {
     teller: Teller,
     start: Instant,
     clock: fn() -> Timestamp,
+    /// When everything was looked at last.
+    looked: Duration,
     reading: Option<Reading>,
     /// Objects beside the watched ones that were asked for; what may not be read is not asked for again.
     asked: BTreeSet<ObjectRef>,
@@ -211,6 +214,7 @@ struct Reading {
 impl Run<'_> {
     async fn until_over(&mut self) -> Result<(Readiness, Exit), Failure> {
         loop {
+            self.looked = self.start.elapsed();
             if self.store.is_complete() {
                 if let Some(over) = self.look().await {
                     return Ok(over);
@@ -241,8 +245,9 @@ impl Run<'_> {
             Some(self.plan.timeout),
             Some(at + self.teller.period()),
         ];
-        let wake = times.into_iter().flatten().filter(|t| *t >= at).min();
-        let wake = wake.unwrap_or(at + LONGEST_SLEEP).min(at + LONGEST_SLEEP);
+        // What was due at the last look was seen to; what has become due since is not to be missed.
+        let wake = times.into_iter().flatten().filter(|t| *t > self.looked).min();
+        let wake = wake.unwrap_or(Duration::MAX).clamp(at, at + LONGEST_SLEEP);
         tokio::select! {
             biased;
             ended = self.asking.ended() => {
@@ -303,6 +308,7 @@ impl Run<'_> {
     async fn look(&mut self) -> Option<(Readiness, Exit)> {
         loop {
             let at = self.start.elapsed();
+            self.looked = at;
             let once = self.plan.timeout.is_zero();
             self.store.snapshot.taken_at = (self.clock)();
             self.store.snapshot.sort();
@@ -480,7 +486,10 @@ impl Run<'_> {
         }
         self.asking.checks = match derived {
             Ok(checks) => checks,
-            Err(why) => return Some((State::Unknown, why)),
+            Err(why) => {
+                self.asking.stop();
+                return Some((State::Unknown, why));
+            }
         };
         if self.asking.checks.is_empty() {
             return self.stayed(at, identity, span);
