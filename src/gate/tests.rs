@@ -997,3 +997,55 @@ fn a_crash_loop_is_final_after_three_restarts_and_a_pending_pod_after_its_time()
     ));
     assert!(found.is_empty(), "a node is on its way: {found:?}");
 }
+
+#[test]
+fn a_replica_set_of_nobody_has_all_its_pods_or_not() {
+    let set = |ready: i32| {
+        format!(
+            "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {{name: web, uid: web, generation: 1}}\n\
+             spec: {{replicas: 1, selector: {{matchLabels: {{app: web}}}}, template: {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{{name: web, image: 'web:2'}}]}}}}}}\n\
+             status: {{observedGeneration: 1, replicas: 1, readyReplicas: {ready}, availableReplicas: {ready}}}\n"
+        )
+    };
+    let with = |ready: i32, status: &str| {
+        first(
+            &(set(ready) + &pod("web-a", "ReplicaSet/web", "", "", "", status)),
+            &kind::REPLICA_SET,
+            "web",
+        )
+        .0
+    };
+    assert_eq!(with(1, READY), State::Ready);
+    assert_eq!(with(0, UNREADY), State::Progressing);
+    assert_eq!(with(1, UNREADY), State::Progressing, "its status is behind its pods");
+}
+
+#[test]
+fn a_node_is_ready_by_its_own_word() {
+    let node =
+        |conditions: &str| format!("apiVersion: v1\nkind: Node\nmetadata: {{name: node-a}}\nstatus: {{conditions: [{conditions}]}}\n");
+    assert_eq!(first(&node("{type: Ready, status: 'True'}"), &kind::NODE, "node-a").0, State::Ready);
+    let (state, why) = first(
+        &node("{type: Ready, status: Unknown, reason: NodeStatusUnknown}"),
+        &kind::NODE,
+        "node-a",
+    );
+    assert!(state == State::Progressing && why.contains("NodeStatusUnknown"), "{why}");
+    assert_eq!(first(&node(""), &kind::NODE, "node-a").0, State::Progressing, "it has just come");
+}
+
+#[test]
+fn the_way_of_the_slowest_pod_is_told_as_far_as_anything_tells() {
+    let yaml = deployment(&Deploy::default()) + &new_pod(READY);
+    let seen = snapshot(&yaml);
+    let context = Context::new(&seen, Options::default());
+    let judged = judged_of(&seen, &[target(&kind::DEPLOYMENT, "web")]);
+    let begun = seen.taken_at;
+    let answered = begun.checked_add(std::time::Duration::from_millis(1500)).unwrap();
+    let hops = super::hops::of(&context, &judged, &super::hops::Marks::new(begun), Some(answered)).unwrap();
+    let told: Vec<(&str, f64)> = hops.hops.iter().map(|hop| (hop.hop.as_str(), hop.took_seconds)).collect();
+    // Its conditions have no times here, and no event tells of its image; nobody asked before the run began.
+    assert_eq!(hops.pod, "web-new-a");
+    assert_eq!(told.last(), Some(&("first answer", 1.5)));
+    assert!(told.iter().all(|(name, _)| ["started", "first answer"].contains(name)), "{told:?}");
+}
