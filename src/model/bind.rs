@@ -256,7 +256,11 @@ fn is_scheme(scheme: &str) -> bool {
 /// Twisted and others write the kind of the socket before the address: `tcp6:[::]:80`, `tls:0.0.0.0:443`.
 pub fn without_kind(text: &str) -> &str {
     match text.split_once(':') {
-        Some(("tcp" | "tcp4" | "tcp6" | "tls" | "ssl" | "http" | "https" | "grpc", rest)) if rest.contains(':') => rest,
+        Some(("tcp" | "tcp4" | "tcp6" | "udp" | "udp4" | "udp6" | "tls" | "ssl" | "http" | "https" | "grpc", rest))
+            if rest.contains(':') =>
+        {
+            rest
+        }
         _ => text,
     }
 }

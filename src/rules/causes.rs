@@ -287,7 +287,9 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
                     || (cause.subject.container.is_some() && cause.subject.container == effect.subject.container));
             // Where later ordinals wait for a pod of the present revision, that is a symptom of the pod's own fault.
             let waits = cause.code == OrderedStartBlocked && cause.severity == Severity::Symptom;
-            near && !waits && winners.contains(&cause.code) && losers.contains(&effect.code)
+            // A command asks what it likes: a port that refuses is not what it tells.
+            let by_command = effect.cause.starts_with("exec-") && LISTENER.contains(&cause.code);
+            near && !waits && !by_command && winners.contains(&cause.code) && losers.contains(&effect.code)
         })
     };
     by_effect || by_precedence()

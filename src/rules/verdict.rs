@@ -144,6 +144,7 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, about: &About<'_>, b
         wanted > 0 && ready == 0 && !unseen
     };
 
+    let mut starting = None;
     let verdict = if explained || symptom {
         if serves_nobody {
             if explained || !blind {
@@ -165,11 +166,8 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, about: &About<'_>, b
         }
     } else if unseen || (ready >= wanted && is_rolled_out(workload)) {
         // Ready, but nobody listens yet where its Services send to.
-        if super::listen::is_starting(context, workload) {
-            Verdict::Progressing
-        } else {
-            Verdict::Healthy
-        }
+        starting = super::listen::starting(context, workload);
+        starting.map_or(Verdict::Healthy, |_| Verdict::Progressing)
     } else if since_change(context, workload).is_none_or(|age| age < if blind { BLIND_DEADLINE } else { DEADLINE }) {
         Verdict::Progressing
     } else if blind {
@@ -180,6 +178,9 @@ fn workload(context: &Context<'_>, workload: &Workload<'_>, about: &About<'_>, b
         Verdict::Degraded
     };
     let mut state = state(context, workload, ready, wanted, finite);
+    if let Some(port) = starting {
+        state.push_str(&format!("; nothing listens on port {port} yet, which may still be starting"));
+    }
     if verdict == Verdict::Degraded
         && let Some(half_way) = super::revision::half_way(context, workload)
     {

@@ -70,7 +70,7 @@ impl Reading {
         if plan.question.options.dial {
             let context = assess::context(&snapshot, &plan.question);
             let scope = assess::scope(&context, &plan.question);
-            let unsaid = listen::behind_meshes(&context, |workload| scope.has(workload));
+            let unsaid = listen::unsettled(&context, |workload| scope.has(workload));
             snapshot.unchecked.extend(unsaid);
         }
         let mut diagnosis = assess::assess(&snapshot, &plan.question);

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use kube::ResourceExt;
+use serde_json::json;
 
 use super::bind::Bind;
 use super::fixes;
@@ -15,7 +16,7 @@ use crate::model::finding::{Confidence, Effect, Finding, Subject};
 use crate::model::kind;
 use crate::model::text::shorten;
 use crate::rules::Context;
-use crate::rules::context::{ContainerView, Workload, is_ready, reference_of, revision};
+use crate::rules::context::{ContainerView, Role, Workload, is_ready, reference_of, revision};
 use crate::rules::ports;
 
 /// What is to be told: which fault it is, and the port that listens instead.
@@ -79,15 +80,26 @@ pub(super) fn finding(
         Fault::OtherPort(confidence, other, how) => {
             let summary = format!(
                 "container {name} listens on port {other}, not on {port}, which {users} {}",
-                if is_plural(used) { "use" } else { "uses" }
+                match (used.services.is_empty(), is_plural(used)) {
+                    (true, false) => "asks",
+                    (true, true) => "ask",
+                    (false, false) => "uses",
+                    (false, true) => "use",
+                }
             );
             Finding::error(Code::ListenerOnOtherPort, "", on_container, summary)
                 .confidence(*confidence)
                 .evidence(container.source(), how)
         }
         Fault::TargetPort(service, of, other) => {
+            let declares = container.spec.ports.iter().flatten().any(|p| p.container_port == i32::from(*other));
+            let listens = if declares {
+                format!("declares {other}, and listens there")
+            } else {
+                format!("listens on {other}")
+            };
             let summary = format!(
-                "Service {} sends port {} to {port}, where nobody listens; container {name} declares {other}, and listens there",
+                "Service {} sends port {} to {port}, where nobody listens; container {name} {listens}",
                 service.name_any(),
                 ports::shown(of)
             );
@@ -112,7 +124,10 @@ pub(super) fn finding(
         }
     };
     finding = evidence(container, used, look, fault, finding);
-    if !is_ready(pod) {
+    // Who is kept from being ready by a command of its own is not kept from it by a port that no probe asks.
+    let gates = [&container.spec.readiness_probe, &container.spec.startup_probe];
+    let by_command = used.probes.is_empty() && gates.into_iter().flatten().any(|probe| probe.exec.is_some());
+    if !is_ready(pod) && !by_command {
         for effect in context.container_effects(container) {
             finding = finding.breaking(effect);
         }
@@ -248,7 +263,10 @@ fn fix(
     let logs = format!("kubectl logs {} -c {name} -n {namespace} --tail=50", pod.name_any());
     let edit = format!("kubectl edit {owner} -n {namespace}");
     match fault {
-        Fault::OtherFamily(_) => other_family(pod, used, look, edit, finding),
+        Fault::OtherFamily(_) => {
+            let set = fixes::other_family(context, container, &look.hints, used.port);
+            other_family(pod, used, look, set.unwrap_or(edit), finding)
+        }
         Fault::Loopback(..) => {
             finding
                 .fixes
@@ -257,7 +275,7 @@ fn fix(
         }
         Fault::Nothing(_, named) => {
             if let Some(named) = named.as_ref().filter(|named| !named.refuses) {
-                finding = to_other_port(used, named.port, edit.clone(), finding);
+                finding = to_other_port(context, container, used, named.port, edit.clone(), finding);
             }
             finding = finding.fix_command("see whether the server says that it listens, and where", logs);
             let sockets = match look.sockets {
@@ -277,7 +295,7 @@ fn fix(
                 sockets,
             )
         }
-        Fault::OtherPort(_, other, _) => to_other_port(used, *other, edit, finding),
+        Fault::OtherPort(_, other, _) => to_other_port(context, container, used, *other, edit, finding),
         Fault::TargetPort(service, of, other) => finding.fix_command(
             format!("set targetPort of port {} to {other}", ports::shown(of)),
             set_target_port(service, of, *other),
@@ -308,7 +326,14 @@ fn other_family(pod: &Pod, used: &Use<'_>, look: &Look<'_>, edit: String, findin
 }
 
 /// Brings what uses a port and what listens on another together.
-fn to_other_port(used: &Use<'_>, other: u16, edit: String, finding: Finding) -> Finding {
+fn to_other_port(
+    context: &Context<'_>,
+    container: &ContainerView<'_>,
+    used: &Use<'_>,
+    other: u16,
+    edit: String,
+    finding: Finding,
+) -> Finding {
     match used.services.first() {
         Some((service, of)) if used.probes.is_empty() => finding.fix_command(
             format!(
@@ -319,11 +344,49 @@ fn to_other_port(used: &Use<'_>, other: u16, edit: String, finding: Finding) -> 
             ),
             set_target_port(service, of, other),
         ),
+        None => {
+            let probes: Vec<String> = used
+                .probes
+                .iter()
+                .map(|(which, ..)| format!("the {} probe", which.word()))
+                .collect();
+            finding.fix_command(
+                format!(
+                    "have {} ask port {other}, or the application listen on {}",
+                    probes.join(" and "),
+                    used.port
+                ),
+                set_probe_port(context, container, used, other).unwrap_or(edit),
+            )
+        }
         _ => finding.fix_command(
             format!("have the application listen on {}, or change what uses it to {other}", used.port),
             edit,
         ),
     }
+}
+
+/// The command that lets the probes that ask a port ask another one; none where the pod has no template that can be patched by the name of
+/// the container.
+fn set_probe_port(context: &Context<'_>, container: &ContainerView<'_>, used: &Use<'_>, to: u16) -> Option<String> {
+    let workload = context.workload_of(container.pod);
+    let has_template = [&kind::DEPLOYMENT, &kind::STATEFUL_SET, &kind::DAEMON_SET]
+        .iter()
+        .any(|k| workload.is(k));
+    if !has_template || container.role != Role::App {
+        return None;
+    }
+    let mut patch = serde_json::Map::from_iter([("name".to_owned(), json!(container.name()))]);
+    for (which, probe, _) in used.probes.iter().filter(|(.., name)| *name == container.name()) {
+        let way = match (&probe.http_get, &probe.tcp_socket) {
+            (Some(_), _) => "httpGet",
+            (None, Some(_)) => "tcpSocket",
+            (None, None) => "grpc",
+        };
+        patch.insert(format!("{}Probe", which.word()), json!({way: {"port": to}}));
+    }
+    let patch = json!({"spec": {"template": {"spec": {"containers": [patch]}}}});
+    Some(format!("kubectl patch {} -n {} -p '{patch}'", workload.short(), workload.namespace))
 }
 
 /// The command that sends a Service's port to another port of its pods.

@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::bind::{self, BindAddress};
+use super::bind::{self, Bind, BindAddress};
 use super::hints::{Hint, Source};
 use super::servers::Server;
 use crate::model::finding::Fix;
@@ -55,6 +55,23 @@ pub fn advice(
         fixes.push(place.fix(format!("before that: {caution}"), None));
     }
     fixes
+}
+
+/// The command that sets the variable which binds a server to one family to every address of the other one; none where no variable says it alone.
+pub fn other_family(context: &Context<'_>, container: &ContainerView<'_>, hints: &[Hint], port: u16) -> Option<String> {
+    let place = Place { context, container, port };
+    let wants_v6 = super::look::has_ipv6(container.pod);
+    hints.iter().filter(|hint| hint.is_about(port)).find_map(|hint| {
+        let Source::Environment(name) = &hint.source else { return None };
+        let (written, value) = hint.detail.split_once('=')?;
+        let of_wrong_family = hint.bind == if wants_v6 { Bind::AnyV4 } else { Bind::AnyV6 };
+        if written != name || !of_wrong_family || !place.holds(name, value) {
+            return None;
+        }
+        let host = if wants_v6 { "[::]" } else { "0.0.0.0" };
+        let port = BindAddress::parse(value)?.port.map(|port| format!(":{port}")).unwrap_or_default();
+        place.set_env(name, &format!("{host}{port}"))
+    })
 }
 
 struct Place<'c, 'a> {

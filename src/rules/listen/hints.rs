@@ -71,6 +71,12 @@ impl Hint {
         self.port.is_none_or(|own| own == port)
     }
 
+    /// Whether it says that it speaks of UDP.
+    pub fn is_udp(&self) -> bool {
+        let mut words = self.detail.split(|c: char| !c.is_ascii_alphanumeric());
+        words.any(|word| matches!(word.to_ascii_lowercase().as_str(), "udp" | "udp4" | "udp6"))
+    }
+
     /// Whether the program itself says it.
     pub fn is_of_log(&self) -> bool {
         matches!(self.source, Source::Log { .. })

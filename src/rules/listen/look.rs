@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::bind::Bind;
 use super::hints::{Hint, Source};
 use super::uses::Use;
-use crate::model::dial::{Dial, DialKey, Reply};
+use crate::model::dial::{Dial, DialKey, Reply, Speech};
 use crate::model::finding::Confidence;
 use crate::model::sockets::{PodSockets, Socket};
 use crate::rules::Context;
@@ -77,7 +77,12 @@ pub fn look<'a>(context: &Context<'a>, pod: &'a Pod, container: &ContainerView<'
         let is_blind = dial.address == Reply::Untried && dial.inside.listens();
         dial.address == Reply::Refused || dial.inside == Reply::Refused || is_blind
     };
-    if look.refused.is_some() || look.dial.is_some_and(is_worth_a_log) {
+    // Nobody can dial UDP: who was told to listen on the loopback is asked what it says of it.
+    let is_told = || {
+        let hints = super::hints::of_container(context, container);
+        hints.iter().any(|hint| hint.bind.is_loopback() && concerns(hint, used))
+    };
+    if look.refused.is_some() || look.dial.is_some_and(is_worth_a_log) || used.protocol == "UDP" && is_told() {
         // Where it is refused, the server's own words are worth a request: the hints read the log where it is there.
         context.log(container, false);
         look.hints = super::hints::config_hints(context, container);
@@ -86,6 +91,42 @@ pub fn look<'a>(context: &Context<'a>, pod: &'a Pod, container: &ContainerView<'
     }
     look.standing = standing(context, pod, container, used, &look);
     look
+}
+
+/// Whether a hint may speak of a used port, and not of the port of the same number of the other protocol.
+fn concerns(hint: &Hint, used: &Use<'_>) -> bool {
+    hint.is_about(used.port) && (used.protocol == "UDP" || !hint.is_udp())
+}
+
+/// Whether what a hint says can be true although 127.0.0.1 refuses: only another loopback address is left then.
+fn may_be_another_loopback(hint: &Hint) -> bool {
+    match hint.bind {
+        Bind::LoopbackV6 => true,
+        Bind::LoopbackV4 => hint
+            .detail
+            .split(|c: char| !c.is_ascii_digit() && c != '.')
+            .any(|word| word.starts_with("127.") && word != "127.0.0.1"),
+        _ => false,
+    }
+}
+
+/// Numbers of servers that listen on the pod's own address alone by habit: Cassandra, Elasticsearch, Hazelcast, Ignite.
+const OWN_ADDRESS_PORTS: [u16; 6] = [5701, 7000, 7001, 9042, 9300, 47500];
+
+/// Whether the server may listen on the pod's own address alone, where a connection from inside is refused while others are served.
+fn may_use_own_address(container: &ContainerView<'_>, used: &Use<'_>, hints: &[Hint]) -> bool {
+    let by_status = |variable: &k8s_openapi::api::core::v1::EnvVar| {
+        let field = variable.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
+        field.is_some_and(|field| field.field_path.starts_with("status.podIP"))
+    };
+    let spec = container.spec;
+    let mut words = spec.command.iter().chain(spec.args.iter()).flatten();
+    OWN_ADDRESS_PORTS.contains(&used.port)
+        || spec.env.iter().flatten().any(by_status)
+        || words.any(|word| word.contains("hostname -i") || word.contains("hostname -I") || word.contains("ip addr"))
+        || hints
+            .iter()
+            .any(|hint| hint.is_about(used.port) && matches!(hint.bind, Bind::Address(_)))
 }
 
 /// Whether the kubelet gets the answer it wants at this port: a container that is ready passes its readiness probe.
@@ -127,7 +168,7 @@ fn newest_dial<'a>(context: &Context<'a>, pod: &Pod, container: &ContainerView<'
     let key = dial_key(pod, used);
     let first = context.dial(key.clone())?;
     let refused = first.address == Reply::Refused || (first.address == Reply::Untried && first.inside == Reply::Refused);
-    let silent = first.address == Reply::TimedOut && first.inside == Reply::Silent && used.is_surely_http();
+    let silent = first.address == Reply::TimedOut && first.inside == Reply::Silent;
     if (refused && is_young(context, container)) || silent {
         // Without the second sample nothing is said: it comes in the next round, and a saved snapshot has it.
         return context.dial(DialKey { again: true, ..key });
@@ -178,7 +219,9 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
     };
     let address = look.dial.map_or(&Reply::Untried, |dial| &dial.address);
     let inside = look.dial.map_or(&Reply::Untried, |dial| &dial.inside);
-    let refused = *address == Reply::Refused || (*address == Reply::Untried && look.refused.is_some());
+    // What is sent nothing is dialled from inside alone.
+    let is_shut = || used.speech().0 == Speech::Plain && *inside == Reply::Refused && !may_use_own_address(container, used, &look.hints);
+    let refused = *address == Reply::Refused || (*address == Reply::Untried && (look.refused.is_some() || is_shut()));
     if let Reply::Status(status) = address {
         return match status {
             // A gateway may answer 502 to 504 to a host that it does not know, and what probes ask is for them to judge.
@@ -192,7 +235,7 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
     if let Some(sockets) = look.sockets {
         return patient(by_sockets(sockets, pod, used, refused, sure));
     }
-    let said: Vec<&Hint> = look.hints.iter().filter(|hint| hint.is_about(used.port)).collect();
+    let said: Vec<&Hint> = look.hints.iter().filter(|hint| concerns(hint, used)).collect();
     match (refused, inside) {
         (true, Reply::Status(_) | Reply::Accepted | Reply::Silent) => {
             // A listener of one family answers inside as well, where the runtime tries both loopback addresses.
@@ -211,8 +254,10 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
             }
         }
         (true, _) => {
-            // Refused at the pod's address and, where it could be tried, at 127.0.0.1 and ::1: another loopback address is left.
-            match said.iter().find(|hint| hint.bind.is_loopback()) {
+            // Refused at the pod's address and, where it could be tried, at 127.0.0.1: another loopback address is left, and nobody who
+            // was only told to listen on 127.0.0.1.
+            let is_left = |hint: &&&Hint| hint.bind.is_loopback() && (*inside != Reply::Refused || may_be_another_loopback(hint));
+            match said.iter().find(is_left) {
                 Some(hint) if hint.strength <= Confidence::Likely || *inside == Reply::Untried => {
                     Standing::Loopback(Confidence::Likely, hint.bind)
                 }
@@ -231,7 +276,8 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
         (false, Reply::Silent) if *address == Reply::TimedOut && used.is_surely_http() => Standing::Hangs,
         // Where the pod's address could not be asked, the server's own word counts, unless nobody listens inside either.
         (false, inside) if *address == Reply::Untried && !matches!(inside, Reply::Refused | Reply::TimedOut) => {
-            by_word(&said, inside.listens(), is_only_port(context, pod))
+            let udp = used.protocol == "UDP";
+            by_word(&said, udp || inside.listens(), !udp && is_only_port(context, pod))
         }
         _ => Standing::Unknown,
     }

@@ -18,6 +18,7 @@ pub mod servers;
 pub mod shell;
 pub mod table;
 pub mod told;
+mod unsettled;
 mod uses;
 pub mod variables;
 
@@ -25,9 +26,9 @@ use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 
 use fault::{Fault, finding};
 use look::{Standing, dial_key, look};
-pub use mesh::behind_meshes;
 use mesh::mesh;
 use other_port::nothing;
+pub use unsettled::unsettled;
 use uses::Use;
 
 use super::Context;
@@ -209,14 +210,16 @@ pub fn is_mismatch_proven(context: &Context<'_>, service: &Service, port: &Servi
     })
 }
 
-/// Whether a running pod of the workload has not opened a used port yet, and still has time to.
-pub fn is_starting(context: &Context<'_>, workload: &Workload<'_>) -> bool {
-    reached(context, workload).into_iter().any(|pod| {
-        uses::of_pod(context, pod).iter().filter(|u| u.is_used()).any(|used| {
-            used.container(context, pod)
-                .is_some_and(|c| c.is_running() && look(context, pod, &c, used).standing == Standing::Starting)
+/// A used port that a running pod of the workload has not opened yet, and still has time to.
+pub fn starting(context: &Context<'_>, workload: &Workload<'_>) -> Option<u16> {
+    reached(context, workload).into_iter().find_map(|pod| {
+        let uses = uses::of_pod(context, pod);
+        let is_late = |used: &&Use<'_>| {
+            let container = used.container(context, pod);
+            container.is_some_and(|c| c.is_running() && look(context, pod, &c, used).standing == Standing::Starting)
                 && judge(context, workload, pod, used).is_none()
-        })
+        };
+        uses.iter().filter(|used| used.is_used()).find(is_late).map(|used| used.port)
     })
 }
 

@@ -20,7 +20,11 @@ pub(super) fn nothing<'a>(
 ) -> Option<Fault<'a>> {
     let all = uses::of_pod(context, pod);
     let container = used.container(context, pod)?;
-    let is_free = |port: u16| !all.iter().any(|other| other.port == port && other.is_used());
+    // A probe that asks the wrong port should ask the one that a Service uses; another probe's port is that probe's own.
+    let is_free = |port: u16| {
+        let mut others = all.iter().filter(|other| other.port == port && other.is_used());
+        !others.any(|other| !used.services.is_empty() || !other.probes.is_empty())
+    };
     if let Some(sockets) = look.sockets {
         let mut others = sockets
             .sockets
@@ -40,10 +44,9 @@ pub(super) fn nothing<'a>(
     }
     let mut open = false;
     let mut instead_of_it = None;
-    for other in all
-        .iter()
-        .filter(|other| container.is_running() && may_stand_in(used, other, &all, container.name()))
-    {
+    for other in all.iter().filter(|other| {
+        container.is_running() && (may_stand_in(used, other, &all, container.name()) || serves(context, pod, used, other, &all))
+    }) {
         if look::passes_probe(pod, other.port) {
             instead_of_it = Some((other.port, format!("port {} passes its readiness probe", other.port)));
             break;
@@ -97,6 +100,7 @@ fn named<'l>(look: &'l Look<'_>, used: &Use<'_>, is_free: impl Fn(u16) -> bool) 
     }
     let counts = |hint: &&hints::Hint| {
         !hint.bind.is_loopback()
+            && !hint.is_udp()
             && hint.port.is_some_and(|port| port != used.port && is_free(port))
             && (!hint.is_of_log() || hint.strength <= Confidence::Likely)
             && !uses::is_side_port(&hint.detail)
@@ -128,6 +132,35 @@ fn may_stand_in(used: &Use<'_>, other: &Use<'_>, all: &[Use<'_>], container: &st
         && is_own
         && same_kind
         && all.iter().filter(undeclared).count() == 1
+}
+
+/// Whether another port, which nobody declares and a Service uses, is the one that is meant: it is the only one of its kind, the used one is
+/// the only one in its plight, and no Service sends to both.
+fn serves<'a>(context: &Context<'a>, pod: &'a Pod, used: &Use<'a>, other: &Use<'a>, all: &[Use<'a>]) -> bool {
+    let (Some(own), Some(its)) = (used.container(context, pod), other.container(context, pod)) else {
+        return false;
+    };
+    let names = |u: &Use<'_>| {
+        u.services
+            .iter()
+            .any(|(_, port)| port.name.as_deref().is_some_and(uses::is_side_port))
+    };
+    let is_like = |u: &&Use<'_>| u.declared.is_empty() && !u.services.is_empty() && u.protocol == "TCP" && u.port != used.port;
+    let to_both = used
+        .services
+        .iter()
+        .any(|(service, _)| other.services.iter().any(|(s, _)| std::ptr::eq(*s, *service)));
+    let in_plight = all
+        .iter()
+        .filter(|u| u.is_used() && u.declared.is_empty() && u.port != other.port)
+        .count();
+    used.declared.is_empty()
+        && used.protocol == "TCP"
+        && is_like(&other)
+        && own.name() == its.name()
+        && !(to_both || names(used) || names(other))
+        && all.iter().filter(is_like).count() == 1
+        && in_plight == 1
 }
 
 fn instead<'a>(used: &Use<'a>, port: u16, confidence: Confidence, how: String) -> Fault<'a> {

@@ -58,7 +58,7 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
                 let said = hints::of_container(context, &container);
                 row.listens = said
                     .iter()
-                    .filter(|hint| hint.port == Some(port.port))
+                    .filter(|hint| hint.port == Some(port.port) && !hint.is_udp())
                     .map(|hint| Listener {
                         address: hint.bind.to_string(),
                         container: Some(container.name().to_owned()),
@@ -110,7 +110,7 @@ fn told(context: &Context<'_>, workload: &Workload<'_>, pod: &Pod, used: &[uses:
             let Some(port) = hint.port.filter(|port| used.iter().all(|u| u.port != *port)) else {
                 continue;
             };
-            if hint.strength > Confidence::Likely {
+            if hint.strength > Confidence::Likely || hint.is_udp() {
                 continue;
             }
             let listener = Listener {

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{behind_meshes, check};
+use super::check;
+use super::mesh::behind_meshes;
 use crate::model::code::Code::{self, *};
 use crate::model::dial::{Dial, DialKey, Reply, Speech};
 use crate::model::finding::{Confidence, Effect, Finding, Severity};
@@ -174,13 +175,13 @@ fn the_dial_pair_tells() {
         (TimedOut, Untried, vec![]),
         (Untried, Refused, vec![]),
         (Untried, Accepted, vec![]),
-        (Status(500), Untried, fails),
+        (Status(500), Untried, fails.clone()),
         // A gateway does not know the host that is asked for.
         (Status(503), Untried, vec![]),
         // That it does not do GET is no fault.
         (Status(501), Untried, vec![]),
-        // Not everything that is silent speaks HTTP.
-        (TimedOut, Silent, vec![]),
+        // Port 80 of a Service is HTTP.
+        (TimedOut, Silent, fails.clone()),
     ] {
         assert_eq!(after(&plain, address.clone(), inside.clone()), expected, "{address:?} {inside:?}");
     }
@@ -193,6 +194,14 @@ fn silence_is_a_fault_where_http_is_spoken_and_only_twice() {
         after(&http, Reply::TimedOut, Reply::Silent),
         one(ApplicationError, "", Confidence::Likely)
     );
+    // Not everything that is silent speaks HTTP: it is left open, in words.
+    let unsure = pod(OLD, "", "").replace("port: 80,", "port: 9900,").replace("8080", "7777");
+    let mut s = snapshot(&unsure);
+    for again in [false, true] {
+        dialled(&mut s, key(7777, Speech::Http, again), Reply::TimedOut, Reply::Silent);
+    }
+    assert!(found(&s).is_empty());
+    assert_eq!(open(&s), ["port 7777 of pod/api-1 by dialling"]);
     let mut once = snapshot(&http);
     dialled(&mut once, key(8080, Speech::Http, false), Reply::TimedOut, Reply::Silent);
     assert!(found(&once).is_empty());
@@ -349,8 +358,165 @@ fn what_does_not_speak_http_is_sent_nothing() {
     assert_eq!(asked(&snapshot(&https)), [Need::Dial(key(8080, Speech::Https, false))]);
     let mut refused = snapshot(&pod(OLD, "", ", name: redis"));
     dialled(&mut refused, key(8080, Speech::Plain, false), Reply::Untried, Reply::Refused);
-    // Some servers listen on the pod's address alone: a refusal inside is not enough.
-    assert!(found(&refused).is_empty());
+    assert_eq!(found(&refused), one(NothingListening, "", Confidence::Likely));
+    assert!(open(&refused).is_empty());
+    // Some servers listen on the pod's address alone: a refusal inside is not enough, and is not passed over either.
+    let own = ", env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]";
+    let mut own = snapshot(&pod(OLD, own, ", name: redis"));
+    dialled(&mut own, key(8080, Speech::Plain, false), Reply::Untried, Reply::Refused);
+    assert!(found(&own).is_empty());
+    assert_eq!(open(&own), ["port 8080 of pod/api-1 by dialling"]);
+}
+
+/// What the dials leave open, in words.
+fn open(snapshot: &Snapshot) -> Vec<String> {
+    let context = Context::new(snapshot, Options::default());
+    super::unsettled(&context, |_| true).into_iter().map(|u| u.what).collect()
+}
+
+#[test]
+fn a_name_that_tells_no_protocol_is_asked_like_none() {
+    for name in ["main", "server", "tcp", "y", "web", "http-api", "grpc-web"] {
+        let s = snapshot(&pod(OLD, "", &format!(", name: {name}")));
+        assert_eq!(asked(&s), [Need::Dial(key(8080, Speech::Http, false))], "{name}");
+        assert_eq!(
+            after(&pod(OLD, "", &format!(", name: {name}")), Reply::Refused, Reply::Refused),
+            one(NothingListening, "", Confidence::Likely),
+            "{name}"
+        );
+    }
+    for name in ["dns-tcp", "grpc", "tcp-main", "redis", "kafka", "smtp"] {
+        let s = snapshot(&pod(OLD, "", &format!(", name: {name}")));
+        assert_eq!(asked(&s), [Need::Dial(key(8080, Speech::Plain, false))], "{name}");
+    }
+    let probed = pod(OLD, ", livenessProbe: {grpc: {port: 8080}}", "");
+    assert_eq!(asked(&snapshot(&probed)), [Need::Dial(key(8080, Speech::Plain, false))]);
+}
+
+#[test]
+fn who_was_told_127_0_0_1_and_refuses_there_has_not_bound_at_all() {
+    for (container, expected) in [
+        (
+            ", env: [{name: LISTEN, value: '127.0.0.1:8080'}]",
+            one(NothingListening, "", Confidence::Likely),
+        ),
+        (
+            ", command: [sh, -c, 'sleep 100000; true --host=127.0.0.1 --port=8080']",
+            one(NothingListening, "", Confidence::Likely),
+        ),
+        (
+            ", env: [{name: LISTEN, value: '127.0.0.53:8080'}]",
+            one(ListenerOnLoopback, "ipv4", Confidence::Likely),
+        ),
+        (
+            ", env: [{name: LISTEN, value: '[::1]:8080'}]",
+            one(ListenerOnLoopback, "ipv6", Confidence::Likely),
+        ),
+    ] {
+        assert_eq!(
+            after(&pod(OLD, container, ""), Reply::Refused, Reply::Refused),
+            expected,
+            "{container}"
+        );
+    }
+}
+
+#[test]
+fn a_udp_server_is_taken_at_its_word() {
+    let dns = |listen: &str| {
+        let container = format!(", env: [{{name: LISTEN, value: '{listen}'}}]");
+        pod(OLD, &container, ", protocol: UDP").replace("targetPort: 8080", "targetPort: 5353")
+    };
+    let mut s = snapshot(&dns("udp:127.0.0.1:5353"));
+    assert!(asked(&s).iter().any(|need| matches!(need, Need::Log(_))));
+    said(&mut s, "listening on 127.0.0.1:5353");
+    assert_eq!(found(&s), one(ListenerOnLoopback, "ipv4", Confidence::Likely));
+    assert!(found(&snapshot(&dns("udp:0.0.0.0:5353"))).is_empty());
+    // The same number over TCP is another socket.
+    let tcp = snapshot(&dns("udp:127.0.0.1:5353").replace(", protocol: UDP", ", name: redis"));
+    assert!(found(&tcp).is_empty());
+}
+
+#[test]
+fn a_probe_that_asks_the_wrong_port_is_the_one_to_change() {
+    let refused = |probe: &str| {
+        let mut s = snapshot(
+            &pod(OLD, probe, "")
+                .replace("ready: true", "ready: false")
+                .replace("status: 'True'", "status: 'False'"),
+        );
+        for again in [false, true] {
+            for speech in [Speech::Http, Speech::Plain] {
+                dialled(&mut s, key(8081, speech, again), Reply::Refused, Reply::Refused);
+                dialled(&mut s, key(8080, speech, again), Reply::Status(200), Reply::Untried);
+            }
+        }
+        check_snapshot(check, &s)
+    };
+    for (probe, word) in [
+        (", readinessProbe: {httpGet: {path: /, port: 8081}}", "readiness"),
+        (", livenessProbe: {tcpSocket: {port: 8081}}", "liveness"),
+    ] {
+        let all = refused(probe);
+        assert_eq!(all.len(), 1, "{all:#?}");
+        assert_eq!((all[0].code, all[0].confidence), (ListenerOnOtherPort, Confidence::Proven));
+        assert_eq!(
+            all[0].summary,
+            format!("container api listens on port 8080, not on 8081, which the {word} probe asks")
+        );
+        assert_eq!(
+            all[0].fixes[0].text,
+            format!("have the {word} probe ask port 8080, or the application listen on 8081")
+        );
+    }
+}
+
+#[test]
+fn of_two_services_the_wrong_one_is_to_blame() {
+    let second = |name: &str| {
+        let extra = format!(
+            "---
+{{apiVersion: v1, kind: Service, metadata: {{name: odd}}, spec: {{selector: {{app: api}}, ports: [{{port: 80, targetPort: 9999{name}}}]}}}}
+"
+        );
+        let mut s = snapshot(&(pod(OLD, "", "") + &extra));
+        dialled(&mut s, key(9999, Speech::Http, false), Reply::Refused, Reply::Refused);
+        dialled(&mut s, key(8080, Speech::Http, false), Reply::Status(200), Reply::Untried);
+        check_snapshot(check, &s)
+    };
+    let all = second("");
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert_eq!((all[0].code, all[0].subject.object.name.as_str()), (TargetPortMismatch, "odd"));
+    assert_eq!(
+        all[0].summary,
+        "Service odd sends port 80 to 9999, where nobody listens; container api listens on 8080"
+    );
+    let command = all[0].fixes[0].command.as_deref().unwrap_or_default();
+    assert!(
+        command.starts_with("kubectl patch service odd") && command.contains(r#""value":8080"#),
+        "{command}"
+    );
+    // Metrics that are switched off are not to be had at the application's port.
+    assert_eq!(second(", name: metrics")[0].code, NothingListening);
+}
+
+#[test]
+fn a_command_that_fails_is_not_explained_by_a_port_that_it_does_not_ask() {
+    for (probe, blocks) in [
+        (", readinessProbe: {exec: {command: [ready]}}", false),
+        (", readinessProbe: {httpGet: {path: /, port: 8080}}", true),
+    ] {
+        let yaml = pod(OLD, probe, "")
+            .replace("ready: true", "ready: false")
+            .replace("status: 'True'", "status: 'False'");
+        let mut s = snapshot(&yaml);
+        for again in [false, true] {
+            dialled(&mut s, key(8080, Speech::Http, again), Reply::Refused, Reply::Refused);
+        }
+        let all = check_snapshot(check, &s);
+        let blocking = all[0].effects.iter().any(|e| matches!(e, Effect::NotReady(_)));
+        assert_eq!((all[0].code, blocking), (NothingListening, blocks), "{probe}");
+    }
 }
 
 #[test]
@@ -423,7 +589,10 @@ fn what_is_sent_nothing_is_taken_at_its_word_where_it_listens_inside() {
     assert!(found_with("0.0.0.0:8080", Reply::Accepted).is_empty());
     assert!(found_with("127.0.0.1:9999", Reply::Accepted).is_empty());
     // Nobody listens inside: the variable is not what the server reads.
-    assert!(found_with("127.0.0.1:8080", Reply::Refused).is_empty());
+    assert_eq!(
+        found_with("127.0.0.1:8080", Reply::Refused),
+        one(NothingListening, "", Confidence::Likely)
+    );
 }
 
 #[test]

@@ -167,7 +167,7 @@ impl<'a> Use<'a> {
             _ => (speech, "/".to_owned()),
         };
         if self.probes.iter().any(|(_, probe, _)| probe.grpc.is_some()) {
-            return root(Speech::Http);
+            return root(Speech::Plain);
         }
         let protocols = self.services.iter().filter_map(|(_, port)| port.app_protocol.as_deref());
         let names = self.services.iter().filter_map(|(_, port)| port.name.as_deref());
@@ -175,10 +175,6 @@ impl<'a> Use<'a> {
         let words: Vec<&str> = protocols.chain(names).collect();
         if let Some(speech) = words.iter().find_map(|word| speech_of_word(word)) {
             return root(speech);
-        }
-        // A name that says nothing of HTTP may be anything: it is sent nothing.
-        if !words.is_empty() && self.ingresses.is_empty() {
-            return root(Speech::Plain);
         }
         if !self.probes.is_empty() && self.probes.iter().all(|(_, probe, _)| probe.tcp_socket.is_some()) && self.ingresses.is_empty() {
             return root(Speech::Plain);
@@ -192,7 +188,10 @@ impl<'a> Use<'a> {
     /// Whether something says that HTTP is spoken there, so that silence is a fault.
     pub fn is_surely_http(&self) -> bool {
         let http = |word: &str| matches!(speech_of_word(word), Some(Speech::Http | Speech::Https));
-        !self.ingresses.is_empty()
+        let is_web = |port: i32| WEB_PORTS.contains(&port);
+        let by_number = || is_web(self.port.into()) || self.services.iter().any(|(_, port)| is_web(port.port));
+        (self.speech().0 != Speech::Plain && by_number())
+            || !self.ingresses.is_empty()
             || self.probes.iter().any(|(_, probe, _)| probe.http_get.is_some())
             || self
                 .services
@@ -258,18 +257,28 @@ const PLAIN_PORTS: [u16; 45] = [
     6432, 7000, 7687, 8883, 9042, 9092, 9093, 11211, 16379, 26257, 26379, 27017, 33060, 2380, 4369, 5701, 7001, 9300, 25672, 61616,
 ];
 
+/// Numbers that stand for HTTP, at a Service or at a pod, where nothing else is said.
+const WEB_PORTS: [i32; 6] = [80, 443, 8000, 8080, 8443, 8888];
+
 /// What an `appProtocol` or a port's name says; the part of a name before the first dash counts, as service meshes read it.
+/// None where it says nothing about a protocol above TCP: `main`, `server`, `tcp`.
 fn speech_of_word(word: &str) -> Option<Speech> {
     let word = word.to_ascii_lowercase();
     let word = word.strip_prefix("kubernetes.io/").unwrap_or(&word);
-    let first = word.split('-').next().unwrap_or(word);
+    let (first, rest) = word.split_once('-').unwrap_or((word, ""));
     match first {
+        "tcp" if rest.is_empty() => None,
+        // gRPC for browsers is HTTP/1.1 as well.
+        "grpc" if rest == "web" => Some(Speech::Http),
         "https" | "wss" | "tls" => Some(Speech::Https),
-        "http" | "http1" | "http2" | "h2c" | "ws" | "grpc" | "web" | "www" | "api" | "app" | "rest" | "graphql" | "ui" | "frontend"
-        | "backend" | "dashboard" | "console" | "portal" | "metrics" | "prometheus" | "health" | "healthz" | "admin" | "management"
-        | "actuator" | "webhook" | "gateway" => Some(Speech::Http),
-        "tcp" | "mysql" | "mariadb" | "postgres" | "postgresql" | "pg" | "pgsql" | "redis" | "mongo" | "mongodb" | "amqp" | "amqps"
-        | "mqtt" | "kafka" | "smtp" | "imap" | "ldap" | "ldaps" | "ssh" | "dns" | "nats" | "memcache" | "memcached" | "thrift" | "cql"
+        "http" | "http1" | "http2" | "h2c" | "ws" | "web" | "www" | "api" | "app" | "rest" | "graphql" | "ui" | "frontend" | "backend"
+        | "dashboard" | "console" | "portal" | "metrics" | "prometheus" | "health" | "healthz" | "admin" | "management" | "actuator"
+        | "webhook" | "gateway" => Some(Speech::Http),
+        "tcp" | "grpc" | "ftp" | "sftp" | "telnet" | "smtps" | "submission" | "imaps" | "pop3" | "pop3s" | "rtmp" | "rtsp" | "sip"
+        | "stun" | "turn" | "bgp" | "stomp" | "epmd" | "etcd" | "cassandra" | "mssql" | "oracle" | "db" | "database" | "sentinel"
+        | "syslog" | "fluentd" | "statsd" | "ntp" | "nfs" | "rdp" | "vnc" | "socks" | "socks5" | "jmx" | "rmi" | "transport" | "mysqlx"
+        | "mysql" | "mariadb" | "postgres" | "postgresql" | "pg" | "pgsql" | "redis" | "mongo" | "mongodb" | "amqp" | "amqps" | "mqtt"
+        | "kafka" | "smtp" | "imap" | "ldap" | "ldaps" | "ssh" | "dns" | "nats" | "memcache" | "memcached" | "thrift" | "cql"
         | "zookeeper" | "sql" | "sqlserver" | "bolt" | "peer" | "gossip" | "raft" => Some(Speech::Plain),
         _ => None,
     }

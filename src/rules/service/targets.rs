@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{PodSpec, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
+use serde_json::json;
 
 use super::{effect, subject};
 use crate::model::code::Code::{ServiceProtocolMismatch, TargetPortMismatch, TargetPortNameUnresolved};
 use crate::model::finding::{Confidence, Finding, Severity};
+use crate::model::kind;
 use crate::model::near;
 use crate::rules::context::{Context, Workload};
 use crate::rules::listen;
@@ -28,7 +30,7 @@ pub fn check(context: &Context<'_>, service: &Service) -> Vec<Finding> {
         .filter_map(|port| match ports::target(port) {
             IntOrString::String(name) => named(context, service, port, &name, &behind),
             IntOrString::Int(number) => {
-                numbered(service, port, number, &behind).filter(|_| !listen::is_mismatch_proven(context, service, port))
+                numbered(context, service, port, number, &behind).filter(|_| !listen::is_mismatch_proven(context, service, port))
             }
         })
         .collect()
@@ -85,7 +87,7 @@ fn named(
         .any(|slice| slice.ports.as_ref().is_none_or(Vec::is_empty) && !slice.endpoints.is_empty());
     if let Some(other) = declared.iter().find(|d| d.name == name) {
         return Some(
-            protocol_differs(service, port, other, Confidence::Proven)
+            protocol_differs(context, service, port, other, Confidence::Proven)
                 .related("target", workload)
                 .breaking(effect(service)),
         );
@@ -132,10 +134,16 @@ fn named(
     Some(finding)
 }
 
-fn protocol_differs(service: &Service, port: &ServicePort, declared: &Declared<'_>, confidence: Confidence) -> Finding {
+fn protocol_differs(
+    context: &Context<'_>,
+    service: &Service,
+    port: &ServicePort,
+    declared: &Declared<'_>,
+    confidence: Confidence,
+) -> Finding {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     let protocol = ports::protocol(port.protocol.as_ref());
-    Finding::new(
+    let finding = Finding::new(
         ServiceProtocolMismatch,
         "",
         Severity::Error,
@@ -160,8 +168,41 @@ fn protocol_differs(service: &Service, port: &ServicePort, declared: &Declared<'
     .evidence(
         format!("container {}", declared.container),
         format!("declares containerPort {} with protocol {}", declared.number, declared.protocol),
-    )
-    .fix_command(
+    );
+    // Whoever answers as the Service says has only been declared wrongly.
+    let answers = |pod: &&k8s_openapi::api::core::v1::Pod| {
+        let number = u16::try_from(declared.number).unwrap_or_default();
+        matches!(
+            listen::answer(context, pod, number, protocol),
+            listen::Answer::Listens(_) | listen::Answer::Inside
+        )
+    };
+    if protocol == "TCP"
+        && let Some(pod) = ports::pods_behind(context, service).into_iter().find(answers)
+    {
+        let workload = context.workload_of(pod);
+        let container = declared.container;
+        let has_template = [&kind::DEPLOYMENT, &kind::STATEFUL_SET, &kind::DAEMON_SET]
+            .iter()
+            .any(|k| workload.is(k));
+        let command = if has_template {
+            let port = json!({"containerPort": declared.number, "protocol": protocol});
+            let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": container, "ports": [port]}]}}}});
+            format!("kubectl patch {} -n {namespace} -p '{patch}'", workload.short())
+        } else {
+            format!("kubectl edit {} -n {namespace}", workload.short())
+        };
+        return finding
+            .evidence("dialled", format!("port {} accepts {protocol} connections", declared.number))
+            .fix_command(
+                format!(
+                    "declare port {} of container {container} with protocol: {protocol}",
+                    declared.number
+                ),
+                command,
+            );
+    }
+    finding.fix_command(
         format!(
             "set protocol: {} on port {} of Service {name}",
             declared.protocol,
@@ -178,7 +219,13 @@ fn shown(target: &IntOrString) -> String {
     }
 }
 
-fn numbered(service: &Service, port: &ServicePort, number: i32, behind: &[(&Workload<'_>, &PodSpec)]) -> Option<Finding> {
+fn numbered(
+    context: &Context<'_>,
+    service: &Service,
+    port: &ServicePort,
+    number: i32,
+    behind: &[(&Workload<'_>, &PodSpec)],
+) -> Option<Finding> {
     let protocol = ports::protocol(port.protocol.as_ref());
     // What is declared is for people to read; who declares nothing has said nothing.
     let all: Vec<Vec<Declared<'_>>> = behind.iter().map(|(_, spec)| ports::declared(spec)).collect();
@@ -194,7 +241,7 @@ fn numbered(service: &Service, port: &ServicePort, number: i32, behind: &[(&Work
             .iter()
             .any(|p| ports::target(p) == IntOrString::Int(number) && ports::protocol(p.protocol.as_ref()) != protocol);
         return (!both).then(|| {
-            protocol_differs(service, port, other, Confidence::Likely)
+            protocol_differs(context, service, port, other, Confidence::Likely)
                 .related("target", workload)
                 .breaking(effect(service))
         });
