@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::cluster::{ApiError, ApiErrorKind, Connection, LogQuery, Patch, PodPort, WriteOptions};
@@ -15,7 +15,7 @@ use crate::model::dial::{Dial, DialKey, Reply, Speech};
 use crate::model::kind;
 use crate::model::snapshot::Snapshot;
 use crate::model::sockets::{self, PodSockets};
-use crate::model::text::shorten;
+use crate::model::text::{sanitise, shorten};
 use crate::rules::context::containers;
 
 /// Second samples are taken at least this long after the first.
@@ -28,6 +28,8 @@ const HEAD_START: Duration = Duration::from_millis(400);
 const EXEC_LIMIT: Duration = Duration::from_secs(10);
 /// How long an ephemeral container may take to be pulled, started and to end.
 const DEBUG_LIMIT: Duration = Duration::from_secs(60);
+/// How the name of every such container begins.
+const DEBUG_NAME: &str = "podlife-sockets-";
 /// How often the pod is looked at meanwhile.
 const DEBUG_PERIOD: Duration = Duration::from_millis(500);
 
@@ -51,6 +53,8 @@ pub struct Reach {
     pub debug_image: Option<String>,
     /// What turned out to be forbidden: namespace and subresource. It is not asked for again.
     forbidden: Arc<Mutex<BTreeSet<(String, &'static str)>>>,
+    /// The ephemeral containers that were added.
+    added: Arc<Mutex<Vec<String>>>,
 }
 
 impl Reach {
@@ -61,7 +65,13 @@ impl Reach {
             exec,
             debug_image,
             forbidden: Arc::default(),
+            added: Arc::default(),
         }
+    }
+
+    /// The ephemeral containers that were added since this was asked last, and to what.
+    pub fn take_added(&self) -> Vec<String> {
+        self.added.lock().map(|mut added| std::mem::take(&mut *added)).unwrap_or_default()
     }
 
     /// Asks, unless that was forbidden before; remembers a refusal.
@@ -170,7 +180,7 @@ pub async fn pod_sockets(
         }
     }
     match &reach.debug_image {
-        Some(image) => by_debug_container(connection, namespace, name, image).await,
+        Some(image) => by_debug_container(connection, namespace, name, image, reach).await,
         None => Err(unseen),
     }
 }
@@ -256,9 +266,111 @@ async fn name_owners(connection: &Connection, namespace: &str, pod: &str, runnin
 }
 
 /// Adds an ephemeral container that prints the tables, waits for its end and reads its log. It stays in the pod's spec: Kubernetes cannot
-/// take ephemeral containers away again. It is as restricted as Pod Security can ask for.
-async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str, image: &str) -> Result<PodSockets, Unseen> {
-    let name = format!("podlife-sockets-{:x}", Timestamp::now().as_millisecond());
+/// take ephemeral containers away again. It is as restricted as Pod Security can ask for. One that an earlier run added and that is still
+/// at it is waited for, and where one could not be started with this image another one is not added to fail alike.
+async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str, image: &str, reach: &Reach) -> Result<PodSockets, Unseen> {
+    let before = connection
+        .get(&kind::POD, Some(namespace), pod, false)
+        .await
+        .map_err(Unseen::Api)?
+        .unwrap_or_default();
+    let name = match earlier_debug_container(&before, image) {
+        Some((name, Attempt::Failed)) => return Err(printed_none(namespace, pod, &name)),
+        Some((name, Attempt::Running)) => name,
+        Some((_, Attempt::Ended)) | None => add_debug_container(connection, namespace, pod, image, reach).await?,
+    };
+    let deadline = Instant::now() + DEBUG_LIMIT;
+    loop {
+        let object = connection
+            .get(&kind::POD, Some(namespace), pod, false)
+            .await
+            .map_err(Unseen::Api)?
+            .unwrap_or_default();
+        if attempt(&object, &name) != Attempt::Running || Instant::now() >= deadline {
+            break;
+        }
+        sleep_until(deadline.min(Instant::now() + DEBUG_PERIOD)).await;
+    }
+    let query = LogQuery {
+        limit_bytes: Some(1 << 20),
+        ..LogQuery::default()
+    };
+    // Of a container that never started there is no log.
+    let text = match connection.log(namespace, pod, &name, &query).await {
+        Ok(text) => text,
+        Err(error) if error.kind == ApiErrorKind::Forbidden => return Err(Unseen::Api(error)),
+        Err(_) => String::new(),
+    };
+    // No table at all is not the same as a table without a listener.
+    if !text.contains(TABLE_HEADING) {
+        return Err(printed_none(namespace, pod, &name));
+    }
+    Ok(PodSockets {
+        namespace: namespace.to_owned(),
+        pod: pod.to_owned(),
+        seen_from: format!("debug container {name}"),
+        sockets: sockets::parse(&text),
+    })
+}
+
+fn printed_none(namespace: &str, pod: &str, name: &str) -> Unseen {
+    Unseen::Because(format!(
+        "the ephemeral container {name} printed none (does its image have cat?): kubectl describe pod {pod} -n {namespace}"
+    ))
+}
+
+/// How an ephemeral container has fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// It runs, or is still to be started.
+    Running,
+    /// It has done its work.
+    Ended,
+    /// It could not be started, or failed.
+    Failed,
+}
+
+fn attempt(pod: &Value, name: &str) -> Attempt {
+    let statuses = pod["status"]["ephemeralContainerStatuses"].as_array();
+    let Some(status) = statuses.and_then(|all| all.iter().find(|status| status["name"] == *name)) else {
+        return Attempt::Running;
+    };
+    let waiting = status["state"]["waiting"]["reason"].as_str().unwrap_or_default();
+    let is_hopeless = matches!(
+        waiting,
+        "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "CreateContainerConfigError"
+            | "CreateContainerError"
+            | "RunContainerError"
+            | "StartError"
+            | "CrashLoopBackOff"
+    );
+    // A runtime that cannot start a command ends the container with a reason of its own; a table that is not there makes `cat` fail.
+    let end = &status["state"]["terminated"];
+    let never_ran = end["exitCode"].as_i64().is_some_and(|code| code >= 126);
+    match (
+        is_hopeless || never_ran || status["lastState"]["terminated"].is_object(),
+        end.is_object(),
+    ) {
+        (true, _) => Attempt::Failed,
+        (false, true) => Attempt::Ended,
+        (false, false) => Attempt::Running,
+    }
+}
+
+/// The newest container that an earlier run added with this image.
+fn earlier_debug_container(pod: &Value, image: &str) -> Option<(String, Attempt)> {
+    let all = pod["spec"]["ephemeralContainers"].as_array()?;
+    let own = |c: &&Value| c["image"] == *image && c["name"].as_str().is_some_and(|name| name.starts_with(DEBUG_NAME));
+    let name = all.iter().rfind(own)?["name"].as_str()?.to_owned();
+    let fared = attempt(pod, &name);
+    Some((name, fared))
+}
+
+async fn add_debug_container(connection: &Connection, namespace: &str, pod: &str, image: &str, reach: &Reach) -> Result<String, Unseen> {
+    let name = format!("{DEBUG_NAME}{:x}", Timestamp::now().as_millisecond());
     let container = json!({
         "name": name,
         "image": image,
@@ -284,42 +396,38 @@ async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str,
         )
         .await
         .map_err(Unseen::Api)?;
-    let deadline = Instant::now() + DEBUG_LIMIT;
-    loop {
-        let object = connection
-            .get(&kind::POD, Some(namespace), pod, false)
-            .await
-            .map_err(Unseen::Api)?
-            .unwrap_or_default();
-        let statuses = object["status"]["ephemeralContainerStatuses"].as_array();
-        let status = statuses.and_then(|all| all.iter().find(|status| status["name"] == *name));
-        let state = status.map(|status| &status["state"]);
-        let ended = state.is_some_and(|state| state["terminated"].is_object());
-        let waiting = state.and_then(|state| state["waiting"]["reason"].as_str()).unwrap_or_default();
-        let hopeless = matches!(
-            waiting,
-            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "CreateContainerConfigError" | "CreateContainerError"
-        );
-        if ended || hopeless || Instant::now() >= deadline {
-            break;
+    if let Ok(mut added) = reach.added.lock() {
+        added.push(format!(
+            "{name} with image {} to pod/{pod} in namespace {namespace}",
+            sanitise(image)
+        ));
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_debug_container_that_cannot_work_is_not_added_again() {
+        let pod = |state: Value| {
+            json!({
+                "spec": {"ephemeralContainers": [{"name": "podlife-sockets-1", "image": "scratch:1"}]},
+                "status": {"ephemeralContainerStatuses": [{"name": "podlife-sockets-1", "state": state}]},
+            })
+        };
+        for (state, expected) in [
+            (json!({"waiting": {"reason": "RunContainerError"}}), Attempt::Failed),
+            (json!({"terminated": {"exitCode": 128, "reason": "StartError"}}), Attempt::Failed),
+            (json!({"terminated": {"exitCode": 1}}), Attempt::Ended),
+            (json!({"terminated": {"exitCode": 0}}), Attempt::Ended),
+            (json!({"running": {}}), Attempt::Running),
+            (json!({"waiting": {"reason": "ContainerCreating"}}), Attempt::Running),
+        ] {
+            let found = earlier_debug_container(&pod(state.clone()), "scratch:1");
+            assert_eq!(found.map(|(_, fared)| fared), Some(expected), "{state}");
         }
-        sleep_until(deadline.min(Instant::now() + DEBUG_PERIOD)).await;
+        assert_eq!(earlier_debug_container(&pod(json!({})), "busybox:1"), None);
     }
-    let query = LogQuery {
-        limit_bytes: Some(1 << 20),
-        ..LogQuery::default()
-    };
-    let text = connection.log(namespace, pod, &name, &query).await.map_err(Unseen::Api)?;
-    // No table at all is not the same as a table without a listener.
-    if !text.contains(TABLE_HEADING) {
-        return Err(Unseen::Because(format!(
-            "the ephemeral container printed none: kubectl logs {pod} -c {name} -n {namespace}"
-        )));
-    }
-    Ok(PodSockets {
-        namespace: namespace.to_owned(),
-        pod: pod.to_owned(),
-        seen_from: format!("debug container {name}"),
-        sockets: sockets::parse(&text),
-    })
 }

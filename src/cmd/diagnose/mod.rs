@@ -233,12 +233,6 @@ pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: 
         true => Vec::new(),
         false => read_files(args, io)?.objects,
     };
-    if let Some(image) = &args.debug_image {
-        io.stderr.line(&format!(
-            "Warning: adds an ephemeral container with image {} to one pod of each revision; it cannot be taken away until the pod is replaced",
-            crate::model::text::sanitise(image)
-        ));
-    }
     let options = connect.clone().complete(io.stdin_is_terminal);
     let connection = Connection::open(&options, &io.environment, log).await?;
     let reading = Reading { connection, documents };

@@ -67,6 +67,11 @@ impl Reading {
         plan.question.targets = (!is_whole).then_some(wanted);
         let needs = |seen: &Snapshot| assess::needs(seen, &plan.question);
         collect::further_rounds(&self.connection, &mut snapshot, &plan.rights, collect::RULE_ROUNDS, needs).await;
+        for added in plan.rights.reach.take_added() {
+            io.stderr.line(&format!(
+                "Warning: added ephemeral container {added}; it cannot be taken away until the pod is replaced"
+            ));
+        }
         if plan.question.options.dial {
             let context = assess::context(&snapshot, &plan.question);
             let scope = assess::scope(&context, &plan.question);

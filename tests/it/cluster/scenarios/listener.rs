@@ -179,9 +179,21 @@ fn addresses_and_ports_without_any_probe() {
         app("told", "0.0.0.0:9090").with("START_DELAY", "1h").container(declared),
         app("admin", "0.0.0.0:8080,127.0.0.1:9901").container("ports: [{containerPort: 8080}, {name: admin, containerPort: 9901}]"),
         app("unused", "127.0.0.1:8080,0.0.0.0:9090").service("{port: 80, targetPort: 9090}"),
+        // A name that tells no protocol, one that tells another than HTTP, and a server that has not bound the address that it was told.
+        app("main", "0.0.0.0:8080")
+            .with("START_DELAY", "1h")
+            .service("{name: main, port: 80, targetPort: 8080}"),
+        app("main-inside", "127.0.0.1:8080").service("{name: main, port: 80, targetPort: 8080}"),
+        app("quiet", "0.0.0.0:6379")
+            .with("START_DELAY", "1h")
+            .service("{name: redis, port: 6379}"),
+        app("unbound", "127.0.0.1:8080").with("START_DELAY", "1h"),
+        app("silent", "0.0.0.0:8080").with("HANG", "1"),
     ];
+    // A second Service for a healthy workload.
+    let odd = "---\n{apiVersion: v1, kind: Service, metadata: {name: odd}, spec: {selector: {app: any4}, ports: [{port: 80, targetPort: 9999}]}}\n";
     let scenario = Scenario::new("listen")
-        .apply(&manifests(&apps))
+        .apply(&(manifests(&apps) + odd))
         .until("all have run for longer than a start takes", running_for("app", PAST_START))
         .until("all pods are there", pods_ready(apps.len()));
     let answer = holds(
@@ -197,6 +209,12 @@ fn addresses_and_ports_without_any_probe() {
             "TargetPortMismatch (proven) service/target, proven",
             "NothingListening () deployment/nobody app, likely",
             "NothingListening () deployment/told app, likely",
+            "NothingListening () deployment/main app, likely",
+            "ListenerOnLoopback (ipv4) deployment/main-inside app, proven",
+            "NothingListening () deployment/quiet app, likely",
+            "NothingListening () deployment/unbound app, likely",
+            "ApplicationError () deployment/silent app, likely",
+            "TargetPortMismatch (proven) service/odd, proven",
         ],
     );
     assert_eq!(answer.exit, 3);
@@ -213,6 +231,12 @@ fn addresses_and_ports_without_any_probe() {
     let fix = about(&answer, "v4")["fixes"][0].clone();
     let command = format!("kubectl set env deployment/v4 -c app LISTEN=0.0.0.0:8080 -n {}", scenario.namespace);
     assert_eq!(fix["command"], command, "{fix}");
+    let fix = about(&answer, "only6")["fixes"][0].clone();
+    let command = format!(
+        "kubectl set env deployment/only6 -c app LISTEN=0.0.0.0:8080 -n {}",
+        scenario.namespace
+    );
+    assert_eq!(fix["command"], command, "{fix}");
 }
 
 #[test]
@@ -223,6 +247,7 @@ fn protocols_that_are_not_plain_http() {
         app("tls-unnamed", "tls:0.0.0.0:8080"),
         app("grpc", "grpc:0.0.0.0:9000").service("{name: grpc, port: 9000, targetPort: 9000}"),
         app("grpc-inside", "grpc:127.0.0.1:9000").service("{name: grpc, port: 9000, targetPort: 9000}"),
+        app("udp-inside", "udp:127.0.0.1:5353").service("{name: dns, protocol: UDP, port: 53, targetPort: 5353}"),
         app("udp", "udp:0.0.0.0:5353").service("{name: dns, protocol: UDP, port: 53, targetPort: 5353}"),
         app("cache", "tcp:0.0.0.0:6379").service("{name: redis, port: 6379, targetPort: 6379}"),
         app("cache-inside", "tcp:127.0.0.1:6379")
@@ -246,7 +271,8 @@ fn protocols_that_are_not_plain_http() {
         &[],
         &[
             "ListenerOnLoopback (ipv4) deployment/tls-inside app, proven",
-            "ListenerOnLoopback (ipv4) deployment/grpc-inside app, proven",
+            "ListenerOnLoopback (ipv4) deployment/grpc-inside app, likely",
+            "ListenerOnLoopback (ipv4) deployment/udp-inside app, likely",
             "ListenerOnLoopback (ipv4) deployment/cache-inside app, proven",
             "ListenerOnLoopback (ipv4) deployment/cache-quiet app, likely",
             "ApplicationError () deployment/fails app, likely",
@@ -303,6 +329,7 @@ fn probes_that_are_refused_say_why() {
             .container("readinessProbe: {httpGet: {path: /readyz, port: 8443, scheme: HTTPS}, periodSeconds: 2}")
             .service("{port: 443, targetPort: 8443}"),
         app("other-port", "0.0.0.0:9090").container(ready),
+        app("probe", "0.0.0.0:8080").container("readinessProbe: {httpGet: {path: /readyz, port: 8081}, periodSeconds: 2}"),
     ];
     let scenario = Scenario::new("refused")
         .apply(&manifests(&apps))
@@ -320,8 +347,11 @@ fn probes_that_are_refused_say_why() {
             "ListenerOnLoopback (ipv4) deployment/grpc app, proven",
             "ListenerOnLoopback (ipv4) deployment/https app, proven",
             "ListenerOnOtherPort () deployment/other-port app, proven",
+            "ListenerOnOtherPort () deployment/probe app, proven",
         ],
     );
+    let fix = about(&answer, "probe")["fixes"][0]["command"].as_str().unwrap();
+    assert!(fix.contains("\"readinessProbe\":{\"httpGet\":{\"port\":8080}}"), "{fix}");
     let symptoms = answer.json["symptoms"].as_array().unwrap();
     let explained = symptoms
         .iter()
