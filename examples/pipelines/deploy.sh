@@ -12,8 +12,11 @@ kubectl podlife wait-ready "$target" -n "$NAMESPACE" --timeout "${TIMEOUT:-5m}" 
 case $code in
   0) ;;
   3 | 124) # It will not become ready, or not in time: the reason has been printed.
-    kubectl rollout undo "$target" -n "$NAMESPACE"
-    kubectl podlife wait-ready "$target" -n "$NAMESPACE" --timeout "${TIMEOUT:-5m}" || echo "the revision before is not ready either" >&2
+    if kubectl rollout undo "$target" -n "$NAMESPACE"; then
+      kubectl podlife wait-ready "$target" -n "$NAMESPACE" --timeout "${TIMEOUT:-5m}" || echo "the revision before is not ready either" >&2
+    else
+      echo "there is no revision to go back to: $target stays as it is" >&2
+    fi
     ;;
   *) echo "whether $target is ready could not be told (exit code $code): nothing was rolled back" >&2 ;;
 esac

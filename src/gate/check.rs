@@ -129,6 +129,13 @@ impl Check {
 /// The error says why what was asked for cannot be tried.
 pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wish: &Wish) -> Result<Vec<Check>, String> {
     let mut checks = Vec::new();
+    if !matches!(wish.via, Via::Url(_))
+        && let Some(unread) = unread_services(context, judged)
+    {
+        return Err(format!(
+            "services may not be listed in namespace {unread}: whether any leads to it cannot be told"
+        ));
+    }
     // Who names Services asks for these: others that lead to the same pods are none of their business.
     let only_named = !plan.targets.is_empty() && plan.targets.iter().all(|t| t.is(&kind::SERVICE));
     for service in judge::services(context, judged) {
@@ -269,6 +276,18 @@ impl Asked {
 /// Whether a pod is one that must answer.
 fn counts(context: &Context<'_>, pod: &Pod) -> bool {
     matches!(pod::judge(context, pod).state, State::Ready | State::Unknown) && !revision::is_old(context, pod)
+}
+
+/// The namespace of a judged workload in which Services could not be listed, so that nobody knows who is to be asked about it.
+fn unread_services(context: &Context<'_>, judged: &[ObjectReadiness]) -> Option<String> {
+    let serving = judged
+        .iter()
+        .map(|j| &j.object)
+        .filter(|object| kind::RUN_PODS.iter().any(|k| object.is(k)) && !object.is(&kind::JOB) && !object.is(&kind::CRON_JOB));
+    let mut namespaces = serving.map(|object| object.namespace.as_str());
+    namespaces
+        .find(|namespace| !context.snapshot.is_complete(&kind::SERVICE, namespace))
+        .map(str::to_owned)
 }
 
 /// How long answers must last where nothing was said: what has just been rolled out must stay for a while.

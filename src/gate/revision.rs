@@ -5,7 +5,9 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::ResourceExt;
 
 use crate::model::finding::ObjectRef;
-use crate::model::kind;
+use crate::model::kind::{self, Kind};
+use crate::model::snapshot::Presence;
+use crate::model::text::sanitise;
 use crate::rules::context::{Context, WorkloadObject, controller, has_ended, revision};
 use crate::rules::revision::number;
 
@@ -72,6 +74,29 @@ pub fn is_old(context: &Context<'_>, pod: &Pod) -> bool {
         Some(WorkloadObject::DaemonSet(set)) => daemon_set_is_old(set, pod),
         _ => false,
     }
+}
+
+/// The controller of a pod, or the controller of that, which could not be read, so that nobody knows what it is told to run now.
+pub(super) fn unread_owner(context: &Context<'_>, pod: &Pod) -> Option<String> {
+    let namespace = pod.namespace().unwrap_or_default();
+    let unread = |kind: &Kind, name: &str| {
+        let is_unknown = context.snapshot.presence(kind, &namespace, name) == Presence::Unknown;
+        is_unknown.then(|| sanitise(&format!("{}/{name}", kind.kind.to_lowercase())))
+    };
+    let owner = controller(&pod.metadata)?;
+    for kind in [kind::STATEFUL_SET, kind::DAEMON_SET, kind::REPLICA_SET] {
+        if owner.kind == kind.kind
+            && let Some(unread) = unread(&kind, &owner.name)
+        {
+            return Some(unread);
+        }
+    }
+    let sets = context.snapshot.objects.replica_sets.iter();
+    let set = sets
+        .filter(|s| s.namespace() == pod.namespace())
+        .find(|s| owner.kind == kind::REPLICA_SET.kind && s.name_any() == owner.name)?;
+    let above = controller(&set.metadata).filter(|above| above.kind == kind::DEPLOYMENT.kind)?;
+    unread(&kind::DEPLOYMENT, &above.name)
 }
 
 /// Whether an object controls the pod.

@@ -123,6 +123,14 @@ pub(super) fn endpoints(context: &Context<'_>, service: &Service, plan: &Plan) -
         let reason = format!("pod {} {}", first.pod, first.reason);
         return Some(Judgement::progressing(Phase::Pods, reason).blocking(out_of_place));
     }
+    let mut pods = endpoints().filter_map(|(_, e)| named_pod(context, &namespace, e)?.1);
+    if let Some((pod, owner)) = pods.find_map(|pod| Some((pod, revision::unread_owner(context, pod)?))) {
+        let reason = format!(
+            "whether pod {} is of the current revision cannot be told: {owner} could not be read",
+            pod.name_any()
+        );
+        return Some(Judgement::unknown(Phase::Pods, reason));
+    }
     let word = if ready == 1 { "endpoint" } else { "endpoints" };
     Some(Judgement::ready(Phase::Pods, format!("{ready} ready {word}")))
 }

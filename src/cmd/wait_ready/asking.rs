@@ -107,7 +107,9 @@ impl Asking {
             Ok(()) => {
                 // What was asked before that and is still silent tells of an earlier time.
                 self.rounds.retain(|round| round.begun > begun);
-                self.streak.succeeded(begun, &identity);
+                // What hung before it answered did not answer all that time.
+                let is_late = self.streak.successes() == 0 && now.saturating_sub(begun) > SILENT;
+                self.streak.succeeded(if is_late { now } else { begun }, &identity);
                 if self.streak.successes() == 1 {
                     self.answered = Some(now);
                 }

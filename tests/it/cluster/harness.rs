@@ -93,7 +93,7 @@ impl Scenario {
         self.kubectl_in(arguments, None)
     }
 
-    fn kubectl_in(&self, arguments: &[&str], input: Option<&str>) -> String {
+    pub fn kubectl_in(&self, arguments: &[&str], input: Option<&str>) -> String {
         let mut all = vec!["-n", self.namespace.as_str()];
         all.extend(arguments);
         kubectl(&all, input)

@@ -312,3 +312,43 @@ fn a_crash_loop_that_runs_for_a_moment_is_not_ready() {
     let again = once(&scenario, "pod/web", &[]);
     assert!([3, 124].contains(&again.exit), "{}", again.stdout);
 }
+
+/// A service account that may do this and no more.
+fn account(scenario: &Scenario, name: &str, rules: Value) -> String {
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules});
+    let bound = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": scenario.namespace}],
+    });
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
+    scenario.kubectl_in(&["apply", "-f", "-"], Some(&manifest(&[account, role, bound])));
+    format!("--as=system:serviceaccount:{}:{name}", scenario.namespace)
+}
+
+#[test]
+fn nothing_is_ready_where_services_or_owners_may_not_be_read() {
+    let reads = |groups: Value, resources: Value| json!({"apiGroups": groups, "resources": resources, "verbs": ["get", "list", "watch"]});
+    let scenario = Scenario::new("wr-small")
+        .apply(&manifest(&[
+            web(1, json!({"LISTEN": "127.0.0.1:8080"}), json!({})),
+            service("ClusterIP"),
+        ]))
+        .until("it says Ready", pods_ready(1));
+    let pods = account(
+        &scenario,
+        "pods",
+        json!([reads(json!(["", "apps"]), json!(["pods", "deployments", "replicasets"]))]),
+    );
+    expect(&once(&scenario, "deployment/web", &[&pods]), 4, "services may not be listed");
+    let services = account(
+        &scenario,
+        "services",
+        json!([
+            reads(json!(["", "discovery.k8s.io"]), json!(["pods", "services", "endpointslices"])),
+            {"apiGroups": [""], "resources": ["services/proxy", "pods/proxy"], "verbs": ["get"]},
+        ]),
+    );
+    let answer = once(&scenario, "service/web", &[&services]);
+    expect(&answer, 4, "of the current revision cannot be told");
+}
