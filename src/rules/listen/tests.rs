@@ -377,16 +377,16 @@ fn open(snapshot: &Snapshot) -> Vec<String> {
 #[test]
 fn a_name_that_tells_no_protocol_is_asked_like_none() {
     for name in ["main", "server", "tcp", "y", "web", "http-api", "grpc-web"] {
-        let s = snapshot(&pod(OLD, "", &format!(", name: {name}")));
+        let s = snapshot(&pod(OLD, "", &format!(", name: '{name}'")));
         assert_eq!(asked(&s), [Need::Dial(key(8080, Speech::Http, false))], "{name}");
         assert_eq!(
-            after(&pod(OLD, "", &format!(", name: {name}")), Reply::Refused, Reply::Refused),
+            after(&pod(OLD, "", &format!(", name: '{name}'")), Reply::Refused, Reply::Refused),
             one(NothingListening, "", Confidence::Likely),
             "{name}"
         );
     }
     for name in ["dns-tcp", "grpc", "tcp-main", "redis", "kafka", "smtp"] {
-        let s = snapshot(&pod(OLD, "", &format!(", name: {name}")));
+        let s = snapshot(&pod(OLD, "", &format!(", name: '{name}'")));
         assert_eq!(asked(&s), [Need::Dial(key(8080, Speech::Plain, false))], "{name}");
     }
     let probed = pod(OLD, ", livenessProbe: {grpc: {port: 8080}}", "");
