@@ -371,17 +371,23 @@ fn value_at_end(line: &str, words: &[(usize, usize)], i: usize) -> Option<(usize
     if !word(i)?.ends_with(char::is_alphanumeric) || !NAMES.iter().any(|known| plain.ends_with(known)) || !OF.contains(&begins.as_str()) {
         return None;
     }
+    let lower = |at: usize| word(at).unwrap_or_default().to_lowercase();
+    let is_new = (i.saturating_sub(2)..i).any(|at| NEW.contains(&lower(at).as_str()));
     let link = (i + 2..=i + 1 + LONGEST_CLAUSE)
         .take_while(|&at| word(at - 1).is_some_and(|w| !w.ends_with(['.', ';'])))
         .find(|&at| {
             word(at).is_some_and(|w| {
                 let bare = w.trim_end_matches([':', '=']).to_lowercase();
-                LINKS.contains(&bare.as_str()) || (w.len() > 1 && w.ends_with(':'))
+                // What follows a colon is an error more often than a value, but where something has just been made.
+                LINKS.contains(&bare.as_str()) || (is_new && w.len() > 1 && w.ends_with(':'))
             })
         })?;
     let &(from, to) = words.get(link + 1)?;
     bare_value(line, from, to).filter(|&(from, to)| !is_ordinary(&line[from..to]))
 }
+
+/// Words in front of a secret that was made for somebody.
+const NEW: &[&str] = &["generated", "created", "initial", "temporary", "default", "new", "random"];
 
 /// Words between a name and whose it is.
 const OF: &[&str] = &["for", "of", "to"];
@@ -520,8 +526,10 @@ fn value_after(line: &str, words: &[(usize, usize)], i: usize) -> Option<(usize,
     }
     let bare = value.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '}', '"', '\'']);
     // `password swordfish`: with nothing behind it, it is no sentence about passwords.
+    // Of tokens parsers speak so, too.
     let is_last = value.len() > bare.len() || words.len() == at + 1;
-    let is_value = looks_secret(bare) || ((announced || is_linked || (is_last && is_name)) && !is_ordinary(bare));
+    let is_said = is_last && is_name && !plain.ends_with("token");
+    let is_value = looks_secret(bare) || ((announced || is_linked || is_said) && !is_ordinary(bare));
     (is_value && !bare.is_empty()).then_some((from, from + bare.len()))
 }
 
@@ -537,7 +545,8 @@ fn looks_secret(word: &str) -> bool {
 fn is_ordinary(word: &str) -> bool {
     let lower = word.to_lowercase();
     let inflected = ["ed", "ing", "able", "ible", "tion"].iter().any(|end| lower.ends_with(end));
-    word.chars().count() < 3 || inflected || ORDINARY.contains(&lower.as_str()) || is_reference(word)
+    let known = ORDINARY.contains(&lower.as_str()) || super::HARMLESS_VALUES.contains(&lower.as_str());
+    word.chars().count() < 3 || inflected || known || lower.ends_with("n't") || is_reference(word)
 }
 
 /// Paths, variables, pairs that other rules look at, and what is masked already.
@@ -576,7 +585,7 @@ mod tests {
                 "GENERATED ROOT PASSWORD for postgres is: swordfish",
                 "GENERATED ROOT PASSWORD for postgres is: ***",
             ),
-            ("token for service db: swordfish", "token for service db: ***"),
+            ("generated token for service db: swordfish", "generated token for service db: ***"),
             ("sending AUTH swordfish", "sending AUTH ***"),
             ("\"AUTH\" \"swordfish\"", "\"AUTH\" \"***\""),
             ("AUTH app swordfish", "AUTH ***"),
@@ -613,6 +622,11 @@ mod tests {
             "password for user app is wrong",
             "token for serviceaccount runner is expired",
             "the password for postgres was rejected",
+            "failed to fetch token for serviceaccount runner: forbidden",
+            "failed to refresh token for repository x: dial tcp 10.0.0.1:443: i/o timeout",
+            "the key API_TOKEN of ConfigMap settings: couldn't be read",
+            "password for user app is context dependent",
+            "lexer: token IDENTIFIER",
             "no password supplied",
             "password reset requested by app",
             "missing API_KEY environment variable",
