@@ -28,6 +28,8 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fr
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long 401, 403 and 404 are put up with once the watch has worked: a starting API server refuses everyone for a while.
 const REFUSALS: Duration = Duration::from_secs(60);
+/// The same for who may list and has not been let watch yet: that is a right that is missing, not a server that starts.
+const FIRST_REFUSALS: Duration = Duration::from_secs(4);
 /// An object is 1.5 MiB at most (etcd), and a little more as JSON.
 const LONGEST_LINE: usize = 32 << 20;
 
@@ -57,6 +59,8 @@ struct Watch {
     stream: Option<Open>,
     /// Whether the API server has ever answered as it should.
     worked: bool,
+    /// Whether a watch, not only a list, was ever answered.
+    opened: bool,
     failing_since: Option<Instant>,
     wait: Duration,
     /// Whether an interruption was told that has not ended yet.
@@ -97,6 +101,7 @@ impl Connection {
             version: resource_version.filter(|version| !version.is_empty()),
             stream: None,
             worked: false,
+            opened: false,
             failing_since: None,
             wait: Duration::ZERO,
             interrupted: false,
@@ -164,7 +169,8 @@ impl Watch {
             Usage | Config | Decode | Invalid => true,
             // A plugin may need the network that is away just now, and an API server that has just started does not know custom resources yet.
             Unauthorized | Forbidden | Credential | NoSuchKind | NotFound | Tls => {
-                !self.worked || self.failing_since.is_some_and(|since| since.elapsed() > REFUSALS)
+                let patience = if self.opened { REFUSALS } else { FIRST_REFUSALS };
+                !self.worked || self.failing_since.is_some_and(|since| since.elapsed() > patience)
             }
             Unreachable | Timeout | TooManyRequests | Server | Conflict | Gone => !self.worked,
         }
@@ -187,6 +193,7 @@ impl Watch {
             };
             self.open(&version).await?;
             self.worked = true;
+            self.opened = true;
             self.failing_since = None;
             if std::mem::take(&mut self.interrupted) {
                 return Ok(Step::Event(WatchEvent::Resumed));

@@ -49,7 +49,7 @@ const LOST_NODES: Duration = Duration::from_secs(5);
 /// What the rules said this long ago is worth asking again before the last word.
 const STALE: Duration = Duration::from_secs(5);
 /// How long the rules are waited for once it is over, so that the end names the cause.
-const LAST_QUESTION: Duration = Duration::from_secs(10);
+const LAST_QUESTION: Duration = Duration::from_secs(3);
 
 /// What a workload is told to run.
 pub(super) type Orders = Vec<(ObjectRef, Option<String>, Option<i64>)>;

@@ -327,6 +327,21 @@ fn account(scenario: &Scenario, name: &str, rules: Value) -> String {
 }
 
 #[test]
+fn who_may_list_but_not_watch_is_told_which_right_is_missing() {
+    let scenario = Scenario::new("wr-watch")
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
+        .until("it is ready", pods_ready(1));
+    let all = json!([
+        {"apiGroups": ["", "apps", "discovery.k8s.io", "networking.k8s.io", "autoscaling"], "resources": ["*"], "verbs": ["get", "list"]},
+    ]);
+    let account = account(&scenario, "lists", all);
+    let answer = waited(&scenario, "deployment/web", &[&account]);
+    // Without any watch there is no usable answer.
+    assert_eq!(answer.exit, 6, "{}{}", answer.stdout, answer.stderr);
+    assert!(answer.stderr.contains("kubectl auth can-i watch"), "{}", answer.stderr);
+}
+
+#[test]
 fn nothing_is_ready_where_services_or_owners_may_not_be_read() {
     let reads = |groups: Value, resources: Value| json!({"apiGroups": groups, "resources": resources, "verbs": ["get", "list", "watch"]});
     let scenario = Scenario::new("wr-small")
