@@ -256,7 +256,9 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
         (true, _) => {
             // Refused at the pod's address and, where it could be tried, at 127.0.0.1: another loopback address is left, and nobody who
             // was only told to listen on 127.0.0.1.
-            let is_left = |hint: &&&Hint| hint.bind.is_loopback() && (*inside != Reply::Refused || may_be_another_loopback(hint));
+            // A container that was started again may have ended before it was dialled.
+            let tells = *inside == Reply::Refused && !was_restarted(context, container);
+            let is_left = |hint: &&&Hint| hint.bind.is_loopback() && (!tells || may_be_another_loopback(hint));
             match said.iter().find(is_left) {
                 Some(hint) if hint.strength <= Confidence::Likely || *inside == Reply::Untried => {
                     Standing::Loopback(Confidence::Likely, hint.bind)

@@ -233,7 +233,7 @@ fn root_where_it_is_forbidden() {
 
 #[test]
 fn a_container_that_the_runtime_refuses() {
-    Scenario::new("refused")
+    Scenario::new("start-refused")
         .apply(&shell("api", "sleep 3600", ", workingDir: /etc/passwd"))
         .until("it is refused", restarts("app", 1))
         .first_root_cause("ContainerCreateFailing", "", "deployment/api");

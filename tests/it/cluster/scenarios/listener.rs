@@ -331,7 +331,7 @@ fn probes_that_are_refused_say_why() {
         app("other-port", "0.0.0.0:9090").container(ready),
         app("probe", "0.0.0.0:8080").container("readinessProbe: {httpGet: {path: /readyz, port: 8081}, periodSeconds: 2}"),
     ];
-    let scenario = Scenario::new("refused")
+    let scenario = Scenario::new("probes-refused")
         .apply(&manifests(&apps))
         .until("the probes were refused", event("Unhealthy", "connection refused"))
         .until("all have run for longer than a start takes", running_for("app", PAST_START));
@@ -344,7 +344,7 @@ fn probes_that_are_refused_say_why() {
             "ListenerOnLoopback (mapped) deployment/ready-mapped app, proven",
             "ListenerOnLoopback (ipv4) deployment/live app, proven",
             "ListenerOnLoopback (ipv4) deployment/startup app, proven",
-            "ListenerOnLoopback (ipv4) deployment/grpc app, proven",
+            "ListenerOnLoopback (ipv4) deployment/grpc app, likely",
             "ListenerOnLoopback (ipv4) deployment/https app, proven",
             "ListenerOnOtherPort () deployment/other-port app, proven",
             "ListenerOnOtherPort () deployment/probe app, proven",
@@ -364,7 +364,7 @@ fn probes_that_are_refused_say_why() {
 fn a_probe_that_kills_is_explained_between_the_lives_of_its_container() {
     let live = "livenessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1, failureThreshold: 2}";
     let killed = app("killed", "127.0.0.1:8080").container(live).manifest();
-    let scenario = Scenario::new("killed")
+    let scenario = Scenario::new("killed-lives")
         .apply(&killed)
         .until(
             "it is killed again and again",
@@ -450,7 +450,7 @@ fn sockets_are_read_where_a_container_has_a_shell() {
         shell("nobody", "exec sleep 3600", declared),
     ]
     .join("");
-    let scenario = Scenario::new("sockets")
+    let scenario = Scenario::new("seen-sockets")
         .apply(&manifest)
         .until("all run", pods_ready(6))
         .until("a start is over", running_for("app", PAST_START));

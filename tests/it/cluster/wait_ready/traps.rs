@@ -292,7 +292,7 @@ fn an_endpoint_on_another_port_is_not_the_one_that_is_used() {
     let mut two = service("ClusterIP");
     two["spec"]["ports"] =
         json!([{"name": "http", "port": 80, "targetPort": "http"}, {"name": "admin", "port": 81, "targetPort": "admin"}]);
-    let scenario = Scenario::new("wr-other")
+    let scenario = Scenario::new("wr-port2")
         .apply(&manifest(&[web(1, json!({}), named), two]))
         .until("it says Ready", pods_ready(1));
     expect(&once(&scenario, "deployment/web", &["--port", "http"]), 0, "");

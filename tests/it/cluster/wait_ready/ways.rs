@@ -204,7 +204,7 @@ fn another_name_must_resolve_and_answer() {
 
 #[test]
 fn nobody_behind_a_service_is_a_failure() {
-    let scenario = Scenario::new("wr-zero").apply(&manifest(&[web(0, json!({}), probe()), service("ClusterIP")]));
+    let scenario = Scenario::new("wr-none").apply(&manifest(&[web(0, json!({}), probe()), service("ClusterIP")]));
     for check in [&["--http", "/"][..], &["--tcp"], &[]] {
         let answer = wait(&scenario, "service/web", check);
         assert_eq!(state(&answer), (3, "failed"), "{check:?} {}{}", answer.stdout, answer.stderr);
