@@ -240,11 +240,16 @@ fn stale(context: &Context<'_>, service: &Service) -> Option<Finding> {
     )
 }
 
-/// When the controller last wrote a slice because of a change.
+/// When a slice was last written: by anyone, or at the change of which the controller took note. The controller takes that note
+/// away when it writes without a change of pods or Service.
 fn written(slice: &k8s_openapi::api::discovery::v1::EndpointSlice) -> Option<Timestamp> {
-    slice
-        .annotations()
-        .get("endpoints.kubernetes.io/last-change-trigger-time")?
-        .parse()
-        .ok()
+    let noted = || {
+        slice
+            .annotations()
+            .get("endpoints.kubernetes.io/last-change-trigger-time")?
+            .parse()
+            .ok()
+    };
+    let by_anyone = slice.managed_fields().iter().filter_map(|f| Some(f.time.as_ref()?.0)).max();
+    by_anyone.or_else(noted)
 }

@@ -223,6 +223,24 @@ fn endpoints_that_nobody_keeps_are_stale() {
 }
 
 #[test]
+fn the_controller_need_not_have_noted_when_it_wrote_a_slice() {
+    let noted = "annotations: {endpoints.kubernetes.io/last-change-trigger-time: '2026-01-01T11:00:05Z'}";
+    let slice = |time: &str| {
+        let fields = format!("managedFields: [{{manager: kube-controller-manager, operation: Update, time: '2026-01-01T{time}Z'}}]");
+        let gone = SLICE.replace("endpoints: [", "endpoints: [{addresses: [10.244.0.8], targetRef: {kind: Pod, name: api-0}}, ");
+        assert!(gone.contains(noted));
+        let service = service("{selector: {app: api}, ports: [{port: 80, targetPort: http}]}");
+        found(&format!("{API}{}{service}", gone.replace(noted, &fields)))
+            .into_iter()
+            .filter(|f| f.0 == Code::EndpointsStale)
+            .count()
+    };
+    assert_eq!(slice("11:00:05"), 1);
+    // The controller is given a while to write anew.
+    assert_eq!(slice("11:59:50"), 0);
+}
+
+#[test]
 fn a_load_balancer_is_given_time_and_an_error_is_told_at_once() {
     let lb = |extra: &str, created: &str| {
         let spec = format!("{{type: LoadBalancer, selector: {{app: api}}, ports: [{{port: 80, targetPort: http}}]{extra}}}");
