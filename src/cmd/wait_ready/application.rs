@@ -98,19 +98,15 @@ impl Asker {
             .iter()
             .map(|check| from_inside(check, self.host.as_deref()))
             .collect::<Result<_, Fault>>()?;
-        let from_inside: Vec<prober::Question> = questions.iter().flatten().cloned().collect();
+        // From where the Service is: there its clients are most likely to be.
+        let namespace = |check: &Check| check.service.as_ref().map(|s| s.namespace.clone()).unwrap_or_default();
+        let asked = checks.iter().zip(&questions);
+        let from_inside: Vec<(String, prober::Question)> = asked
+            .filter_map(|(check, question)| Some((namespace(check), question.clone()?)))
+            .collect();
         let mut answers = match &self.prober {
             _ if from_inside.is_empty() => Vec::new(),
-            Some(prober) => {
-                // Where the first Service is: there its clients are most likely to be.
-                let mut services = checks
-                    .iter()
-                    .zip(&questions)
-                    .filter(|(_, q)| q.is_some())
-                    .filter_map(|(c, _)| c.service.as_ref());
-                let namespace = services.next().map(|s| s.namespace.as_str()).unwrap_or_default();
-                prober.ask(namespace, &from_inside).await?
-            }
+            Some(prober) => prober.ask(&from_inside).await?,
             None => {
                 return Err(Fault::Impossible(
                     "--probe-image names no image to ask from inside of the cluster with".to_owned(),

@@ -6,6 +6,7 @@ mod headers;
 mod pipeline;
 mod prober;
 mod reasons;
+mod refused;
 mod relay;
 mod survival;
 mod traps;

@@ -6,11 +6,12 @@ use std::process::Command;
 use podlife::model::kind;
 use serde_json::{Value, json};
 
-use super::super::harness::{Scenario, pods_ready};
+use super::super::harness::{Scenario, kubectl, podlife, pods_ready};
 use super::{manifest, probe, reason, service, started, state, wait, web};
+use crate::fake_api::Folder;
 
-const IMAGE: &str = "busybox:1.36";
-const INSIDE: [&str; 4] = ["--via", "in-cluster", "--probe-image", IMAGE];
+pub const IMAGE: &str = "busybox:1.36";
+pub const INSIDE: [&str; 4] = ["--via", "in-cluster", "--probe-image", IMAGE];
 
 fn probers(scenario: &Scenario) -> Vec<String> {
     let ours = |o: &Value| o["metadata"]["labels"]["app.kubernetes.io/name"] == "podlife-prober";
@@ -19,7 +20,7 @@ fn probers(scenario: &Scenario) -> Vec<String> {
 }
 
 /// Nothing of a prober is left, as soon as the cluster has taken its pod away.
-fn nothing_stays(scenario: &Scenario) {
+pub fn nothing_stays(scenario: &Scenario) {
     scenario.wait("nothing of the prober is left", |s| probers(s).is_empty());
 }
 
@@ -107,37 +108,50 @@ fn a_policy_that_keeps_clients_out_is_seen_only_from_inside() {
 }
 
 #[test]
-fn what_keeps_it_from_asking_is_said() {
-    let scenario = Scenario::new("wr-noprobe")
-        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
-        .until("it is ready", pods_ready(1));
-    for (image, why) in [
-        ("podlife.test/missing:1", "its image cannot be pulled"),
-        ("podlife.test/app:1", "has no shell"),
-    ] {
-        let answer = wait(&scenario, "service/web", &["--via", "in-cluster", "--probe-image", image]);
-        assert_eq!(state(&answer), (4, "unknown"), "{image} {}{}", answer.stdout, answer.stderr);
-        assert!(reason(&answer).contains(why), "{}", answer.stdout);
+fn one_asks_in_each_namespace() {
+    let scenarios = [Scenario::new("wr-inone"), Scenario::new("wr-inother")];
+    let mut objects = Vec::new();
+    for scenario in &scenarios {
+        // Nobody gets in from another namespace.
+        let policy = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "own"},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]},
+        });
+        for mut object in [web(1, json!({}), probe()), service("ClusterIP"), policy] {
+            object["metadata"]["namespace"] = scenario.namespace.clone().into();
+            objects.push(object);
+        }
     }
-    let image = wait(&scenario, "service/web", &["--via", "in-cluster"]);
-    assert_eq!(image.exit, 2, "{}", image.stderr);
-    let grpc = wait(&scenario, "service/web", &[&INSIDE[..], &["--once", "--grpc"]].concat());
-    assert_eq!(state(&grpc), (4, "unknown"), "{}{}", grpc.stdout, grpc.stderr);
-    // A quota that has no room for it.
+    let folder = Folder::new();
+    let file = folder.0.join("all.yaml");
+    std::fs::write(&file, manifest(&objects)).unwrap();
+    let file = file.to_str().unwrap();
+    kubectl(&["apply", "-f", file], None);
+    for scenario in &scenarios {
+        scenario.wait("it is ready behind a policy in force", |s| {
+            let is_in_force = |p: &Value| p["metadata"]["annotations"]["podlife.test/enforced"].is_string();
+            pods_ready(1)(&s.state()) && s.list(&kind::NETWORK_POLICY).iter().all(is_in_force)
+        });
+    }
+    let answer = podlife(&[&["wait-ready", "-f", file, "-o", "json"][..], &INSIDE].concat());
+    assert_eq!(state(&answer), (0, "ready"), "{}{}", answer.stdout, answer.stderr);
+    let asked = answer.json["application"]["asked"].as_array().unwrap();
+    assert_eq!(asked.iter().filter(|a| a["via"] == "in-cluster").count(), 2, "{}", answer.stdout);
+    for scenario in &scenarios {
+        let own = format!("in namespace {}", scenario.namespace);
+        assert_eq!(answer.stderr.matches(&own).count(), 1, "{}", answer.stderr);
+        nothing_stays(scenario);
+    }
+    // Where it cannot run in one of them, nothing was proven.
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}});
-    let scenario = scenario.apply(&quota.to_string());
-    scenario.wait("the quota counts", |s| {
+    scenarios[1].kubectl_in(&["apply", "-f", "-"], Some(&quota.to_string()));
+    scenarios[1].wait("the quota counts", |s| {
         s.list(&kind::RESOURCE_QUOTA).iter().any(|q| q["status"]["used"]["pods"] == "1")
     });
-    let full = wait(&scenario, "service/web", &INSIDE);
-    assert_eq!(state(&full), (4, "unknown"), "{}{}", full.stdout, full.stderr);
-    assert!(
-        reason(&full).contains("its pod is refused") && reason(&full).contains("exceeded quota"),
-        "{}",
-        full.stdout
-    );
-    scenario.kubectl(&["delete", "quota", "full"]);
-    nothing_stays(&scenario);
+    let half = podlife(&[&["wait-ready", "-f", file, "-o", "json"][..], &INSIDE].concat());
+    assert_eq!(state(&half), (4, "unknown"), "{}{}", half.stdout, half.stderr);
+    assert!(reason(&half).contains("exceeded quota"), "{}", half.stdout);
+    scenarios.iter().for_each(nothing_stays);
 }
 
 #[test]

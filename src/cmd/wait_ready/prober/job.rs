@@ -1,0 +1,299 @@
+//! The Job of one namespace: how it is made, read and removed.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use super::Means;
+use crate::cluster::{Answer, ApiError, ApiErrorKind, Deletion, ListQuery, LogQuery, Preconditions, Told, WriteOptions};
+use crate::cmd::wait_ready::application::Fault;
+use crate::cmd::wait_ready::judgement;
+use crate::gate::prober::{self, Order, Outcome, Question, Standing};
+use crate::model::kind;
+use crate::model::text::{sanitise, shorten};
+
+/// Between two looks at its log.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(150);
+/// How long after one whose creation was not answered another one is made.
+const MAKE_AGAIN: Duration = Duration::from_secs(5);
+/// How long it may take to answer one question, beyond the three seconds that it gives itself.
+const SLACK: Duration = Duration::from_secs(4);
+/// A run of one look gives it this long to start, and to live.
+const ONE_LOOK: Duration = Duration::from_secs(60);
+/// How long a creation that is under way is waited for in the end, and how long the removal may take: less than a run has for its last words.
+const LAST: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2500));
+
+/// A Job that was asked for.
+pub(super) struct Job {
+    namespace: String,
+    name: String,
+    nonce: String,
+    questions: Vec<Question>,
+    since: Instant,
+    creation: Creation,
+    pod: Option<String>,
+}
+
+enum Creation {
+    /// Owned by the prober, so that a run that ends meanwhile can wait for it.
+    UnderWay(JoinHandle<Result<Value, ApiError>>),
+    Done(String),
+    Refused(String),
+    /// The API server gave no answer: it may be there or not.
+    Untold(String),
+    Removed,
+}
+
+impl Job {
+    /// Has one made; what comes of that is seen when it is asked.
+    pub(super) fn begin(means: &Means, namespace: &str, questions: &[Question]) -> Self {
+        let name = format!("podlife-probe-{:010x}", random() & 0xff_ffff_ffff);
+        let nonce = format!("{:016x}", random());
+        let left = means.ends.map_or(ONE_LOOK, |ends| ends.saturating_duration_since(Instant::now()));
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        let job = prober::job(&Order {
+            name: &name,
+            nonce: &nonce,
+            image: &means.image,
+            deadline_seconds: seconds,
+            with_body: means.with_body,
+            questions,
+        });
+        means.stderr.line(&sanitise(&format!(
+            "asking from inside of the cluster: job/{name} in namespace {namespace}, image {}; it is removed in the end, and ends by itself after {seconds} s",
+            means.image
+        )));
+        let (connection, of) = (means.connection.clone(), namespace.to_owned());
+        let creation = tokio::spawn(async move { connection.create(&kind::JOB, Some(&of), &job, &WriteOptions::default()).await });
+        Self {
+            namespace: namespace.to_owned(),
+            name,
+            nonce,
+            questions: questions.to_vec(),
+            since: Instant::now(),
+            creation: Creation::UnderWay(creation),
+            pod: None,
+        }
+    }
+
+    /// Whether it is just this that it asks.
+    pub(super) fn asks(&self, questions: &[Question]) -> bool {
+        self.questions == questions && !matches!(self.creation, Creation::Removed)
+    }
+
+    /// Whether nobody knows if it exists, so that another one is to be made after a pause.
+    pub(super) fn is_untold(&self) -> bool {
+        matches!(self.creation, Creation::Untold(_)) && self.since.elapsed() >= MAKE_AGAIN
+    }
+
+    /// Asks every question once, each on a new connection that was begun after this was called.
+    pub(super) async fn ask(&mut self, means: &Means) -> Result<Vec<Answer>, Fault> {
+        self.created().await?;
+        let pod = self.running(means).await?;
+        self.answers(means, &pod).await
+    }
+
+    async fn created(&mut self) -> Result<(), Fault> {
+        if let Creation::UnderWay(handle) = &mut self.creation {
+            self.creation = match handle.await {
+                Ok(Ok(job)) => Creation::Done(job["metadata"]["uid"].as_str().unwrap_or_default().to_owned()),
+                Ok(Err(error)) if gives_no_answer(&error) => Creation::Untold(shorten(&error.message, 240)),
+                Ok(Err(error)) => Creation::Refused(format!("the prober's Job is refused: {}", shorten(&error.message, 240))),
+                Err(error) => Creation::Refused(format!("the prober could not be made: {error}")),
+            };
+        }
+        match &self.creation {
+            Creation::Refused(why) => Err(Fault::Impossible(why.clone())),
+            Creation::Untold(why) => {
+                let why = format!("the prober could not be made: {why}");
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+                Err(Fault::Pending(why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The prober's pod, once it runs.
+    async fn running(&mut self, means: &Means) -> Result<String, Fault> {
+        if let Some(pod) = &self.pod {
+            return Ok(pod.clone());
+        }
+        let query = ListQuery {
+            label_selector: format!("job-name={}", self.name),
+            ..ListQuery::default()
+        };
+        let pods = match means.connection.list(&kind::POD, Some(&self.namespace), &query).await {
+            Ok(list) => list.items,
+            Err(error) => {
+                return Err(Fault::Pending(format!(
+                    "the prober's pod could not be read: {}",
+                    shorten(&error.message, 160)
+                )));
+            }
+        };
+        let pod = pods.into_iter().find_map(|pod| serde_json::from_value::<Pod>(pod).ok());
+        let standing = match &pod {
+            Some(pod) => prober::standing(pod),
+            None => match self.refusal(means).await {
+                Some(why) => Standing::Stuck(format!("its pod is refused: {}", shorten(&why, 240))),
+                None => Standing::Starting("its pod does not exist yet".to_owned()),
+            },
+        };
+        match (standing, pod.and_then(|pod| pod.metadata.name)) {
+            (Standing::Running, Some(name)) => {
+                self.pod = Some(name.clone());
+                Ok(name)
+            }
+            (Standing::Stuck(why), _) => Err(Fault::Impossible(format!("the prober cannot ask: {why}"))),
+            (Standing::Starting(why), _) => {
+                if means.ends.is_none() && self.since.elapsed() >= ONE_LOOK {
+                    return Err(Fault::Impossible(format!("the prober has not started: {why}")));
+                }
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+                Err(Fault::Pending(format!("the prober job/{} starts: {why}", self.name)))
+            }
+            (Standing::Running, None) => Err(Fault::Pending("the prober starts".to_owned())),
+        }
+    }
+
+    /// Why no pod of a Job could be made: quota, Pod Security, a policy, a webhook.
+    async fn refusal(&self, means: &Means) -> Option<String> {
+        let query = ListQuery {
+            field_selector: format!("involvedObject.name={},reason=FailedCreate", self.name),
+            ..ListQuery::default()
+        };
+        let events = means.connection.list(&kind::EVENT, Some(&self.namespace), &query).await.ok()?;
+        events.items.last()?["message"].as_str().map(str::to_owned)
+    }
+
+    /// Waits for a round that was begun after now.
+    async fn answers(&mut self, means: &Means, pod: &str) -> Result<Vec<Answer>, Fault> {
+        let asked = self.questions.len();
+        let query = LogQuery {
+            tail_lines: Some(3 * (asked as u64 + 2)),
+            ..LogQuery::default()
+        };
+        let patience = (judgement::LIMIT + SLACK) * u32::try_from(asked).unwrap_or(u32::MAX) * 2;
+        let begun = Instant::now();
+        let mut before = None;
+        loop {
+            let text = match means.connection.log(&self.namespace, pod, prober::CONTAINER, &query).await {
+                Ok(text) => text,
+                Err(error) if error.kind == ApiErrorKind::NotFound => {
+                    self.pod = None;
+                    return Err(Fault::Impossible("the prober's pod was removed".to_owned()));
+                }
+                Err(error) => {
+                    return Err(Fault::Failing(format!(
+                        "the prober's log could not be read: {}",
+                        shorten(&error.message, 160)
+                    )));
+                }
+            };
+            let log = prober::read(&text, &self.nonce, asked);
+            let since = *before.get_or_insert(log.begun);
+            if let Some((_, round)) = log.last.filter(|(number, _)| *number > since) {
+                return round.into_iter().map(|(outcome, body)| answer(means, outcome, &body)).collect();
+            }
+            if begun.elapsed() > patience {
+                self.pod = None;
+                return Err(Fault::Failing("the prober says nothing".to_owned()));
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            if begun.elapsed() > Duration::from_secs(5) {
+                self.still_runs(means).await?;
+            }
+        }
+    }
+
+    /// A prober that has ended writes nothing any more, and its log can be read all the same.
+    async fn still_runs(&mut self, means: &Means) -> Result<(), Fault> {
+        let known = self.pod.take();
+        match self.running(means).await {
+            Ok(_) => {
+                self.pod = known;
+                Ok(())
+            }
+            Err(Fault::Pending(why)) => Err(Fault::Impossible(why)),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Removes it. Whoever stops waiting for that may call it again.
+    pub(super) async fn remove(&mut self, means: &Means) {
+        if let Creation::UnderWay(handle) = &mut self.creation {
+            // Whether it came about may not be known then: its name is nobody else's.
+            self.creation = match timeout(LAST.0, handle).await {
+                Ok(Ok(Ok(job))) => Creation::Done(job["metadata"]["uid"].as_str().unwrap_or_default().to_owned()),
+                _ => Creation::Untold(String::new()),
+            };
+        }
+        let uid = match &self.creation {
+            Creation::Refused(_) | Creation::Removed => return,
+            Creation::Done(uid) => Some(uid.clone()),
+            Creation::UnderWay(_) | Creation::Untold(_) => None,
+        };
+        let deletion = Deletion {
+            preconditions: Preconditions {
+                uid: uid.filter(|uid| !uid.is_empty()),
+                resource_version: None,
+            },
+            propagation: Some("Background"),
+            ..Deletion::default()
+        };
+        let job = kind::JOB;
+        let asked = means.connection.delete(&job, Some(&self.namespace), &self.name, &deletion);
+        let outcome = timeout(LAST.1, asked).await;
+        self.creation = Creation::Removed;
+        let why = match outcome {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Conflict) => return,
+            Ok(Err(error)) => error.message.clone(),
+            Err(_) => "no answer".to_owned(),
+        };
+        means.stderr.line(&sanitise(&format!(
+            "job/{} could not be removed ({}): it ends by itself; kubectl delete job -n {} {}",
+            self.name,
+            shorten(&why, 160),
+            self.namespace,
+            self.name
+        )));
+    }
+}
+
+fn answer(means: &Means, outcome: Outcome, body: &str) -> Result<Answer, Fault> {
+    let told = match outcome {
+        Outcome::Status(status) => Told::Status(status),
+        Outcome::Accepted | Outcome::Closed => Told::Accepted,
+        Outcome::Refused => Told::Refused,
+        Outcome::TimedOut => Told::TimedOut,
+        Outcome::Unresolved => Told::Unresolved,
+        Outcome::NoTls => Told::NoTls("no TLS connection".to_owned()),
+        Outcome::NoTool => {
+            return Err(Fault::Impossible(format!(
+                "the image {} has nothing that could ask: it needs curl, or wget and nc",
+                shorten(&means.image, 120)
+            )));
+        }
+    };
+    let body = STANDARD.decode(body).unwrap_or_default();
+    Ok(Answer { told, body })
+}
+
+/// Whether the API server did not come to a decision, so that another try may do better.
+fn gives_no_answer(error: &ApiError) -> bool {
+    use ApiErrorKind::{Server, Timeout, TooManyRequests, Unreachable};
+    matches!(error.kind, Server | Timeout | TooManyRequests | Unreachable)
+}
+
+fn random() -> u64 {
+    // The keys of a new hasher are random.
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,118 @@
+//! Asks Services from inside of the cluster: by one Job in each namespace that has Services to be asked, made when it is needed and removed
+//! whatever happens.
+
+mod job;
+mod rights;
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use self::job::Job;
+pub(crate) use self::rights::RIGHTS;
+use super::application::Fault;
+use crate::cluster::{Answer, Connection};
+use crate::gate::prober::{self, Question};
+use crate::io::Stream;
+
+/// Who asks from inside.
+pub(super) struct Prober {
+    means: Means,
+    /// By namespace. Whoever asks holds them, so that they end only after that.
+    jobs: Mutex<BTreeMap<String, Job>>,
+}
+
+/// What every Job is made with.
+struct Means {
+    connection: Connection,
+    image: String,
+    with_body: bool,
+    /// Until when the run lasts; none for one look.
+    ends: Option<Instant>,
+    stderr: Stream,
+}
+
+impl Prober {
+    pub(super) fn new(connection: &Connection, image: &str, with_body: bool, ends: Option<Instant>, stderr: &Stream) -> Self {
+        Self {
+            means: Means {
+                connection: connection.clone(),
+                image: image.to_owned(),
+                with_body,
+                ends,
+                stderr: stderr.clone(),
+            },
+            jobs: Mutex::default(),
+        }
+    }
+
+    /// Asks every question once, each from its namespace and on a new connection that was begun after this was called; answers in the same order.
+    pub(super) async fn ask(&self, questions: &[(String, Question)]) -> Result<Vec<Answer>, Fault> {
+        let mut wanted: BTreeMap<&str, Vec<Question>> = BTreeMap::new();
+        for (namespace, question) in questions {
+            wanted.entry(namespace).or_default().push(question.clone());
+        }
+        let mut jobs = self.jobs.lock().await;
+        let is_of_use = |namespace: &str, job: &Job| wanted.get(namespace).is_some_and(|now| job.asks(now)) && !job.is_untold();
+        let old = jobs.iter().filter(|(namespace, job)| !is_of_use(namespace, job));
+        let old: Vec<String> = old.map(|(namespace, _)| namespace.clone()).collect();
+        // One stays known until it is removed: whoever stops waiting here leaves the rest to the end of the run.
+        for namespace in old {
+            if let Some(job) = jobs.get_mut(&namespace) {
+                job.remove(&self.means).await;
+            }
+            jobs.remove(&namespace);
+        }
+        for (namespace, questions) in &wanted {
+            if jobs.contains_key(*namespace) {
+                continue;
+            }
+            let missing = rights::missing(&self.means.connection, namespace).await;
+            if !missing.is_empty() {
+                return Err(Fault::Impossible(format!(
+                    "the prober needs rights in namespace {namespace} that are missing: {} (kubectl podlife rbac wait-ready --with in-cluster)",
+                    missing.join(", ")
+                )));
+            }
+            jobs.insert((*namespace).to_owned(), Job::begin(&self.means, namespace, questions));
+        }
+        let asked = jobs
+            .iter_mut()
+            .map(|(namespace, job)| async { (namespace.clone(), job.ask(&self.means).await) });
+        let mut heard = BTreeMap::new();
+        let mut faults = Vec::new();
+        for (namespace, answers) in join_all(asked).await {
+            match answers {
+                Ok(answers) => {
+                    heard.insert(namespace, answers.into_iter());
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        // What cannot be is said first: no other one's start changes that.
+        faults.sort_by_key(|fault| !matches!(fault, Fault::Impossible(_)));
+        match faults.into_iter().next() {
+            Some(fault) => Err(fault),
+            None => Ok(questions
+                .iter()
+                .filter_map(|(namespace, _)| heard.get_mut(namespace)?.next())
+                .collect()),
+        }
+    }
+
+    /// Removes what was made; a run calls it in the end, whatever that is.
+    pub(super) async fn end(&self) {
+        let mut jobs = self.jobs.lock().await;
+        join_all(jobs.values_mut().map(|job| job.remove(&self.means))).await;
+        jobs.clear();
+    }
+}
+
+/// Whether an object is a prober or its pod: no run takes one for something that it waits for.
+pub(super) fn is_prober(object: &Value) -> bool {
+    let (name, value) = prober::LABEL;
+    object["metadata"]["labels"][name] == value
+}
