@@ -1,8 +1,9 @@
 //! Watches that outlive expired versions, lost connections and restarts of the API server, and end where waiting is
-//! no use.
+//! no use. Who may list and not watch is served by lists, again and again.
 //!
 //! kube's `watcher` tries for ever after 401, 403, 404 and 422 and does not fall back from streaming lists.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt as _};
@@ -28,8 +29,10 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fr
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long 401, 403 and 404 are put up with once the watch has worked: a starting API server refuses everyone for a while.
 const REFUSALS: Duration = Duration::from_secs(60);
-/// The same for who may list and has not been let watch yet: that is a right that is missing, not a server that starts.
-const FIRST_REFUSALS: Duration = Duration::from_secs(4);
+/// How often is listed for who may not watch, ...
+const LIST_AGAIN: Duration = Duration::from_secs(3);
+/// ... and when a watch is tried again: the right may have come, and API servers that start refuse everyone.
+const WATCH_AGAIN: Duration = Duration::from_secs(60);
 /// An object is 1.5 MiB at most (etcd), and a little more as JSON.
 const LONGEST_LINE: usize = 32 << 20;
 
@@ -59,8 +62,10 @@ struct Watch {
     stream: Option<Open>,
     /// Whether the API server has ever answered as it should.
     worked: bool,
-    /// Whether a watch, not only a list, was ever answered.
-    opened: bool,
+    /// Until when there is only listing, because watching was refused.
+    lists_until: Option<Instant>,
+    /// What was listed last, as names and versions: what is listed again unchanged is no news.
+    listed: u64,
     failing_since: Option<Instant>,
     wait: Duration,
     /// Whether an interruption was told that has not ended yet.
@@ -101,7 +106,8 @@ impl Connection {
             version: resource_version.filter(|version| !version.is_empty()),
             stream: None,
             worked: false,
-            opened: false,
+            lists_until: None,
+            listed: 0,
             failing_since: None,
             wait: Duration::ZERO,
             interrupted: false,
@@ -135,6 +141,12 @@ impl Watch {
                     // A server that forgets at once must not be asked without a pause.
                     self.back_off();
                 }
+                Err(error) if error.kind == ApiErrorKind::Forbidden && self.version.is_some() => {
+                    // What may be listed may not always be watched.
+                    self.stream = None;
+                    self.lists_until = Some(Instant::now() + WATCH_AGAIN);
+                    self.list_later();
+                }
                 Err(error) if self.is_final(&error) => return Err(error),
                 Err(error) => {
                     self.stream = None;
@@ -159,6 +171,11 @@ impl Watch {
         self.wait = Duration::ZERO;
     }
 
+    fn list_later(&mut self) {
+        self.version = None;
+        self.wait = LIST_AGAIN;
+    }
+
     fn back_off(&mut self) {
         self.wait = (self.wait * 2).clamp(BACK_OFF.0, BACK_OFF.1);
     }
@@ -169,8 +186,7 @@ impl Watch {
             Usage | Config | Decode | Invalid => true,
             // A plugin may need the network that is away just now, and an API server that has just started does not know custom resources yet.
             Unauthorized | Forbidden | Credential | NoSuchKind | NotFound | Tls => {
-                let patience = if self.opened { REFUSALS } else { FIRST_REFUSALS };
-                !self.worked || self.failing_since.is_some_and(|since| since.elapsed() > patience)
+                !self.worked || self.failing_since.is_some_and(|since| since.elapsed() > REFUSALS)
             }
             Unreachable | Timeout | TooManyRequests | Server | Conflict | Gone => !self.worked,
         }
@@ -188,12 +204,20 @@ impl Watch {
             let Some(version) = self.version.clone() else {
                 let list = self.connection.list(&self.kind, self.namespace.as_deref(), &self.query).await?;
                 self.version = Some(list.resource_version.clone());
-                self.interrupted = false;
+                let before = std::mem::replace(&mut self.listed, fingerprint(&list));
+                let interrupted = std::mem::take(&mut self.interrupted);
+                if self.lists_until.is_some() && !interrupted && self.listed == before {
+                    self.succeeded();
+                    return Ok(Step::Again);
+                }
                 return Ok(Step::Event(WatchEvent::Listed(list)));
             };
+            if self.lists_until.is_some_and(|until| Instant::now() < until) {
+                self.list_later();
+                return Ok(Step::Again);
+            }
             self.open(&version).await?;
             self.worked = true;
-            self.opened = true;
             self.failing_since = None;
             if std::mem::take(&mut self.interrupted) {
                 return Ok(Step::Event(WatchEvent::Resumed));
@@ -272,6 +296,18 @@ impl Watch {
             }
         })
     }
+}
+
+/// Tells lists of different objects, or of others of their versions, apart.
+fn fingerprint(list: &List) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for item in &list.items {
+        let metadata = &item["metadata"];
+        for field in ["uid", "name", "resourceVersion"] {
+            metadata[field].as_str().hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }
 
 impl Open {

@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all, join3};
 use serde_json::Value;
 
+use super::contact::Trouble;
 use super::prober::is_prober;
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery};
 use crate::cmd::collect;
@@ -41,15 +42,15 @@ pub(super) struct Read {
 }
 
 /// Begins to read. An API server that gives no answer is an error.
-pub(super) fn begin(connection: Connection, wanted: Wanted) -> BoxFuture<'static, Result<Read, String>> {
+pub(super) fn begin(connection: Connection, wanted: Wanted) -> BoxFuture<'static, Result<Read, Trouble>> {
     async move {
         let all = tokio::time::timeout(LIMIT, read(&connection, wanted)).await;
-        let read = all.map_err(|_| format!("no answer within {} s", LIMIT.as_secs()))?;
+        let read = all.map_err(|_| Trouble::silence(format!("no answer within {} s", LIMIT.as_secs())))?;
         let errors = read.pods.iter().filter_map(|(_, r)| r.as_ref().err());
         let errors = errors.chain(read.single.iter().filter_map(|(_, _, r)| r.as_ref().err()));
         let mut errors = errors.chain(read.nodes.iter().filter_map(|r| r.as_ref().err()));
         match errors.find(|error| error.is_fatal_for_api()) {
-            Some(error) => Err(error.message.clone()),
+            Some(error) => Err(Trouble::of(error)),
             None => Ok(read),
         }
     }

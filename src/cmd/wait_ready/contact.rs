@@ -1,15 +1,39 @@
-//! Whether the API server can be reached while a run goes on. While it cannot, nothing is decided but that the time is up.
+//! Whether the API server gives what it is asked for while a run goes on. While it does not, nothing is decided but that the time is up.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::cluster::{ApiError, ApiErrorKind};
 use crate::gate::progress::Change;
 use crate::model::duration;
 use crate::model::readiness::{Phase, State};
 
 /// A watch that is taken up again sooner than this is nothing to tell.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// Why the API server does not give what it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// It answers, and says no.
+    refuses: bool,
+    why: String,
+}
+
+impl Trouble {
+    /// What an error says of it.
+    pub(super) fn of(error: &ApiError) -> Self {
+        Self {
+            refuses: matches!(error.kind, ApiErrorKind::Forbidden | ApiErrorKind::Unauthorized),
+            why: error.message.clone(),
+        }
+    }
+
+    /// That it gives no answer.
+    pub(super) fn silence(why: String) -> Self {
+        Self { refuses: false, why }
+    }
+}
 
 /// What is known of the way to the API server.
 #[derive(Default)]
@@ -20,14 +44,14 @@ pub(super) struct Contact {
 struct Lost {
     since: Duration,
     clock: Timestamp,
-    why: String,
+    trouble: Trouble,
     told: bool,
 }
 
 impl Contact {
     /// Takes in whether it can be reached now; returns what is to be told about that.
-    pub(super) fn note(&mut self, trouble: Option<String>, at: Duration, clock: Timestamp) -> Option<Change> {
-        let Some(why) = trouble else {
+    pub(super) fn note(&mut self, trouble: Option<Trouble>, at: Duration, clock: Timestamp) -> Option<Change> {
+        let Some(trouble) = trouble else {
             let lost = self.lost.take().filter(|lost| lost.told)?;
             let after = duration::short(at.saturating_sub(lost.since));
             return Some(change(State::Progressing, format!("the API server answers again after {after}")));
@@ -35,10 +59,10 @@ impl Contact {
         let lost = self.lost.get_or_insert_with(|| Lost {
             since: at,
             clock,
-            why: String::new(),
+            trouble: trouble.clone(),
             told: false,
         });
-        lost.why = why;
+        lost.trouble = trouble;
         if lost.told || at < lost.since + TOLD_AFTER {
             return None;
         }
@@ -65,7 +89,11 @@ impl Contact {
 impl Lost {
     fn in_words(&self) -> String {
         let since = self.clock.strftime("%H:%M:%SZ");
-        format!("the API server cannot be reached since {since}: {}", self.why)
+        let Trouble { refuses, why } = &self.trouble;
+        if *refuses {
+            return format!("the API server refuses since {since}: {why}");
+        }
+        format!("the API server cannot be reached since {since}: {why}")
     }
 }
 
@@ -87,7 +115,8 @@ mod tests {
         let mut contact = Contact::default();
         let clock = Timestamp::UNIX_EPOCH;
         let mut note = |trouble: Option<&str>, seconds: u64| {
-            let told = contact.note(trouble.map(str::to_owned), Duration::from_secs(seconds), clock);
+            let trouble = trouble.map(|why| Trouble::silence(why.to_owned()));
+            let told = contact.note(trouble, Duration::from_secs(seconds), clock);
             (told.map(|change| change.reason), contact.is_lost(), contact.says().is_some())
         };
         assert_eq!(note(None, 0), (None, false, false));

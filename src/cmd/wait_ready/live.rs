@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::application::{self, Asker};
 use super::asking::Asking;
 use super::confirm::{self, Read, Wanted};
-use super::contact::Contact;
+use super::contact::{Contact, Trouble};
 use super::judgement::Expected;
 use super::prober::Prober;
 use super::selection::Selection;
@@ -177,7 +177,7 @@ pub(super) struct Run<'a> {
     /// Objects beside the watched ones that were asked for; what may not be read is not asked for again.
     asked: BTreeSet<ObjectRef>,
     /// Why the API server gave no answer to what was read last, and when to try again.
-    unread: Option<(String, Duration)>,
+    unread: Option<(Trouble, Duration)>,
     next_nodes: Duration,
     /// Whether all that the verdict rests on was read again since everything looked ready.
     is_confirmed: bool,
@@ -208,7 +208,7 @@ pub(super) struct Run<'a> {
 struct Reading {
     confirms: bool,
     objects: BTreeSet<ObjectRef>,
-    answer: BoxFuture<'static, Result<Read, String>>,
+    answer: BoxFuture<'static, Result<Read, Trouble>>,
 }
 
 impl Run<'_> {
@@ -269,7 +269,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn take_read(&mut self, read: Result<Read, String>) {
+    fn take_read(&mut self, read: Result<Read, Trouble>) {
         let Some(reading) = self.reading.take() else { return };
         match read {
             Ok(read) => {
@@ -389,9 +389,9 @@ impl Run<'_> {
             if step.moved {
                 self.ask_soon(at);
             }
-            let trouble = self.store.trouble().or(self.unread.as_ref().map(|(why, _)| why.as_str()));
+            let trouble = self.store.trouble().or(self.unread.as_ref().map(|(why, _)| why));
             let was_lost = self.contact.is_lost();
-            let told = self.contact.note(trouble.map(str::to_owned), at, self.store.snapshot.taken_at);
+            let told = self.contact.note(trouble.cloned(), at, self.store.snapshot.taken_at);
             step.changes.extend(told);
             step.changes
                 .iter_mut()
@@ -593,7 +593,7 @@ impl Run<'_> {
 }
 
 /// What came of a reading that is under way; never, where none is.
-async fn read(reading: &mut Option<Reading>) -> Result<Read, String> {
+async fn read(reading: &mut Option<Reading>) -> Result<Read, Trouble> {
     match reading {
         Some(reading) => (&mut reading.answer).await,
         None => std::future::pending().await,

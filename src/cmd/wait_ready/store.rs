@@ -8,6 +8,7 @@ use futures::stream::{BoxStream, SelectAll};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::contact::Trouble;
 use super::prober::is_prober;
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, WatchEvent};
 use crate::cmd::collect;
@@ -65,10 +66,10 @@ pub(super) struct Store {
     sources: Vec<Source>,
     streams: SelectAll<BoxStream<'static, (usize, Result<WatchEvent, ApiError>)>>,
     connection: Connection,
-    /// What could not be watched, once the run can do without.
-    failures: Vec<(Kind, ApiError)>,
+    /// What cannot be watched, by its place among the sources: the first ones matter most.
+    failures: BTreeMap<usize, ApiError>,
     /// Watches that are cut off now, and why.
-    interrupted: BTreeMap<usize, String>,
+    interrupted: BTreeMap<usize, Trouble>,
 }
 
 impl Store {
@@ -81,7 +82,7 @@ impl Store {
             sources: Vec::new(),
             streams: SelectAll::new(),
             connection: connection.clone(),
-            failures: Vec::new(),
+            failures: BTreeMap::new(),
             interrupted: BTreeMap::new(),
         };
         for namespace in namespaces {
@@ -142,15 +143,15 @@ impl Store {
     }
 
     /// Why a watch is cut off now, where one is: what it last told may be out of date.
-    pub(super) fn trouble(&self) -> Option<&str> {
-        self.interrupted.values().next().map(String::as_str)
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.interrupted.values().next()
     }
 
     /// Waits for changes and takes them in; ends with the error of a watch without which nothing can be said.
     pub(super) async fn changed(&mut self) -> Result<(), ApiError> {
         let Some((index, event)) = self.streams.next().await else {
-            return match self.failures.first() {
-                Some((_, error)) => Err(error.clone()),
+            return match self.failures.values().next() {
+                Some(error) => Err(error.clone()),
                 None => std::future::pending().await,
             };
         };
@@ -212,7 +213,7 @@ impl Store {
                 self.snapshot.remove(&kind, &namespace, &name);
             }
             Ok(WatchEvent::Interrupted(error)) => {
-                self.interrupted.insert(index, error.message.clone());
+                self.interrupted.insert(index, Trouble::of(&error));
             }
             Ok(WatchEvent::Resumed) => {
                 self.interrupted.remove(&index);
@@ -228,21 +229,22 @@ impl Store {
         // Others have worked: it was only the last one to begin when the way was cut.
         let passes = matches!(error.kind, Unreachable | Timeout | TooManyRequests | Server | Conflict | Gone);
         if passes && self.sources.iter().any(|source| source.listed) {
-            self.interrupted.insert(index, error.message.clone());
+            self.interrupted.insert(index, Trouble::of(&error));
             self.open_stream(index, BEGIN_AGAIN);
             return Ok(());
         }
+        self.interrupted.remove(&index);
         let source = &mut self.sources[index];
         source.listed = true;
         let (kind, namespace) = (source.kind.clone(), source.namespace.clone());
         match error.kind {
             ApiErrorKind::Forbidden | ApiErrorKind::NoSuchKind => {
                 collect::refuse(&mut self.snapshot, &kind, namespace.as_deref(), &error);
-                self.failures.push((kind, error));
-                if self.failures.len() == self.sources.len() {
-                    return Err(self.failures[0].1.clone());
+                self.failures.insert(index, error);
+                match self.failures.values().next() {
+                    Some(error) if self.failures.len() == self.sources.len() => Err(error.clone()),
+                    _ => Ok(()),
                 }
-                Ok(())
             }
             _ => Err(error),
         }

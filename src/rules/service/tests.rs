@@ -227,7 +227,10 @@ fn the_controller_need_not_have_noted_when_it_wrote_a_slice() {
     let noted = "annotations: {endpoints.kubernetes.io/last-change-trigger-time: '2026-01-01T11:00:05Z'}";
     let slice = |time: &str| {
         let fields = format!("managedFields: [{{manager: kube-controller-manager, operation: Update, time: '2026-01-01T{time}Z'}}]");
-        let gone = SLICE.replace("endpoints: [", "endpoints: [{addresses: [10.244.0.8], targetRef: {kind: Pod, name: api-0}}, ");
+        let gone = SLICE.replace(
+            "endpoints: [",
+            "endpoints: [{addresses: [10.244.0.8], targetRef: {kind: Pod, name: api-0}}, ",
+        );
         assert!(gone.contains(noted));
         let service = service("{selector: {app: api}, ports: [{port: 80, targetPort: http}]}");
         found(&format!("{API}{}{service}", gone.replace(noted, &fields)))

@@ -1219,10 +1219,13 @@ async fn a_watch_that_can_never_work_ends() {
         assert_eq!(told(&api, None, 9).await, [format!("error {kind}")]);
         let api = FakeApi::start()
             .on("GET", PODS, page(&["a"], ""))
+            .on("GET", PODS, page(&["a", "b"], ""))
             .on("GET", &watch("7"), Answer::status(code, reason, message));
         let expected = match code {
+            // Who may only list is told what is there again and again.
+            403 => vec!["listed a".to_owned(), "listed a,b".to_owned()],
             // The list worked, so that these may pass: a starting API server refuses everyone, and knows no custom resources.
-            401 | 403 | 404 => vec!["listed a".to_owned(), format!("interrupted {kind}")],
+            401 | 404 => vec!["listed a".to_owned(), format!("interrupted {kind}")],
             _ => vec!["listed a".to_owned(), format!("error {kind}")],
         };
         assert_eq!(told(&api, None, 2).await, expected);

@@ -297,7 +297,9 @@ fn endpoints_that_name_a_pod_of_the_past() {
     let scenario = scenario.until("the pod is replaced", pods_ready(1));
     scenario.wait("it is not the lag of a moment", |scenario| {
         let held: Vec<_> = slices(scenario).into_iter().filter(|s| s["metadata"]["name"] == *slice).collect();
-        let writes = held.iter().flat_map(|s| s["metadata"]["managedFields"].as_array().into_iter().flatten());
+        let writes = held
+            .iter()
+            .flat_map(|s| s["metadata"]["managedFields"].as_array().into_iter().flatten());
         writes.filter_map(|write| age_of(&write["time"])).min() > Some(62)
     });
     let found = root_causes(&scenario.diagnose());
