@@ -16,6 +16,7 @@ mod kubeconfig;
 mod options;
 mod proxied;
 mod proxy;
+mod pulse;
 mod read;
 mod request;
 mod trust;
@@ -55,6 +56,7 @@ struct Inner {
     transport: request::Transport,
     chunk_size: u32,
     discovery: OnceCell<discovery::Resources>,
+    pulse: pulse::Pulse,
 }
 
 impl Connection {
@@ -72,6 +74,7 @@ impl Connection {
             transport,
             chunk_size: options.chunk_size,
             discovery: OnceCell::new(),
+            pulse: pulse::Pulse::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

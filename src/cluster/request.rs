@@ -335,6 +335,11 @@ impl Transport {
     /// None where no answer came in time.
     pub(super) async fn exchange(&self, call: &Call, limit: Duration) -> Result<Option<(StatusCode, Vec<u8>)>, ApiError> {
         let _permit = self.permits.acquire().await;
+        self.exchange_at_once(call, limit).await
+    }
+
+    /// The same without waiting for a turn: who has to know whether there is an answer cannot wait for others that may never get one.
+    pub(super) async fn exchange_at_once(&self, call: &Call, limit: Duration) -> Result<Option<(StatusCode, Vec<u8>)>, ApiError> {
         let (_, client) = self.client().await?;
         match self.once(&client, call, Some(Instant::now() + limit)).await {
             Ok(raw) => Ok(Some((raw.status, raw.body))),

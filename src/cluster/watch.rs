@@ -21,8 +21,9 @@ use crate::model::kind::Kind;
 
 /// How long the API server is asked to keep a watch open.
 const PERIOD: Duration = Duration::from_secs(290);
-/// How much longer than that a watch may be silent before its connection is taken for dead.
-const SLACK: Duration = Duration::from_secs(30);
+/// How long a watch may say nothing before its connection is taken for dead, though the API server answers: it sends a bookmark every minute
+/// (`defaultBookmarkFrequency` of its watch cache), and opening another one costs little where it has none to send.
+const LONGEST_SILENCE: Duration = Duration::from_secs(100);
 /// First and longest wait before trying again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// Longest `Retry-After` that is waited for.
@@ -78,7 +79,8 @@ struct Open {
     buffer: Vec<u8>,
     /// Up to where the buffer holds no line end.
     searched: usize,
-    until: Instant,
+    opened: Instant,
+    heard: Instant,
 }
 
 enum Step {
@@ -230,8 +232,11 @@ impl Watch {
             Some(line) => self.event(&about, &line),
             None => {
                 // The API server ends each watch in time; going on is no failure, but must not spin.
+                let lasted = open.opened.elapsed();
                 self.stream = None;
-                if self.wait.is_zero() {
+                if lasted > BACK_OFF.1 {
+                    self.wait = Duration::ZERO;
+                } else if self.wait.is_zero() {
                     self.wait = BACK_OFF.0;
                 } else {
                     self.back_off();
@@ -259,12 +264,13 @@ impl Watch {
             call.accept = super::read::GET_METADATA;
         }
         let body = self.connection.inner.transport.open_stream(&call).await?;
-        let until = Instant::now() + PERIOD + SLACK;
+        let now = Instant::now();
         self.stream = Some(Open {
             body,
             buffer: Vec::new(),
             searched: 0,
-            until,
+            opened: now,
+            heard: now,
         });
         Ok(())
     }
@@ -328,14 +334,21 @@ impl Open {
             if self.buffer.len() > LONGEST_LINE {
                 return Err(ApiError::of(about, ApiErrorKind::Decode, "an event is longer than 32 MiB"));
             }
-            match tokio::time::timeout_at(self.until, self.body.frame()).await {
-                Ok(Some(Ok(frame))) => {
+            let frame = tokio::select! {
+                biased;
+                frame = self.body.frame() => frame,
+                error = connection.listen() => return Err(error),
+                () = tokio::time::sleep_until(self.heard + LONGEST_SILENCE) => return Ok(None),
+            };
+            self.heard = Instant::now();
+            match frame {
+                Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.buffer.extend_from_slice(&data);
                     }
                 }
-                Ok(Some(Err(error))) => return Err(connection.inner.transport.broken(about, error)),
-                Ok(None) | Err(_) => return Ok(None),
+                Some(Err(error)) => return Err(connection.inner.transport.broken(about, error)),
+                None => return Ok(None),
             }
         }
     }

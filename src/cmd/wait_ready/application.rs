@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::future::{join, join_all, join3};
 use http::header::HeaderValue;
+use tokio::time::Instant;
 
 use super::headers::Sent;
 use super::judgement::{Expected, LIMIT, judge};
@@ -49,7 +50,17 @@ pub(super) struct Asker {
 
 /// One round: every check along its way, and every ready pod. What a fault says holds no value of a header.
 pub(super) async fn round(asker: Arc<Asker>, checks: Vec<Check>, number: u32) -> Result<(), Fault> {
-    asker.of_checks(&checks, number).await.map_err(|fault| match fault {
+    let begun = Instant::now();
+    let fault = match asker.of_checks(&checks, number).await {
+        Ok(()) => return Ok(()),
+        // What was answered at once was answered: only silence may be the API server's, through which the pods are asked.
+        Err(Fault::Failing(why)) if begun.elapsed() >= LIMIT => match asker.connection.answers().await {
+            Ok(()) => Fault::Failing(why),
+            Err(silence) => Fault::Failing(format!("nobody can be asked: {}", in_short(&silence))),
+        },
+        Err(fault) => fault,
+    };
+    Err(match fault {
         Fault::Failing(why) => Fault::Failing(asker.sent.mask(&why)),
         Fault::Impossible(why) => Fault::Impossible(asker.sent.mask(&why)),
         Fault::Pending(why) => Fault::Pending(asker.sent.mask(&why)),

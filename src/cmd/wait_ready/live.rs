@@ -48,7 +48,7 @@ const READ_AGAIN: Duration = Duration::from_secs(2);
 const LOST_NODES: Duration = Duration::from_secs(5);
 /// What the rules said this long ago is worth asking again before the last word.
 const STALE: Duration = Duration::from_secs(5);
-/// How long the rules are waited for once it is over, so that the end names the cause.
+/// How long the rules are waited for once it is over, so that the end names the cause; before the time is up they are asked as much earlier.
 const LAST_QUESTION: Duration = Duration::from_secs(3);
 
 /// What a workload is told to run.
@@ -107,6 +107,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
             Prober::new(&connection, image, args.body.is_some(), ends, &io.stderr)
         }),
     };
+    let last_question = plan.timeout.saturating_sub(LAST_QUESTION);
     let mut run = Run {
         asker: Arc::new(asker),
         marks: Marks::new((io.now)()),
@@ -129,7 +130,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         orders: Orders::new(),
         was_ready: false,
         question: None,
-        next_question: why::PAUSE.0,
+        next_question: why::PAUSE.0.min(last_question),
         pause: why::PAUSE.0,
         explained: None,
         last_question_until: None,
@@ -302,6 +303,11 @@ impl Run<'_> {
         // Whatever is about to be final is asked about just then.
         let until_final = self.tracker.next_final(answer.at).unwrap_or(Duration::MAX);
         self.next_question = now + self.pause.min(until_final.max(why::PAUSE.0));
+        // Their last word has to be there when the time is up.
+        let last = self.plan.timeout.saturating_sub(LAST_QUESTION);
+        if now < last {
+            self.next_question = self.next_question.min(last);
+        }
     }
 
     /// Looks at everything as it is now; the report and the exit code where the run is over.
@@ -424,6 +430,7 @@ impl Run<'_> {
     /// What comes of a look, now that it is known whether the view is up to date and the cause is known.
     fn decide(&mut self, step: &Step, at: Duration, nodes: BTreeSet<String>) -> Decision {
         let is_late = at >= self.plan.timeout;
+        let is_over = is_late && !self.plan.timeout.is_zero();
         let decision = match step.decision.clone() {
             // A view that is cut off from the cluster decides nothing but that time is up.
             Decision::Done(_) if self.contact.is_lost() && is_late => self.tracker.time_is_up(at),
@@ -444,7 +451,7 @@ impl Run<'_> {
                 if !is_reading && self.unread.is_none() {
                     self.read(step.judged.iter().map(|j| j.object.clone()).collect(), nodes, true);
                 }
-                return if is_late && !is_reading && self.unread.is_some() {
+                return if is_over || (is_late && !is_reading && self.unread.is_some()) {
                     self.tracker.time_is_up(at)
                 } else {
                     Decision::Wait
@@ -457,9 +464,9 @@ impl Run<'_> {
             Decision::Done(_) => false,
         };
         // Before the last word the rules are asked once more, but not for ever.
-        if needs_cause && self.last_question_until.is_none_or(|until| at < until) {
+        if needs_cause && !is_over && self.last_question_until.is_none_or(|until| at < until) {
             if self.last_question_until.is_none() {
-                self.last_question_until = Some(at + LAST_QUESTION);
+                self.last_question_until = Some((at + LAST_QUESTION).min(self.plan.timeout));
                 self.ask(at, &step.judged);
             }
             if self.question.is_some() {

@@ -8,6 +8,7 @@ mod prober;
 mod reasons;
 mod refused;
 mod relay;
+mod silence;
 mod survival;
 mod traps;
 mod verdicts;

@@ -1,10 +1,11 @@
-//! A relay between podlife and the API server: it can be cut, and it counts connections.
+//! A relay between podlife and the API server: it can be cut, it can swallow everything, and it counts connections.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::super::harness::kubeconfig;
 
@@ -18,6 +19,7 @@ pub struct Relay {
 #[derive(Default)]
 struct State {
     cut: AtomicBool,
+    silent: AtomicBool,
     opened: AtomicUsize,
     open: AtomicUsize,
     sockets: Mutex<Vec<TcpStream>>,
@@ -60,6 +62,11 @@ impl Relay {
         self.state.cut.store(false, Ordering::SeqCst);
     }
 
+    /// Passes nothing on, and keeps every connection open: as where packets vanish. What comes meanwhile arrives after that, as with TCP.
+    pub fn silence(&self, is_silent: bool) {
+        self.state.silent.store(is_silent, Ordering::SeqCst);
+    }
+
     /// Connections in all.
     pub fn opened(&self) -> usize {
         self.state.opened.load(Ordering::SeqCst)
@@ -82,10 +89,11 @@ impl State {
         let copies = || [client.try_clone().unwrap(), server.try_clone().unwrap()];
         self.sockets.lock().unwrap().extend(copies());
         let [from, back] = copies();
-        let up = thread::spawn(move || pass(client, server));
+        let state = self.clone();
+        let up = thread::spawn(move || pass(&state, client, server));
         let state = self.clone();
         thread::spawn(move || {
-            pass(back, from);
+            pass(&state, back, from);
             up.join().unwrap();
             state.open.fetch_sub(1, Ordering::SeqCst);
         });
@@ -93,9 +101,12 @@ impl State {
 }
 
 /// Until one end is closed; then the other is closed too.
-fn pass(mut from: TcpStream, mut to: TcpStream) {
+fn pass(state: &State, mut from: TcpStream, mut to: TcpStream) {
     let mut buffer = [0; 16 << 10];
     while let Ok(read) = from.read(&mut buffer) {
+        while state.silent.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(20));
+        }
         if read == 0 || to.write_all(&buffer[..read]).is_err() {
             break;
         }

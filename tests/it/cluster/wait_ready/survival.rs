@@ -18,7 +18,7 @@ use crate::fake_api::Folder;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A wait in a process of its own, and what it has said so far.
-struct Wait {
+pub struct Wait {
     child: Child,
     stdout: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<Vec<String>>>,
@@ -36,18 +36,21 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
 }
 
 impl Wait {
-    fn begin(scenario: &Scenario, relay: &Relay, more: &[&str]) -> Self {
+    pub fn begin(scenario: &Scenario, relay: &Relay, more: &[&str]) -> Self {
         let flags = relay.flags();
         let mut all: Vec<&str> = flags.iter().map(String::as_str).collect();
         all.extend(["wait-ready", "deployment/web", "-o", "ndjson"]);
         all.extend(more);
-        let mut child = started(scenario, &all);
+        Self::of(started(scenario, &all))
+    }
+
+    pub fn of(mut child: Child) -> Self {
         let stdout = lines(child.stdout.take().unwrap());
         let stderr = lines(child.stderr.take().unwrap());
         Self { child, stdout, stderr }
     }
 
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         format!(
             "{}\n{}",
             self.stdout.lock().unwrap().join("\n"),
@@ -56,7 +59,7 @@ impl Wait {
     }
 
     /// Waits until it has said this on stderr.
-    fn until_said(&mut self, what: &str) {
+    pub fn until_said(&mut self, what: &str) {
         let start = Instant::now();
         while !self.stderr.lock().unwrap().iter().any(|line| line.contains(what)) {
             assert!(start.elapsed() < DEADLINE, "it never said {what:?}: {}", self.said());
@@ -65,12 +68,12 @@ impl Wait {
         }
     }
 
-    fn is_over(&mut self) -> bool {
+    pub fn is_over(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// Its exit code and its verdict.
-    fn end(&mut self) -> (i32, Value) {
+    pub fn end(&mut self) -> (i32, Value) {
         let exit = self.child.wait().unwrap().code().unwrap();
         until("its verdict is read", || {
             self.stdout
@@ -83,13 +86,13 @@ impl Wait {
         (exit, verdict)
     }
 
-    fn interrupt(&self) {
+    pub fn interrupt(&self) {
         let told = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(told.success());
     }
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
+pub fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < DEADLINE, "it never came about that {what}");
@@ -212,7 +215,7 @@ fn outlives_its_token(name: &str, user: impl Fn(&Path) -> Value) {
     put(&first);
     let relay = Relay::start();
     let config = config(&folder.0, &relay, &user(&folder.0));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-podlife"))
+    let child = Command::new(env!("CARGO_BIN_EXE_kubectl-podlife"))
         .args([
             "--kubeconfig",
             &config,
@@ -227,8 +230,7 @@ fn outlives_its_token(name: &str, user: impl Fn(&Path) -> Value) {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let (stdout, stderr) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
-    let mut wait = Wait { child, stdout, stderr };
+    let mut wait = Wait::of(child);
     wait.until_said("not found");
     put(&second);
     scenario.kubectl(&["delete", "secret", "first"]);
