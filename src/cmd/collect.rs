@@ -249,12 +249,6 @@ fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
         }
         Need::Sockets(namespace, pod) => {
             looks += 1;
-            if certificates > MOST_CERTIFICATES {
-                snapshot.unchecked.insert(Unchecked::without_right(
-                    format!("{} more certificates of Ingresses {DIALS}", certificates - MOST_CERTIFICATES),
-                    format!("more than {MOST_CERTIFICATES} at once; name an Ingress to have its certificates looked at"),
-                ));
-            }
             if looks > MOST_LOOKS {
                 snapshot.put_sockets(namespace, pod, None);
             }
@@ -266,6 +260,12 @@ fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
         snapshot.unchecked.insert(Unchecked::without_right(
             format!("{} more ports {DIALS}", dials - MOST_DIALS),
             format!("more than {MOST_DIALS} at once; name a workload to have its ports dialled"),
+        ));
+    }
+    if certificates > MOST_CERTIFICATES {
+        snapshot.unchecked.insert(Unchecked::without_right(
+            format!("{} more certificates of Ingresses {DIALS}", certificates - MOST_CERTIFICATES),
+            format!("more than {MOST_CERTIFICATES} at once; name an Ingress to have its certificates looked at"),
         ));
     }
     if looks > MOST_LOOKS {

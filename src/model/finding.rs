@@ -185,6 +185,8 @@ pub enum Effect {
     NotReady(ObjectRef),
     /// This container of the workload does not run as it should.
     Container(ObjectRef, String),
+    /// This container of the workload runs and has not come as far as to listen.
+    Silence(ObjectRef, String),
     /// Nobody gets an answer from this Service (namespace, name).
     Service(String, String),
     /// This claim is not usable (namespace, name).

@@ -23,9 +23,11 @@ enum Within {
 /// Codes on the left explain codes on the right.
 const PRECEDENCE: &[(&[Code], &[Code], Within)] = &[
     (LISTENER, PROBE_FAILING, Within::Container),
+    (LISTENER, &[LivenessKilled, ContainerCrashing, ApplicationError], Within::Container),
+    // Who does not listen at all may well wait for others: that is told by what it suffers from.
     (
-        LISTENER,
-        &[LivenessKilled, ContainerCrashing, DependencyUnreachable, ApplicationError],
+        &[ListenerOnLoopback, ListenerOnOtherPort, ListenerAddressFamily, AddressInUse],
+        &[DependencyUnreachable],
         Within::Container,
     ),
     (

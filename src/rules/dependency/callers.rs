@@ -1,39 +1,22 @@
 //! Containers that call others in vain: who is in trouble, what its log says, and whom it wanted.
 
-use std::time::Duration;
-
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::failure::{self, How};
 use super::names::{self, Mention};
 use super::places::{self, Place, Reference};
+use super::trouble::{self, Trouble, asks_others, waits_to_listen};
+use crate::model::kind;
 use crate::model::snapshot::Presence;
-use crate::rules::container::ending::{counts, ending};
-use crate::rules::context::{ContainerView, Context, Role, containers, is_ready};
+use crate::rules::container::ending::counts;
+use crate::rules::context::{ContainerView, Context, containers, service_selects};
 use crate::rules::ports::State;
-use crate::rules::probes::message;
 use crate::rules::{network_policy, ports};
 
-/// A container may wait this long for others before its wait is looked into.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// A container that runs and is not ready may be starting for this long.
-const STARTING: Duration = Duration::from_secs(30);
 /// What explains an end stands near the end of the log. Of what goes on, further lines count where they tell of a call that went unanswered:
 /// others may write much between two of these, and whether something stops the call is seen by itself.
 const LAST_LINES: usize = 20;
-
-/// Why a container is looked into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// An init container that runs and does not end.
-    Waits,
-    /// It ended with an error, and is not back for good.
-    Crashed,
-    /// It runs and is not ready.
-    Unready,
-    /// It is well, but its spec names something that cannot be reached.
-    Suspect,
-}
 
 /// A container in trouble and the text that may say why.
 #[derive(Clone, Debug)]
@@ -77,106 +60,97 @@ pub fn callers<'a>(context: &Context<'a>) -> Vec<Caller<'a>> {
             continue;
         }
         for container in containers(pod) {
-            let Some(trouble) = trouble(context, &container) else { continue };
-            let alike = |other: &k8s_openapi::api::core::v1::Pod| {
+            let Some(trouble) = trouble::of(context, &container) else {
+                continue;
+            };
+            let alike = |other: &Pod| {
                 counts(context, other)
                     && containers(other)
                         .iter()
-                        .any(|c| c.name() == container.name() && self::trouble(context, c) == Some(trouble))
+                        .any(|c| c.name() == container.name() && trouble::of(context, c) == Some(trouble))
             };
-            if !context.is_representative(pod, alike) {
-                continue;
+            if context.is_representative(pod, alike) {
+                found.push(caller(context, container, trouble));
             }
-            let references = places::references(context, &container, trouble != Trouble::Suspect);
-            let mut lines = Vec::new();
-            let mut was_refused = false;
-            let log = match trouble {
-                Trouble::Crashed => context.end_log(&container),
-                Trouble::Waits | Trouble::Unready | Trouble::Suspect => context.log(&container, false),
-            };
-            if let Some(log) = log {
-                let all: Vec<&str> = log.lines().collect();
-                was_refused = all
-                    .iter()
-                    .any(|line| matches!(failure::in_line(line), Some(How::Refused | How::Reset)));
-                let last = all.len().saturating_sub(LAST_LINES);
-                let goes_unanswered = |line: &str| trouble == Trouble::Unready && failure::in_line(line) == Some(How::Timeout);
-                let told = all
-                    .into_iter()
-                    .enumerate()
-                    .filter(|(at, line)| *at >= last || goes_unanswered(line));
-                lines.extend(told.map(|(_, line)| {
-                    (
-                        format!("{} of pod/{} container {}", log.source(), pod.name_any(), container.name()),
-                        line,
-                    )
-                }));
-            }
-            let message = container.newest_end().and_then(|end| end.message.as_deref());
-            if let Some(message) = message.filter(|_| trouble == Trouble::Crashed) {
-                let source = format!("pod/{} container {} termination message", pod.name_any(), container.name());
-                lines.extend(
-                    message
-                        .lines()
-                        .map(str::trim_end)
-                        .filter(|l| !l.is_empty())
-                        .map(|line| (source.clone(), line)),
-                );
-            }
-            let exec_probe = container.spec.readiness_probe.as_ref().is_some_and(|p| p.exec.is_some());
-            // The other probes report the kubelet's own call of the pod, not a call of the application.
-            if trouble == Trouble::Unready && exec_probe {
-                let probe = context
-                    .pod_events(pod)
-                    .into_iter()
-                    .find(|e| e.reason() == "Unhealthy" && e.container() == Some(container.name()));
-                if let Some(event) = probe {
-                    lines.push((format!("pod/{} event Unhealthy", pod.name_any()), event.message()));
-                }
-            }
-            found.push(Caller {
-                container,
-                trouble,
-                lines,
-                was_refused,
-                references,
-            });
         }
     }
     found
 }
 
-fn trouble(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Trouble> {
-    // What was killed for its memory has no words of its own on why.
-    let crashed = ending(context, *container).is_some_and(|e| e.end.exit_code != 0 && e.end.reason.as_deref() != Some("OOMKilled"));
-    let Some(since) = container.running_since() else {
-        return crashed.then_some(Trouble::Crashed);
+/// A container together with the text that may say why it is in trouble. Asks for its log.
+fn caller<'a>(context: &Context<'a>, container: ContainerView<'a>, trouble: Trouble) -> Caller<'a> {
+    let pod = container.pod;
+    let references = places::references(context, &container, trouble != Trouble::Suspect);
+    let mut lines = Vec::new();
+    let mut was_refused = false;
+    let log = match trouble {
+        Trouble::Crashed => context.end_log(&container),
+        Trouble::Waits | Trouble::Unready | Trouble::Deaf | Trouble::Suspect => context.log(&container, false),
     };
-    let lasts = |at_least| context.age(since) > at_least;
-    if crashed {
-        Some(Trouble::Crashed)
-    } else if container.role == Role::Init {
-        lasts(PATIENCE).then_some(Trouble::Waits)
-    } else if !container.is_ready() {
-        lasts(STARTING).then_some(Trouble::Unready)
-    } else {
-        (is_ready(container.pod) && is_suspect(context, container)).then_some(Trouble::Suspect)
+    if let Some(log) = log {
+        let all: Vec<&str> = log.lines().collect();
+        was_refused = all
+            .iter()
+            .any(|line| matches!(failure::in_line(line), Some(How::Refused | How::Reset)));
+        let last = all.len().saturating_sub(LAST_LINES);
+        let goes_unanswered = |line: &str| trouble.lasts() && failure::in_line(line) == Some(How::Timeout);
+        let told = all
+            .into_iter()
+            .enumerate()
+            .filter(|(at, line)| *at >= last || goes_unanswered(line));
+        lines.extend(told.map(|(_, line)| {
+            (
+                format!("{} of pod/{} container {}", log.source(), pod.name_any(), container.name()),
+                line,
+            )
+        }));
+    }
+    let message = container.newest_end().and_then(|end| end.message.as_deref());
+    if let Some(message) = message.filter(|_| trouble == Trouble::Crashed) {
+        let source = format!("pod/{} container {} termination message", pod.name_any(), container.name());
+        lines.extend(
+            message
+                .lines()
+                .map(str::trim_end)
+                .filter(|l| !l.is_empty())
+                .map(|line| (source.clone(), line)),
+        );
+    }
+    let exec_probe = container.spec.readiness_probe.as_ref().is_some_and(|p| p.exec.is_some());
+    // The other probes report the kubelet's own call of the pod, not a call of the application.
+    if trouble == Trouble::Unready && exec_probe {
+        let probe = context
+            .pod_events(pod)
+            .into_iter()
+            .find(|e| e.reason() == "Unhealthy" && e.container() == Some(container.name()));
+        if let Some(event) = probe {
+            lines.push((format!("pod/{} event Unhealthy", pod.name_any()), event.message()));
+        }
+    }
+    Caller {
+        container,
+        trouble,
+        lines,
+        was_refused,
+        references,
     }
 }
 
-/// Whether the spec of a container that is well names what it cannot reach: only then its log is worth a request.
-fn is_suspect(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
-    let namespace = container.pod.namespace().unwrap_or_default();
-    places::references(context, container, false).iter().any(|reference| {
-        let Place::Service { namespace: of, name } = &reference.place else {
+/// Whether a running container, on whose ports nobody listens, calls a Service that cannot answer: it listens once that one does.
+pub fn waits(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
+    let trouble = if container.is_ready() { Trouble::Deaf } else { Trouble::Unready };
+    let caller = caller(context, *container, trouble);
+    of_caller(context, &caller).iter().any(|failure| {
+        let Place::Service { namespace, name } = &failure.place else {
             return false;
         };
-        match context.service(of, name) {
+        match context.service(namespace, name) {
             Some(service) => {
-                wrong_port(context, service, reference.mention.port)
-                    || network_policy::denies(context, container.pod, service, reference.mention.port).is_some()
+                wrong_port(context, service, failure.port)
+                    || matches!(ports::state(context, service), State::NoneReady | State::NoPods)
+                    || network_policy::of_failure(context, failure, service).is_some()
             }
-            None => *of == namespace && context.snapshot.presence(&crate::model::kind::SERVICE, of, name) == Presence::Absent,
+            None => context.snapshot.presence(&kind::SERVICE, namespace, name) == Presence::Absent,
         }
     })
 }
@@ -272,16 +246,23 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
     // A fault without a word, and a Service in the spec that reaches nobody or that it may not call: it is at least possible that this is why.
     let is_silent = match caller.trouble {
         Trouble::Crashed => caller.lines.is_empty(),
-        Trouble::Unready => asks_others(context, &caller.container),
+        Trouble::Unready => asks_others(context, &caller.container) || waits_to_listen(context, &caller.container),
+        Trouble::Deaf => waits_to_listen(context, &caller.container),
         Trouble::Waits | Trouble::Suspect => false,
     };
+    let labels = caller.container.pod.labels();
+    let own_namespace = &namespace;
     let reaches_nobody = |r: &&Reference| match &r.place {
+        // That its own Service is named in the spec (its address for others, as a rule) does not say that it calls itself.
         Place::Service { namespace, name } => context.service(namespace, name).is_some_and(|service| {
-            !wrong_port(context, service, r.mention.port) && matches!(ports::state(context, service), State::NoneReady | State::NoPods)
+            let is_own = caller.trouble.lasts() && namespace == own_namespace && service_selects(service, labels);
+            !is_own
+                && !wrong_port(context, service, r.mention.port)
+                && matches!(ports::state(context, service), State::NoneReady | State::NoPods)
         }),
         Place::Own | Place::Outside(_) => false,
     };
-    let stopped = |r: &&Reference| caller.trouble == Trouble::Unready && !caller.was_refused && is_stopped(context, caller, r);
+    let stopped = |r: &&Reference| caller.trouble.lasts() && !caller.was_refused && is_stopped(context, caller, r);
     let named = caller.references.iter().filter(|_| is_silent);
     named
         .filter(|r| reaches_nobody(r) || stopped(r))
@@ -298,22 +279,4 @@ fn is_stopped(context: &Context<'_>, caller: &Caller<'_>, reference: &Reference)
         let port = reference.mention.port;
         !wrong_port(context, service, port) && network_policy::denies(context, caller.container.pod, service, port).is_some()
     })
-}
-
-/// Whether a probe fails as it does where the application says itself that it lacks something: it was asked, and said no or nothing.
-fn asks_others(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
-    let events = context.pod_events(container.pod);
-    let newest = events
-        .iter()
-        .find(|e| e.reason() == "Unhealthy" && e.container() == Some(container.name()));
-    let Some((which, text)) = newest.and_then(|e| message::parse(e.message())) else {
-        return false;
-    };
-    which
-        .of(container.spec)
-        .is_some_and(|probe| match message::cause(text, probe, container.spec) {
-            "timeout" | "exec-exit" | "grpc" => true,
-            "http-status" => text.contains("statuscode: 5"),
-            _ => false,
-        })
 }

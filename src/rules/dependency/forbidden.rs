@@ -2,7 +2,8 @@
 
 use kube::ResourceExt;
 
-use super::callers::{Caller, Trouble};
+use super::Trouble;
+use super::callers::Caller;
 use crate::model::code::Code::ApiAccessForbidden;
 use crate::model::finding::{Confidence, Finding, ObjectRef};
 use crate::model::kind;

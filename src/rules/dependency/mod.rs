@@ -8,14 +8,16 @@ pub mod names;
 pub mod places;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use self::callers::{Caller, Failure, Trouble, wrong_port};
+use self::callers::{Caller, Failure, wrong_port};
 use self::failure::How;
 use self::places::Place;
+pub use self::trouble::Trouble;
 use super::context::Context;
 use super::ports::{self, State};
 use super::{network_policy, service};
@@ -88,6 +90,15 @@ fn of_caller(context: &Context<'_>, failure: &Failure<'_>, mut finding: Finding)
     for effect in context.container_effects(container) {
         finding = finding.breaking(effect);
     }
+    if failure.trouble.lasts() {
+        finding = finding.breaking(Effect::Silence(context.workload_of(container.pod), container.name().to_owned()));
+    }
+    if failure.trouble == Trouble::Deaf {
+        let namespace = container.pod.namespace().unwrap_or_default();
+        for service in context.services_selecting(&namespace, container.pod.labels()) {
+            finding = finding.breaking(service::effect(service));
+        }
+    }
     finding
 }
 
@@ -97,6 +108,7 @@ fn predicate(failure: &Failure<'_>) -> &'static str {
         Trouble::Waits => "waits for",
         Trouble::Crashed => "ends because it needs",
         Trouble::Unready => "is not ready because it needs",
+        Trouble::Deaf => "does not listen because it needs",
         Trouble::Suspect => "calls",
     }
 }
@@ -203,7 +215,7 @@ fn present(context: &Context<'_>, failure: &Failure<'_>, service: &Service) -> V
             .collect();
     }
     // Without a line it is possible, no more: it gives way to what the Service suffers from, or is not told.
-    if failure.line.is_none() && matches!(failure.trouble, Trouble::Crashed | Trouble::Unready) {
+    if failure.line.is_none() && (failure.trouble == Trouble::Crashed || failure.trouble.lasts()) {
         return unreachable(context, failure, namespace, name, Some(state), Vec::new())
             .into_iter()
             .map(|f| f.severity(Severity::Symptom).confidence(Confidence::Possible))
@@ -381,13 +393,14 @@ fn unreachable(
     let finding = Finding::new(
         DependencyUnreachable,
         "",
-        // While the other side is on its way up, waiting for it is no fault.
-        if state == Some(State::NoneReady) && failure.trouble == Trouble::Unready {
-            Severity::Symptom
-        } else {
-            Severity::Error
+        // While the other side is on its way up, waiting for it is no fault. Who listens nowhere may have been refused long ago by one that
+        // is well now.
+        match state {
+            Some(State::NoneReady) if failure.trouble.lasts() => Severity::Symptom,
+            Some(State::Ready) if failure.how == How::Refused && is_deaf(context, failure) => Severity::Symptom,
+            _ => Severity::Error,
         },
-        if failure.trouble == Trouble::Unready {
+        if failure.trouble.lasts() {
             Confidence::Possible
         } else {
             Confidence::Likely
@@ -415,6 +428,11 @@ fn unreachable(
         .fold(finding, |f, workload| f.suffering(Effect::NotReady(workload.reference.clone())));
     let finding = policies.into_iter().fold(finding, |f, policy| f.suffering(Effect::Object(policy)));
     Some(of_caller(context, failure, finding))
+}
+
+/// Whether nobody listens in the calling container.
+fn is_deaf(context: &Context<'_>, failure: &Failure<'_>) -> bool {
+    failure.trouble == Trouble::Deaf || (failure.trouble == Trouble::Unready && super::listen::opens_nothing(context, &failure.container))
 }
 
 /// A Service that keeps traffic on the node, called from a node where none of its pods is ready.

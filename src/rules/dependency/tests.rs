@@ -1,5 +1,7 @@
 //! Callers as pods, logs and Services show them.
 
+mod listening;
+
 use super::check;
 use crate::model::code::Code::{self, *};
 use crate::model::finding::{Confidence, Effect, Finding, Severity};

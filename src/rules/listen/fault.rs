@@ -75,7 +75,12 @@ pub(super) fn finding(
                 let either = if named.refuses { ", where nobody listens either" } else { "" };
                 summary.push_str(&format!("; its {} names port {}{either}", source_word(&named.hint), named.port));
             }
-            Finding::error(Code::NothingListening, "", on_container, summary).confidence(*confidence)
+            let finding = Finding::error(Code::NothingListening, "", on_container, summary).confidence(*confidence);
+            let is_silent = super::opens_nothing(context, container) && !look.hints.iter().any(Hint::is_of_log);
+            match is_silent {
+                true => finding.suffering(Effect::Silence(workload.reference.clone(), name.to_owned())),
+                false => finding,
+            }
         }
         Fault::OtherPort(confidence, other, how) => {
             let summary = format!(

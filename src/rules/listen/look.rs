@@ -13,6 +13,7 @@ use crate::model::finding::Confidence;
 use crate::model::sockets::{PodSockets, Socket};
 use crate::rules::Context;
 use crate::rules::context::{ContainerView, HEALED_AFTER, containers, is_ready, probe_budget};
+use crate::rules::dependency::callers;
 use crate::rules::probes::message::{self, Which};
 
 /// A first start may take this long before a port that nobody opened is a fault; the same patience as with probes.
@@ -212,7 +213,7 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
     // What is seen from outside of a pod that shares its node's network may be another process of the node.
     let sure = if shares_node { Confidence::Likely } else { Confidence::Proven };
     let patient = |standing: Standing| match standing {
-        Standing::Nothing(_) if is_young(context, container) => Standing::Starting,
+        Standing::Nothing(_) if is_young(context, container) || callers::waits(context, container) => Standing::Starting,
         // What keeps it from living is told elsewhere.
         Standing::Nothing(_) if was_restarted(context, container) => Standing::Unknown,
         other => other,

@@ -37,7 +37,7 @@ use super::ports;
 use super::probes::message::Which;
 use super::probes::was_killed;
 use crate::model::code::Code;
-use crate::model::dial::{DialKey, Speech};
+use crate::model::dial::{DialKey, Reply, Speech};
 use crate::model::finding::{Confidence, Finding};
 
 /// What is spoken on a port of a pod, the path that is asked for, and whether an HTTP probe asks for it there.
@@ -221,6 +221,27 @@ pub fn starting(context: &Context<'_>, workload: &Workload<'_>) -> Option<u16> {
         };
         uses.iter().filter(|used| used.is_used()).find(is_late).map(|used| used.port)
     })
+}
+
+/// Whether dials say that nobody listens in a container: all that were made of the ports that others count on were refused.
+pub fn opens_nothing(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
+    let pod = container.pod;
+    let is_own = |used: &Use<'_>| {
+        let of = used.container(context, pod);
+        used.is_used() && used.protocol == "TCP" && of.is_some_and(|c| c.name() == container.name())
+    };
+    let mut refused = false;
+    for used in uses::of_pod(context, pod).iter().filter(|used| is_own(used)) {
+        if look::passes_probe(pod, used.port) {
+            return false;
+        }
+        let Some(dial) = made_dial(context, pod, used) else { continue };
+        match (&dial.address, &dial.inside) {
+            (Reply::Refused, Reply::Refused | Reply::Untried) | (Reply::Untried, Reply::Refused) => refused = true,
+            _ => return false,
+        }
+    }
+    refused
 }
 
 /// The dial of a used port that has been made, where one has.

@@ -22,7 +22,8 @@ use self::allows::{Direction, Doubt, End, Identity, Port};
 use self::denied::Denied;
 use self::rule::Side;
 use super::context::{Context, Need, is_ready};
-use super::dependency::callers::{self, Failure, Trouble, wrong_port};
+use super::dependency::Trouble;
+use super::dependency::callers::{self, Failure, wrong_port};
 use super::dependency::failure::How;
 use super::dependency::names;
 use super::dependency::places::Place;
@@ -54,7 +55,7 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
 
 fn blame(context: &Context<'_>, failure: &Failure<'_>, service: &Service, finding: Finding) -> Finding {
     // Where its own words tell of no call, the policy is in the way of one that its spec names, and no more is known.
-    let is_silent = failure.line.is_none() && failure.trouble == Trouble::Unready;
+    let is_silent = failure.line.is_none() && failure.trouble.lasts();
     let finding = finding.confidence(if is_silent { Confidence::Possible } else { Confidence::Likely });
     // What was seen stands before what was evaluated.
     let evaluated = finding.evidence.clone();
@@ -67,7 +68,12 @@ fn blame(context: &Context<'_>, failure: &Failure<'_>, service: &Service, findin
         None if is_silent => finding.evidence(
             failure.container.source(),
             format!(
-                "is not ready, its log does not say why, and its {} names {}",
+                "{}, its log does not say why, and its {} names {}",
+                if failure.trouble == Trouble::Deaf {
+                    "does not listen"
+                } else {
+                    "is not ready"
+                },
                 failure.named_by,
                 service.name_any()
             ),

@@ -16,9 +16,10 @@ use message::{Which, describe, port};
 
 use super::Context;
 use super::context::{ContainerView, HEALED_AFTER, Role, condition, containers, has_ended, is_terminating, probe_budget};
+use super::dependency::callers;
 use crate::model::age;
 use crate::model::code::Code;
-use crate::model::finding::{Confidence, Effect, Finding, Subject};
+use crate::model::finding::{Confidence, Effect, Finding, Severity, Subject};
 use crate::model::text::{counted, shorten};
 
 /// An application may take this long to become ready before its readiness probe is reported, whatever the probe's own budget.
@@ -72,10 +73,17 @@ fn container_findings(context: &Context<'_>, container: &ContainerView<'_>) -> V
             None => vec![finding],
         };
     }
-    unready(context, container)
-        .map(|failing| failing_finding(context, &failing))
-        .into_iter()
-        .collect()
+    let Some(failing) = unready(context, container) else {
+        return Vec::new();
+    };
+    let finding = failing_finding(context, &failing);
+    // It listens once another one answers: what keeps that one from it is the fault, and where it merely starts there is none.
+    let waits = failing.cause == "refused" && callers::waits(context, container);
+    vec![if waits {
+        finding.severity(Severity::Symptom).confidence(Confidence::Possible)
+    } else {
+        finding
+    }]
 }
 
 /// The newest text that a probe's events give, without what was said while the container was gone.

@@ -142,7 +142,7 @@ fn callers_that_get_along() {
 }
 
 /// A deployment of the test application with these variables, and its Service on port 80.
-fn app(name: &str, variables: &[(&str, &str)], probe: &str, init: &str) -> String {
+pub fn app(name: &str, variables: &[(&str, &str)], probe: &str, init: &str) -> String {
     let variables: Vec<String> = variables.iter().map(|(k, v)| format!("{{name: {k}, value: '{v}'}}")).collect();
     format!(
         "
@@ -170,7 +170,7 @@ spec:
     )
 }
 
-const READY: &str = "readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}";
+pub const READY: &str = "readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}";
 
 /// An init container that waits until a Service accepts connections.
 fn waits_for(target: &str) -> String {
@@ -183,7 +183,7 @@ fn lasting_status(status: &Value) -> bool {
     status["ready"] != true && started.is_some_and(|t| jiff::Timestamp::now().duration_since(t).as_secs() > 62)
 }
 
-fn lasting(container: &'static str) -> impl Fn(&State) -> bool {
+pub fn lasting(container: &'static str) -> impl Fn(&State) -> bool {
     move |state| statuses(state, container).any(lasting_status)
 }
 

@@ -19,4 +19,5 @@ mod reference;
 mod scheduling;
 mod service;
 mod volume;
+mod waiting;
 mod workload;
