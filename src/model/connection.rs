@@ -72,6 +72,8 @@ pub enum Listening {
     Failing,
     /// Connections to it are refused.
     Refuses,
+    /// None of the pods that are called runs: nobody is there to listen.
+    Stopped,
 }
 
 /// What was found about a hop.

@@ -6,19 +6,23 @@ use crate::model::report::Diagnosis;
 
 /// Writes the first line: the answer and what was asked.
 pub fn header(connection: &Connection, diagnosis: &Diagnosis, paper: &mut Paper) {
-    let by_port_alone = || {
+    let is_blocked_only_by = |stages: &[Stage]| {
         let mut blocked = connection.hops.iter().filter(|h| h.answer == HopAnswer::Blocked);
-        blocked.all(|h| h.stage == Stage::Listener)
+        blocked.all(|h| stages.contains(&h.stage))
     };
     let (word, tone) = match connection.passage {
         Passage::Allowed => match connection.listening {
-            Listening::Answers | Listening::Refuses => ("ALLOWED", Tone::Good),
+            Listening::Answers | Listening::Refuses | Listening::Stopped => ("ALLOWED", Tone::Good),
             Listening::Inside => ("ALLOWED by policy; the port answers inside of the pod", Tone::Good),
             Listening::Starting => ("ALLOWED by policy; nobody listens on the port yet", Tone::Doubtful),
             Listening::Undialled => ("ALLOWED by policy; nobody dialled the port", Tone::Good),
             Listening::Failing => ("ALLOWED, but the application does not work", Tone::Doubtful),
         },
-        Passage::Blocked if by_port_alone() => ("REFUSED", Tone::Bad),
+        // That nothing runs keeps the Service without endpoints, too.
+        Passage::Blocked if connection.listening == Listening::Stopped && is_blocked_only_by(&[Stage::Service, Stage::Listener]) => {
+            ("NOT RUNNING", Tone::Bad)
+        }
+        Passage::Blocked if is_blocked_only_by(&[Stage::Listener]) => ("REFUSED", Tone::Bad),
         Passage::Blocked => ("BLOCKED", Tone::Bad),
         Passage::Partly => ("PARTLY BLOCKED", Tone::Doubtful),
         Passage::Unknown => ("CANNOT TELL", Tone::Doubtful),

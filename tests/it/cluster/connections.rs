@@ -148,7 +148,8 @@ fn headless_services_and_other_names() {
         "no such host",
     );
     for (to, code) in [
-        ("svc/db:web", 3),
+        ("svc/db:web", 2),
+        ("pod/db:web", 2),
         ("svc/db:8080", 3),
         ("svc/db:80/UDP", 3),
         ("nobody:80", 5),

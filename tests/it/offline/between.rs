@@ -65,9 +65,8 @@ fn the_exit_code_is_the_answer() {
         (OPEN, "http://db.data.svc.cluster.local/path", 0, "allowed"),
         (CLOSED, "db.data:80", 3, "blocked"),
         (CLOSED, "10.244.0.9:sql", 3, "blocked"),
-        // A port that the Service does not have, by number or by name.
+        // A port that the Service does not have.
         (OPEN, "svc/db.data:8080", 3, "blocked"),
-        (OPEN, "svc/db.data:http", 3, "blocked"),
         (OPEN, "svc/db.data:80/UDP", 3, "blocked"),
         // The labels of namespace shop are in no file.
         (BY_TEAM, "svc/db.data:80", 4, "unknown"),
@@ -88,6 +87,8 @@ fn what_cannot_be_answered_says_why() {
     for (to, more, exit, says) in [
         ("svc/nope.data:80", &[][..], 5, "service/data/nope is not in the given files"),
         ("pod/db.data:http", &[], 2, "declares no port named http; its names are sql"),
+        ("svc/db.data:http", &[], 2, "Service db has no port named http; its only port is 80"),
+        ("db.data:http", &[], 2, "Service db has no port named http; its only port is 80"),
         (
             "192.0.2.7:https",
             &[],
@@ -172,4 +173,32 @@ fn text_names_the_policy_the_rule_and_the_limits() {
         "{allowed}"
     );
     assert!(allowed.contains("NetworkPolicy db-in allows it by ingress[0]"), "{allowed}");
+}
+
+#[test]
+fn who_is_not_there_refuses_nobody() {
+    let more = "
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: late, namespace: data, labels: {app: late}}
+spec: {containers: [{name: late, image: i, ports: [{containerPort: 80}]}]}
+status: {phase: Pending}
+---
+{apiVersion: v1, kind: Service, metadata: {name: late, namespace: data}, spec: {selector: {app: late}, ports: [{name: web, port: 80}]}}
+";
+    let input = SHOP.replace("RULE", OPEN) + more;
+    let setting = Setting {
+        input: &input,
+        ..Setting::default()
+    };
+    for to in ["pod/late.data:80", "svc/late.data:80", "late.data:web"] {
+        let answer = podlife_in(&setting, &["diagnose", "--local", "-f", "-", "--from", "pod/web", "--to", to]);
+        assert!(
+            answer.exit == 3 && answer.stdout.starts_with("NOT RUNNING  pod/web → "),
+            "{to}: {}{}",
+            answer.stdout,
+            answer.stderr
+        );
+    }
 }

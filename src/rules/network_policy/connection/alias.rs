@@ -41,11 +41,14 @@ pub fn lead<'a>(
         let host = external_name(service);
         let mut hop = hop(service, &from, number.map(i32::from));
         let Some(next) = of_cluster(&host) else {
+            let Some(number) = number else {
+                return Err(nameless(first, &host, &ask));
+            };
             hop.reason = format!("it is another name for {host}, whose addresses are not known here");
             record.hop(hop);
             led.targets = vec![Called {
                 place: Place::of_name(&host),
-                number: number.map(i32::from).unwrap_or_default(),
+                number: i32::from(number),
                 protocol: led.protocol.clone(),
                 node: None,
             }];
@@ -80,4 +83,14 @@ pub fn lead<'a>(
         }
         service = found;
     }
+}
+
+/// A host outside gives its ports no names, and has no port that could be meant by none.
+fn nameless(first: &Service, host: &str, ask: &Ask) -> Unanswerable {
+    let name = first.metadata.name.as_deref().unwrap_or_default();
+    let write = format!("write the number, as in svc/{name}:443");
+    Unanswerable::Usage(match &ask.port {
+        Some(AskedPort::Name(wanted)) => format!("Service {name} is another name for {host}, and has no port named {wanted}: {write}"),
+        _ => format!("which port of Service {name}? it is another name for {host}: {write}"),
+    })
 }

@@ -31,17 +31,7 @@ pub fn no_such_port(context: &Context<'_>, service: &Service, ask: &Ask, sources
     let offered = ports::of_service(service);
     let begin = format!("{} calls Service {name} on port", caller.short());
     let only = format!("but that Service has only port {}", ports::list(service));
-    let number = match &ask.port {
-        Some(AskedPort::Name(wanted)) => {
-            let first = offered.first().map(ports::shown);
-            let fix = match first {
-                Some(first) => format!("call port {first}, or give a port of Service {name} the name {wanted}"),
-                None => format!("add port {wanted} to Service {name}"),
-            };
-            return finding(service, caller, format!("{begin} {wanted}, {only}"), fix);
-        }
-        _ => i32::from(led.port.unwrap_or_default()),
-    };
+    let number = i32::from(led.port.unwrap_or_default());
     let protocol = &led.protocol;
     if let Some(other) = offered.iter().find(|p| p.port == number) {
         let by = ports::protocol(other.protocol.as_ref());

@@ -286,7 +286,10 @@ fn answer(context: &Context<'_>, ask: &Ask) -> Result<Answer, Unanswerable> {
         Target::Address(ip) => ip.to_string(),
         Target::Name(name) => name.clone(),
     };
-    let listening = seen.into_iter().max().unwrap_or_default();
+    let listening = match is_stopped {
+        true => Listening::Stopped,
+        false => seen.into_iter().max().unwrap_or_default(),
+    };
     Ok(Answer {
         causes,
         symptoms,
@@ -304,7 +307,7 @@ fn answer(context: &Context<'_>, ask: &Ask) -> Result<Answer, Unanswerable> {
             listening,
             hops: record.hops,
             basis: match listening {
-                Listening::Undialled | Listening::Starting => EVALUATED,
+                Listening::Undialled | Listening::Starting | Listening::Stopped => EVALUATED,
                 _ => LOOKED_AT,
             }
             .to_owned(),
@@ -413,7 +416,14 @@ fn port_of(place: &Place<'_>, ask: &Ask) -> Result<(i32, String), Unanswerable> 
                     "{shown} has no ports with names: write the number, as in {host}:{}",
                     default_port(name).unwrap_or(443)
                 ),
-                (Some(_), []) => format!("{shown} declares no port named {name}, nor any other name: write the number"),
+                (Some(_), []) if declared.is_empty() => format!("{shown} declares no port named {name}, nor any other: write the number"),
+                (Some(_), []) => {
+                    let numbers: Vec<String> = declared.iter().map(|d| d.number.to_string()).collect();
+                    format!(
+                        "{shown} declares no port named {name}; it declares {} without a name: write the number",
+                        numbers.join(", ")
+                    )
+                }
                 (Some(_), names) => format!("{shown} declares no port named {name}; its names are {}", names.join(", ")),
             }))
         }

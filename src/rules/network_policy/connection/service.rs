@@ -149,7 +149,24 @@ pub fn called_port<'a>(service: &'a Service, ask: &Ask) -> Result<Option<&'a Ser
             same.sort_by_key(|p| ports::protocol(p.protocol.as_ref()) != "TCP");
             Ok(same.first().copied())
         }
-        Some(AskedPort::Name(wanted)) => Ok(offered.iter().find(|p| p.name.as_deref() == Some(wanted))),
+        // A number may be what somebody calls; a name has no meaning but the one that the Service gives it.
+        Some(AskedPort::Name(wanted)) => {
+            let named = offered.iter().filter(by_protocol).find(|p| p.name.as_deref() == Some(wanted));
+            let protocol = ask.protocol.as_ref().map(|p| format!("{p} ")).unwrap_or_default();
+            named.map(Some).ok_or_else(|| {
+                Unanswerable::Usage(match offered {
+                    [] => format!("Service {name} has no {protocol}port named {wanted}: it lists none"),
+                    [only] => format!(
+                        "Service {name} has no {protocol}port named {wanted}; its only port is {}",
+                        ports::shown(only)
+                    ),
+                    _ => format!(
+                        "Service {name} has no {protocol}port named {wanted}; its ports are {}",
+                        ports::list(service)
+                    ),
+                })
+            })
+        }
         None => match offered.iter().filter(by_protocol).collect::<Vec<_>>().as_slice() {
             [only] => Ok(Some(only)),
             [] => Err(Unanswerable::Usage(format!("which port of Service {name}? it lists none"))),

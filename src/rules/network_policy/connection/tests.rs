@@ -248,16 +248,16 @@ status: {phase: Running, podIP: 10.244.0.10, conditions: [{type: Ready, status: 
         diagnose(&shop(&two), &to("other", None), &Options::default()),
         Err(Unanswerable::Usage(_))
     ));
-    // A name that no port has is the same fault as a number that none has.
-    let (diagnosis, _) = diagnosed(&shop(&two), &to("other", Some(AskedPort::Name("c".into()))));
-    assert_eq!(diagnosis.root_causes[0].code.as_str(), "ServicePortMismatch");
-    assert!(
-        diagnosis.root_causes[0]
-            .summary
-            .ends_with("on port c, but that Service has only port 80 (a), 81 (b)"),
-        "{}",
-        diagnosis.root_causes[0].summary
-    );
+    for (port, says) in [
+        (
+            Some(AskedPort::Name("c".into())),
+            "has no port named c; its ports are 80 (a), 81 (b)",
+        ),
+        (None, "which port of Service other? it has 80 (a), 81 (b)"),
+    ] {
+        let said = diagnose(&shop(&two), &to("other", port), &Options::default()).unwrap_err();
+        assert!(matches!(&said, Unanswerable::Usage(words) if words.ends_with(says)), "{said:?}");
+    }
 }
 
 #[test]

@@ -316,6 +316,7 @@ fn nobody_answers_where_nothing_runs() {
             .collect();
         assert_eq!(connection.passage, crate::model::connection::Passage::Blocked, "{more}: {causes:?}");
         assert_eq!(diagnosis.verdict, crate::model::report::Verdict::Broken, "{more}");
+        assert_eq!(connection.listening, Listening::Stopped, "{more}");
         assert!(causes.first().is_some_and(|c| c.starts_with(cause)), "{more}: {causes:?}");
     }
     let runs = pod(
