@@ -23,7 +23,7 @@ pub(super) fn job(job: &Job) -> Judgement {
         return Judgement::failed(Phase::Pods, format!("has failed: {why}"));
     }
     if job.spec.as_ref().and_then(|s| s.suspend) == Some(true) {
-        return Judgement::failed(Phase::Pods, "is suspended: it runs no pods until it is resumed");
+        return Judgement::suspended(Phase::Pods, "is suspended: it runs no pods until it is resumed");
     }
     let status = job.status.as_ref();
     let number = |value: Option<i32>| value.unwrap_or_default();
@@ -42,7 +42,7 @@ pub(super) fn job(job: &Job) -> Judgement {
 pub(super) fn cron_job(job: &CronJob) -> Judgement {
     let spec = job.spec.as_ref();
     if spec.and_then(|s| s.suspend) == Some(true) {
-        return Judgement::failed(Phase::Pods, "is suspended: it starts no Job until it is resumed");
+        return Judgement::suspended(Phase::Pods, "is suspended: it starts no Job until it is resumed");
     }
     Judgement::ready(
         Phase::Pods,

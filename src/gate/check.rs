@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt;
 
 use super::judge::{self, Plan};
 use super::route::{self, Route};
+use super::untried::{self, Untried};
 use super::{external, pod, revision};
 use crate::model::dial::Speech;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::readiness::{ObjectReadiness, State};
+use crate::model::text::sanitise;
 use crate::rules::context::{Context, condition, has_ended};
 use crate::rules::{listen, ports};
 
@@ -125,26 +127,38 @@ impl Check {
     }
 }
 
+/// The Services that lead to the targets. Who names Services asks for these: others that lead to the same pods are none of their business.
+pub(super) fn led_by<'a>(context: &Context<'a>, judged: &[ObjectReadiness], plan: &Plan) -> Vec<(&'a Service, ObjectRef)> {
+    let only_named = !plan.targets.is_empty() && plan.targets.iter().all(|t| t.is(&kind::SERVICE));
+    judge::services(context, judged)
+        .into_iter()
+        .map(|service| {
+            let namespace = service.namespace().unwrap_or_default();
+            (service, ObjectRef::new(&kind::SERVICE, &namespace, &service.name_any()))
+        })
+        .filter(|(_, reference)| !only_named || plan.targets.contains(reference))
+        .collect()
+}
+
 /// What to ask: each TCP port of the Services that lead to the targets. None: nothing can be asked and nothing was asked for.
-/// The error says why what was asked for cannot be tried.
-pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wish: &Wish) -> Result<Vec<Check>, String> {
+/// The error says why what was asked for cannot be tried. A port that the way which was asked for does not lead to is left out where it leads to
+/// others.
+pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wish: &Wish) -> Result<Vec<Check>, Untried> {
     let mut checks = Vec::new();
+    let mut no_way = None;
     if !matches!(wish.via, Via::Url(_))
         && let Some(unread) = unread_services(context, judged)
     {
-        return Err(format!(
+        return Err(Untried::for_now(format!(
             "services may not be listed in namespace {unread}: whether any leads to it cannot be told"
-        ));
+        )));
     }
-    // Who names Services asks for these: others that lead to the same pods are none of their business.
-    let only_named = !plan.targets.is_empty() && plan.targets.iter().all(|t| t.is(&kind::SERVICE));
-    for service in judge::services(context, judged) {
-        let reference = ObjectRef::new(&kind::SERVICE, &service.namespace().unwrap_or_default(), &service.name_any());
-        if only_named && !plan.targets.contains(&reference) {
-            continue;
-        }
+    if let Some(never) = untried::never(context, judged, plan, wish) {
+        return Err(never);
+    }
+    for (service, reference) in led_by(context, judged, plan) {
         if ports::is_external_name(service) {
-            checks.extend(external::checks(service, &reference, plan, wish)?);
+            checks.extend(external::checks(service, &reference, plan, wish).map_err(Untried::for_good)?);
             continue;
         }
         for port in ports::of_service(service) {
@@ -168,7 +182,13 @@ pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wi
             }
             let asked = asked.unwrap_or_else(|| Asked::of_port(port)).wished_for(wish);
             let inner = pods.first().map(|(_, target)| *target);
-            let route = route::choose(context, service, number, inner, &asked.ask, wish)?;
+            let route = match route::choose(context, service, number, inner, &asked.ask, wish) {
+                Ok(route) => route,
+                Err(why) => {
+                    no_way.get_or_insert(why);
+                    continue;
+                }
+            };
             // Over HTTP a Service says more through the API server than a connection inside of its pods would.
             let only_connects = wish.tcp && route != Route::ServiceProxy;
             checks.push(Check {
@@ -197,10 +217,11 @@ pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wi
         });
     }
     if checks.is_empty() && plan.check {
-        return Err(match &plan.port {
-            Some(port) => format!("no Service leads to it on port {port}, so nothing can be asked"),
-            None => "no Service leads to it, so nothing can be asked".to_owned(),
-        });
+        return Err(Untried::for_now(match (no_way, &plan.port) {
+            (Some(why), _) => why,
+            (None, Some(port)) => format!("no Service leads to it on TCP port {}, so nothing can be asked", sanitise(port)),
+            (None, None) => "no Service leads to it, so nothing can be asked".to_owned(),
+        }));
     }
     Ok(checks)
 }

@@ -51,7 +51,7 @@ pub(super) fn deployment(context: &Context<'_>, deployment: &Deployment, plan: &
     }
     let complete = updated >= wanted && count(status.replicas) <= updated;
     if spec.and_then(|s| s.paused) == Some(true) && (set.is_none() || !complete) {
-        return judged(Judgement::failed(
+        return judged(Judgement::suspended(
             Phase::Pods,
             "it is paused: its last change is not rolled out until it is resumed",
         ));
@@ -103,7 +103,7 @@ pub(super) fn finish(counted: Count, wanted: usize) -> Judgement {
 /// Nothing runs, as it was asked for; where something is to answer, nobody will.
 pub(super) fn scaled_to_zero(has_check: bool, still: usize) -> Judgement {
     if has_check {
-        Judgement::failed(Phase::Pods, "it is scaled to zero: nobody will answer").pods(0, 0)
+        Judgement::suspended(Phase::Pods, "it is scaled to zero: nobody will answer").pods(0, 0)
     } else if still > 0 {
         Judgement::progressing(Phase::Pods, format!("it is scaled to zero, {} still there", pods(still))).pods(0, 0)
     } else {

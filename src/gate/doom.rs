@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::revision;
+use crate::model::code::Code;
 use crate::model::finding::{Confidence, Finding, ObjectRef};
 use crate::model::readiness::{ObjectReadiness, State};
 use crate::model::snapshot::Snapshot;
@@ -34,6 +35,8 @@ pub struct Grace {
     pub other: Duration,
     /// No change at all.
     pub stall: Duration,
+    /// Suspended, paused or at zero, until somebody lets it go on.
+    pub suspended: Duration,
 }
 
 impl Default for Grace {
@@ -48,13 +51,14 @@ impl Default for Grace {
             probe: seconds(180),
             other: seconds(120),
             stall: seconds(600),
+            suspended: Duration::ZERO,
         }
     }
 }
 
 impl Grace {
     /// The names that [`Self::set`] takes.
-    pub const CLASSES: [&str; 7] = ["permanent", "image", "crash", "scheduling", "probe", "other", "stall"];
+    pub const CLASSES: [&str; 8] = ["permanent", "image", "crash", "scheduling", "probe", "other", "stall", "suspended"];
 
     /// Sets the time of a class by its name; the error names the classes.
     pub fn set(&mut self, class: &str, time: Duration) -> Result<(), String> {
@@ -66,6 +70,7 @@ impl Grace {
             "probe" => self.probe = time,
             "other" => self.other = time,
             "stall" => self.stall = time,
+            "suspended" => self.suspended = time,
             _ => {
                 let classes = Self::CLASSES.join(", ");
                 return Err(format!("{class:?} is no class of faults; the classes are {classes}"));
@@ -101,6 +106,8 @@ impl Suspect {
     /// How long it still has; none where something else than time decides.
     pub fn is_final_in(&self, grace: &Grace, now: Timestamp, seen_for: Duration) -> Option<Duration> {
         let given = match self.class {
+            // The workload that is waited for has its own word on that; this may be one that it depends on.
+            Class::Other if matches!(self.finding.code, Code::RolloutPaused | Code::ScaledToZero) => grace.other.max(grace.suspended),
             Class::Permanent => grace.permanent,
             Class::Image => grace.image,
             Class::Crash => grace.crash?,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use super::flaps::Flaps;
 use super::revision;
 use crate::model::duration;
 use crate::model::finding::ObjectRef;
@@ -21,6 +22,7 @@ pub struct Marks {
     looked: bool,
     endpoints: BTreeMap<String, Option<Timestamp>>,
     addresses: BTreeMap<ObjectRef, Option<Timestamp>>,
+    flaps: Flaps,
 }
 
 impl Marks {
@@ -31,6 +33,7 @@ impl Marks {
             looked: false,
             endpoints: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            flaps: Flaps::default(),
         }
     }
 
@@ -39,8 +42,14 @@ impl Marks {
         self.begun
     }
 
+    /// Pods that were ready and did not stay so.
+    pub fn flaps(&self) -> &Flaps {
+        &self.flaps
+    }
+
     /// Takes in a look.
     pub fn note(&mut self, context: &Context<'_>, judged: &[ObjectReadiness]) {
+        self.flaps.note(context, judged);
         let now = self.looked.then_some(context.snapshot.taken_at);
         self.looked = true;
         let slices = context.snapshot.objects.endpoint_slices.iter();
@@ -87,12 +96,18 @@ pub fn of(context: &Context<'_>, judged: &[ObjectReadiness], marks: &Marks, answ
     let ready = since(slowest, "Ready");
     let uid = slowest.metadata.uid.clone().unwrap_or_default();
     let after_ready = |at: Option<Timestamp>| at.filter(|_| ready.is_some());
+    // What came and went did not take until now to be ready; it takes until now to stay so.
+    let first_ready = marks
+        .flaps
+        .first_ready(&uid)
+        .filter(|first| ready.is_some_and(|ready| *first < ready));
     let address = marks.addresses.values().flatten().max().copied();
     let times = [
         (HopName::Scheduled, since(slowest, "PodScheduled")),
         (HopName::Pulled, pulled(context, slowest)),
         (HopName::Started, started(slowest)),
-        (HopName::Ready, ready),
+        (HopName::Ready, first_ready.or(ready)),
+        (HopName::ReadyAgain, first_ready.and(ready)),
         (HopName::Endpoint, after_ready(marks.endpoints.get(&uid).copied().flatten())),
         (HopName::Address, address),
         (HopName::Answered, answered),

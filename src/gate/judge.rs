@@ -60,6 +60,7 @@ fn told(object: &ObjectRef, judged: Judgement, related: bool) -> ObjectReadiness
         state: judged.state,
         reason: judged.reason,
         related,
+        suspended: judged.suspended,
         ready_pods: judged.pods.map(|(ready, _)| ready),
         wanted_pods: judged.pods.map(|(_, wanted)| wanted),
         blocking: judged.blocking,

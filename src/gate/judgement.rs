@@ -16,6 +16,8 @@ pub struct Judgement {
     pub pods: Option<(usize, usize)>,
     /// Pods that are in the way.
     pub blocking: Vec<BlockingPod>,
+    /// Whether it rests until somebody lets it go on.
+    pub suspended: bool,
 }
 
 impl Judgement {
@@ -27,6 +29,7 @@ impl Judgement {
             reason: sanitise(reason.as_ref()),
             pods: None,
             blocking: Vec::new(),
+            suspended: false,
         }
     }
 
@@ -40,6 +43,14 @@ impl Judgement {
 
     pub(super) fn failed(phase: Phase, reason: impl AsRef<str>) -> Self {
         Self::new(phase, State::Failed, reason)
+    }
+
+    /// It will not go on by itself; somebody else may let it.
+    pub(super) fn suspended(phase: Phase, reason: impl AsRef<str>) -> Self {
+        Self {
+            suspended: true,
+            ..Self::failed(phase, reason)
+        }
     }
 
     pub(super) fn unknown(phase: Phase, reason: impl AsRef<str>) -> Self {

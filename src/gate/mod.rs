@@ -11,6 +11,7 @@ mod daemon_set;
 mod deployment;
 pub mod doom;
 mod external;
+pub mod flaps;
 mod gateway;
 pub mod hops;
 pub mod judge;
@@ -27,6 +28,8 @@ mod stateful_set;
 pub mod streak;
 #[cfg(test)]
 mod tests;
+pub mod unasked;
+pub mod untried;
 pub mod verdict;
 
 pub use judge::{Plan, judge};

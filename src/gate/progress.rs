@@ -37,6 +37,21 @@ pub struct Look {
     pub judged: Vec<ObjectReadiness>,
     /// The third phase, where there is one.
     pub application: Option<(State, String)>,
+    /// What was selected where nothing matches.
+    pub lack: Option<Lack>,
+    /// What was asked for can never be tried: to wait changes nothing.
+    pub is_hopeless: bool,
+}
+
+/// A selection that nothing matches, though it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// In which phase it would count.
+    pub phase: Phase,
+    /// Not found, or unknown where that could not be read.
+    pub state: State,
+    /// What there is instead, and what to try.
+    pub reason: String,
 }
 
 /// What the rules have said at one moment.
@@ -104,6 +119,8 @@ pub struct Tracker {
     moved: Duration,
     unknown_since: Option<Duration>,
     ready_after: BTreeMap<Phase, Duration>,
+    /// What rests until somebody lets it go on, and since when.
+    suspended: BTreeMap<ObjectRef, Duration>,
 }
 
 impl Tracker {
@@ -118,6 +135,7 @@ impl Tracker {
             moved: Duration::ZERO,
             unknown_since: None,
             ready_after: BTreeMap::new(),
+            suspended: BTreeMap::new(),
         }
     }
 
@@ -153,7 +171,10 @@ impl Tracker {
             at,
             mut judged,
             application,
+            lack,
+            is_hopeless,
         } = look;
+        self.bear_suspended(at, &mut judged);
         let moved = self.note_movement(at, &judged, application.as_ref());
         for suspect in self.causes.iter().flat_map(|c| &c.suspects) {
             for item in judged
@@ -182,6 +203,9 @@ impl Tracker {
             *state = State::Failed;
         }
         let mut phases = verdict::phases(&judged, application);
+        if let Some(lack) = lack {
+            verdict::note_lack(&mut phases, lack);
+        }
         for phase in &mut phases {
             if phase.state == State::Ready {
                 self.ready_after.entry(phase.phase).or_insert(at);
@@ -190,7 +214,7 @@ impl Tracker {
             }
             phase.ready_after_seconds = self.ready_after.get(&phase.phase).map(|d| duration::rounded(d.as_secs_f64()));
         }
-        let decision = self.decide(at, &phases);
+        let decision = self.decide(at, &phases, is_hopeless);
         Step {
             changes: self.changes(&judged, &phases),
             decision,
@@ -231,8 +255,17 @@ impl Tracker {
         Decision::TimedOut(None, self.trend(at))
     }
 
-    fn decide(&mut self, at: Duration, phases: &[PhaseReadiness]) -> Decision {
+    /// When something is decided although nothing has changed: what says nothing, or rests, was given its time.
+    pub fn due(&self) -> Option<Duration> {
+        let suspended = self.suspended.values().map(|since| *since + self.limits.grace.suspended);
+        self.unknown_since.map(|since| since + SILENCE).into_iter().chain(suspended).min()
+    }
+
+    fn decide(&mut self, at: Duration, phases: &[PhaseReadiness], is_hopeless: bool) -> Decision {
         let state = verdict::state(phases);
+        if is_hopeless && state != State::Failed {
+            return Decision::Done(State::Unknown);
+        }
         self.unknown_since = (state == State::Unknown).then(|| self.unknown_since.unwrap_or(at));
         if self.limits.timeout.is_zero() {
             return match state {
@@ -248,20 +281,25 @@ impl Tracker {
             _ => {}
         }
         let trend = self.trend(at);
+        // When the time is up, what nothing tells of has not become anything else than that.
+        let out_of_time = |phase: Option<Phase>| match state {
+            State::Unknown => Decision::Done(State::Unknown),
+            _ => Decision::TimedOut(phase, trend),
+        };
         let mut begun = Duration::ZERO;
         for phase in phases {
             match self.ready_after.get(&phase.phase) {
                 Some(ready) => begun = begun.max(*ready),
                 None => {
                     if self.limits.phases.get(&phase.phase).is_some_and(|limit| at >= begun + *limit) {
-                        return Decision::TimedOut(Some(phase.phase), trend);
+                        return out_of_time(Some(phase.phase));
                     }
                     break;
                 }
             }
         }
         if at >= self.limits.timeout {
-            return Decision::TimedOut(None, trend);
+            return out_of_time(None);
         }
         Decision::Wait
     }
@@ -288,6 +326,25 @@ impl Tracker {
             self.moved = at;
         }
         moved
+    }
+
+    /// What is suspended, paused or at zero may be let go on within its grace: a queue does that with its Jobs.
+    fn bear_suspended(&mut self, at: Duration, judged: &mut [ObjectReadiness]) {
+        let rests = |item: &ObjectReadiness| item.suspended && item.state == State::Failed;
+        self.suspended
+            .retain(|object, _| judged.iter().any(|j| j.object == *object && rests(j)));
+        let grace = self.limits.grace.suspended;
+        for item in judged.iter_mut().filter(|j| rests(j)) {
+            let since = *self.suspended.entry(item.object.clone()).or_insert(at);
+            if self.limits.timeout.is_zero() {
+                continue;
+            }
+            if at < since + grace {
+                item.state = State::Progressing;
+            } else if grace.is_zero() {
+                item.reason.push_str("; --grace suspended=5m would wait for that");
+            }
+        }
     }
 
     /// Kinds without a deadline of their own get one.
@@ -321,19 +378,16 @@ impl Tracker {
             now.insert((item.phase, Some(item.object.clone())), (item.state, reason));
         }
         for phase in phases {
-            // Why a phase is not ready is said by its objects, or by nobody else in the third.
-            let reason = if phase.phase == Phase::Application {
-                phase.reason.clone()
-            } else {
-                String::new()
-            };
+            // Why a phase is not ready is said by its objects where there are such.
+            let is_told = judged.iter().any(|j| j.phase == phase.phase && j.state == phase.state);
+            let reason = if !is_told { phase.reason.clone() } else { String::new() };
             now.insert((phase.phase, None), (phase.state, reason));
         }
         let changes = now
             .iter()
             .filter(|(key, value)| self.told.get(key) != Some(value))
             // A phase that has just begun is on its way, which goes without saying.
-            .filter(|((phase, object), (state, _))| object.is_some() || *phase == Phase::Application || *state == State::Ready)
+            .filter(|((_, object), (state, reason))| object.is_some() || !reason.is_empty() || *state == State::Ready)
             .map(|((phase, object), (state, reason))| Change {
                 phase: *phase,
                 object: object.clone(),
@@ -369,6 +423,7 @@ mod tests {
             state,
             reason: reason.into(),
             related: false,
+            suspended: false,
             ready_pods: None,
             wanted_pods: None,
             blocking: Vec::new(),
@@ -381,6 +436,8 @@ mod tests {
             at: seconds(second),
             judged: vec![item(&kind::STATEFUL_SET, Phase::Pods, state, reason)],
             application: None,
+            lack: None,
+            is_hopeless: false,
         })
     }
 
@@ -415,6 +472,90 @@ mod tests {
     }
 
     #[test]
+    fn what_nothing_tells_of_is_unknown_when_the_time_is_up() {
+        let mut run = tracker(5);
+        assert_eq!(at(&mut run, 1, State::Unknown, "").decision, Decision::Wait);
+        assert_eq!(run.due(), Some(seconds(11)));
+        assert_eq!(at(&mut run, 5, State::Unknown, "").decision, Decision::Done(State::Unknown));
+        // Something else is on its way: then it is that for which the time was too short.
+        let both = |second: u64| Look {
+            at: seconds(second),
+            judged: vec![
+                item(&kind::SERVICE, Phase::Infrastructure, State::Unknown, ""),
+                item(&kind::DEPLOYMENT, Phase::Pods, State::Progressing, ""),
+            ],
+            application: None,
+            lack: None,
+            is_hopeless: false,
+        };
+        let mut run = tracker(5);
+        assert_eq!(run.look(both(5)).decision, Decision::TimedOut(None, Trend::Progressing));
+    }
+
+    #[test]
+    fn what_is_suspended_is_given_time_where_that_was_asked_for() {
+        let look = |second: u64, suspended: bool| Look {
+            at: seconds(second),
+            judged: vec![ObjectReadiness {
+                suspended,
+                ..item(
+                    &kind::JOB,
+                    Phase::Pods,
+                    if suspended { State::Failed } else { State::Progressing },
+                    "rests",
+                )
+            }],
+            application: None,
+            lack: None,
+            is_hopeless: false,
+        };
+        let with = |suspended: u64, timeout: u64| {
+            Tracker::new(Limits {
+                timeout: seconds(timeout),
+                phases: BTreeMap::new(),
+                grace: Grace {
+                    suspended: seconds(suspended),
+                    ..Grace::default()
+                },
+            })
+        };
+        let at_once = with(0, 600).look(look(1, true));
+        assert_eq!(at_once.decision, Decision::Done(State::Failed));
+        assert!(at_once.judged[0].reason.contains("--grace suspended="), "{:?}", at_once.judged);
+        let mut queued = with(30, 600);
+        assert_eq!(queued.look(look(1, true)).decision, Decision::Wait);
+        assert_eq!(queued.due(), Some(seconds(31)));
+        assert_eq!(queued.look(look(20, false)).decision, Decision::Wait, "it was let go on");
+        assert_eq!((queued.due(), queued.look(look(25, true)).decision), (None, Decision::Wait));
+        assert_eq!(queued.look(look(54, true)).decision, Decision::Wait, "it counts anew");
+        assert_eq!(queued.look(look(55, true)).decision, Decision::Done(State::Failed));
+        assert_eq!(
+            with(30, 0).look(look(0, true)).decision,
+            Decision::Done(State::Failed),
+            "one look has no time"
+        );
+    }
+
+    #[test]
+    fn nobody_waits_for_what_can_never_be_tried() {
+        let look = |state: State| Look {
+            at: seconds(1),
+            judged: vec![item(&kind::DEPLOYMENT, Phase::Pods, state, "")],
+            application: Some((State::Unknown, "no such port".into())),
+            lack: None,
+            is_hopeless: true,
+        };
+        for (state, decision) in [
+            (State::Progressing, State::Unknown),
+            (State::Ready, State::Unknown),
+            (State::Failed, State::Failed),
+        ] {
+            assert_eq!(tracker(60).look(look(state)).decision, Decision::Done(decision), "{state:?}");
+            assert_eq!(tracker(0).look(look(state)).decision, Decision::Done(decision), "{state:?}");
+        }
+    }
+
+    #[test]
     fn a_timeout_says_whether_something_moved() {
         let mut moving = tracker(60);
         at(&mut moving, 1, State::Progressing, "1 of 3 pods ready");
@@ -444,6 +585,8 @@ mod tests {
                 item(&kind::DEPLOYMENT, Phase::Pods, State::Progressing, ""),
             ],
             application: None,
+            lack: None,
+            is_hopeless: false,
         };
         let mut run = tracker(300);
         assert_eq!(run.look(look(29, State::Progressing)).decision, Decision::Wait);
@@ -468,6 +611,32 @@ mod tests {
             "{:?}",
             given_up.judged
         );
+    }
+
+    #[test]
+    fn a_selection_without_anything_in_it_is_waited_for() {
+        let look = |second: u64, judged: Vec<ObjectReadiness>| Look {
+            at: seconds(second),
+            judged,
+            application: None,
+            lack: Some(Lack {
+                phase: Phase::Pods,
+                state: State::NotFound,
+                reason: "nothing matches".into(),
+            }),
+            is_hopeless: false,
+        };
+        let mut run = tracker(60);
+        let step = run.look(look(1, Vec::new()));
+        assert_eq!(step.decision, Decision::Wait);
+        let told: Vec<(State, &str)> = step.changes.iter().map(|c| (c.state, c.reason.as_str())).collect();
+        assert_eq!(told, [(State::NotFound, "nothing matches")]);
+        assert_eq!(verdict::reason(State::NotFound, &step.phases, &[]), "nothing matches");
+        assert_eq!(run.look(look(2, Vec::new())).changes, []);
+        let both = run.look(look(3, vec![item(&kind::DEPLOYMENT, Phase::Pods, State::Ready, "")]));
+        assert_eq!(both.decision, Decision::Wait, "that something else is ready is not enough");
+        assert_eq!(run.look(look(60, Vec::new())).decision, Decision::TimedOut(None, Trend::Stuck));
+        assert_eq!(tracker(0).look(look(0, Vec::new())).decision, Decision::Done(State::NotFound));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::doom::{Grace, Suspect};
+use super::progress::Lack;
 use crate::model::finding::Finding;
 use crate::model::readiness::{ObjectReadiness, Phase, PhaseReadiness, State};
 use crate::model::text::shorten;
@@ -62,6 +63,27 @@ pub fn phases(judged: &[ObjectReadiness], application: Option<(State, String)>) 
         ready_after_seconds: None,
     }));
     phases
+}
+
+/// Puts a selection that nothing matches into its phase, unless that stands as bad already.
+pub fn note_lack(phases: &mut Vec<PhaseReadiness>, lack: Lack) {
+    match phases.iter_mut().find(|p| p.phase == lack.phase) {
+        Some(phase) if phase.state <= lack.state => {}
+        Some(phase) => {
+            phase.state = lack.state;
+            phase.reason = lack.reason;
+        }
+        None => {
+            let place = phases.iter().position(|p| p.phase > lack.phase).unwrap_or(phases.len());
+            let phase = PhaseReadiness {
+                phase: lack.phase,
+                state: lack.state,
+                reason: lack.reason,
+                ready_after_seconds: None,
+            };
+            phases.insert(place, phase);
+        }
+    }
 }
 
 /// The verdict on all phases.

@@ -88,6 +88,9 @@ pub struct ObjectReadiness {
     /// Whether it was found by itself because it belongs to a target.
     #[serde(default)]
     pub related: bool,
+    /// Whether it rests until somebody lets it go on: a suspended Job, a paused roll-out, a workload at zero that is to answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
     /// Pods of the current revision that are ready, where the object has pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_pods: Option<usize>,
@@ -173,6 +176,8 @@ pub enum HopName {
     Started,
     /// It is ready.
     Ready,
+    /// It is ready again, after it had been and was not any more.
+    ReadyAgain,
     /// It is a ready endpoint.
     Endpoint,
     /// What leads to it has its address.
@@ -189,6 +194,7 @@ impl HopName {
             Self::Pulled => "pulled",
             Self::Started => "started",
             Self::Ready => "ready",
+            Self::ReadyAgain => "ready again",
             Self::Endpoint => "endpoint",
             Self::Address => "address",
             Self::Answered => "first answer",

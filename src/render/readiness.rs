@@ -131,20 +131,36 @@ pub enum Annotations {
     Gitlab,
 }
 
+/// A root cause for those who search or group by it: `SecretMissing (env) deployment/web: container app needs ...`
+pub fn in_one_line(cause: &Finding) -> String {
+    let variant = if cause.cause.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", cause.cause)
+    };
+    format!("{}{variant} {}: {}", cause.code, cause.subject.object.short(), cause.summary)
+}
+
 /// The verdict as annotations, one per line; none for what is ready.
 pub fn annotations(report: &Readiness, style: Annotations) -> Vec<String> {
     if report.state == State::Ready {
         return Vec::new();
     }
     let title = format!("{} {}", word(report), what(report));
+    let reason = match report.root_causes.first() {
+        Some(cause) => report
+            .reason
+            .replacen(&format!("{}: {}", cause.code, cause.summary), &in_one_line(cause), 1),
+        None => report.reason.clone(),
+    };
     match style {
         Annotations::Github => {
             // Data and properties have escapes of their own (actions/toolkit `command.ts`).
             let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
             let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-            vec![format!("::error title={}::{}", property(&title), data(&report.reason))]
+            vec![format!("::error title={}::{}", property(&title), data(&reason))]
         }
-        Annotations::Gitlab => vec![format!("\u{1b}[31;1mERROR: {title}: {}\u{1b}[0;m", report.reason)],
+        Annotations::Gitlab => vec![format!("\u{1b}[31;1mERROR: {title}: {reason}\u{1b}[0;m")],
     }
 }
 
@@ -226,7 +242,8 @@ fn objects(report: &Readiness, phase: Phase, paper: &mut Paper) {
         paper.tone(Tone::Strong, title)
     );
     // What its objects say is said below.
-    let words = if of_phase.is_empty() { whole.reason.as_str() } else { "" };
+    let is_told = of_phase.iter().any(|o| o.state == whole.state);
+    let words = if is_told { "" } else { whole.reason.as_str() };
     let spaced = if words.is_empty() { String::new() } else { format!("   {words}") };
     paper.line(&lead, width(title) + 2, &spaced);
     of_phase.sort_by_key(|o| o.state);

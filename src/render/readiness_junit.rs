@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::readiness::in_one_line;
 use crate::model::finding::Finding;
 use crate::model::readiness::{Phase, PhaseReadiness, Readiness, State};
 use crate::model::text::sanitise;
@@ -28,36 +29,43 @@ pub fn junit(report: &Readiness) -> String {
     );
     let _ = writeln!(text, "<testsuites name=\"wait-ready\" {suite}>");
     let _ = writeln!(text, "  <testsuite name=\"{}\" {suite}>", escape(&report.targets.join(", ")));
-    let in_words = |finding: &Finding| format!("{}: {}", finding.code, finding.summary);
     for object in &report.objects {
-        let of_object = report.root_causes.iter().filter(|f| object.causes.contains(&f.id));
-        let causes: Vec<String> = of_object.map(in_words).collect();
-        let blocking = object.blocking.iter().map(|b| format!("pod/{}: {}", b.pod, b.reason));
-        let details: Vec<String> = causes.into_iter().chain(blocking).collect();
+        let causes = report.root_causes.iter().filter(|f| object.causes.contains(&f.id));
+        let blocking = object.blocking.iter().map(|b| format!("pod/{}: {}", b.pod, b.reason)).collect();
+        let name = object.object.to_string();
         case(
             &mut text,
             object.phase.as_str(),
-            &object.object.to_string(),
+            &name,
             object.state,
-            &object.reason,
-            &details.join("\n"),
+            &told(&object.reason, causes, blocking),
         );
     }
     for phase in application {
-        case(
-            &mut text,
-            phase.phase.as_str(),
-            &report.targets.join(", "),
-            phase.state,
-            &phase.reason,
-            &report.root_causes.iter().map(in_words).collect::<Vec<_>>().join("\n"),
-        );
+        let told = told(&phase.reason, report.root_causes.iter(), Vec::new());
+        case(&mut text, phase.phase.as_str(), &report.targets.join(", "), phase.state, &told);
     }
     text.push_str("  </testsuite>\n</testsuites>\n");
     text
 }
 
-fn case(text: &mut String, class: &str, name: &str, state: State, reason: &str, details: &str) {
+/// What a case says: the first root cause, else how it stands, and everything else that is known below it.
+struct Told {
+    message: String,
+    details: Vec<String>,
+}
+
+fn told<'f>(reason: &str, causes: impl Iterator<Item = &'f Finding>, blocking: Vec<String>) -> Told {
+    let mut details: Vec<String> = causes.map(in_one_line).collect();
+    let message = details.first().cloned().unwrap_or_else(|| reason.to_owned());
+    if message != reason && !reason.is_empty() {
+        details.insert(0, reason.to_owned());
+    }
+    details.extend(blocking);
+    Told { message, details }
+}
+
+fn case(text: &mut String, class: &str, name: &str, state: State, told: &Told) {
     let _ = write!(text, "    <testcase classname=\"{class}\" name=\"{}\"", escape(name));
     let element = match state {
         State::Ready => {
@@ -67,12 +75,13 @@ fn case(text: &mut String, class: &str, name: &str, state: State, reason: &str, 
         State::Failed => "failure",
         _ => "error",
     };
+    let details: Vec<String> = told.details.iter().flat_map(|d| d.lines()).map(escape).collect();
     let _ = writeln!(
         text,
         ">\n      <{element} type=\"{}\" message=\"{}\">{}</{element}>\n    </testcase>",
         state.as_str(),
-        escape(reason),
-        details.lines().map(escape).collect::<Vec<_>>().join("\n")
+        escape(&told.message),
+        details.join("\n")
     );
 }
 
@@ -88,12 +97,29 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::code::Code;
+    use crate::model::finding::{ObjectRef, Subject};
+    use crate::model::kind;
+
+    #[test]
+    fn a_failure_is_named_by_its_root_cause() {
+        let subject = Subject::of(ObjectRef::new(&kind::DEPLOYMENT, "shop", "web"));
+        let cause = Finding::error(Code::ImagePullFailing, "not-found", subject, "container app has no image");
+        let said = told("0 of 1 pod ready", [cause].iter(), vec!["pod/web-a: waits".to_owned()]);
+        let named = "ImagePullFailing (not-found) deployment/web: container app has no image";
+        assert_eq!(
+            (said.message.as_str(), said.details.as_slice()),
+            (named, &["0 of 1 pod ready", named, "pod/web-a: waits"].map(str::to_owned)[..])
+        );
+        assert_eq!(told("does not exist", [].iter(), Vec::new()).message, "does not exist");
+    }
 
     #[test]
     fn hostile_text_stays_text() {
         assert_eq!(escape("a<b>&\"c\"\u{1b}[31m\u{202e}"), "a&lt;b&gt;&amp;&quot;c&quot;");
         let mut text = String::new();
-        case(&mut text, "pods", "pod/shop/a", State::Failed, "\"/><x>", "]]>\n<y>");
+        let told = told("\"/><x>", [].iter(), vec!["]]>\n<y>".to_owned()]);
+        case(&mut text, "pods", "pod/shop/a", State::Failed, &told);
         assert!(!text.contains("<x>") && !text.contains("<y>"), "{text}");
     }
 }

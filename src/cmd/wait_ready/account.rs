@@ -3,15 +3,26 @@
 use std::time::Duration;
 
 use super::live::Run;
-use super::report;
+use super::{exit_of, report};
 use crate::cmd::exit::Exit;
-use crate::gate::hops;
 use crate::gate::progress::Step;
+use crate::gate::{hops, unasked};
 use crate::model::duration;
 use crate::model::finding::Finding;
 use crate::model::readiness::{Phase, Readiness, State, Trend};
 use crate::rules::Options;
 use crate::rules::context::Context;
+
+/// The report with the state that was decided on: what can never be tried is unknown, whatever else is still on its way.
+pub(super) fn decided(mut report: Readiness, state: State) -> Readiness {
+    if report.state != state {
+        let telling = report.phases.iter().rev().find(|phase| phase.state == state);
+        report.reason = telling.map(|phase| phase.reason.clone()).unwrap_or_default();
+        report.state = state;
+        report.exit_code = exit_of(state) as u8;
+    }
+    report
+}
 
 impl Run<'_> {
     /// How it stands.
@@ -31,6 +42,10 @@ impl Run<'_> {
             .then(|| self.asking.proven_by().to_owned())
             .filter(|way| !way.is_empty());
         report.application = self.asking.told();
+        if report.state == State::Ready && report.proven_by.is_none() {
+            let context = Context::new(&self.store.snapshot, Options::default());
+            report.reason = unasked::why(&context, &report.objects).unwrap_or_default().to_owned();
+        }
         report.requests = self.connection.request_count();
         report.elapsed_seconds = duration::rounded(at.as_secs_f64());
         if let Some(cut) = self.contact.says() {
@@ -59,6 +74,17 @@ impl Run<'_> {
 
     /// The report with its first root cause in the last line, whether or not that is what ended the run.
     pub(super) fn with_cause(&self, mut report: Readiness) -> Readiness {
+        if let Some(application) = &report.application {
+            let answered = application.attempts - application.failures;
+            let of = match answered {
+                0 => String::new(),
+                _ => format!(", {answered} of {} times with success", application.attempts),
+            };
+            report.reason = format!("{} (asked by {}{of})", report.reason, self.asking.proven_by());
+        }
+        if let Some(flapped) = self.marks.flaps().in_words(self.store.snapshot.taken_at) {
+            report.reason = format!("{}; {flapped}", report.reason);
+        }
         if let Some(cause) = report.root_causes.first().filter(|f| !report.reason.contains(f.code.as_str())) {
             report.reason = format!("{}; {}: {}", report.reason, cause.code, cause.summary);
         }

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     Failing(String),
     /// It cannot be tried.
     Impossible(String),
+    /// It can never be tried in the way that was asked for, however long one waits.
+    Never(String),
     /// What asks is not ready to do so yet.
     Pending(String),
 }
@@ -63,6 +65,7 @@ pub(super) async fn round(asker: Arc<Asker>, checks: Vec<Check>, number: u32) ->
     Err(match fault {
         Fault::Failing(why) => Fault::Failing(asker.sent.mask(&why)),
         Fault::Impossible(why) => Fault::Impossible(asker.sent.mask(&why)),
+        Fault::Never(why) => Fault::Never(asker.sent.mask(&why)),
         Fault::Pending(why) => Fault::Pending(asker.sent.mask(&why)),
     })
 }
@@ -78,7 +81,7 @@ fn from_inside(check: &Check, host: Option<&str>) -> Result<Option<prober::Quest
         Ask::Connect | Ask::Resolve => (prober::Kind::Connect, ""),
         Ask::Health(_) => {
             let why = "the prober cannot ask for the health of a gRPC server; --via port-forward or --tcp can be tried";
-            return Err(Fault::Impossible(format!("{}: {why}", check.name())));
+            return Err(Fault::Never(format!("{}: {why}", check.name())));
         }
     };
     let path = if path.starts_with('/') || path.is_empty() {
@@ -183,6 +186,7 @@ impl Asker {
                 }))
             }
             Err(Fault::Impossible(why)) => Err(Fault::Impossible(format!("{name}: {why}"))),
+            Err(Fault::Never(why)) => Err(Fault::Never(format!("{name}: {why}"))),
             Err(pending) => Err(pending),
         }
     }
@@ -331,14 +335,14 @@ impl Asker {
             return Err(Fault::Impossible("there is no Service".to_owned()));
         };
         let Ask::Http(path) = ask else {
-            return Err(Fault::Impossible(
+            return Err(Fault::Never(
                 "the API server's proxy carries HTTP only, and this port may speak something else: --via port-forward asks its pods, \
                  --probe-image the Service"
                     .to_owned(),
             ));
         };
         if self.sent.has_authorization() {
-            return Err(Fault::Impossible(
+            return Err(Fault::Never(
                 "the API server's proxy keeps the header Authorization to itself".to_owned(),
             ));
         }

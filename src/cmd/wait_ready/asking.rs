@@ -146,6 +146,11 @@ impl Asking {
         self.fault.is_some()
     }
 
+    /// Whether it can never be asked as it was said.
+    pub(super) fn is_hopeless(&self) -> bool {
+        matches!(self.fault, Some((Fault::Never(_), _)))
+    }
+
     /// Whether it has not answered for so long that it is worth asking why.
     pub(super) fn is_unanswered(&self, at: Duration) -> bool {
         self.fault.as_ref().is_some_and(|(_, since)| at >= *since + UNANSWERED)
@@ -166,7 +171,7 @@ impl Asking {
             return (State::Ready, format!("{row}, by {}", self.proven_by()));
         }
         match &self.fault {
-            Some((Fault::Impossible(why), _)) => (State::Unknown, why.clone()),
+            Some((Fault::Impossible(why) | Fault::Never(why), _)) => (State::Unknown, why.clone()),
             Some((Fault::Failing(why) | Fault::Pending(why), _)) => (State::Progressing, why.clone()),
             None if self.pending.is_some() => (State::Progressing, self.pending.clone().unwrap_or_default()),
             None => {

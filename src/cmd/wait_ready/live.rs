@@ -30,6 +30,7 @@ use crate::gate::hops::Marks;
 use crate::gate::progress::{Causes, Decision, Limits, Look, Step, Tracker};
 use crate::gate::settle::{self, Restless};
 use crate::gate::streak::Identity;
+use crate::gate::untried::{self, Untried};
 use crate::gate::{self, judge};
 use crate::io::{Interruption, Io};
 use crate::model::finding::ObjectRef;
@@ -73,7 +74,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
     let namespaces = selection.namespaces();
     for namespace in namespaces.iter().filter(|name| !selection.waits_for_namespace(name)) {
         if collect::namespace_exists(&connection, namespace).await? == Some(false) {
-            return Err(collect::no_such_namespace(&connection, namespace).await);
+            return Err(selection.no_such_namespace(&connection, namespace).await);
         }
     }
     let mut store = Store::open(&connection, &namespaces, (io.now)());
@@ -243,6 +244,7 @@ impl Run<'_> {
             self.contact.due(),
             self.calm_at,
             self.last_question_until,
+            self.tracker.due(),
             Some(self.plan.timeout),
             Some(at + self.teller.period()),
         ];
@@ -320,6 +322,7 @@ impl Run<'_> {
             self.store.snapshot.sort();
             let context = Context::new(&self.store.snapshot, Options::default());
             self.plan.gate.targets = self.selection.targets(&context);
+            let lack = self.selection.lack(&context);
             let judged = gate::judge(&context, &self.plan.gate);
             // Many Gateways live in a namespace of their own.
             let elsewhere = self.store.not_watched(&kind::GATEWAY, judged.iter().map(|j| &j.object));
@@ -332,7 +335,7 @@ impl Run<'_> {
             let orders = judge::orders(&context, &judged);
             let nodes = judge::nodes(&context, &judged);
             let lost_nodes = judge::lost_nodes(&context, &nodes);
-            let is_ready = judged.iter().all(|j| j.state == State::Ready) && !judged.is_empty();
+            let is_ready = judged.iter().all(|j| j.state == State::Ready) && !judged.is_empty() && lack.is_none();
             let objects: BTreeSet<ObjectRef> = context
                 .take_needs()
                 .into_iter()
@@ -345,8 +348,9 @@ impl Run<'_> {
             let derived = if is_ready {
                 check::derive(&context, &judged, &self.plan.gate, &self.plan.wish)
             } else {
-                Ok(Vec::new())
+                untried::never(&context, &judged, &self.plan.gate, &self.plan.wish).map_or(Ok(Vec::new()), Err)
             };
+            let is_hopeless = derived.as_ref().is_err_and(|untried| untried.is_final);
             let identity = judge::identity(&context, &judged);
             let span = self
                 .plan
@@ -385,13 +389,19 @@ impl Run<'_> {
             self.was_ready = is_ready;
             let application = self.application(at, derived, is_ready, identity, span).await;
             let application = self.settled(at, application, restless);
-            if once && !is_ready {
+            if once && !is_ready && !judged.is_empty() {
                 // The rules are asked at once.
                 self.ask(at, &judged);
                 let answer = answered(&mut self.question).await;
                 self.take_answer(answer);
             }
-            let mut step = self.tracker.look(Look { at, judged, application });
+            let mut step = self.tracker.look(Look {
+                at,
+                judged,
+                application,
+                lack,
+                is_hopeless: is_hopeless || self.asking.is_hopeless(),
+            });
             if step.moved {
                 self.ask_soon(at);
             }
@@ -412,13 +422,14 @@ impl Run<'_> {
             match decided {
                 Decision::Wait => {
                     let unanswered = self.asking.is_unanswered(at);
-                    if self.question.is_none() && at >= self.next_question && (!is_ready || unanswered) && !self.contact.is_lost() {
+                    let asks = self.question.is_none() && !step.judged.is_empty();
+                    if asks && at >= self.next_question && (!is_ready || unanswered) && !self.contact.is_lost() {
                         self.ask(at, &step.judged);
                     }
                     return None;
                 }
                 Decision::Done(State::Failed) => return Some((self.with_cause(self.with_hops(report)), Exit::Bad)),
-                Decision::Done(state) => return Some((self.with_hops(report), super::exit_of(state))),
+                Decision::Done(state) => return Some((self.with_hops(super::account::decided(report, state)), super::exit_of(state))),
                 Decision::TimedOut(phase, trend) => {
                     let report = self.timed_out(self.with_hops(report), phase, trend);
                     return Some((report, Exit::TimedOut));
@@ -459,7 +470,7 @@ impl Run<'_> {
             }
             Decision::Done(State::Failed) | Decision::TimedOut(..) => {
                 let is_fresh = self.explained.is_some_and(|from| at <= from + STALE);
-                step.causes.is_empty() && !is_fresh && !self.contact.is_lost() && !self.plan.timeout.is_zero()
+                step.causes.is_empty() && !step.judged.is_empty() && !is_fresh && !self.contact.is_lost() && !self.plan.timeout.is_zero()
             }
             Decision::Done(_) => false,
         };
@@ -480,7 +491,7 @@ impl Run<'_> {
     async fn application(
         &mut self,
         at: Duration,
-        derived: Result<Vec<Check>, String>,
+        derived: Result<Vec<Check>, Untried>,
         is_ready: bool,
         identity: Identity,
         span: Duration,
@@ -489,13 +500,13 @@ impl Run<'_> {
         if !is_ready {
             self.asking.stop();
             self.calm = None;
-            return None;
+            return derived.err().map(|untried| (State::Unknown, untried.why));
         }
         self.asking.checks = match derived {
             Ok(checks) => checks,
-            Err(why) => {
+            Err(untried) => {
                 self.asking.stop();
-                return Some((State::Unknown, why));
+                return Some((State::Unknown, untried.why));
             }
         };
         if self.asking.checks.is_empty() {

@@ -139,7 +139,7 @@ pub struct WaitReadyArgs {
     /// The revision (kubectl rollout history) that each Deployment must have reached
     #[arg(long, value_name = "N")]
     expect_revision: Option<u64>,
-    /// How long faults of a class may last before they are final: permanent=20s, image=90s, crash=DURATION (else three restarts), scheduling=3m, probe=3m, other=2m, stall=10m
+    /// How long faults of a class may last before they are final: permanent=20s, image=90s, crash=DURATION (else three restarts), scheduling=3m, probe=3m, other=2m, stall=10m, suspended=0s (Jobs of a queue, paused roll-outs, workloads at zero)
     #[arg(long, value_name = "CLASS=DURATION", value_delimiter = ',', value_parser = grace)]
     grace: Vec<(String, Duration)>,
     /// Output: text, json, yaml, ndjson (a line per change, the verdict in the last) or jsonpath=TEMPLATE

@@ -57,6 +57,9 @@ fn judge(plan: &Plan<'_>, snapshot: &Snapshot) -> Readiness {
     let phases = verdict::phases(&judged, None);
     let targets = plan.gate.targets.iter().map(ToString::to_string).collect();
     let mut report = report(targets, phases, judged, &causes, snapshot);
+    if report.state == State::Ready {
+        "judged by the objects alone: nobody was asked whether it answers".clone_into(&mut report.reason);
+    }
     report.root_causes = suspects.into_iter().map(|s| s.finding).collect();
     report
 }

@@ -2,15 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt as _;
 
 use crate::cluster::Connection;
+use crate::cmd::collect;
 use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::targets::{self, Wanted};
+use crate::gate::progress::Lack;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::near;
+use crate::model::readiness::{Phase, State};
 use crate::model::snapshot::Presence;
+use crate::model::text::sanitise;
 use crate::rules::context::{Context, selects};
 
 /// Each namespace takes a connection for each kind that is watched in it.
@@ -27,6 +33,9 @@ enum Choice {
     /// Workloads whose pods have these labels, and what they are in words.
     Labels(LabelSelector, String),
 }
+
+/// Values of labels that are named where a selection matches nothing.
+const KNOWN_SHOWN: usize = 3;
 
 /// Everything that was asked for.
 #[derive(Clone, Debug)]
@@ -85,6 +94,9 @@ impl Selection {
             let object = ObjectRef::new(&kind, of.as_deref().unwrap_or(&namespace), &name);
             choices.push(Choice::Object(kind, object));
         }
+        // What is named twice is meant once: by its name and in a file, or by two names of its type.
+        let mut seen = BTreeSet::new();
+        choices.retain(|choice| seen.insert(choice.in_words(&namespace)));
         let selection = Self { namespace, choices };
         let count = selection.namespaces().len();
         if count > MOST_NAMESPACES {
@@ -136,50 +148,125 @@ impl Selection {
 
     /// What was asked for, in words.
     pub(super) fn in_words(&self) -> Vec<String> {
-        self.choices
-            .iter()
-            .map(|c| match c {
-                Choice::Object(_, object) => object.to_string(),
-                Choice::All(kind) => format!("{} in {}", kind.plural, self.namespace),
-                Choice::Bare(name) => format!("{}/{name}", self.namespace),
-                Choice::Labels(_, text) => format!("{text} in {}", self.namespace),
-            })
-            .collect()
+        self.choices.iter().map(|choice| choice.in_words(&self.namespace)).collect()
     }
 
     /// The objects that are meant now. Those that were named are meant whether they exist or not.
     pub(super) fn targets(&self, context: &Context<'_>) -> Vec<ObjectRef> {
-        let mut found = BTreeSet::new();
-        for choice in &self.choices {
-            match choice {
-                Choice::Object(_, object) => {
-                    found.insert(object.clone());
-                }
-                Choice::All(kind) => {
-                    let all = context.snapshot.objects.references().into_iter().map(|(object, _)| object);
-                    found.extend(all.filter(|o| o.is(kind) && (!kind.namespaced || o.namespace == self.namespace)));
-                }
-                Choice::Bare(name) => {
-                    let present = |k: &&Kind| context.snapshot.presence(k, &self.namespace, name) == Presence::Present;
-                    let kind = targets::BARE.iter().find(present).cloned().unwrap_or(kind::POD);
-                    found.insert(ObjectRef::new(&kind, &self.namespace, name));
-                }
-                Choice::Labels(selector, _) => {
-                    let pods = context.snapshot.objects.pods.iter().filter(|p| {
-                        p.metadata.namespace.as_deref() == Some(self.namespace.as_str())
-                            && selects(selector, p.metadata.labels.as_ref().unwrap_or(&Default::default()))
-                    });
-                    found.extend(pods.map(|p| context.workload_of(p)));
-                    // A workload whose pods could not be made has labels in its template all the same.
-                    let by_template = context.workloads().filter(|w| {
-                        w.reference.namespace == self.namespace && w.object.is_some_and(|o| selects(selector, &o.pod_labels()))
-                    });
-                    found.extend(by_template.map(|w| w.reference.clone()));
-                }
-            }
-        }
+        let found: BTreeSet<ObjectRef> = self.choices.iter().flat_map(|c| c.targets(context, &self.namespace)).collect();
         found.into_iter().collect()
     }
+
+    /// A selection that nothing matches now: labels always, types where nothing else was asked for that is there.
+    pub(super) fn lack(&self, context: &Context<'_>) -> Option<Lack> {
+        let is_empty = |choice: &&Choice| choice.targets(context, &self.namespace).is_empty();
+        let empty: Vec<&Choice> = self.choices.iter().filter(is_empty).collect();
+        let all_are = empty.len() == self.choices.len();
+        empty.into_iter().find_map(|choice| match choice {
+            Choice::Labels(selector, text) => Some(no_labels(context, &self.namespace, selector, text)),
+            Choice::All(kind) if all_are => Some(no_object(context, &self.namespace, kind)),
+            _ => None,
+        })
+    }
+
+    /// What to say of a namespace that has to exist, and does not.
+    pub(super) async fn no_such_namespace(&self, connection: &Connection, name: &str) -> Failure {
+        let failure = collect::no_such_namespace(connection, name).await;
+        let hint = failure.hint.clone().unwrap_or_default();
+        failure.hint(format!("{hint}; to wait for it as well, name it: namespace/{name}"))
+    }
+}
+
+impl Choice {
+    fn in_words(&self, namespace: &str) -> String {
+        match self {
+            Self::Object(_, object) => object.to_string(),
+            Self::All(kind) => format!("{} in {namespace}", kind.plural),
+            Self::Bare(name) => format!("{namespace}/{name}"),
+            Self::Labels(_, text) => format!("{text} in {namespace}"),
+        }
+    }
+
+    fn targets(&self, context: &Context<'_>, namespace: &str) -> BTreeSet<ObjectRef> {
+        match self {
+            Self::Object(_, object) => BTreeSet::from([object.clone()]),
+            Self::All(kind) => {
+                let all = context.snapshot.objects.references().into_iter().map(|(object, _)| object);
+                all.filter(|o| o.is(kind) && (!kind.namespaced || o.namespace == namespace))
+                    .collect()
+            }
+            Self::Bare(name) => {
+                let present = |k: &&Kind| context.snapshot.presence(k, namespace, name) == Presence::Present;
+                let kind = targets::BARE.iter().find(present).cloned().unwrap_or(kind::POD);
+                BTreeSet::from([ObjectRef::new(&kind, namespace, name)])
+            }
+            Self::Labels(selector, _) => {
+                let selected = pods(context, namespace).filter(|p| selects(selector, p.labels()));
+                // A workload whose pods could not be made has labels in its template all the same.
+                let by_template = context
+                    .workloads()
+                    .filter(|w| w.reference.namespace == namespace && w.object.is_some_and(|o| selects(selector, &o.pod_labels())));
+                let by_template = by_template.map(|w| w.reference.clone());
+                selected.map(|p| context.workload_of(p)).chain(by_template).collect()
+            }
+        }
+    }
+}
+
+fn pods<'a>(context: &Context<'a>, namespace: &str) -> impl Iterator<Item = &'a Pod> {
+    let pods = context.snapshot.objects.pods.iter();
+    pods.filter(move |p| p.metadata.namespace.as_deref() == Some(namespace))
+}
+
+/// What the labels of a selection are instead, so that a slip of the pen is seen at once.
+fn no_labels(context: &Context<'_>, namespace: &str, selector: &LabelSelector, text: &str) -> Lack {
+    if !context.snapshot.is_complete(&kind::POD, namespace) {
+        return Lack {
+            phase: Phase::Pods,
+            state: State::Unknown,
+            reason: format!("whether anything has the labels {text} cannot be told: pods could not be read in namespace {namespace}"),
+        };
+    }
+    let count = pods(context, namespace).count();
+    let expressions = selector.match_expressions.iter().flatten().map(|e| &e.key);
+    let keys: BTreeSet<&String> = selector.match_labels.iter().flat_map(|l| l.keys()).chain(expressions).collect();
+    let known: BTreeSet<String> = pods(context, namespace)
+        .flat_map(|p| p.labels().iter())
+        .filter(|(key, _)| keys.contains(key))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let more = if known.len() > KNOWN_SHOWN { " and others" } else { "" };
+    let known: Vec<String> = known.into_iter().take(KNOWN_SHOWN).collect();
+    let there = match (count, known.is_empty()) {
+        (0, _) => "it has no pods".to_owned(),
+        (1, true) => "its only pod has no such label".to_owned(),
+        (_, true) => format!("none of its {count} pods has such a label"),
+        (_, false) => format!("its pods have {}{more}", known.join(", ")),
+    };
+    Lack {
+        phase: Phase::Pods,
+        state: State::NotFound,
+        reason: sanitise(&format!(
+            "nothing in namespace {namespace} has the labels {text}: {there} (kubectl get pods -n {namespace} --show-labels)"
+        )),
+    }
+}
+
+fn no_object(context: &Context<'_>, namespace: &str, kind: &Kind) -> Lack {
+    let runs_pods = kind::RUN_PODS.contains(kind);
+    let phase = if runs_pods { Phase::Pods } else { Phase::Infrastructure };
+    let place = if kind.namespaced {
+        format!(" in namespace {namespace}")
+    } else {
+        String::new()
+    };
+    let of = if kind.namespaced { namespace } else { "" };
+    let (state, reason) = if context.snapshot.is_complete(kind, of) {
+        (State::NotFound, format!("there are no {}{place}", kind.plural))
+    } else {
+        (State::Unknown, format!("{} could not be read{place}", kind.plural))
+    };
+    Lack { phase, state, reason }
 }
 
 async fn find_kind(connection: &Connection, name: &str) -> Result<Kind, Failure> {

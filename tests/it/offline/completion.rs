@@ -66,7 +66,10 @@ fn codes_and_classes_are_offered() {
     );
     assert_eq!(complete(&api, &["explain", "ListenerOnLoopback", ""]), ":4\n");
     assert_eq!(complete(&api, &["diagnose", "--ignore", "ListenerOnL"]), "ListenerOnLoopback\n:4\n");
-    assert_eq!(complete(&api, &["wait-ready", "--grace", "s"]), "scheduling=\nstall=\n:6\n");
+    assert_eq!(
+        complete(&api, &["wait-ready", "--grace", "s"]),
+        "scheduling=\nstall=\nsuspended=\n:6\n"
+    );
     assert_eq!(complete(&api, &["wait-ready", "--grace=im"]), "--grace=image=\n:6\n");
     assert!(api.seen().is_empty());
 }

@@ -174,7 +174,7 @@ fn a_pipeline_is_told_in_its_own_words_and_a_file_holds_the_cases() {
     assert!(
         github
             .stderr
-            .contains("::error title=FAILED deployment/api -n shop::SecretMissing: "),
+            .contains("::error title=FAILED deployment/api -n shop::SecretMissing deployment/api: "),
         "{}",
         github.stderr
     );
@@ -184,7 +184,7 @@ fn a_pipeline_is_told_in_its_own_words_and_a_file_holds_the_cases() {
         "{junit}"
     );
     assert!(
-        junit.contains("failures=\"1\" errors=\"0\"") && junit.contains("SecretMissing"),
+        junit.contains("failures=\"1\" errors=\"0\"") && junit.contains(" message=\"SecretMissing deployment/api: "),
         "{junit}"
     );
     assert!(

@@ -3,6 +3,7 @@
 mod application;
 mod fronts;
 mod headers;
+mod patience;
 mod pipeline;
 mod prober;
 mod reasons;
@@ -13,6 +14,7 @@ mod survival;
 mod traps;
 mod verdicts;
 mod ways;
+mod wishes;
 
 use std::process::{Child, Command, Stdio};
 

@@ -38,7 +38,10 @@ fn a_deadline_of_the_roll_out_still_names_the_cause() {
     );
     assert_eq!(answer.json["rootCauses"][0]["code"], "SecretMissing");
     let junit = std::fs::read_to_string(junit).unwrap();
-    assert!(junit.contains("SecretMissing: "), "{junit}");
+    assert!(
+        junit.contains(" message=\"SecretMissing") && junit.contains(" deployment/web: "),
+        "{junit}"
+    );
 }
 
 #[test]
@@ -70,7 +73,10 @@ fn a_time_that_is_up_still_names_the_cause() {
         "{line}"
     );
     let junit = std::fs::read_to_string(junit).unwrap();
-    assert!(junit.contains("SecretMissing: "), "{junit}");
+    assert!(
+        junit.contains(" message=\"SecretMissing") && junit.contains(" deployment/web: "),
+        "{junit}"
+    );
     // Where the time went, as far as it came.
     assert!(
         text.stdout.contains("time  pod/web-") && text.stdout.contains(": scheduled "),

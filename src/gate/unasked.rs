@@ -1,0 +1,68 @@
+//! Why nobody was asked whether what is ready answers.
+
+use super::judge;
+use crate::model::kind;
+use crate::model::readiness::ObjectReadiness;
+use crate::rules::context::Context;
+use crate::rules::ports;
+
+/// Why no check came of the judged objects, in words; none where there is nothing among them that answers anybody.
+pub fn why(context: &Context<'_>, judged: &[ObjectReadiness]) -> Option<&'static str> {
+    let serves = |item: &&ObjectReadiness| {
+        let runs = kind::RUN_PODS.iter().any(|k| item.object.is(k)) && !item.object.is(&kind::JOB) && !item.object.is(&kind::CRON_JOB);
+        runs || item.object.is(&kind::SERVICE)
+    };
+    let serving: Vec<&ObjectReadiness> = judged.iter().filter(serves).collect();
+    if serving.is_empty() {
+        return None;
+    }
+    let services = judge::services(context, judged);
+    let has_tcp = services
+        .iter()
+        .flat_map(|service| ports::of_service(service))
+        .any(|port| ports::protocol(port.protocol.as_ref()) == "TCP");
+    let runs_nothing = serving.iter().all(|item| item.wanted_pods.is_none_or(|wanted| wanted == 0));
+    Some(match (services.is_empty(), has_tcp) {
+        (_, true) | (true, _) if runs_nothing => "nobody was asked whether it answers: nothing is to run",
+        (true, _) => "nobody was asked whether it answers: no Service leads to it",
+        (false, false) => "nobody was asked whether it answers: no Service that leads to it has a TCP port",
+        (false, true) => "nobody was asked whether it answers",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::{Plan, judge as judge_all};
+    use crate::model::finding::ObjectRef;
+    use crate::model::kind::Kind;
+    use crate::rules::Options;
+    use crate::rules::testing::snapshot;
+
+    fn of(yaml: &str, kind: &Kind) -> Option<&'static str> {
+        let seen = snapshot(yaml);
+        let context = Context::new(&seen, Options::default());
+        let plan = Plan {
+            targets: vec![ObjectRef::new(kind, "shop", "web")],
+            ..Plan::default()
+        };
+        why(&context, &judge_all(&context, &plan))
+    }
+
+    #[test]
+    fn what_nobody_leads_to_is_said() {
+        let web = "{kind: Deployment, apiVersion: apps/v1, metadata: {name: web, namespace: shop}, spec: {replicas: 1, \
+                   selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: app}]}}}}\n";
+        assert!(of(web, &kind::DEPLOYMENT).unwrap().ends_with("no Service leads to it"));
+        let service = "---\n{kind: Service, apiVersion: v1, metadata: {name: web, namespace: shop}, \
+                       spec: {selector: {app: web}, ports: [{port: 53, protocol: UDP}]}}\n";
+        let udp = format!("{web}{service}");
+        assert!(of(&udp, &kind::DEPLOYMENT).unwrap().ends_with("has a TCP port"));
+        let none = web
+            .replace("replicas: 1", "replicas: 0")
+            .replace("spec: {replicas", "status: {observedGeneration: 1}, spec: {replicas");
+        assert!(of(&none, &kind::DEPLOYMENT).unwrap().ends_with("nothing is to run"));
+        let job = "{kind: Job, apiVersion: batch/v1, metadata: {name: web, namespace: shop}, spec: {template: {spec: {containers: []}}}}";
+        assert_eq!(of(job, &kind::JOB), None);
+    }
+}
