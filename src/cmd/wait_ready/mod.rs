@@ -3,13 +3,16 @@
 mod account;
 mod application;
 mod asking;
-mod confirm;
+mod calm;
 mod contact;
+mod dials;
 mod headers;
 mod judgement;
 mod live;
 mod offline;
 mod prober;
+mod questions;
+mod reading;
 mod selection;
 mod store;
 mod teller;

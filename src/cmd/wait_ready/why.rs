@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::live::Orders;
 use crate::cluster::Connection;
 use crate::cmd::collect::{self, Rights};
 use crate::cmd::reach::Reach;
 use crate::gate::doom::{self, Suspect};
-use crate::model::dial::Dial;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::readiness::ObjectReadiness;
@@ -25,15 +23,11 @@ const LISTED: &[Kind] = &[
     kind::REPLICATION_CONTROLLER,
     kind::NETWORK_POLICY,
     kind::CONFIG_MAP,
-    kind::AUTOSCALER,
     kind::DISRUPTION_BUDGET,
 ];
-/// Time between two questions, growing from the first to the second while nothing moves.
-pub(super) const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
-/// How long what came of a dial counts; each time that nothing has changed by then, twice as long, up to the second.
-const DIALS_COUNT: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(60));
-/// How long one connection may take, as with `diagnose`.
-pub(super) const DIAL_LIMIT: Duration = Duration::from_secs(2);
+
+/// What each workload is told to run.
+pub(super) type Orders = Vec<(ObjectRef, Option<String>, Option<i64>)>;
 
 /// What is asked.
 pub(super) struct Asked {
@@ -47,8 +41,6 @@ pub(super) struct Asked {
     pub(super) all: bool,
     /// Whether that is allowed.
     pub(super) dial: bool,
-    /// How ports are dialled.
-    pub(super) reach: Reach,
 }
 
 /// What the rules answered.
@@ -64,8 +56,8 @@ pub(super) struct Answer {
     pub(super) snapshot: Snapshot,
 }
 
-/// Reads what the rules need beyond the snapshot, and asks them.
-pub(super) async fn ask(asked: Asked, at: Duration, orders: Orders) -> Answer {
+/// Reads what the rules need beyond the snapshot, which connects to ports by `reach`, and asks them. `at` is when the snapshot was taken.
+pub(super) async fn ask(asked: Asked, reach: Reach, at: Duration, orders: Orders) -> Answer {
     let Asked {
         connection,
         mut snapshot,
@@ -74,7 +66,6 @@ pub(super) async fn ask(asked: Asked, at: Duration, orders: Orders) -> Answer {
         mut judged,
         all,
         dial,
-        reach,
     } = asked;
     let now = snapshot.taken_at;
     let question = Question {
@@ -113,38 +104,5 @@ pub(super) async fn ask(asked: Asked, at: Duration, orders: Orders) -> Answer {
         },
         // It only ends without an answer where the process ends.
         Err(_) => std::future::pending().await,
-    }
-}
-
-/// What came of dials, for as long as that counts: dialling anew with each question would be a burden to the pods.
-#[derive(Default)]
-pub(super) struct Dials {
-    made: Vec<Dial>,
-    until: Duration,
-    counts_for: Duration,
-}
-
-impl Dials {
-    /// Puts into a snapshot what still counts.
-    pub(super) fn lend(&self, snapshot: &mut Snapshot, at: Duration) {
-        if at < self.until {
-            self.made.iter().for_each(|dial| snapshot.put_dial(dial.clone()));
-        }
-    }
-
-    /// Keeps what was dialled for a question.
-    pub(super) fn keep(&mut self, snapshot: &Snapshot, at: Duration) {
-        let made: Vec<Dial> = snapshot.dials().cloned().collect();
-        if at < self.until || made.is_empty() {
-            return;
-        }
-        self.counts_for = (self.counts_for * 2).clamp(DIALS_COUNT.0, DIALS_COUNT.1);
-        self.until = at + self.counts_for;
-        self.made = made;
-    }
-
-    /// Forgets everything: it was about other pods, or the pods answer now.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
     }
 }
