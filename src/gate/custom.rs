@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::judgement::Judgement;
 use super::service::addresses;
-use crate::model::readiness::Phase;
+use crate::model::readiness::{Phase, State};
 use crate::model::text::shorten;
 
 /// Conditions that say yes, in the order in which they are believed.
@@ -89,6 +89,20 @@ pub(super) fn route(object: &Value) -> Judgement {
         }
     }
     Judgement::ready(Phase::Infrastructure, "accepted")
+}
+
+/// Routes of the Gateway API that are accepted like an HTTPRoute, but along which nothing is asked.
+pub(super) const OTHER_ROUTES: [&str; 4] = ["GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"];
+
+/// How a route stands along which nothing is asked: never ready, for accepted is not reachable.
+pub(super) fn other_route(object: &Value) -> Judgement {
+    let judged = route(object);
+    if judged.state != State::Ready {
+        return judged;
+    }
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let why = format!("is accepted, but nothing is asked along a {kind}: wait for its Services, with --via URL for the way from outside");
+    Judgement::unknown(Phase::Infrastructure, why)
 }
 
 /// Whether the API server serves a type.

@@ -115,6 +115,9 @@ fn of_object(context: &Context<'_>, object: &ObjectRef, plan: &Plan) -> Vec<Judg
         Found::Other(value) => vec![match value["kind"].as_str() {
             Some("Gateway") if is_of(object, &kind::GATEWAY) => custom::gateway(value),
             Some("HTTPRoute") if is_of(object, &kind::HTTP_ROUTE) => custom::route(value),
+            Some(of) if group(&object.api_version) == kind::GATEWAY.group && custom::OTHER_ROUTES.contains(&of) => {
+                custom::other_route(value)
+            }
             Some("CustomResourceDefinition") if is_of(object, &kind::CUSTOM_RESOURCE_DEFINITION) => custom::definition(value),
             _ if only_exists(object) => Judgement::ready(Phase::Infrastructure, "exists"),
             _ => custom::conditions(value),

@@ -837,6 +837,30 @@ fn gateways_and_routes_by_conditions_of_the_present_spec() {
 }
 
 #[test]
+fn a_route_along_which_nothing_is_asked_is_never_ready() {
+    for kind in ["GRPCRoute", "TLSRoute"] {
+        let route = ObjectRef {
+            api_version: "gateway.networking.k8s.io/v1".into(),
+            kind: kind.into(),
+            namespace: "shop".into(),
+            name: "way".into(),
+        };
+        let judged = |conditions: &str| {
+            let yaml = format!(
+                "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: way, namespace: shop, generation: 1}}\n\
+                 spec: {{parentRefs: [{{name: gate}}]}}\nstatus: {{parents: [{{parentRef: {{name: gate}}, conditions: [{conditions}]}}]}}\n"
+            );
+            let judged = judged_of(&snapshot(&yaml), std::slice::from_ref(&route));
+            (judged[0].state, judged[0].reason.clone())
+        };
+        assert_eq!(judged("{type: Accepted, status: 'False'}").0, State::Progressing, "{kind}");
+        let (state, reason) = judged("{type: Accepted, status: 'True'}, {type: ResolvedRefs, status: 'True'}");
+        assert_eq!(state, State::Unknown, "{kind}");
+        assert!(reason.contains(&format!("nothing is asked along a {kind}")), "{reason}");
+    }
+}
+
+#[test]
 fn custom_resources_by_their_conditions_and_never_ready_without() {
     let widget = ObjectRef {
         api_version: "example.org/v1".into(),

@@ -253,7 +253,7 @@ const GATEWAY_VIEW: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: podlife-test-gateway-view, labels: {rbac.authorization.k8s.io/aggregate-to-view: 'true'}}
-rules: [{apiGroups: [gateway.networking.k8s.io], resources: [gateways, httproutes], verbs: [get, list, watch]}]
+rules: [{apiGroups: [gateway.networking.k8s.io], resources: [gateways, httproutes, grpcroutes], verbs: [get, list, watch]}]
 ";
 
 /// The types of the Gateway API, from its Go module; they stay, for tests that run side by side.
@@ -268,10 +268,10 @@ pub fn gateway_types() {
         let module: Value = serde_json::from_slice(&download.stdout).expect("go says where the module is");
         let folder = module["Dir"].as_str().expect("the module is there").to_owned() + "/config/crd/standard";
         kubectl(&["apply", "-f", "-"], Some(GATEWAY_VIEW));
-        for kind in [&kind::GATEWAY, &kind::HTTP_ROUTE] {
-            let file = format!("{folder}/gateway.networking.k8s.io_{}.yaml", kind.plural);
+        for plural in ["gateways", "httproutes", "grpcroutes"] {
+            let file = format!("{folder}/gateway.networking.k8s.io_{plural}.yaml");
             kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file], None);
-            let name = format!("crd/{}.gateway.networking.k8s.io", kind.plural);
+            let name = format!("crd/{plural}.gateway.networking.k8s.io");
             kubectl(&["wait", "--for=condition=Established", &name, "--timeout=60s"], None);
         }
     });

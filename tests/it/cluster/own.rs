@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use podlife::model::kind;
 
 use super::harness::{Scenario, both, event, kubectl, pods_ready, restarts, turn_to, waiting};
+use super::wait_ready::restart::outlived;
 
 const PREFIX: &str = "podlife-own-";
 
@@ -85,6 +86,7 @@ fn deployment(name: &str, container: &str) -> String {
 #[test]
 fn a_cluster_whose_own_parts_fail() {
     let Some(cluster) = OwnCluster::start() else { return };
+    outlived(|script| cluster.run(&["shell", "sh", "-ec", script]));
     pods_without_requests_are_measured();
     names_do_not_resolve();
     the_disk_of_images_is_full(&cluster);

@@ -3,12 +3,15 @@
 mod application;
 mod fronts;
 mod headers;
+mod kinds;
+mod left;
 mod patience;
 mod pipeline;
 mod prober;
 mod reasons;
 mod refused;
 mod relay;
+pub mod restart;
 mod silence;
 mod survival;
 mod traps;

@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A wait in a process of its own, and what it has said so far.
 pub struct Wait {
-    child: Child,
+    pub child: Child,
     stdout: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<Vec<String>>>,
 }
@@ -165,7 +165,7 @@ fn a_long_wait_holds_as_many_connections_in_the_end_as_in_the_beginning() {
 }
 
 /// A kubeconfig for the relay with a user as written here.
-fn config(folder: &Path, relay: &Relay, user: &Value) -> String {
+pub fn config(folder: &Path, relay: &Relay, user: &Value) -> String {
     let whole: Value = serde_json::from_str(&kubectl(&["config", "view", "--raw", "--minify", "-o", "json"], None)).unwrap();
     let mut cluster = whole["clusters"][0]["cluster"].clone();
     let [_, server, _, name] = relay.flags();
