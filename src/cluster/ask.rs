@@ -7,6 +7,7 @@ use http::Uri;
 use http::header::{HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::Connection;
 use super::dial::{PodPort, silent_answer};
@@ -67,6 +68,24 @@ pub enum Told {
     NoTls(String),
     /// It could not be tried.
     Untried,
+}
+
+impl Told {
+    /// `200 OK`, `refused`: what came of a request, in the words of a log.
+    fn shown(&self) -> String {
+        match self {
+            Self::Status(status) => http::StatusCode::from_u16(*status).map_or_else(|_| status.to_string(), |status| status.to_string()),
+            Self::Health(health) => format!("{health:?}"),
+            Self::Accepted => "accepted".to_owned(),
+            Self::Silent => "accepted, no answer".to_owned(),
+            Self::Refused => "refused".to_owned(),
+            Self::TimedOut => "no answer".to_owned(),
+            Self::Unresolved => "no address".to_owned(),
+            Self::Untrusted(why) => format!("certificate not trusted: {why}"),
+            Self::NoTls(why) => format!("no TLS: {why}"),
+            Self::Untried => "not tried".to_owned(),
+        }
+    }
 }
 
 impl From<Reply> for Told {
@@ -168,6 +187,24 @@ impl Direct {
     }
 }
 
+impl Direct {
+    /// `GET https://shop.example/ at 192.0.2.1:443`: what is asked, and where.
+    fn asking(&self, question: &Question) -> String {
+        let secure = if self.tls { "s" } else { "" };
+        let (verb, url) = match question {
+            Question::Connect => ("CONNECT", format!("tcp://{}", self.authority())),
+            Question::Get { path, .. } => ("GET", format!("http{secure}://{}{path}", self.authority())),
+            Question::Health { service, .. } => ("HEALTH", format!("grpc{secure}://{}/{service}", self.authority())),
+        };
+        let place = match self.host.as_str() {
+            "" => String::new(),
+            host if host == self.address => String::new(),
+            _ => format!(" at {}:{}", self.address, self.port),
+        };
+        format!("{verb} {url}{place}")
+    }
+}
+
 impl Connection {
     /// Asks a Service or a pod through the API server, which picks an endpoint and dials it itself, past kube-proxy and NetworkPolicies.
     /// Needs `get` on `services/proxy` or `pods/proxy`.
@@ -199,7 +236,7 @@ impl Connection {
             tls,
         };
         self.forwarded(to, limit, async |stream, deadline| match question {
-            Question::Connect => silent_answer(stream, tokio::time::Instant::now() + limit / 2).await.into(),
+            Question::Connect => silent_answer(stream, Instant::now() + limit / 2).await.into(),
             _ => match Trust::of_anybody() {
                 Ok(trust) => {
                     let answer = tokio::time::timeout_at(deadline, over(stream, &local, question, &trust)).await;
@@ -212,9 +249,34 @@ impl Connection {
     }
 }
 
-/// Asks directly, without the cluster's API server. Whatever comes of it is an answer.
-pub async fn ask_directly(to: &Direct, question: &Question, trust: &Trust, limit: Duration) -> Answer {
-    let deadline = tokio::time::Instant::now() + limit;
+impl Connection {
+    /// Asks directly, without the cluster's API server; `-v 6` shows it. Whatever comes of it is an answer.
+    pub async fn ask_directly(&self, to: &Direct, question: &Question, trust: &Trust, limit: Duration) -> Answer {
+        let started = Instant::now();
+        let answer = directly(to, question, trust, limit).await;
+        let shown = || (to.asking(question), answer.told.shown());
+        self.inner.transport.show_direct(shown, started.elapsed());
+        answer
+    }
+
+    /// Whether a name has an address, as seen from here; `-v 6` shows it.
+    pub async fn resolves(&self, name: &str, limit: Duration) -> bool {
+        let started = Instant::now();
+        let looked_up = tokio::time::timeout(limit, tokio::net::lookup_host((name, 0))).await;
+        let found = looked_up.is_ok_and(|found| found.is_ok_and(|mut found| found.next().is_some()));
+        let shown = || {
+            (
+                format!("LOOKUP {name}"),
+                if found { "has an address" } else { "no address" }.to_owned(),
+            )
+        };
+        self.inner.transport.show_direct(shown, started.elapsed());
+        found
+    }
+}
+
+async fn directly(to: &Direct, question: &Question, trust: &Trust, limit: Duration) -> Answer {
+    let deadline = Instant::now() + limit;
     let stream = match tokio::time::timeout_at(deadline, connect(to)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(told)) => return told.into(),
@@ -225,12 +287,6 @@ pub async fn ask_directly(to: &Direct, question: &Question, trust: &Trust, limit
     }
     let asked = tokio::time::timeout_at(deadline, over(stream, to, question, trust)).await;
     asked.unwrap_or_else(|_| Told::Silent.into())
-}
-
-/// Whether a name has an address, as seen from here.
-pub async fn resolves(name: &str, limit: Duration) -> bool {
-    let looked_up = tokio::time::timeout(limit, tokio::net::lookup_host((name, 0))).await;
-    looked_up.is_ok_and(|found| found.is_ok_and(|mut found| found.next().is_some()))
 }
 
 async fn connect(to: &Direct) -> Result<TcpStream, Told> {

@@ -1,7 +1,7 @@
 //! Looks at the certificate that an address serves: connects, says the name, takes what is shown, and asks for nothing.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -10,6 +10,7 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::Connection;
 use crate::model::certificate::Served;
 use crate::model::text::sanitise;
 
@@ -70,8 +71,25 @@ impl ServerCertVerifier for Looker {
     }
 }
 
-/// Connects to an address directly, as its clients do, and looks which certificate it serves for a name.
-pub async fn served_certificate(address: &str, port: u16, host: &str, limit: Duration) -> Served {
+impl Connection {
+    /// Connects to an address directly, as its clients do, and looks which certificate it serves for a name; `-v 6` shows it.
+    pub async fn served_certificate(&self, address: &str, port: u16, host: &str, limit: Duration) -> Served {
+        let started = Instant::now();
+        let served = served_certificate(address, port, host, limit).await;
+        let shown = || {
+            let outcome = match &served {
+                Served::Certificate { fits: true, .. } => "its certificate is for that name",
+                Served::Certificate { fits: false, .. } => "its certificate is for other names",
+                Served::Nothing => "no certificate",
+            };
+            (format!("TLS {host} at {address}:{port}"), outcome.to_owned())
+        };
+        self.inner.transport.show_direct(shown, started.elapsed());
+        served
+    }
+}
+
+async fn served_certificate(address: &str, port: u16, host: &str, limit: Duration) -> Served {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let looker = Arc::new(Looker::new(provider.clone()));
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

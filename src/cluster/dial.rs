@@ -78,7 +78,7 @@ impl Connection {
         let about = to.about("create", "forwarding", "portforward");
         let shown = format!("/api/v1/namespaces/{}/pods/{}/portforward?ports={}", to.namespace, to.pod, to.port);
         let transport = &self.inner.transport;
-        let _permit = transport.permit().await;
+        let _permit = transport.dial_permit().await;
         let (_, client) = transport.client().await?;
         let deadline = Instant::now() + limit;
         let started = Instant::now();

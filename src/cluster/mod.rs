@@ -28,8 +28,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-pub use ask::{Answer, Direct, Headers, Question, Told, ask_directly, resolves};
-pub use certificate::served_certificate;
+pub use ask::{Answer, Direct, Headers, Question, Told};
 pub use dial::PodPort;
 pub use discovery::ServerVersion;
 pub use error::{ApiError, ApiErrorKind, Problem};

@@ -25,6 +25,8 @@ use super::proxy;
 
 /// Requests under way at once. Each is a connection of its own, because kube speaks HTTP/1.1.
 const AT_ONCE: usize = 6;
+/// Connections to pods under way at once, through the API server: one that nobody answers is idle until its time is up.
+const DIALS_AT_ONCE: usize = 24;
 /// Tries of one read, the first included.
 const TRIES: u32 = 4;
 /// Wait before the second try; doubled for each further one.
@@ -125,6 +127,7 @@ pub(super) struct Transport {
     timeout: Option<Duration>,
     connect_timeout: Option<Duration>,
     permits: Semaphore,
+    dial_permits: Semaphore,
     log: Log,
     verbosity: u8,
     records: Mutex<Vec<RequestRecord>>,
@@ -181,6 +184,7 @@ impl Transport {
             timeout,
             connect_timeout,
             permits: Semaphore::new(AT_ONCE),
+            dial_permits: Semaphore::new(DIALS_AT_ONCE),
             log,
             verbosity: options.verbosity,
             records: Mutex::default(),
@@ -331,7 +335,12 @@ impl Transport {
         self.permits.acquire().await.ok()
     }
 
-    /// Makes a request once within a time of its own, and hands out whatever came.
+    /// A turn for a connection to a pod.
+    pub(super) async fn dial_permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.dial_permits.acquire().await.ok()
+    }
+
+    /// Makes a request to a pod once within a time of its own, and hands out whatever came.
     /// None where no answer came in time.
     pub(super) async fn exchange(&self, call: &Call, limit: Duration) -> Result<Option<(StatusCode, Vec<u8>)>, ApiError> {
         let _permit = self.permits.acquire().await;
@@ -385,6 +394,16 @@ impl Transport {
             status: status.map(|status| status.as_u16()),
             elapsed,
         });
+    }
+
+    /// Shows from `-v 6` on what went past the API server: what was asked, and what came of it. It is no request to the API server, and no credential
+    /// of the kubeconfig goes there.
+    pub(super) fn show_direct(&self, shown: impl FnOnce() -> (String, String), elapsed: Duration) {
+        if self.verbosity >= 6 {
+            let (asked, outcome) = shown();
+            let line = format!("{asked} {outcome} in {} ms", elapsed.as_millis());
+            self.log(&crate::model::text::sanitise(&crate::model::text::redact(&line)));
+        }
     }
 
     /// Notes a request for a stream (exec, port-forward), by what came of it.

@@ -1,15 +1,17 @@
 //! Reads a cluster into a snapshot: lists first, then what rules ask for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
 
 use super::exit::{Exit, Failure};
 use super::reach::{self, Reach, Unseen};
-use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery, served_certificate};
+use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery};
 use crate::model::certificate::Certificate;
-use crate::model::dial::{Dial, Reply};
+use crate::model::dial::{Dial, DialKey, Reply};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::near;
@@ -71,6 +73,8 @@ pub struct Rights {
 
 /// Dials of one round at most; in a larger scope the rest is named as unchecked.
 const MOST_DIALS: usize = 60;
+/// The dials of one round take no longer than this, unless one alone may take longer; those whose turn has not come are named as unchecked.
+const DIALS_LIMIT: Duration = Duration::from_secs(30);
 /// Certificates of one round at most that are looked at.
 const MOST_CERTIFICATES: usize = 20;
 /// Pods of one round at most that are looked into by running a command.
@@ -171,7 +175,9 @@ pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, nee
     let mut wanted: Vec<Need> = needs.into_iter().filter(|need| is_allowed(need, rights)).collect();
     leave_out_dials(snapshot, &mut wanted);
     let seen: &Snapshot = snapshot;
-    let answers = join_all(wanted.iter().map(|need| fetch(connection, seen, need, rights))).await;
+    let until = Instant::now() + DIALS_LIMIT.max(rights.reach.limit * 3);
+    let answers = join_all(wanted.iter().map(|need| fetch(connection, seen, need, rights, until))).await;
+    let mut late = 0;
     for (need, answer) in wanted.into_iter().zip(answers) {
         match (need, answer) {
             (Need::Log(key), Answer::Log(Ok(text))) => snapshot.put_log(key, Some(text)),
@@ -184,6 +190,10 @@ pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, nee
                     note_reach(snapshot, &format!("ports {DIALS}"), &error);
                 }
                 snapshot.put_dial(dial);
+            }
+            (Need::Dial(key), Answer::Late) => {
+                late += 1;
+                snapshot.put_dial(untried(&key, snapshot.taken_at));
             }
             (Need::Certificate(_), Answer::Certificate(certificate)) => snapshot.put_certificate(certificate),
             (Need::Sockets(namespace, pod), Answer::Sockets(answer)) => {
@@ -214,6 +224,12 @@ pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, nee
             _ => {}
         }
     }
+    if late > 0 {
+        snapshot.unchecked.insert(Unchecked::without_right(
+            format!("{late} ports {DIALS}"),
+            format!("others took {} s; name a workload to have its ports dialled", DIALS_LIMIT.as_secs()),
+        ));
+    }
     snapshot.sort();
 }
 
@@ -227,21 +243,43 @@ fn is_allowed(need: &Need, rights: &Rights) -> bool {
     !of_secrets || rights.secrets
 }
 
-/// Keeps the first dials and looks inside of a round and notes the others as not made.
+/// The dials of a round that are made: one port of each pod comes before a second one of any.
+fn kept_dials(wanted: &[Need]) -> BTreeSet<DialKey> {
+    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut ranked: Vec<(usize, &DialKey)> = Vec::new();
+    for need in wanted {
+        if let Need::Dial(key) = need {
+            let of_pod = seen.entry((&key.namespace, &key.pod)).or_default();
+            ranked.push((*of_pod, key));
+            *of_pod += 1;
+        }
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().take(MOST_DIALS).map(|(_, key)| key.clone()).collect()
+}
+
+/// A dial that nobody made.
+fn untried(key: &DialKey, at: Timestamp) -> Dial {
+    Dial {
+        key: key.clone(),
+        at,
+        address: Reply::Untried,
+        inside: Reply::Untried,
+    }
+}
+
+/// Keeps so many dials and looks inside of a round as are made, and notes the others as not made.
 fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
+    let kept = kept_dials(wanted);
     let (mut dials, mut looks, mut certificates) = (0, 0, 0);
     wanted.retain(|need| match need {
         Need::Dial(key) => {
             dials += 1;
-            if dials > MOST_DIALS {
-                snapshot.put_dial(Dial {
-                    at: snapshot.taken_at,
-                    key: key.clone(),
-                    address: Reply::Untried,
-                    inside: Reply::Untried,
-                });
+            let is_kept = kept.contains(key);
+            if !is_kept {
+                snapshot.put_dial(untried(key, snapshot.taken_at));
             }
-            dials <= MOST_DIALS
+            is_kept
         }
         Need::Certificate(_) => {
             certificates += 1;
@@ -279,22 +317,34 @@ fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
 enum Answer {
     Log(Result<String, ApiError>),
     Dial(Dial, Vec<ApiError>),
+    /// The time for dials was up.
+    Late,
     Certificate(Certificate),
     Sockets(Result<PodSockets, Unseen>),
     Object(Result<Option<serde_json::Value>, ApiError>),
     List(Result<Vec<serde_json::Value>, ApiError>),
 }
 
-async fn fetch(connection: &Connection, snapshot: &Snapshot, need: &Need, rights: &Rights) -> Answer {
+async fn fetch(connection: &Connection, snapshot: &Snapshot, need: &Need, rights: &Rights, until: Instant) -> Answer {
     match need {
         Need::Dial(key) => {
-            let (dial, errors) = reach::dial(connection, key, &rights.reach).await;
-            Answer::Dial(dial, errors)
+            let first = DialKey {
+                again: false,
+                ..key.clone()
+            };
+            let before = snapshot.dial(&first).map(|dial| dial.at);
+            // Ports that hang hold up those whose turn comes after them.
+            match timeout_at(until, reach::dial(connection, key, &rights.reach, before)).await {
+                Ok((dial, errors)) => Answer::Dial(dial, errors),
+                Err(_) => Answer::Late,
+            }
         }
         Need::Certificate(key) => Answer::Certificate(Certificate {
             key: key.clone(),
             at: Timestamp::now(),
-            served: served_certificate(&key.address, key.port, &key.host, rights.reach.limit).await,
+            served: connection
+                .served_certificate(&key.address, key.port, &key.host, rights.reach.limit)
+                .await,
         }),
         Need::Sockets(namespace, pod) => Answer::Sockets(reach::pod_sockets(connection, snapshot, namespace, pod, &rights.reach).await),
         Need::Log(key) => {
@@ -449,5 +499,39 @@ pub async fn add_object(
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::dial::Speech;
+
+    #[test]
+    fn one_port_of_each_pod_comes_before_a_second_one_of_any() {
+        let key = |pod: usize, port: u16| DialKey {
+            namespace: "shop".into(),
+            pod: format!("p{pod:03}"),
+            port,
+            speech: Speech::Http,
+            path: "/".into(),
+            again: false,
+        };
+        let needs: BTreeSet<Need> = (0..50).flat_map(|pod| [1, 2, 3].map(|port| Need::Dial(key(pod, port)))).collect();
+        let needs: Vec<Need> = needs.into_iter().collect();
+        let kept = kept_dials(&needs);
+        assert_eq!(kept.len(), MOST_DIALS);
+        assert!((0..50).all(|pod| kept.contains(&key(pod, 1))), "{kept:?}");
+        // The rest is named.
+        let mut snapshot = Snapshot::new(Timestamp::UNIX_EPOCH, false);
+        let mut wanted = needs.clone();
+        leave_out_dials(&mut snapshot, &mut wanted);
+        assert_eq!(wanted.len(), MOST_DIALS);
+        assert_eq!(snapshot.dials().count(), needs.len() - MOST_DIALS);
+        assert!(
+            snapshot.unchecked.iter().any(|u| u.what.starts_with("90 more ports")),
+            "{:?}",
+            snapshot.unchecked
+        );
     }
 }

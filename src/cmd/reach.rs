@@ -21,7 +21,7 @@ use crate::rules::context::containers;
 /// Second samples are taken at least this long after the first.
 const BETWEEN_SAMPLES: Duration = Duration::from_secs(2);
 /// How long the second sample may take: an answer that comes later than this helps nobody.
-const SLOW_ANSWER: Duration = Duration::from_secs(10);
+pub(super) const SLOW_ANSWER: Duration = Duration::from_secs(10);
 /// How long the pod's address may take before the way inside is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(400);
 /// How long a command in a container may take.
@@ -98,9 +98,12 @@ impl Reach {
 
 /// Dials a port: the pod's address first, and from inside only where that was refused, went unanswered, or cannot be asked this way.
 /// The errors are those of the API server; the dial tells the rest.
-pub async fn dial(connection: &Connection, key: &DialKey, reach: &Reach) -> (Dial, Vec<ApiError>) {
-    if key.again {
-        sleep(BETWEEN_SAMPLES).await;
+/// `before`: when the first sample was taken, where this is the second one.
+pub async fn dial(connection: &Connection, key: &DialKey, reach: &Reach, before: Option<Timestamp>) -> (Dial, Vec<ApiError>) {
+    if let Some(before) = before.filter(|_| key.again) {
+        // What was waited for meanwhile counts.
+        let since = Duration::try_from(Timestamp::now().duration_since(before)).unwrap_or_default();
+        sleep(BETWEEN_SAMPLES.saturating_sub(since)).await;
     }
     let at = Timestamp::now();
     // Who was silent before may only be slow.
@@ -275,13 +278,14 @@ async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str,
         .map_err(Unseen::Api)?
         .unwrap_or_default();
     let name = match earlier_debug_container(&before, image) {
-        Some((name, Attempt::Failed)) => return Err(printed_none(namespace, pod, &name)),
+        Some((name, Attempt::Failed)) => return Err(printed_none(&before, &name, image)),
         Some((name, Attempt::Running)) => name,
         Some((_, Attempt::Ended)) | None => add_debug_container(connection, namespace, pod, image, reach).await?,
     };
     let deadline = Instant::now() + DEBUG_LIMIT;
+    let mut object;
     loop {
-        let object = connection
+        object = connection
             .get(&kind::POD, Some(namespace), pod, false)
             .await
             .map_err(Unseen::Api)?
@@ -303,7 +307,7 @@ async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str,
     };
     // No table at all is not the same as a table without a listener.
     if !text.contains(TABLE_HEADING) {
-        return Err(printed_none(namespace, pod, &name));
+        return Err(printed_none(&object, &name, image));
     }
     Ok(PodSockets {
         namespace: namespace.to_owned(),
@@ -313,10 +317,36 @@ async fn by_debug_container(connection: &Connection, namespace: &str, pod: &str,
     })
 }
 
-fn printed_none(namespace: &str, pod: &str, name: &str) -> Unseen {
-    Unseen::Because(format!(
-        "the ephemeral container {name} printed none (does its image have cat?): kubectl describe pod {pod} -n {namespace}"
-    ))
+/// Why an ephemeral container has printed nothing, by what its status says.
+fn printed_none(object: &Value, name: &str, image: &str) -> Unseen {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (pod, namespace) = (text(&object["metadata"]["name"]), text(&object["metadata"]["namespace"]));
+    let status = ephemeral_status(object, name);
+    let states = ["state", "lastState"].map(|which| &status[which]);
+    let said = states
+        .iter()
+        .flat_map(|state| [&state["terminated"], &state["waiting"]])
+        .find(|why| why["message"].is_string());
+    Unseen::Because(match said {
+        Some(why) if lacks_program(&text(&why["message"])) => {
+            format!("image {image} has no cat, which the ephemeral container {name} was to run: name another image, such as busybox")
+        }
+        Some(why) => format!(
+            "the ephemeral container {name} was not started ({}: {}): kubectl describe pod {pod} -n {namespace}",
+            text(&why["reason"]),
+            shorten(text(&why["message"]).trim(), 160)
+        ),
+        None => {
+            format!("the ephemeral container {name} printed none (does image {image} have cat?): kubectl describe pod {pod} -n {namespace}")
+        }
+    })
+}
+
+/// The status of an ephemeral container; null where there is none yet.
+fn ephemeral_status<'a>(pod: &'a Value, name: &str) -> &'a Value {
+    let statuses = pod["status"]["ephemeralContainerStatuses"].as_array();
+    let own = statuses.and_then(|all| all.iter().find(|status| status["name"] == *name));
+    own.unwrap_or(&Value::Null)
 }
 
 /// How an ephemeral container has fared.
@@ -331,10 +361,10 @@ enum Attempt {
 }
 
 fn attempt(pod: &Value, name: &str) -> Attempt {
-    let statuses = pod["status"]["ephemeralContainerStatuses"].as_array();
-    let Some(status) = statuses.and_then(|all| all.iter().find(|status| status["name"] == *name)) else {
+    let status = ephemeral_status(pod, name);
+    if status.is_null() {
         return Attempt::Running;
-    };
+    }
     let waiting = status["state"]["waiting"]["reason"].as_str().unwrap_or_default();
     let is_hopeless = matches!(
         waiting,
@@ -429,5 +459,29 @@ mod tests {
             assert_eq!(found.map(|(_, fared)| fared), Some(expected), "{state}");
         }
         assert_eq!(earlier_debug_container(&pod(json!({})), "busybox:1"), None);
+    }
+
+    #[test]
+    fn what_kept_a_debug_container_from_printing_is_told() {
+        for (state, says) in [
+            (
+                json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: \"cat\": executable file not found in $PATH"}}),
+                "image scratch:1 has no cat",
+            ),
+            (
+                json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}}),
+                "was not started (ErrImagePull: not found): kubectl describe pod api -n shop",
+            ),
+            (json!({"running": {}}), "printed none (does image scratch:1 have cat?)"),
+        ] {
+            let pod = json!({
+                "metadata": {"name": "api", "namespace": "shop"},
+                "status": {"ephemeralContainerStatuses": [{"name": "podlife-sockets-1", "state": state}]},
+            });
+            let Unseen::Because(why) = printed_none(&pod, "podlife-sockets-1", "scratch:1") else {
+                panic!("it is no fault of the API server")
+            };
+            assert!(why.contains(says), "{why}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::{DiagnoseArgs, Plan};
 use crate::cluster::{ApiErrorKind, Connection, ListQuery};
 use crate::cmd::collect;
 use crate::cmd::exit::{Exit, Failure};
+use crate::cmd::patience;
 use crate::cmd::targets::{self, Wanted};
 use crate::io::Io;
 use crate::model::duration;
@@ -65,7 +66,11 @@ impl Reading {
         wanted.extend(self.add_named(named, &mut snapshot).await?);
         let is_whole = plan.wanted.is_empty() && args.filename.is_empty() && args.selector.is_none() && args.field_selector.is_none();
         plan.question.targets = (!is_whole).then_some(wanted);
-        let needs = |seen: &Snapshot| assess::needs(seen, &plan.question);
+        let needs = |seen: &Snapshot| {
+            let needs = assess::needs(seen, &plan.question);
+            patience::tell(&io.stderr, seen, &needs);
+            needs
+        };
         collect::further_rounds(&self.connection, &mut snapshot, &plan.rights, collect::RULE_ROUNDS, needs).await;
         for added in plan.rights.reach.take_added() {
             io.stderr.line(&format!(

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::headers::Sent;
 use super::judgement::{Expected, LIMIT, judge};
 use super::prober::Prober;
-use crate::cluster::{Answer, ApiError, ApiErrorKind, Connection, Direct, PodPort, Proxied, Question, Told, Trust, ask_directly, resolves};
+use crate::cluster::{Answer, ApiError, ApiErrorKind, Connection, Direct, PodPort, Proxied, Question, Told, Trust};
 use crate::gate::check::{Ask, Check};
 use crate::gate::prober;
 use crate::gate::route::{Front, Route};
@@ -229,18 +229,21 @@ impl Asker {
             Route::LoadBalancer(address, port) | Route::NodePort(address, port) => {
                 let to = self.direct(address, *port, check.tls);
                 let trust = if self.host.is_some() { &self.trust } else { &self.anybody };
-                let answer = ask_directly(&to, &self.question(&check.ask), trust, LIMIT).await;
+                let answer = self.connection.ask_directly(&to, &self.question(&check.ask), trust, LIMIT).await;
                 judge(&answer, strict, &self.expected).map_err(Fault::Failing)
             }
             Route::Name(name, port) => {
-                if !resolves(name, LIMIT).await {
+                if !self.connection.resolves(name, LIMIT).await {
                     return Err(Fault::Failing("its name does not resolve from here".to_owned()));
                 }
                 if check.ask == Ask::Resolve {
                     return Ok(());
                 }
                 let to = self.direct(name, *port, check.tls);
-                let answer = ask_directly(&to, &self.question(&check.ask), &self.trust, LIMIT).await;
+                let answer = self
+                    .connection
+                    .ask_directly(&to, &self.question(&check.ask), &self.trust, LIMIT)
+                    .await;
                 judge(&answer, strict, &self.expected).map_err(Fault::Failing)
             }
             Route::Url(url) => {
@@ -256,7 +259,7 @@ impl Asker {
                     (Question::Get { path, .. }, _) => self.question(&Ask::Http(path)),
                     (Question::Connect, _) => Question::Connect,
                 };
-                let answer = ask_directly(&to, &question, &self.trust, LIMIT).await;
+                let answer = self.connection.ask_directly(&to, &question, &self.trust, LIMIT).await;
                 judge(&answer, !matches!(question, Question::Connect), &self.expected).map_err(Fault::Failing)
             }
             Route::Fronted(front) => self.by_front(check, front).await,
@@ -302,7 +305,7 @@ impl Asker {
         };
         let strict = check.strict || matches!(ask, Ask::Http(_));
         if front.host.is_empty() || question_is_mute(&question) {
-            let answer = ask_directly(&to, &question, &self.trust, LIMIT).await;
+            let answer = self.connection.ask_directly(&to, &question, &self.trust, LIMIT).await;
             return judge(&answer, strict, &self.expected).map_err(Fault::Failing);
         }
         let stranger = Direct {
@@ -310,9 +313,9 @@ impl Asker {
             ..to.clone()
         };
         let (answer, again, other) = join3(
-            ask_directly(&to, &question, &self.trust, LIMIT),
-            ask_directly(&to, &question, &self.trust, LIMIT),
-            ask_directly(&stranger, &question, &self.anybody, LIMIT),
+            self.connection.ask_directly(&to, &question, &self.trust, LIMIT),
+            self.connection.ask_directly(&to, &question, &self.trust, LIMIT),
+            self.connection.ask_directly(&stranger, &question, &self.anybody, LIMIT),
         )
         .await;
         judge(&answer, strict, &self.expected).map_err(Fault::Failing)?;

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::harness::{Answer, Scenario, kubeconfig, kubectl_program, pods_ready};
 use super::policies::run;
+use super::rights::as_reader;
 use podlife::model::kind;
 
 /// A pod of the test application that listens on one port and declares it.
@@ -256,4 +257,105 @@ fn commands_for_one_policy_do_not_undo_each_other() {
             dialled(s, "db.NAMESPACE.svc.cluster.local.:80") == "connected"
         });
     }
+}
+
+/// A pod that waits for a node for ever, and one that runs.
+#[test]
+fn who_is_called_and_does_not_run_is_told_as_that() {
+    let late = pod("late", 8080, "").replace("  containers:", "  nodeSelector: {podlife.test/nowhere: here}\n  containers:");
+    let manifest =
+        pod("web", 8080, "") + &late + &service("late", "{selector: {app: late}, ports: [{name: http, port: 80, targetPort: main}]}");
+    let scenario = Scenario::new("between-late").apply(&manifest).until("one is ready", |s| {
+        s.pods.len() == 2
+            && s.pods.iter().any(|p| p["status"]["containerStatuses"][0]["ready"] == true)
+            && s.events.iter().any(|e| e["reason"] == "FailedScheduling")
+    });
+    // That no node takes it is said a while after it was made.
+    scenario.wait("it is told why it does not run", |s| {
+        let answer = asked(s, "pod/late:8080");
+        told(&answer) == "blocked stopped Unschedulable"
+    });
+    for to in ["pod/late:8080", "pod/late:main", "svc/late:80", "late:http"] {
+        let text = scenario.podlife(&["diagnose", "--from", "web", "--to", to]);
+        assert!(
+            text.exit == 3 && text.stdout.starts_with("NOT RUNNING  pod/web → "),
+            "{to}: {}{}",
+            text.stdout,
+            text.stderr
+        );
+        let answer = asked(&scenario, to);
+        assert_eq!(answer.json["connection"]["listening"], "stopped", "{to}: {}", answer.stdout);
+        assert_eq!(answer.root_cause()["code"], "Unschedulable", "{to}: {}", answer.stdout);
+    }
+    for (to, says) in [
+        ("pod/late:http", "pod/late declares no port named http; its names are main"),
+        ("svc/late:main", "Service late has no port named main; its only port is 80 (http)"),
+    ] {
+        let answer = asked(&scenario, to);
+        assert!(
+            answer.exit == 2 && answer.stdout.is_empty() && answer.stderr.contains(says),
+            "{to}: {} {}",
+            answer.exit,
+            answer.stderr
+        );
+    }
+}
+
+/// Who may read what `rbac diagnose` grants in both namespaces, and nothing else of the cluster, gets the answer of an administrator.
+#[test]
+fn the_least_role_of_both_namespaces_is_enough_for_a_bare_name() {
+    let reader = "\n---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: reader}}\n";
+    let here = Scenario::new("between-role-a")
+        .apply(&(pod("web", 8080, "") + reader))
+        .until("it is ready", pods_ready(1));
+    let there = Scenario::new("between-role-b")
+        .apply(&(pod("db", 8080, "") + &service("db", "{selector: {app: db}, ports: [{name: http, port: 80, targetPort: main}]}")))
+        .until("it is ready", pods_ready(1));
+    let account = format!("serviceaccount:{}:reader", here.namespace);
+    let role = here.podlife(&["rbac", "diagnose", "--bind", &account]).stdout;
+    let here = here.apply(&role);
+    let to = format!("db.{}:80", there.namespace);
+    let ask = |more: &[&str]| {
+        let mut arguments = vec!["diagnose", "--from", "web", "--to", to.as_str(), "-o", "json"];
+        arguments.extend(more);
+        as_reader(&here, &arguments)
+    };
+    // Without any right there, nothing is taken for missing or for allowed.
+    let blind = ask(&[]);
+    assert!([4, 6].contains(&blind.exit), "{} {}{}", blind.exit, blind.stdout, blind.stderr);
+    let there = {
+        let role = there.podlife(&["rbac", "diagnose", "--bind", &account]).stdout;
+        there.apply(&role)
+    };
+    let reads = ask(&["--no-dial"]);
+    assert_eq!(
+        (told(&reads).as_str(), reads.exit),
+        ("allowed undialled", 0),
+        "{}{}",
+        reads.stdout,
+        reads.stderr
+    );
+    let dials = ask(&[]);
+    assert_eq!(dials.json["connection"]["passage"], "allowed", "{}{}", dials.stdout, dials.stderr);
+    let unchecked: Vec<&str> = dials.json["unchecked"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|u| u["resource"].as_str())
+        .collect();
+    assert!(
+        unchecked.iter().all(|r| ["pods/proxy", "pods/portforward"].contains(r)),
+        "{unchecked:?}"
+    );
+    let closed = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
+                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
+    let _there = there.apply(closed);
+    let blocked = ask(&["--no-dial"]);
+    assert_eq!(
+        (told(&blocked).as_str(), blocked.exit),
+        ("blocked undialled NetworkPolicyBlocks", 3),
+        "{}{}",
+        blocked.stdout,
+        blocked.stderr
+    );
 }

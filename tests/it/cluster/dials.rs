@@ -212,6 +212,28 @@ fn an_image_without_a_shell_needs_an_ephemeral_container() {
 }
 
 #[test]
+fn an_image_for_debugging_that_has_no_cat_is_named() {
+    let scenario = Scenario::new("debug-no-cat")
+        .apply(&served("api", 1, "0.0.0.0:9090"))
+        .until("it runs", pods_ready(1));
+    let look = || scenario.podlife(&["diagnose", "deployment/api", "--debug-image", "podlife.test/app:1", "-o", "json"]);
+    let why = |answer: &super::harness::Answer| answer.json["unchecked"][0]["why"].as_str().unwrap_or_default().to_owned();
+    let first = look();
+    assert!(why(&first).starts_with("image podlife.test/app:1 has no cat"), "{}", first.json);
+    assert!(first.stderr.contains("until the pod is replaced"), "{}", first.stderr);
+    // What the dials tell is told all the same.
+    let ports = first.json["ports"].as_array().unwrap();
+    let answer = ports.iter().find(|row| row["port"] == 8080).map(|row| &row["answer"]);
+    assert_eq!(answer, Some(&"refuses".into()), "{}", first.json);
+    // A second container of that image would fail alike: none is added.
+    let again = look();
+    assert!(why(&again).starts_with("image podlife.test/app:1 has no cat"), "{}", again.json);
+    assert!(!again.stderr.contains("until the pod is replaced"), "{}", again.stderr);
+    let added = "jsonpath={.items[0].spec.ephemeralContainers[*].name}";
+    assert_eq!(scenario.kubectl(&["get", "pods", "-o", added]).split_whitespace().count(), 1);
+}
+
+#[test]
 fn where_pod_security_forbids_an_ephemeral_container_the_rest_is_told() {
     let scenario = Scenario::new("debug-refused")
         .apply(&served("api", 1, "127.0.0.1:8080"))

@@ -14,8 +14,8 @@ use crate::cluster::ListQuery;
 use crate::cmd::collect::{self, Rights};
 use crate::cmd::exit::{Exit, Failure};
 use crate::cmd::reach::Reach;
-use crate::cmd::{Outcome, warnings_as_errors};
-use crate::io::Io;
+use crate::cmd::{Outcome, patience, warnings_as_errors};
+use crate::io::{Io, Stream};
 use crate::model::duration;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
@@ -56,6 +56,7 @@ pub(super) async fn run(
             ..Rights::default()
         },
         options: options(args),
+        stderr: io.stderr.clone(),
     };
     let callers = between.from.candidates(&namespace);
     let targets = between.to.candidates(&namespace);
@@ -148,6 +149,7 @@ struct Reader<'a> {
     reading: &'a Reading,
     rights: Rights,
     options: Options,
+    stderr: Stream,
 }
 
 impl Reader<'_> {
@@ -159,7 +161,11 @@ impl Reader<'_> {
 
     /// Reads what the evaluation asks for, until it asks for nothing more.
     async fn read(&self, ask: &Ask, snapshot: &mut Snapshot) {
-        let needs = |seen: &Snapshot| connection::needs(seen, ask, &self.options);
+        let needs = |seen: &Snapshot| {
+            let needs = connection::needs(seen, ask, &self.options);
+            patience::tell(&self.stderr, seen, &needs);
+            needs
+        };
         collect::further_rounds(&self.reading.connection, snapshot, &self.rights, ROUNDS, needs).await;
     }
 

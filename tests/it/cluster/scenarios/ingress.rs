@@ -175,6 +175,12 @@ fn secured(name: &str, names: &str) -> (Scenario, Class) {
 fn a_certificate_for_another_host() {
     let (scenario, _class) = secured("ing-cert", "ingress.local,*.cdn.example");
     let answer = scenario.first_root_cause("IngressTlsSecretMissing", "host-mismatch", "ingress/shop");
+    let shown = scenario.podlife(&["diagnose", "-v", "6"]).stderr;
+    let look = shown.lines().find(|line| line.contains("] TLS shop.example at "));
+    assert!(
+        look.is_some_and(|line| line.contains(" its certificate is for other names in ")),
+        "{shown}"
+    );
     let root = answer.root_cause();
     assert_eq!(
         (&root["confidence"], &root["subject"]["port"]),

@@ -67,8 +67,11 @@ fn a_grpc_server_is_asked_for_its_health() {
     let url = wait(
         &scenario,
         "service/web",
-        &["--once", "--via", &format!("grpc://{balancer}:9000/shop.Cart")],
+        &["--once", "--via", &format!("grpc://{balancer}:9000/shop.Cart"), "-v", "6"],
     );
+    // What goes past the API server is shown like the requests to it.
+    let shown = format!("] HEALTH grpc://{balancer}:9000/shop.Cart Serving in ");
+    assert!(url.stderr.contains(&shown), "{}", url.stderr);
     assert_eq!(
         (url.exit, &url.json["provenBy"]),
         (0, &json!("url")),
