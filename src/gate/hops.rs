@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
@@ -14,6 +14,9 @@ use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::readiness::{Hop, HopName, Hops, ObjectReadiness, Phase, State};
 use crate::rules::context::{Context, condition, containers, has_ended, is_terminating};
+
+/// A pod that was made so shortly before the run is one that the run is about.
+const YOUNG: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the run has seen come about; what was so at its first look came before it, and nobody knows when.
 #[derive(Clone, Debug)]
@@ -82,10 +85,15 @@ pub fn of(context: &Context<'_>, judged: &[ObjectReadiness], marks: &Marks, answ
     let pods = workloads
         .flat_map(|w| w.pods.iter().copied())
         .filter(|p| !is_terminating(p) && !has_ended(p) && !revision::is_old(context, p));
-    // Who is not ready yet is slower than whoever is.
+    let has_failed = |pod: &Pod| {
+        let workload = context.workload_of(pod);
+        judged.iter().any(|j| j.state == State::Failed && j.object == workload)
+    };
+    // Who is not ready yet is slower than whoever is, and who will never be is slower still.
     let slowest = pods.max_by_key(|p| {
         let ready = since(p, "Ready");
         (
+            has_failed(p),
             ready.is_none(),
             ready,
             p.metadata.creation_timestamp.as_ref().map(|t| t.0),
@@ -101,12 +109,14 @@ pub fn of(context: &Context<'_>, judged: &[ObjectReadiness], marks: &Marks, answ
         .flaps
         .first_ready(&uid)
         .filter(|first| ready.is_some_and(|ready| *first < ready));
+    // Of a pod that is much older than the run nobody knows whether it had been ready before that.
+    let knows_all = marks.begun.duration_since(created) < YOUNG;
     let address = marks.addresses.values().flatten().max().copied();
     let times = [
         (HopName::Scheduled, since(slowest, "PodScheduled")),
         (HopName::Pulled, pulled(context, slowest)),
         (HopName::Started, started(slowest)),
-        (HopName::Ready, first_ready.or(ready)),
+        (HopName::Ready, first_ready.map_or(ready, |first| knows_all.then_some(first))),
         (HopName::ReadyAgain, first_ready.and(ready)),
         (HopName::Endpoint, after_ready(marks.endpoints.get(&uid).copied().flatten())),
         (HopName::Address, address),
@@ -116,8 +126,9 @@ pub fn of(context: &Context<'_>, judged: &[ObjectReadiness], marks: &Marks, answ
     let mut last = created;
     for (hop, at) in times {
         let Some(at) = at else { continue };
-        // Nobody asked before the run began.
-        let from = if hop == HopName::Answered { last.max(marks.begun) } else { last };
+        // Nobody asked before the run began, and nobody saw how it came and went.
+        let is_seen = matches!(hop, HopName::Answered | HopName::ReadyAgain);
+        let from = if is_seen { last.max(marks.begun) } else { last };
         let took = at.duration_since(from).as_secs_f64().max(0.0);
         hops.push(Hop {
             hop,

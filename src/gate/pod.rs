@@ -9,8 +9,9 @@ use crate::model::kind;
 use crate::model::readiness::{BlockingPod, Phase, State};
 use crate::model::snapshot::Presence;
 use crate::model::text::{sanitise, shorten};
-use crate::rules::Need;
 use crate::rules::context::{ContainerView, Context, Role, condition, containers, is_terminating, phase};
+use crate::rules::probes::message::Which;
+use crate::rules::{Need, probes};
 
 /// Reasons with which GKE's controller turns its readiness gate to True although no health check has passed
 /// (ingress-gce, `pkg/neg/readiness`).
@@ -30,7 +31,7 @@ pub fn judge(context: &Context<'_>, pod: &Pod) -> Judgement {
     if let Some(reason) = lost_node(context, pod) {
         return progressing(reason);
     }
-    if let Some(reason) = unready(pod) {
+    if let Some(reason) = unready(context, pod) {
         return progressing(reason);
     }
     match unproven_gate(pod) {
@@ -138,7 +139,7 @@ pub(super) fn node(node: &Node) -> Judgement {
 }
 
 /// Why a pod that lives is not ready; none where it is.
-fn unready(pod: &Pod) -> Option<String> {
+fn unready(context: &Context<'_>, pod: &Pod) -> Option<String> {
     if let Some((status, reason, message)) = condition(pod, "PodScheduled")
         && status != "True"
     {
@@ -152,7 +153,7 @@ fn unready(pod: &Pod) -> Option<String> {
     for container in &views {
         let why = match container.role {
             Role::Init => init(container),
-            Role::App | Role::Sidecar => running(container),
+            Role::App | Role::Sidecar => running(context, container),
         };
         // A container that waits for those before it says nothing of its own.
         if let Some(why) = why {
@@ -189,7 +190,7 @@ fn init(container: &ContainerView<'_>) -> Option<String> {
     }
 }
 
-fn running(container: &ContainerView<'_>) -> Option<String> {
+fn running(context: &Context<'_>, container: &ContainerView<'_>) -> Option<String> {
     if let Some(end) = container.terminated() {
         let why = end.reason.as_deref().filter(|r| !matches!(*r, "Error" | "Completed"));
         return Some(match why {
@@ -207,11 +208,14 @@ fn running(container: &ContainerView<'_>) -> Option<String> {
         return None;
     }
     let probes = [
-        (container.spec.startup_probe.is_some() && !container.is_started(), "startup"),
-        (container.spec.readiness_probe.is_some(), "readiness"),
+        (container.spec.startup_probe.is_some() && !container.is_started(), Which::Startup),
+        (container.spec.readiness_probe.is_some(), Which::Readiness),
     ];
     Some(match probes.iter().find(|(is, _)| *is) {
-        Some((_, probe)) => format!("does not pass its {probe} probe"),
+        Some((_, probe)) => {
+            let says = probes::last_word(context, container, *probe).map(|says| format!(": {says}"));
+            format!("does not pass its {} probe{}", probe.word(), says.unwrap_or_default())
+        }
         None => "is not ready".to_owned(),
     })
 }

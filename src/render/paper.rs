@@ -108,16 +108,17 @@ impl Paper {
         let width = width(label).max(column);
         let padded = format!("{label}{:1$}", "", width - self::width(label));
         let lead = format!("{:indent$}{}  ", "", self.tone(tone, &padded));
-        let seen = indent + width + 2;
-        if self
-            .columns
-            .is_some_and(|columns| seen > columns / 2 && seen + self::width(words) > columns)
-        {
-            // Too little room beside the label: the words stand below it.
-            self.line(&lead, 0, "");
+        self.beside(indent, &lead, indent + width + 2, words);
+    }
+
+    /// Words beside a lead as in [`Self::line`], or below it where there is too little room.
+    pub fn beside(&mut self, indent: usize, lead: &str, lead_width: usize, words: &str) {
+        let is_narrow = |columns: usize| lead_width > columns / 2 && lead_width + width(words) > columns;
+        if self.columns.is_some_and(is_narrow) {
+            self.line(lead, 0, "");
             self.line(&" ".repeat(indent + 4), indent + 4, words);
         } else {
-            self.line(&lead, seen, words);
+            self.line(lead, lead_width, words);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::paper::{Paper, Tone, width};
 use crate::model::duration;
 use crate::model::finding::{Confidence, Finding, ObjectRef};
 use crate::model::readiness::{Hops, ObjectReadiness, Phase, Readiness, ReadinessEvent, State, Trend};
+use crate::model::text::shorten;
 
 /// Pods that are named one by one.
 const BLOCKING_SHOWN: usize = 3;
@@ -14,6 +15,8 @@ const BLOCKING_SHOWN: usize = 3;
 const READY_SHOWN: usize = 8;
 /// Targets that the verdict names one by one.
 const TARGETS_SHOWN: usize = 3;
+/// Longer names stand beside the column.
+const WIDEST_COLUMN: usize = 40;
 const EVIDENCE_SHOWN: usize = 3;
 const CAUSES_SHOWN: usize = 3;
 
@@ -79,7 +82,10 @@ pub fn tree(report: &Readiness, paper: &mut Paper) {
 pub fn waits(report: &Readiness, timeout: Duration, paper: &mut Paper) {
     let waited = duration::short(Duration::from_secs(report.elapsed_seconds as u64));
     let lead = paper.tone(Tone::Faint, "waiting ");
-    paper.line(&lead, 8, &format!("{waited} of {}: {}", duration::short(timeout), report.reason));
+    let words = format!("{waited} of {}: {}", duration::short(timeout), report.reason);
+    // The tree above says it whole.
+    let room = paper.columns.map_or(usize::MAX, |columns| (2 * columns.saturating_sub(8)).max(40));
+    paper.line(&lead, 8, &shorten(&words, room));
 }
 
 /// `12:00:07 +7.3s  pods  deployment/web  progressing  1 of 3 pods ready`
@@ -250,9 +256,9 @@ fn objects(report: &Readiness, phase: Phase, paper: &mut Paper) {
     let column = of_phase
         .iter()
         .map(|o| width(&name(report, &o.object)))
+        .filter(|width| *width <= WIDEST_COLUMN)
         .max()
-        .unwrap_or_default()
-        .min(40);
+        .unwrap_or_default();
     let hidden = of_phase
         .iter()
         .filter(|o| o.state == State::Ready)
@@ -267,10 +273,10 @@ fn objects(report: &Readiness, phase: Phase, paper: &mut Paper) {
         } else {
             &item.reason
         };
-        paper.line(&format!("{lead}{short}{pad}  "), width(&short).max(column) + 6, reason);
+        paper.beside(4, &format!("{lead}{short}{pad}  "), width(&short).max(column) + 6, reason);
         for blocking in item.blocking.iter().take(BLOCKING_SHOWN) {
             let lead = format!("      {}  ", paper.tone(Tone::Faint, &format!("pod/{}", blocking.pod)));
-            paper.line(&lead, width(&blocking.pod) + 12, &blocking.reason);
+            paper.beside(6, &lead, width(&blocking.pod) + 12, &blocking.reason);
         }
         if item.blocking.len() > BLOCKING_SHOWN {
             paper.line("      ", 6, &format!("and {} more pods", item.blocking.len() - BLOCKING_SHOWN));

@@ -98,6 +98,35 @@ fn newest_text(context: &Context<'_>, container: &ContainerView<'_>, which: Whic
         .next()
 }
 
+/// What a failing probe of the container that runs now was told last, in few words that stay the same from one failure to the next; none where
+/// nothing tells.
+pub fn last_word(context: &Context<'_>, container: &ContainerView<'_>, which: Which) -> Option<String> {
+    let probe = which.of(container.spec)?;
+    let since = container.running_since()?;
+    let events = context.pod_events(container.pod).into_iter();
+    let text = events
+        // Times of the kubelet's events and of its statuses are cut to whole seconds alike.
+        .filter(|event| event.last_seen.is_some_and(|seen| seen >= since))
+        .filter(|event| event.reason() == "Unhealthy" && event.container() == Some(container.name()))
+        .filter_map(|event| message::parse(event.message()))
+        .find(|(of, text)| *of == which && !message::is_noise(text))
+        .map(|(_, text)| text)?;
+    Some(match (message::cause(text, probe, container.spec), message::status_code(text)) {
+        (_, Some(status)) => format!("status {status}"),
+        ("refused", _) => "connection refused".to_owned(),
+        ("timeout", _) => "no answer in time".to_owned(),
+        ("reset", _) => "connection reset".to_owned(),
+        ("dns", _) => "its host does not resolve".to_owned(),
+        ("exec-exit", _) => "its command fails".to_owned(),
+        ("exec-missing", _) => "its command does not exist".to_owned(),
+        ("named-port-missing", _) => "no port has the name that it asks for".to_owned(),
+        ("https-sent-to-http", _) => "it asks in TLS, and the answer is not".to_owned(),
+        ("http-sent-to-https", _) => "the answer is in TLS, and it does not ask so".to_owned(),
+        ("tls", _) => "TLS fails".to_owned(),
+        _ => return None,
+    })
+}
+
 /// When the container's start-up or liveness probe last had it killed, as the kubelet's event says.
 pub fn was_killed(context: &Context<'_>, container: &ContainerView<'_>, which: Which) -> bool {
     let words = format!("Container {} failed {} probe", container.name(), which.word());

@@ -262,3 +262,47 @@ spec: {selector: {app: api}, ports: [{port: 80}]}
         ]
     );
 }
+
+#[test]
+fn the_last_word_of_a_failing_probe_is_short_and_of_this_run_of_the_container() {
+    let said = |probe: &str, text: &str, seen: &str| {
+        let seen = crate::rules::testing::snapshot(&format!(
+            "{{kind: Pod, apiVersion: v1, metadata: {{name: web, namespace: shop, uid: u}}, spec: {{containers: [{{name: app, readinessProbe: {probe}}}]}}, \
+             status: {{phase: Running, containerStatuses: [{{name: app, image: a, imageID: a, ready: false, restartCount: 0, \
+             state: {{running: {{startedAt: '2026-01-01T11:50:00Z'}}}}}}]}}}}\n---\n\
+             {{kind: Event, apiVersion: v1, metadata: {{name: e, namespace: shop}}, type: Warning, reason: Unhealthy, message: {text:?}, \
+             lastTimestamp: '{seen}', involvedObject: {{kind: Pod, namespace: shop, name: web, uid: u, fieldPath: 'spec.containers{{app}}'}}}}"
+        ));
+        let context = crate::rules::context::Context::new(&seen, crate::rules::Options::default());
+        let pod = &seen.objects.pods[0];
+        super::last_word(&context, &crate::rules::context::containers(pod)[0], super::Which::Readiness)
+    };
+    let http = "{httpGet: {path: /, port: 80}}";
+    let now = "2026-01-01T11:55:00Z";
+    for (probe, text, word) in [
+        (
+            http,
+            "Readiness probe failed: HTTP probe failed with statuscode: 503",
+            Some("status 503"),
+        ),
+        (
+            http,
+            "Readiness probe failed: dial tcp 10.0.0.1:80: connect: connection refused",
+            Some("connection refused"),
+        ),
+        (
+            "{exec: {command: [a]}}",
+            "Readiness probe failed: 12 of 40 loaded",
+            Some("its command fails"),
+        ),
+        (http, "Liveness probe failed: HTTP probe failed with statuscode: 503", None),
+    ] {
+        assert_eq!(said(probe, text, now).as_deref(), word, "{text}");
+    }
+    let before = said(
+        http,
+        "Readiness probe failed: HTTP probe failed with statuscode: 503",
+        "2026-01-01T11:49:00Z",
+    );
+    assert_eq!(before, None, "the container has been started again since");
+}

@@ -23,6 +23,31 @@ fn wait(scenario: &Scenario, arguments: &[&str]) -> (Answer, Answer) {
     (with(&[]), with(&["-o", "json"]))
 }
 
+/// Asserts that a document says the same as the exit code.
+fn assert_document(answer: &Answer, exit: u8, state: &str) {
+    let document = &answer.json;
+    assert_eq!(
+        (answer.exit, &document["kind"], &document["exitCode"], &document["state"]),
+        (exit, &json!("Readiness"), &json!(exit), &json!(state)),
+        "{}{}",
+        answer.stdout,
+        answer.stderr
+    );
+}
+
+/// Asserts that there is no result: nothing on stdout, and on stderr an error document that says why.
+fn assert_no_result(answer: &Answer, exit: u8, why: &str) {
+    assert_eq!((answer.exit, answer.stdout.as_str()), (exit, ""), "{}", answer.stderr);
+    let error: serde_json::Value = serde_json::from_str(&answer.stderr).unwrap();
+    assert_eq!(
+        (&error["kind"], &error["exitCode"]),
+        (&json!("Error"), &json!(exit)),
+        "{}",
+        answer.stderr
+    );
+    assert!(answer.stderr.contains(why), "{}", answer.stderr);
+}
+
 #[test]
 fn ready_is_0() {
     let scenario = Scenario::new("wr-ready").apply(&manifest(&[web(2, json!({}), probe()), service("LoadBalancer")]));
@@ -33,12 +58,9 @@ fn ready_is_0() {
         "{}",
         text.stdout
     );
-    assert_eq!(
-        (document.exit, &document.json["state"]),
-        (0, &json!("ready")),
-        "{}",
-        document.stdout
-    );
+    assert!(last_line(&text).ends_with(", by load-balancer"), "{}", text.stdout);
+    assert_document(&document, 0, "ready");
+    assert_eq!(document.json["provenBy"], "load-balancer", "{}", document.stdout);
     let objects: Vec<String> = document.json["objects"]
         .as_array()
         .unwrap()
@@ -81,12 +103,8 @@ fn what_will_not_become_ready_is_3_with_the_first_root_cause() {
         line.starts_with("FAILED  deployment/") && line.contains(": SecretMissing: "),
         "{line}"
     );
-    assert_eq!(
-        (document.exit, &document.json["rootCauses"][0]["code"]),
-        (3, &json!("SecretMissing")),
-        "{}",
-        document.stdout
-    );
+    assert_document(&document, 3, "failed");
+    assert_eq!(document.json["rootCauses"][0]["code"], "SecretMissing", "{}", document.stdout);
 }
 
 #[test]
@@ -98,13 +116,14 @@ fn nothing_that_could_tell_is_4() {
     assert_eq!(defined.exit, 0, "{}{}", defined.stdout, defined.stderr);
     let scenario = scenario.apply("{apiVersion: podlife.test/v1, kind: Quiet, metadata: {name: q}}");
     let (text, document) = wait(&scenario, &["quiet/q", "--once"]);
-    assert_eq!((text.exit, document.exit), (4, 4), "{}{}", text.stdout, text.stderr);
+    assert_eq!(text.exit, 4, "{}{}", text.stdout, text.stderr);
     assert!(
-        last_line(&text).contains("it has no condition that says whether it is ready"),
+        last_line(&text).starts_with("UNKNOWN  quiet/q -n ")
+            && last_line(&text).contains("it has no condition that says whether it is ready"),
         "{}",
         text.stdout
     );
-    assert_eq!(document.json["state"], "unknown");
+    assert_document(&document, 4, "unknown");
     super::super::harness::kubectl(&["delete", "crd", "quiets.podlife.test", "--wait=false"], None);
 }
 
@@ -115,20 +134,21 @@ fn what_does_not_exist_is_5_where_nothing_is_waited_for() {
         let mut all = vec!["deployment/web"];
         all.extend(once);
         let (text, document) = wait(&scenario, &all);
-        assert_eq!(
-            (text.exit, &document.json["state"]),
-            (5, &json!("notFound")),
-            "{}{}",
-            text.stdout,
-            text.stderr
+        assert_eq!(text.exit, 5, "{}{}", text.stdout, text.stderr);
+        let line = last_line(&text);
+        assert!(
+            line.starts_with("NOT FOUND  deployment/web -n ") && line.ends_with(": does not exist"),
+            "{}",
+            text.stdout
         );
-        assert!(last_line(&text).starts_with("NOT FOUND  "), "{}", text.stdout);
+        assert_document(&document, 5, "notFound");
     }
     let kind = scenario.podlife(&["wait-ready", "nonsense/web"]);
     assert_eq!((kind.exit, kind.stdout.as_str()), (5, ""));
+    let kind = scenario.podlife(&["wait-ready", "nonsense/web", "-o", "json"]);
+    assert_no_result(&kind, 5, "the server has no resource type");
     let namespace = podlife(&["wait-ready", "deployment/web", "-n", "podlife-there-is-none", "-o", "json"]);
-    assert_eq!((namespace.exit, namespace.stdout.as_str()), (5, ""), "{}", namespace.stderr);
-    assert!(namespace.stderr.contains("\"exitCode\": 5"), "{}", namespace.stderr);
+    assert_no_result(&namespace, 5, "namespace podlife-there-is-none does not exist");
 }
 
 #[test]
@@ -143,12 +163,14 @@ fn no_answer_is_6_and_nonsense_is_2() {
     let nothing = podlife(&["wait-ready"]);
     assert_eq!((nothing.exit, nothing.stdout.as_str()), (2, ""), "{}", nothing.stderr);
     assert!(nothing.stderr.contains("error: nothing is named to wait for"), "{}", nothing.stderr);
+    assert!(
+        nothing.stderr.lines().next_back().unwrap_or_default().contains("TYPE/NAME"),
+        "{}",
+        nothing.stderr
+    );
     let gone = crate::process::podlife(&["wait-ready", "deployment/web", "-s", "http://127.0.0.1:1", "-n", "x", "-o", "json"]);
-    for (answer, exit) in [(podlife(&["wait-ready", "-o", "json"]), 2), (gone, 6)] {
-        assert_eq!((answer.exit, answer.stdout.as_str()), (exit, ""), "{}", answer.stderr);
-        let error: serde_json::Value = serde_json::from_str(&answer.stderr).unwrap();
-        assert_eq!(error["exitCode"], exit, "{}", answer.stderr);
-    }
+    assert_no_result(&podlife(&["wait-ready", "-o", "json"]), 2, "nothing is named to wait for");
+    assert_no_result(&gone, 6, "127.0.0.1:1");
 }
 
 #[test]
@@ -164,7 +186,7 @@ fn a_time_that_is_up_is_124_and_says_whether_something_moved() {
         line.starts_with("TIMED OUT  deployment/") && line.contains("0 of 1 pod ready"),
         "{line}"
     );
-    assert_eq!((document.exit, &document.json["state"]), (124, &json!("progressing")));
+    assert_document(&document, 124, "progressing");
     assert_eq!(document.json["trend"], "stuck", "{}", document.stdout);
     let phase = scenario.podlife(&["wait-ready", "deployment/web", "--pods-timeout", "1s"]);
     assert!(
