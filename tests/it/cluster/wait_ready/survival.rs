@@ -100,17 +100,26 @@ pub fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// A Deployment that runs and is not ready, with a Service that has an address.
+pub fn not_ready(name: &str) -> Scenario {
+    let never = web(1, json!({"READY_STATUS": "503"}), probe());
+    Scenario::new(name)
+        .apply(&manifest(&[never, service("LoadBalancer")]))
+        .until("it runs", running("app"))
+}
+
+/// Makes it ready, and waits until it is.
+pub fn made_ready(scenario: Scenario) -> Scenario {
+    scenario.kubectl(&["set", "env", "deployment/web", "READY_STATUS=200"]);
+    scenario.until("it is ready", pods_ready(1))
+}
+
 #[test]
 fn a_cut_of_thirty_seconds_is_outlived_and_nothing_is_decided_meanwhile() {
-    let scenario = Scenario::new("wr-cut")
-        .apply(&manifest(&[
-            web(1, json!({"READY_AFTER": "15s"}), probe()),
-            service("LoadBalancer"),
-        ]))
-        .until("it runs", running("app"));
+    let scenario = not_ready("wr-cut");
     let relay = Relay::start();
     let mut patient = Wait::begin(&scenario, &relay, &[]);
-    let mut hasty = Wait::begin(&scenario, &relay, &["--timeout", "20s"]);
+    let mut hasty = Wait::begin(&scenario, &relay, &["--timeout", "40s"]);
     for wait in [&mut patient, &mut hasty] {
         wait.until_said("0 of 1 pod ready");
     }
@@ -118,7 +127,7 @@ fn a_cut_of_thirty_seconds_is_outlived_and_nothing_is_decided_meanwhile() {
     let cut = Instant::now();
     patient.until_said("the API server cannot be reached since ");
     // It becomes ready, and answers to everybody, while nobody can see that.
-    let scenario = scenario.until("it is ready", pods_ready(1));
+    let scenario = made_ready(scenario);
     let (exit, verdict) = hasty.end();
     assert_eq!((exit, &verdict["state"]), (124, &json!("progressing")), "{}", hasty.said());
     let reason = verdict["reason"].as_str().unwrap();
