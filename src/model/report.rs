@@ -15,9 +15,9 @@ pub const API_VERSION: &str = "podlife/v1";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// No ready capacity, or a Service port that reaches nobody.
+    /// No ready capacity, a Service port that reaches nobody, a claim without a volume; or at fault for one of these.
     Broken,
-    /// An error, but it still serves.
+    /// An error, but it and what depends on it still serve.
     Degraded,
     /// A symptom without a cause, and a read is missing that could tell.
     Inconclusive,
@@ -146,7 +146,7 @@ pub struct Diagnosis {
     pub left_out: Vec<LeftOut>,
     /// What could not be read.
     pub unchecked: Vec<Unchecked>,
-    /// Every workload, Service and Ingress of the scope, the worst first.
+    /// Every workload, Service and Ingress of the scope, and what stands between it and a root cause; the worst first.
     pub workloads: Vec<Judged>,
     /// The ports of one pod of each revision in the scope.
     pub ports: Vec<PortRow>,

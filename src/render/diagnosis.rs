@@ -41,7 +41,8 @@ pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
         if of_object.first().is_some_and(|first| first.id == finding.id) {
             paper.gap();
             let judged = links.judged.get(object).copied();
-            heading(judged, links.gravity(judged, of_object), object, &names, paper);
+            let verdict = judged.map_or(Verdict::Degraded, |j| j.verdict);
+            heading(judged, verdict, object, &names, paper);
             for same in of_object {
                 root_cause(same, &links, &names, detail, paper);
             }
@@ -109,6 +110,7 @@ struct Links<'a> {
     symptoms: BTreeMap<&'a str, &'a Finding>,
     symptoms_of: BTreeMap<&'a ObjectRef, Vec<&'a Finding>>,
     suffering: BTreeMap<&'a str, Vec<&'a Judged>>,
+    targets: &'a [String],
 }
 
 impl<'a> Links<'a> {
@@ -132,6 +134,7 @@ impl<'a> Links<'a> {
             symptoms: diagnosis.symptoms.iter().map(|s| (s.id.as_str(), s)).collect(),
             symptoms_of: by_object(&diagnosis.symptoms),
             suffering,
+            targets: &diagnosis.targets,
         }
     }
 
@@ -142,12 +145,6 @@ impl<'a> Links<'a> {
     /// What suffers from a root cause.
     fn suffering(&self, id: &str) -> impl Iterator<Item = &'a Judged> {
         self.suffering.get(id).into_iter().flatten().copied()
-    }
-
-    /// The worst verdict among an object and what its faults break: a claim that keeps a workload down is as bad as that.
-    fn gravity(&self, judged: Option<&Judged>, faults: &[&Finding]) -> Verdict {
-        let broken = faults.iter().flat_map(|f| self.suffering(&f.id)).map(|j| j.verdict);
-        broken.chain(judged.map(|j| j.verdict)).min().unwrap_or(Verdict::Degraded)
     }
 }
 
@@ -195,8 +192,9 @@ fn sign_of(verdict: Verdict) -> &'static str {
 
 fn header(diagnosis: &Diagnosis, paper: &mut Paper) {
     let word = diagnosis.verdict.as_str().to_uppercase();
-    let is_workload = |j: &&Judged| !j.object.is(&kind::SERVICE) && !j.object.is(&kind::INGRESS);
-    let workloads: Vec<&Judged> = diagnosis.workloads.iter().filter(is_workload).collect();
+    // Custom resources that run pods are workloads, too.
+    let is_workload = |j: &&Judged| j.wanted_pods.is_some() || kind::RUN_PODS.iter().any(|kind| j.object.is(kind));
+    let workloads = diagnosis.workloads.iter().filter(is_workload).count();
     let of = diagnosis.workloads.len();
     let objects = if of == 1 { "object" } else { "objects" };
     // `2 broken, 1 degraded of 5 objects`; where all are alike, the word in front has said it.
@@ -224,8 +222,13 @@ fn header(diagnosis: &Diagnosis, paper: &mut Paper) {
         many => facts.push(format!("{} targets", many.len())),
     }
     let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
-    facts.push(count(workloads.len(), "workload"));
-    facts.push(count(diagnosis.pod_count, "pod"));
+    // Of a ConfigMap or a node nothing runs that could be counted.
+    if workloads > 0 || of == 0 {
+        facts.push(count(workloads, "workload"));
+    }
+    if workloads > 0 || of == 0 || diagnosis.pod_count > 0 {
+        facts.push(count(diagnosis.pod_count, "pod"));
+    }
     if services > 0 {
         facts.push(count(services, "Service"));
     }
@@ -314,20 +317,39 @@ fn consequences(finding: &Finding, links: &Links<'_>, names: &Names, detail: Det
         let mut objects = BTreeSet::from([&finding.subject.object]);
         order.retain(|s| objects.insert(&s.subject.object));
     }
-    let of_symptom = |s: &&Finding| format!("{}: {}", names.of_object(&s.subject.object), s.summary);
-    let mut lines: Vec<String> = order.iter().map(of_symptom).collect();
+    let line = |object: &ObjectRef, words: &str| {
+        let is_target = links.targets.contains(&object.to_string());
+        (is_target, format!("{}: {words}", names.of_object(object)))
+    };
+    let mut lines: Vec<(bool, String)> = order.iter().map(|s| line(&s.subject.object, &s.summary)).collect();
     // What suffers without a symptom of its own to tell.
     let told: BTreeSet<&ObjectRef> = order.iter().map(|s| &s.subject.object).chain([&finding.subject.object]).collect();
-    let silent = links
-        .suffering(&finding.id)
-        .filter(|j| !j.state.is_empty() && !told.contains(&j.object));
-    lines.extend(silent.map(|j| format!("{}: {}", names.of_object(&j.object), j.state)));
+    let state = |j: &'_ Judged| match j.verdict {
+        Verdict::Broken if j.state.is_empty() && j.object.is(&kind::SERVICE) => "reaches nobody".to_owned(),
+        _ => j.state.clone(),
+    };
+    let silent = links.suffering(&finding.id).filter(|j| !told.contains(&j.object));
+    lines.extend(
+        silent
+            .map(|j| (j, state(j)))
+            .filter(|(_, s)| !s.is_empty())
+            .map(|(j, s)| line(&j.object, &s)),
+    );
     let shown = if detail.wide { usize::MAX } else { CONSEQUENCES_SHOWN };
-    for (at, line) in lines.iter().take(shown).enumerate() {
+    // What was asked about is never among those that are left out.
+    let targets = lines.iter().filter(|(is_target, _)| *is_target).count();
+    let mut room = shown.saturating_sub(targets);
+    let all = lines.len();
+    lines.retain(|(is_target, _)| {
+        let fits = room > 0;
+        room = room.saturating_sub(usize::from(!is_target));
+        *is_target || fits
+    });
+    for (at, (_, line)) in lines.iter().enumerate() {
         paper.labelled(2, if at == 0 { "breaks" } else { "" }, 6, Tone::Doubtful, line);
     }
-    if lines.len() > shown {
-        paper.labelled(2, "", 6, Tone::Doubtful, &format!("and {} more", lines.len() - shown));
+    if all > lines.len() {
+        paper.labelled(2, "", 6, Tone::Doubtful, &format!("and {} more", all - lines.len()));
     }
 }
 

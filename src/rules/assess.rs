@@ -175,6 +175,7 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
         None => snapshot.namespaces.iter().map(|n| format!("namespace/{n}")).collect(),
         Some(targets) => targets.iter().map(ToString::to_string).collect(),
     };
+    let pod_count = verdict::pod_count(&context, &scope, &workloads);
     Diagnosis {
         api_version: API_VERSION.to_owned(),
         kind: "Diagnosis".to_owned(),
@@ -192,7 +193,7 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
             .flat_map(|w| listen::table::rows(&context, w))
             .collect(),
         connection: None,
-        pod_count: verdict::pod_count(&context, &scope),
+        pod_count,
         taken_at: snapshot.taken_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         requests: 0,
         elapsed_seconds: 0.0,

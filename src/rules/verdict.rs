@@ -1,6 +1,6 @@
 //! The verdict on each workload, Service and Ingress, and the words for its state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -25,20 +25,24 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// Where something that could tell may not be read, "still under way" is believed only for so long.
 const BLIND_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Judges every workload, Service and Ingress of the scope, and whatever else an error is about; in no order.
+/// Judges every workload, Service and Ingress of the scope and on the way from a cause to it, and whatever else an error is about; in no order.
 /// `findings` are linked already. `blind`: something could not be read that might have told a cause.
 pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: bool) -> Vec<Judged> {
     let objects = &context.snapshot.objects;
     let about = About::of(findings);
+    // What is told to be at fault, or to suffer from it, is judged wherever it stands.
+    let faults = findings.iter().filter(|f| f.severity != Severity::Advice);
+    let told: HashSet<&ObjectRef> = faults.map(|f| &f.subject.object).collect();
+    let is_judged = |object: &ObjectRef| scope.has(object) || told.contains(object);
     let mut judged: Vec<Judged> = context
         .workloads()
-        .filter(|w| scope.has(&w.reference))
+        .filter(|w| is_judged(&w.reference))
         .filter(|w| !is_over(context, w))
         .map(|w| workload(context, w, &about, blind))
         .collect();
     for service in &objects.services {
         let reference = reference_of(&kind::SERVICE, &service.metadata);
-        if scope.has(&reference) {
+        if is_judged(&reference) {
             let silenced = Effect::Service(reference.namespace.clone(), reference.name.clone());
             let gone = about.touching(&reference).any(|f| {
                 f.severity != Severity::Advice
@@ -60,7 +64,7 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
     }
     for ingress in &objects.ingresses {
         let reference = reference_of(&kind::INGRESS, &ingress.metadata);
-        if scope.has(&reference) {
+        if is_judged(&reference) {
             let wrong = about
                 .touching(&reference)
                 .any(|f| f.subject.object == reference && f.severity != Severity::Advice);
@@ -69,14 +73,48 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
             judged.push(of_plan(context, &ingress.metadata, is_told, plain(reference, verdict, &about)));
         }
     }
+    judged.retain(|j| j.verdict != Verdict::Healthy || scope.has(&j.object));
     let known: BTreeSet<ObjectRef> = judged.iter().map(|j| j.object.clone()).collect();
     let others: BTreeSet<&ObjectRef> = findings
         .iter()
         .filter(|f| f.severity == Severity::Error && !known.contains(&f.subject.object))
         .map(|f| &f.subject.object)
         .collect();
-    judged.extend(others.into_iter().map(|object| plain(object.clone(), Verdict::Degraded, &about)));
+    judged.extend(others.into_iter().map(|object| {
+        // A claim without a volume, a node that is away and a Gateway that is not set up serve nobody.
+        let serves_nobody = [kind::CLAIM, kind::GATEWAY, kind::HTTP_ROUTE].iter().any(|kind| object.is(kind))
+            || about
+                .touching(object)
+                .any(|f| f.subject.object == *object && f.code == Code::NodeNotReady && f.severity == Severity::Error);
+        plain(
+            object.clone(),
+            if serves_nobody { Verdict::Broken } else { Verdict::Degraded },
+            &about,
+        )
+    }));
+    as_bad_as_what_follows(&mut judged, findings);
     judged
+}
+
+/// Whatever is at fault is as bad as the worst that follows from it: a server on loopback has ready pods, and its Service reaches nobody.
+fn as_bad_as_what_follows(judged: &mut [Judged], findings: &[Finding]) {
+    let mut worst: HashMap<String, Verdict> = HashMap::new();
+    for (cause, verdict) in judged.iter().flat_map(|of| of.causes.iter().map(|cause| (cause, of.verdict))) {
+        let known = worst.entry(cause.clone()).or_insert(verdict);
+        *known = (*known).min(verdict);
+    }
+    let mut of_object: HashMap<&ObjectRef, Verdict> = HashMap::new();
+    for finding in findings {
+        if let Some(verdict) = worst.get(finding.id.as_str()) {
+            let known = of_object.entry(&finding.subject.object).or_insert(*verdict);
+            *known = (*known).min(*verdict);
+        }
+    }
+    for of in judged {
+        if let Some(verdict) = of_object.get(&of.object) {
+            of.verdict = of.verdict.min(*verdict);
+        }
+    }
 }
 
 /// Bare pods that ended well, or that another one has taken the place of, are history, not workloads.
@@ -328,13 +366,11 @@ fn state(context: &Context<'_>, workload: &Workload<'_>, ready: usize, wanted: u
     state
 }
 
-/// How many pods the scope has.
-pub fn pod_count(context: &Context<'_>, scope: &Scope) -> usize {
-    context
-        .snapshot
-        .objects
-        .pods
-        .iter()
-        .filter(|pod| scope.has(&context.workload_of(pod)) || scope.has(&reference_of(&kind::POD, &pod.metadata)))
+/// How many pods the scope and the workloads that were judged have.
+pub fn pod_count(context: &Context<'_>, scope: &Scope, judged: &[Judged]) -> usize {
+    let judged: HashSet<&ObjectRef> = judged.iter().map(|j| &j.object).collect();
+    let has = |object: &ObjectRef| scope.has(object) || judged.contains(object);
+    let pods = context.snapshot.objects.pods.iter();
+    pods.filter(|pod| has(&context.workload_of(pod)) || has(&reference_of(&kind::POD, &pod.metadata)))
         .count()
 }

@@ -80,3 +80,28 @@ impl Write for Caught {
         Ok(())
     }
 }
+
+/// Asserts that the marks of a text and the counts in its first line are those of the document about the same objects.
+pub fn assert_marks_agree(text: &str, document: &serde_json::Value) {
+    let judged = document["workloads"].as_array().unwrap();
+    let first = text.lines().next().unwrap_or_default();
+    let of = |verdict: &str| judged.iter().filter(|j| j["verdict"] == verdict).count();
+    let (worst, all) = (document["verdict"].as_str().unwrap(), judged.len());
+    assert!(first.starts_with(&format!("{}  ", worst.to_uppercase())), "{text}");
+    for verdict in ["broken", "degraded", "inconclusive", "progressing"] {
+        let count = of(verdict);
+        let is_told = first.contains(&format!("{count} {verdict}"));
+        assert_eq!(is_told, count > 0 && count < all, "{verdict}: {count} of {all}\n{text}");
+    }
+    for (mark, verdict) in [("✗ ", "broken"), ("! ", "degraded")] {
+        for heading in text.lines().filter_map(|line| line.strip_prefix(mark)) {
+            let name = heading.split_whitespace().next().unwrap_or_default();
+            let is_it = |j: &&serde_json::Value| {
+                let kind = j["kind"].as_str().unwrap_or_default().to_lowercase();
+                name == format!("{kind}/{}", j["name"].as_str().unwrap_or_default())
+            };
+            let found = judged.iter().find(is_it).unwrap_or_else(|| panic!("{name} is not judged\n{text}"));
+            assert_eq!(found["verdict"], verdict, "{name}\n{text}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::process::{Setting, podlife, podlife_in};
+use crate::process::{Setting, assert_marks_agree, podlife, podlife_in};
 
 fn examples() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -120,4 +120,35 @@ fn what_was_never_applied_is_one_line_and_cannot_be_told() {
         answer.stdout
     );
     assert!(!answer.stdout.contains("nothing that was read says why"), "{}", answer.stdout);
+}
+
+/// Of the namespace as a whole, and of each of its objects.
+#[test]
+fn marks_counts_and_verdicts_agree() {
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/shop.json");
+    let snapshots = examples().into_iter().map(|folder| folder.join("snapshot.json")).chain([shop]);
+    let mut seen = 0;
+    for snapshot in snapshots {
+        let snapshot = snapshot.display().to_string();
+        let ask = |target: Option<&str>, format: &str| {
+            let mut all = vec!["diagnose", "--local", "-f", &snapshot, "-o", format];
+            all.extend(target);
+            podlife(&all)
+        };
+        let whole = ask(None, "json").json;
+        assert_marks_agree(&ask(None, "text").stdout, &whole);
+        for judged in whole["workloads"].as_array().unwrap() {
+            let kind = judged["kind"].as_str().unwrap().to_lowercase();
+            let target = format!("{kind}/{}", judged["name"].as_str().unwrap());
+            let text = ask(Some(&target), "text").stdout;
+            assert_marks_agree(&text, &ask(Some(&target), "json").json);
+            // What was asked about has a line wherever something is wrong with it.
+            assert!(
+                judged["verdict"] == "healthy" || text.matches(&target).count() > 1,
+                "{target}\n{text}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{seen}");
 }

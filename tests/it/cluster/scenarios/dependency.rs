@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::cluster::harness::{Scenario, State, both, pods_ready, restarts, running, statuses};
+use crate::process::assert_marks_agree;
 
 /// A deployment of one container that runs this in a shell.
 fn runs(name: &str, script: &str) -> String {
@@ -210,8 +211,12 @@ fn a_chain_of_four_ends_at_the_last() {
         let of = judged.iter().find(|j| j["kind"] == "Deployment" && j["name"] == name).unwrap();
         assert_eq!(of["causes"], serde_json::json!([root]), "{name}: {}", answer.stdout);
     }
-    // Asked about the first, it is the last that is named.
-    scenario.first_root_cause_of("deployment/web", "ContainerCrashing", "config", "deployment/store");
+    // Asked about the first, it is the last that is named, and the first has a line among what that breaks.
+    let answer = scenario.first_root_cause_of("deployment/web", "ContainerCrashing", "config", "deployment/store");
+    let text = scenario.podlife(&["diagnose", "deployment/web"]).stdout;
+    assert_marks_agree(&text, &answer.json);
+    assert!(text.contains("deployment/web: "), "{text}");
+    assert!(answer.json["workloads"].as_array().unwrap().len() > 5, "{}", answer.stdout);
 }
 
 #[test]

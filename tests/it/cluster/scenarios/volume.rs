@@ -212,7 +212,16 @@ fn every_claim_without_a_volume_has_its_cause() {
             "ClaimPending (provisioning-failed) persistentvolumeclaim/failing",
         ],
     );
-    drop(answer);
+    // A claim without a volume serves nobody.
+    assert!(
+        answer.json["workloads"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|j| j["verdict"] == "broken"),
+        "{}",
+        answer.stdout
+    );
     kubectl(&["delete", "storageclass", &unserved, &manual, &failing], None);
 }
 
