@@ -324,7 +324,10 @@ fn secret_missing(context: &Context<'_>, container: &ContainerView<'_>, cause: &
     }
     Some(finding.fix_command(
         format!("create the secret {missing}, or correct imagePullSecrets"),
-        format!("kubectl create secret docker-registry {missing} -n {namespace} --docker-server={} --docker-username=USER --docker-password=PASSWORD", registry_of(container.spec.image.as_deref().unwrap_or_default())),
+        format!(
+            "kubectl create secret docker-registry {missing} -n {namespace} --docker-server={} --docker-username=<user> --docker-password=<password>",
+            registry_of(container.spec.image.as_deref().unwrap_or_default())
+        ),
     ))
 }
 
@@ -440,6 +443,12 @@ lastTimestamp: "2026-01-01T11:59:00Z"
             [(Code::ImagePullFailing, "unauthorized"), (Code::ImagePullSecretMissing, "")]
         );
         assert_eq!(found[1].related[0].object.name, "regcred");
+        let command = found[1].fixes.last().and_then(|fix| fix.command.as_deref()).unwrap();
+        assert!(
+            command.starts_with("kubectl create secret docker-registry regcred -n "),
+            "{command}"
+        );
+        assert!(command.ends_with(" --docker-password=<password>"), "{command}");
     }
 
     #[test]

@@ -348,9 +348,13 @@ fn describe(context: &Context<'_>, namespace: &str, found: &Missing<'_>, subject
             Some(near) => finding.fix_command(format!("name {what} {near}, or create {name}"), edit),
             None => {
                 let create = if is_secret { "create secret generic" } else { "create configmap" };
+                // A placeholder in angle brackets at its end: no shell runs that as it stands.
                 finding.fix_command(
                     format!("create {what} {name}, or correct the name in the pod template"),
-                    format!("kubectl {create} {name} --from-literal=KEY=VALUE -n {namespace}"),
+                    format!(
+                        "kubectl {create} {name} -n {namespace} --from-literal={}=<value>",
+                        reference.key.unwrap_or("<key>")
+                    ),
                 )
             }
         }

@@ -78,6 +78,19 @@ fn a_missing_object_is_named_once_and_an_optional_one_never() {
     );
 }
 
+/// Whoever pastes it without a thought would make an object of junk, and the fault would be hidden by it.
+#[test]
+fn a_command_with_a_placeholder_cannot_run_as_it_stands() {
+    let found = check(super::check, &POD.replace("MESSAGE", r#"configmap \"conf\" not found"#));
+    let command = found[0].fixes[0].command.as_deref().unwrap();
+    assert_eq!(command, "kubectl create configmap conf -n shop --from-literal=databse=<value>");
+    let whole = POD.replace("valueFrom: {configMapKeyRef: {name: conf, key: databse}}", "value: x");
+    let whole = whole.replace("secretRef: {name: gone, optional: true}", "secretRef: {name: gone}");
+    let found = check(super::check, &whole.replace("MESSAGE", r#"secret \"gone\" not found"#));
+    let command = found[0].fixes[0].command.as_deref().unwrap();
+    assert_eq!(command, "kubectl create secret generic gone -n shop --from-literal=<key>=<value>");
+}
+
 #[test]
 fn a_text_about_what_is_there_by_now_is_out_of_date() {
     let found = check(super::check, &(POD.replace("MESSAGE", r#"configmap \"conf\" not found"#) + CONF));

@@ -290,7 +290,7 @@ fn fixes(finding: Finding, cause: &str, object: &str, namespace: &str) -> Findin
             ),
         "cordoned" => finding.fix_command(
             "uncordon a node when its maintenance is over",
-            "kubectl get nodes && kubectl uncordon NODE",
+            "kubectl get nodes && kubectl uncordon <node>",
         ),
         "volume" => finding.fix_command("look at the claims", format!("kubectl get pvc -n {namespace}")),
         "host-port" => finding.fix_command("use a Service instead of a host port, or run no more pods than nodes", edit),

@@ -118,7 +118,7 @@ fn has_no_set(context: &Context<'_>, deployment: &Deployment) -> bool {
 
 fn on_delete(kind: &Kind, metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta, old: usize, detail: String) -> Finding {
     let reference = reference_of(kind, metadata);
-    let selector = format!("kubectl delete pod NAME -n {}", reference.namespace);
+    let selector = format!("kubectl delete pod -n {} <pod>", reference.namespace);
     Finding::error(
         Code::UpdateOnDelete,
         "",

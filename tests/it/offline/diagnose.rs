@@ -522,3 +522,44 @@ fn what_flags_leave_out_is_said() {
     let ignored = diagnose(&api, &["--ignore", "SecretMissing", "-o", "json"]);
     assert_eq!(ignored.json["leftOut"][0]["by"], "--ignore");
 }
+
+#[test]
+fn what_runs_nothing_is_no_workload() {
+    let objects = json!([
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "shop", "uid": "u"}, "data": {"a": "b"}},
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "uid": "n"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}},
+    ]);
+    let input = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    let setting = Setting {
+        input: &input,
+        ..Setting::default()
+    };
+    for (target, header) in [
+        ("configmap/settings", "HEALTHY  1 object   configmap/settings in namespace shop"),
+        ("node/n1", "HEALTHY  1 object   node/"),
+    ] {
+        let answer = podlife_in(&setting, &["diagnose", "--local", "-f", "-", target]);
+        let first = answer.stdout.lines().next().unwrap_or_default();
+        assert!(
+            first.starts_with(header) && !first.contains("workload") && !first.contains("pod"),
+            "{target}: {}{}",
+            answer.stdout,
+            answer.stderr
+        );
+    }
+}
+
+/// Whoever pastes it without a thought would make an object of junk, and the fault would be hidden by it: no shell takes the line as it stands.
+#[test]
+fn a_command_with_a_placeholder_is_refused_by_a_shell() {
+    let api = FakeApi::start().holding([namespace(), broken()]);
+    let answer = diagnose(&api, &["-o", "json"]);
+    let command = answer.root_cause()["fixes"][0]["command"].as_str().unwrap().to_owned();
+    assert_eq!(command, "kubectl create secret generic token -n shop --from-literal=<key>=<value>");
+    let takes = |command: &str| {
+        let parsed = std::process::Command::new("sh").args(["-n", "-c", command]).output().unwrap();
+        parsed.status.success()
+    };
+    assert!(!takes(&command));
+    assert!(takes(&command.replace("<key>", "user").replace("<value>", "me")));
+}
