@@ -248,7 +248,9 @@ impl Reading {
 
     fn not_found(&self, kind: &Kind, object: &ObjectRef, snapshot: &Snapshot) -> Failure {
         let others = snapshot.objects.references();
-        let names = others.iter().map(|(o, _)| o).filter(|o| o.is(kind)).map(|o| o.name.as_str());
+        // What another namespace has is not to be had by this name here.
+        let is_here = |o: &&ObjectRef| o.is(kind) && o.namespace == object.namespace;
+        let names = others.iter().map(|(o, _)| o).filter(is_here).map(|o| o.name.as_str());
         let place = if object.namespace.is_empty() {
             String::new()
         } else {
@@ -272,7 +274,7 @@ impl Reading {
                 let candidates = known
                     .iter()
                     .map(|(o, _)| o)
-                    .filter(|o| of_kinds.clone().any(|k| o.is(k)))
+                    .filter(|o| o.namespace == namespace && of_kinds.clone().any(|k| o.is(k)))
                     .map(|o| o.name.as_str());
                 let mut failure = Failure::new(
                     Exit::NotFound,

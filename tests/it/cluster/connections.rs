@@ -359,3 +359,43 @@ fn the_least_role_of_both_namespaces_is_enough_for_a_bare_name() {
         blocked.stderr
     );
 }
+
+/// A hint names what is in the namespace that was named, and of a namespace that is not there the one that is nearly called so.
+#[test]
+fn a_slip_in_the_name_of_a_namespace_is_told() {
+    let there =
+        Scenario::new("between-slip-b").apply(&(pod("db", 8080, "") + &service("db", "{selector: {app: db}, ports: [{port: 80}]}")));
+    let here = Scenario::new("between-slip-a")
+        .apply(&pod("web", 8080, ""))
+        .until("it is ready", pods_ready(1));
+    let ask = |to: &str| here.podlife(&["diagnose", "--from", "web", "--to", to, "--no-dial"]);
+    let answer = ask(&format!("web.{}:80", there.namespace));
+    assert_eq!(answer.exit, 5, "{}{}", answer.stdout, answer.stderr);
+    assert!(
+        answer
+            .stderr
+            .contains(&format!("no Service, pod or workload web in namespace {}", there.namespace))
+            && !answer.stderr.contains("hint: there is"),
+        "{}",
+        answer.stderr
+    );
+    let slip = format!("{}x", there.namespace);
+    let answer = ask(&format!("db.{slip}:80"));
+    assert_eq!(answer.exit, 5, "{}{}", answer.stdout, answer.stderr);
+    for says in [
+        format!("namespace {slip} does not exist"),
+        format!("there is Service db in namespace {}", there.namespace),
+    ] {
+        assert!(answer.stderr.contains(&says), "{}", answer.stderr);
+    }
+    // Nothing there is called so: it is a host outside, and that is said.
+    let answer = ask(&format!("cache.{slip}:80"));
+    assert!(
+        answer
+            .stdout
+            .contains(&format!("no namespace is called {slip} (there is {})", there.namespace)),
+        "{}{}",
+        answer.stdout,
+        answer.stderr
+    );
+}

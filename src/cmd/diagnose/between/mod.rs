@@ -93,7 +93,8 @@ pub(super) fn run_local(between: &Between, args: &DiagnoseArgs, connect: &crate:
     let known: Vec<ObjectRef> = snapshot.objects.references().into_iter().map(|(object, _)| object).collect();
     let missing = |object: &ObjectRef| {
         let failure = Failure::new(Exit::NotFound, format!("{object} is not in the given files"));
-        match near::nearest(&object.name, known.iter().map(|o| o.name.as_str())) {
+        let is_here = |o: &&ObjectRef| object.namespace.is_empty() || o.namespace == object.namespace;
+        match near::nearest(&object.name, known.iter().filter(is_here).map(|o| o.name.as_str())) {
             Some(near) => failure.hint(format!("the files have {near}")),
             None => failure,
         }
@@ -213,7 +214,7 @@ impl Reader<'_> {
     }
 
     /// What `NAME.NAMESPACE` means: without a namespace of that name it is a host outside, as `example.com`, but where the name is one of the
-    /// caller's own namespace: then the namespace was meant, and does not exist.
+    /// caller's own namespace or a Service of one that is called nearly so: then the namespace was meant, and does not exist.
     async fn name_or_outside(
         &self,
         host: &Target,
@@ -245,8 +246,28 @@ impl Reader<'_> {
         let is_named_here = known.iter().any(|(o, _)| o.namespace == own && o.name == first.name);
         match exists {
             Some(false) if is_named_here => Err(collect::no_such_namespace(connection, &first.namespace).await),
+            Some(false) => match self.slip(first, snapshot).await {
+                Some(failure) => Err(failure),
+                None => Ok(host.clone()),
+            },
             _ => Ok(host.clone()),
         }
+    }
+
+    /// That a namespace which does not exist is one letter away from one that has such a Service. What may not be read says nothing.
+    async fn slip(&self, named: &ObjectRef, snapshot: &mut Snapshot) -> Option<Failure> {
+        let connection = &self.reading.connection;
+        let needs = BTreeSet::from([Need::List(kind::NAMESPACE, None)]);
+        collect::further_round(connection, snapshot, needs, &self.rights).await;
+        let near = connection::near_namespace(snapshot, &named.namespace)?;
+        let found = connection.get(&kind::SERVICE, Some(near), &named.name, true).await.ok().flatten();
+        found.is_some().then(|| {
+            let name = &named.name;
+            Failure::new(Exit::NotFound, format!("namespace {} does not exist", named.namespace)).hint(format!(
+                "there is Service {name} in namespace {near}: write {name}.{near}; a URL names a host outside: http://{name}.{}",
+                named.namespace
+            ))
+        })
     }
 
     /// The first of several targets that exists; a host outside always does.
@@ -286,10 +307,11 @@ impl Reader<'_> {
 /// Of several objects that a name could have meant, none exists.
 fn none_of(first: &ObjectRef, candidates: &[ObjectRef], snapshot: &Snapshot) -> Failure {
     let known = snapshot.objects.references();
+    // A name with a dot may also mean a pod of the caller's own namespace; the answer is about the other one, and so is the hint.
     let names = known.iter().map(|(o, _)| o).filter(|o| {
         candidates
             .iter()
-            .any(|c| c.kind == o.kind && c.api_version == o.api_version && c.namespace == o.namespace)
+            .any(|c| c.kind == o.kind && c.api_version == o.api_version && c.namespace == o.namespace && o.namespace == first.namespace)
     });
     let names: Vec<&str> = names.map(|o| o.name.as_str()).collect();
     let what = if first.is(&kind::SERVICE) {
@@ -330,4 +352,32 @@ async fn search(reading: &Reading, ip: IpAddr, snapshot: &mut Snapshot) -> Resul
     }
     snapshot.sort();
     Ok(searched)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_what_is_in_that_namespace_alone() {
+        let mut snapshot = Snapshot::new(jiff::Timestamp::UNIX_EPOCH, false);
+        for (namespace, name) in [("a", "good-1-x"), ("b", "goods")] {
+            snapshot
+                .insert(serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name}}))
+                .unwrap();
+        }
+        let candidates = [
+            ObjectRef::new(&kind::SERVICE, "b", "good"),
+            ObjectRef::new(&kind::POD, "a", "good.b"),
+            ObjectRef::new(&kind::POD, "b", "good"),
+        ];
+        let failure = none_of(&candidates[0], &candidates, &snapshot);
+        assert_eq!(failure.message, "there is no Service, pod or workload good in namespace b");
+        assert_eq!(failure.hint.as_deref(), Some("there is goods"));
+        let elsewhere = [
+            ObjectRef::new(&kind::SERVICE, "c", "good"),
+            ObjectRef::new(&kind::POD, "a", "good.c"),
+        ];
+        assert_eq!(none_of(&elsewhere[0], &elsewhere, &snapshot).hint, None);
+    }
 }

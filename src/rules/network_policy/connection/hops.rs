@@ -12,6 +12,7 @@ use crate::model::code::Code::DependencyUnreachable;
 use crate::model::connection::{AllowedBy, Hop, HopAnswer, Passage, Stage};
 use crate::model::finding::{Confidence, Finding, Subject};
 use crate::model::kind;
+use crate::model::snapshot::Presence;
 use crate::model::text::{sanitise, shorten};
 use crate::rules::context::Context;
 use crate::rules::network_policy::allows::{self, Direction, Doubt, Evaluation, Identity, Outcome, Port};
@@ -185,6 +186,29 @@ pub fn dns<'a>(context: &Context<'a>, source: &Place<'a>, name: &str, service: O
         .flat_map(|e| e.policies.iter().map(|p| rule::reference(p)))
         .collect();
     record.hop(hop);
+}
+
+/// Why `NAME.NAMESPACE` is no Service: there is no such namespace.
+pub fn outside<'a>(context: &Context<'a>, sources: &[Place<'a>], name: &str, record: &mut Record<'a>) {
+    let (Some((_, namespace)), Some(source)) = (name.split_once('.'), sources.first()) else {
+        return;
+    };
+    if namespace.contains('.') || context.snapshot.presence(&kind::NAMESPACE, "", namespace) != Presence::Absent {
+        return;
+    }
+    let near = super::near_namespace(context.snapshot, namespace);
+    let meant = near.map(|near| format!(" (there is {near})")).unwrap_or_default();
+    record.hop(Hop {
+        stage: Stage::Service,
+        answer: HopAnswer::Open,
+        from: source.shown(),
+        to: name.to_owned(),
+        port: None,
+        pairs: 1,
+        policies: Vec::new(),
+        allowed_by: None,
+        reason: format!("no namespace is called {namespace}{meant}, so that it is taken for a host outside of the cluster"),
+    });
 }
 
 fn names_of_node(source: &Place<'_>, service: &Service, policy: &str) -> Finding {

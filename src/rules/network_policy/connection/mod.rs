@@ -25,6 +25,7 @@ use crate::model::code::Code;
 use crate::model::connection::{Connection, EVALUATED, Hop, HopAnswer, LOOKED_AT, Listening, Passage, Stage};
 use crate::model::finding::{Confidence, Finding, ObjectRef, Severity};
 use crate::model::kind;
+use crate::model::near;
 use crate::model::report::{API_VERSION, Diagnosis, Judged, Verdict};
 use crate::model::snapshot::Snapshot;
 use crate::rules::context::{Context, Need, Options};
@@ -176,6 +177,12 @@ pub fn diagnose(snapshot: &Snapshot, ask: &Ask, options: &Options) -> Result<Dia
     })
 }
 
+/// The namespace whose name is nearest to one that does not exist, among those that were read.
+pub fn near_namespace<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a str> {
+    let names = snapshot.objects.namespaces.iter().filter_map(|n| n.metadata.name.as_deref());
+    near::nearest(name, names)
+}
+
 struct Answer {
     connection: Connection,
     causes: Vec<Finding>,
@@ -198,6 +205,9 @@ fn answer(context: &Context<'_>, ask: &Ask) -> Result<Answer, Unanswerable> {
         for source in sources.iter().filter(|_| name.is_some()) {
             hops::dns(context, source, name.as_deref().unwrap_or_default(), service, &mut record);
         }
+    }
+    if let Target::Name(name) = &ask.to {
+        hops::outside(context, &sources, name, &mut record);
     }
     let mut led = match service {
         Some(service) => service::lead(context, service, ask, &sources, &mut record)?,

@@ -503,3 +503,23 @@ status: {phase: Running, podIP: 10.244.0.20, podIPs: [{ip: 10.244.0.20}, {ip: 'f
         assert_eq!(told(&snapshot, &asked), expected, "{ip}");
     }
 }
+
+#[test]
+fn a_name_in_no_namespace_is_taken_for_a_host_outside_and_the_near_one_named() {
+    let reasons = |name: &str| -> Vec<String> {
+        let asked = ask(Target::Name(name.to_owned()), Some(AskedPort::Number(80)));
+        let (_, connection) = diagnosed(&shop(""), &asked);
+        let hops = connection.hops.iter().filter(|h| h.stage == Stage::Service);
+        hops.map(|h| h.reason.clone()).collect()
+    };
+    assert_eq!(
+        reasons("db.shpo"),
+        ["no namespace is called shpo (there is shop), so that it is taken for a host outside of the cluster"]
+    );
+    assert_eq!(
+        reasons("example.com"),
+        ["no namespace is called com, so that it is taken for a host outside of the cluster"]
+    );
+    assert!(reasons("db.shop").is_empty());
+    assert!(reasons("api.example.com").is_empty());
+}
