@@ -42,10 +42,17 @@ pub(super) const AREA: Area = Area {
             class: Class::Crash,
             subject: "init container",
             signs: &["Init:0/1", "PodInitializing"],
-            causes: &[(
-                "waits-for",
-                "It waits for something that can be named, such as a Service; the finding follows that to its own cause.",
-            )],
+            causes: &[
+                (
+                    "waits-for",
+                    "It waits for something that can be named, such as a Service; the finding follows that to its own cause.",
+                ),
+                (
+                    "command-fails",
+                    "What it waits for is well or nothing, and its command cannot succeed: a program that does not take its arguments or is not in \
+                     the image, a look-up that fails for a name that resolves.",
+                ),
+            ],
             explanation: "An init container has been running for longer than such a container should, and nothing after it can start. Most wait in a \
              loop for a database, a Service or a file. podlife reads its command, arguments and last log lines to see what it waits \
              for, and where that is a Service it looks for the fault there.",

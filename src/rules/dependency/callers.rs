@@ -4,8 +4,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::failure::{self, How};
-use super::names::{self, Mention};
+use super::names::Mention;
 use super::places::{self, Place, Reference};
+use super::search::{self, Search};
 use super::trouble::{self, Trouble, asks_others, waits_to_listen};
 use crate::model::kind;
 use crate::model::snapshot::Presence;
@@ -184,6 +185,7 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
         named_by: named_by.to_owned(),
         line,
     };
+    let search = Search::of(&namespace, &caller.references, caller.lines.iter().map(|(_, line)| *line));
     // The newest line that says how a call failed and whom it was for.
     let own_ip = caller.container.pod.status.as_ref().and_then(|s| s.pod_ip.as_deref());
     for (at, (source, line)) in caller.lines.iter().enumerate().rev() {
@@ -194,18 +196,29 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
             continue;
         };
         // libpq says on the next lines whom it called: `Is the server running on host "db" …`.
-        let below = caller.lines.iter().skip(at + 1).take(2).flat_map(|(_, line)| names::in_line(line));
-        let located = names::in_line(line)
+        let below = caller.lines.iter().skip(at + 1).take(2);
+        let below = below.flat_map(|(_, line)| search::in_line(&search, line));
+        let located = search::in_line(&search, line)
             .into_iter()
             .chain(below)
-            .filter(|m| (how != How::Unresolved || m.ip().is_none()) && Some(m.host.as_str()) != own_ip)
-            .filter_map(|m| Some((places::locate(context, &namespace, &m)?, m)))
+            .filter(|(m, _)| (how != How::Unresolved || m.ip().is_none()) && Some(m.host.as_str()) != own_ip)
+            .filter_map(|(m, is_search)| Some((places::locate(context, &namespace, &m)?, m, is_search)))
             // Where the server itself listens is no place that a call goes unanswered from.
-            .filter(|(place, _)| how != How::Timeout || *place != Place::Own);
-        let mut located: Vec<(Place, Mention)> = located.collect();
+            .filter(|(place, ..)| how != How::Timeout || *place != Place::Own);
+        let mut located: Vec<(Place, Mention, bool)> = located.collect();
         // A Service says more than a host outside, and one with a port more than one without.
-        located.sort_by_key(|(place, m)| (!matches!(place, Place::Service { .. }), m.port.is_none()));
-        if let Some((place, mention)) = located.into_iter().next() {
+        located.sort_by_key(|(place, m, _)| (!matches!(place, Place::Service { .. }), m.port.is_none()));
+        if let Some((place, mention, is_search)) = located.into_iter().next() {
+            if how == How::Unresolved && is_answered(caller, &place) {
+                continue;
+            }
+            // Each search domain has a line of its own, in any order: the one with the caller's namespace stands for all.
+            let full = format!("{}.{namespace}.svc.", mention.host);
+            let names_full = |(_, other): &&(String, &str)| failure::in_line(other) == Some(how) && other.contains(&full);
+            let (source, line) = match caller.lines.iter().rev().find(names_full) {
+                Some((source, other)) if is_search => (source, other),
+                _ => (source, line),
+            };
             let named = caller.references.iter().find(|r| r.place == place);
             let port = mention.port.or_else(|| named.and_then(|r| r.mention.port));
             let by = named.map_or("log", |r| &r.source);
@@ -268,6 +281,14 @@ pub fn of_caller<'a>(context: &Context<'a>, caller: &Caller<'a>) -> Vec<Failure<
         .filter(|r| reaches_nobody(r) || stopped(r))
         .map(|r| make(How::Unknown, &r.place, r.mention.port, &r.source, None))
         .collect()
+}
+
+/// Whether the log shows the address of a Service beside the search domains that do not have it.
+fn is_answered(caller: &Caller<'_>, place: &Place) -> bool {
+    let Place::Service { namespace, name } = place else {
+        return false;
+    };
+    search::is_answered(caller.lines.iter().map(|(_, line)| *line), namespace, name)
 }
 
 /// Whether a policy keeps the caller from a Service that its spec names.

@@ -122,7 +122,7 @@ pub fn in_line(line: &str) -> Option<How> {
 }
 
 /// Whether a line is one of a usage text, which speaks of what may fail and of nothing that did: `-w SEC  Connect timeout`.
-fn is_usage(line: &str) -> bool {
+pub fn is_usage(line: &str) -> bool {
     let text = line.trim();
     let is_option = text
         .strip_prefix('-')

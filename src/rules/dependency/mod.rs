@@ -6,6 +6,7 @@ pub mod failure;
 mod forbidden;
 pub mod names;
 pub mod places;
+pub mod search;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -145,9 +146,9 @@ fn missing(context: &Context<'_>, failure: &Failure<'_>, namespace: &str, name: 
         .workloads()
         .find(|w| w.reference.namespace == namespace && w.reference.name == name);
     let create = format!(
-        "kubectl expose {} --port={} -n {namespace}",
+        "kubectl expose {} -n {namespace} --port={}",
         workload.map_or_else(|| format!("deployment/{name}"), |w| w.reference.short()),
-        failure.port.map_or_else(|| "PORT".to_owned(), |p| p.to_string())
+        failure.port.map_or_else(|| "<port>".to_owned(), |p| p.to_string())
     );
     let mut finding = Finding::new(
         ServiceMissing,

@@ -260,3 +260,53 @@ fn the_callers_own_service_is_no_near_miss() {
     let other = own.replace("app: initok", "app: other");
     assert!(fixes(&format!("{caller}{other}")).contains("Service initok is meant"));
 }
+
+/// busybox tells of each search domain by itself, in any order.
+#[test]
+fn a_name_with_search_domains_behind_it_is_a_service_that_is_missing() {
+    let lines = [
+        "redis.shop.svc.cluster.local",
+        "redis.svc.cluster.local",
+        "redis.cluster.local",
+        "redis.ec2.internal",
+    ];
+    let told = |command: &str, at: usize| -> (Code, String, Vec<String>) {
+        let mut lines: Vec<String> = lines
+            .iter()
+            .map(|host| format!("** server can't find {host}: NXDOMAIN\n"))
+            .collect();
+        lines.rotate_left(at);
+        let mut found = found(
+            &crashed(command),
+            &format!("Server:\t\t10.96.0.10\nAddress:\t10.96.0.10:53\n\n{}", lines.join("\n")),
+        );
+        assert_eq!(found.len(), 1, "{found:#?}");
+        let found = found.remove(0);
+        (found.code, found.summary, found.evidence.into_iter().map(|e| e.detail).collect())
+    };
+    let first = told("nslookup redis || exit 1", 0);
+    assert_eq!(first.0, ServiceMissing);
+    assert_eq!(first.1, "Container web ends because it needs Service redis, which does not exist");
+    assert!(first.2[0].contains("redis.shop.svc.cluster.local"), "{:?}", first.2);
+    for at in 1..4 {
+        assert_eq!(told("nslookup redis || exit 1", at), first);
+    }
+    // A script in the image hides the name that it asks for: the cluster's domain alone is enough.
+    for at in 1..=3 {
+        let (code, summary, _) = told("/wait.sh", at);
+        assert_eq!((code, summary), (ServiceMissing, first.1.clone()));
+    }
+}
+
+#[test]
+fn a_name_that_resolves_beside_other_search_domains_is_no_fault_of_dns() {
+    let log = "Name:\tdb.shop.svc.cluster.local\nAddress: 10.96.3.4\n\n** server can't find db.svc.cluster.local: NXDOMAIN\n";
+    assert!(codes(&(crashed("nslookup db || exit 1") + &db("db", "True")), log).is_empty());
+    assert_eq!(
+        codes(
+            &(crashed("nslookup db || exit 1") + &db("db", "True")),
+            "nslookup: bad address 'db'"
+        ),
+        [DependencyUnreachable]
+    );
+}

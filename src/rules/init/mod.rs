@@ -1,5 +1,7 @@
 //! Init containers that fail, and those that never end.
 
+mod command;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,6 +11,9 @@ use super::Context;
 use super::container::ending::{Ending, counts, edit_command, for_each_pod, groups, logs_command, owner_name};
 use super::container::explain::explaining_line;
 use super::context::{ContainerView, LogView, Role, containers};
+use super::dependency::callers::wrong_port;
+use super::dependency::failure::is_usage;
+use super::ports::{self, State};
 use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity};
@@ -100,6 +105,8 @@ fn hangs(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding
     }
     let owner = owner_name(context, container.pod);
     let lasting = age::short(since);
+    let spec = container.spec;
+    let command: Vec<&String> = spec.command.iter().chain(&spec.args).flatten().collect();
     let base = Finding::new(
         Code::InitContainerStuck,
         "",
@@ -109,11 +116,25 @@ fn hangs(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding
         "",
     );
     let (targets, _) = with_dependencies(context, container, log.as_ref(), base);
-    let cause = if targets.is_empty() { "" } else { "waits-for" };
-    let what = if targets.is_empty() {
-        String::new()
-    } else {
-        format!(": it waits for {}", targets.join(", "))
+    let is_well = are_well(context, container, log.as_ref());
+    let at_fault = of_command(container, &lines, &called(container, log.as_ref()));
+    let (cause, what) = match (&at_fault, targets.is_empty()) {
+        (Some(fault), true) => ("command-fails", format!(": its command fails by itself, {}", fault.words)),
+        (Some(fault), false) if is_well => (
+            "command-fails",
+            format!(": {} is ready, the command itself fails: {}", targets.join(", "), fault.words),
+        ),
+        (Some(fault), false) => (
+            "waits-for",
+            format!(
+                ": it waits for {}, and its command fails by itself, {}",
+                targets.join(", "),
+                fault.words
+            ),
+        ),
+        (None, true) => ("", String::new()),
+        (None, false) if is_well => ("waits-for", format!(": it waits for {}, whose pods are ready", targets.join(", "))),
+        (None, false) => ("waits-for", format!(": it waits for {}", targets.join(", "))),
     };
     let summary = format!(
         "init container {} of {owner} has been running for {lasting} and holds up the pod{what}",
@@ -128,16 +149,31 @@ fn hangs(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding
         summary,
     )
     .evidence(container.source(), format!("running for {lasting}"));
-    let spec = container.spec;
-    let command: Vec<&String> = spec.command.iter().chain(&spec.args).flatten().collect();
     if !command.is_empty() {
         finding = finding.evidence("command", shorten(&redact_args(command), 200));
     }
-    if let (Some(log), Some(line)) = (log, lines.last()) {
+    // A usage text says nothing of what it was printed for; the words before it do.
+    let telling = at_fault.as_ref().map(|fault| fault.line);
+    let telling = telling.or_else(|| lines.iter().rev().copied().find(|line| !is_usage(line)));
+    if let (Some(log), Some(line)) = (log, telling) {
         finding = finding.evidence(log.source(), shorten(&redact(line), 200));
+    }
+    if let Some(fault) = at_fault.filter(|_| cause == "command-fails") {
+        let finding = finding
+            .fix_command(fault.fix, edit_command(context, container.pod))
+            .fix_command("what it says stands in its log", logs_command(container, false));
+        let mut finding = with_dependencies(context, container, log.as_ref(), finding).1;
+        // What it asks for has no part in it.
+        finding.suffers.clear();
+        return Some(finding);
     }
     let fix = if targets.is_empty() {
         "find out what it does; an init container must come to an end".to_owned()
+    } else if is_well {
+        format!(
+            "see what its log says; {} has ready pods: check port, path and the command",
+            targets.join(" and ")
+        )
     } else {
         format!("make {} answer, or correct its name and port in the command", targets.join(" and "))
     };
@@ -146,6 +182,50 @@ fn hangs(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding
         edit_command(context, container.pod),
     );
     Some(with_dependencies(context, container, log.as_ref(), finding).1)
+}
+
+/// What a command does wrong by itself.
+struct AtFault<'a> {
+    words: String,
+    fix: String,
+    line: &'a str,
+}
+
+/// What the command of a container does wrong, whatever stands behind the hosts that it calls.
+fn of_command<'a>(container: &ContainerView<'_>, lines: &[&'a str], called: &[(String, Option<u16>)]) -> Option<AtFault<'a>> {
+    if let Some(refusal) = command::refusal(lines) {
+        return Some(AtFault {
+            words: refusal.words(),
+            fix: refusal.fix(&expanded_command(container)),
+            line: refusal.line,
+        });
+    }
+    let namespace = container.pod.namespace().unwrap_or_default();
+    called.iter().find_map(|(host, _)| {
+        let (full, line) = command::half_resolved(lines, &namespace, host)?;
+        Some(AtFault {
+            words: format!("{host} resolves as {full}, and nslookup of this image fails for the other search domains"),
+            fix: format!("look it up by its full name: nslookup {full}"),
+            line,
+        })
+    })
+}
+
+/// Whether all that a container calls is a Service with ready pods on that port, which no policy keeps from it.
+fn are_well(context: &Context<'_>, container: &ContainerView<'_>, log: Option<&LogView<'_>>) -> bool {
+    let namespace = container.pod.namespace().unwrap_or_default();
+    let called = called(container, log);
+    let is_well = |(host, port): &(String, Option<u16>)| {
+        let mut labels = host.split('.');
+        let name = labels.next().unwrap_or_default();
+        let of = labels.next().unwrap_or(&namespace);
+        context.service(of, name).is_some_and(|service| {
+            ports::state(context, service) == State::Ready
+                && !wrong_port(context, service, *port)
+                && super::network_policy::denies(context, container.pod, service, *port).is_none()
+        })
+    };
+    !called.is_empty() && called.iter().all(is_well)
 }
 
 /// Whether the container is there to wait for something else.
@@ -188,10 +268,8 @@ fn with_dependencies(
     mut finding: Finding,
 ) -> (Vec<String>, Finding) {
     let namespace = container.pod.namespace().unwrap_or_default();
-    let mut texts = vec![expanded_command(container)];
-    texts.extend(log.iter().flat_map(|l| l.lines().rev().take(5)).map(str::to_owned));
     let mut names: Vec<String> = Vec::new();
-    for (host, port) in texts.iter().flat_map(|text| targets(text)) {
+    for (host, port) in called(container, log) {
         let mut labels = host.split('.');
         let service = labels.next().unwrap_or_default();
         let of = labels.next().unwrap_or(&namespace);
@@ -213,6 +291,14 @@ fn with_dependencies(
     let finding = context.container_effects(container).into_iter().fold(finding, Finding::breaking);
     names.truncate(3);
     (names, finding)
+}
+
+/// The hosts that the command and the last lines of the log name. A usage text names none.
+fn called(container: &ContainerView<'_>, log: Option<&LogView<'_>>) -> Vec<(String, Option<u16>)> {
+    let mut texts = vec![expanded_command(container)];
+    let last = log.iter().flat_map(|l| l.lines().rev().take(5));
+    texts.extend(last.filter(|line| !is_usage(line)).map(str::to_owned));
+    texts.iter().flat_map(|text| targets(text)).collect()
 }
 
 /// Command and arguments with the container's plain variables put in, as the kubelet and a shell would.
@@ -337,6 +423,71 @@ status:
         assert_eq!((found[0].code, found[0].cause.as_str()), (Code::InitContainerStuck, "waits-for"));
         assert!(found[0].summary.contains("waits for db:5432"), "{}", found[0].summary);
         assert!(found[0].suffers.contains(&Effect::Service("shop".into(), "db".into())));
+    }
+
+    const GOOD: &str = r#"
+---
+{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {selector: {app: db}, ports: [{port: 5432}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, labels: {app: db}}
+spec: {containers: [{name: c, image: i}]}
+status: {phase: Running, conditions: [{type: Ready, status: "True"}]}
+"#;
+
+    fn stuck(log: &str, more: &str) -> Finding {
+        let mut s = snapshot(&(WAITING.replace("STARTED", "2026-01-01T11:55:00Z") + more));
+        let key = crate::model::snapshot::LogKey {
+            namespace: "shop".into(),
+            pod: "a".into(),
+            container: "wait-db".into(),
+            previous: false,
+        };
+        s.put_log(key, Some(log.into()));
+        check_snapshot(super::check, &s).remove(0)
+    }
+
+    #[test]
+    fn a_command_that_fails_by_itself_blames_no_service_that_is_well() {
+        let usage =
+            "nc: invalid option -- 'z'\nBusyBox v1.35.0 multi-call binary.\n\nUsage: nc [-wN]\n\n\t-e PROG\tRun PROG after connect\n";
+        let found = stuck(usage, GOOD);
+        assert_eq!(found.cause, "command-fails");
+        assert!(
+            found
+                .summary
+                .contains("db:5432 is ready, the command itself fails: nc does not take its arguments"),
+            "{}",
+            found.summary
+        );
+        assert!(found.suffers.is_empty(), "{:?}", found.suffers);
+        assert_eq!(found.evidence.last().unwrap().detail, "nc: invalid option -- 'z'");
+        assert!(found.fixes[0].text.contains("nc -w 2 HOST PORT"), "{}", found.fixes[0].text);
+        assert_eq!(found.fixes[0].command.as_deref(), Some("kubectl get pod/a -o yaml -n shop"));
+        // Where the Service is not there, that comes first, and both are said.
+        let found = stuck(usage, "");
+        assert_eq!(found.cause, "waits-for");
+        assert!(
+            found
+                .summary
+                .contains("it waits for db:5432, and its command fails by itself, nc does"),
+            "{}",
+            found.summary
+        );
+        assert!(found.suffers.contains(&Effect::Service("shop".into(), "db".into())));
+    }
+
+    #[test]
+    fn what_is_awaited_and_ready_is_said_to_be_ready() {
+        let found = stuck("waiting\n", GOOD);
+        assert_eq!(found.cause, "waits-for");
+        assert!(
+            found.summary.ends_with("it waits for db:5432, whose pods are ready"),
+            "{}",
+            found.summary
+        );
+        assert!(!found.fixes[0].text.contains("make db:5432 answer"), "{}", found.fixes[0].text);
     }
 
     #[test]
