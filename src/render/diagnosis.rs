@@ -48,11 +48,11 @@ pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
             }
         }
     }
+    unexplained(diagnosis, &links, &names, paper);
     port_tables(diagnosis, detail, paper);
     if let Some(asked) = &diagnosis.connection {
         connection::hops(asked, paper);
     }
-    unexplained(diagnosis, &links, &names, paper);
     under_way(diagnosis, &names, paper);
     if detail.advice && !diagnosis.advice.is_empty() {
         paper.gap();
