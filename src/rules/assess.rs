@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::about::About;
 use super::context::{Context, Need, Options};
 use super::scope::Scope;
-use super::{RULES, causes, custom, listen, revision, verdict};
+use super::{RULES, causes, custom, listen, ports, revision, verdict};
 use crate::model::code::Code;
 use crate::model::dial::DialKey;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
@@ -95,6 +95,14 @@ fn left_out<'a>(by: &str, findings: impl IntoIterator<Item = &'a Finding>) -> BT
         .collect()
 }
 
+/// The workloads that a Service leads to: it is no further than they are.
+fn behind(context: &Context<'_>, object: &ObjectRef) -> Vec<ObjectRef> {
+    let service = Some(object).filter(|object| object.is(&kind::SERVICE));
+    let service = service.and_then(|object| context.service(&object.namespace, &object.name));
+    let workloads = service.into_iter().flat_map(|service| ports::workloads_behind(context, service));
+    workloads.map(|workload| workload.reference.clone()).collect()
+}
+
 /// What was asked about, is there, and has no fault: a node, a claim and the like are no workloads, and have their answer all the same.
 fn named(context: &Context<'_>, question: &Question, judged: &[Judged]) -> Vec<Judged> {
     let targets = question.targets.iter().flatten();
@@ -141,7 +149,8 @@ pub fn assess(snapshot: &Snapshot, question: &Question) -> Diagnosis {
     let mut workloads = verdict::judge(&context, &scope, &in_scope, blind);
     // What the user does not want to hear about is no fault to them.
     let (about, about_ignored) = (About::of(&in_scope), About::of(&ignored));
-    let is_ignored = |object: &ObjectRef| about_ignored.touching(object).next().is_some();
+    let is_touched = |object: &ObjectRef| about_ignored.touching(object).next().is_some();
+    let is_ignored = |object: &ObjectRef| is_touched(object) || behind(&context, object).iter().any(is_touched);
     let is_told = |object: &ObjectRef| about.touching(object).any(|f| f.severity != Severity::Advice);
     for judged in workloads
         .iter_mut()

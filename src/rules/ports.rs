@@ -141,6 +141,11 @@ pub fn has_selector(service: &Service) -> bool {
         .is_some_and(|s| !s.is_empty())
 }
 
+/// Whether a Service leads to its pods whether they are ready or not.
+pub fn publishes_unready(service: &Service) -> bool {
+    service.spec.as_ref().and_then(|s| s.publish_not_ready_addresses).unwrap_or(false)
+}
+
 /// The workloads whose template or pods carry the labels that a Service selects, in order.
 pub fn workloads_behind<'c, 'a>(context: &'c Context<'a>, service: &Service) -> Vec<&'c Workload<'a>> {
     let mut behind = context.templates_selected(service);

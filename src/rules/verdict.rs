@@ -1,5 +1,7 @@
 //! The verdict on each workload, Service and Ingress, and the words for its state.
 
+mod service;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
         .filter(|w| !is_over(context, w))
         .map(|w| workload(context, w, &about, blind))
         .collect();
+    let of_workloads: HashMap<ObjectRef, Verdict> = judged.iter().map(|j| (j.object.clone(), j.verdict)).collect();
     for service in &objects.services {
         let reference = reference_of(&kind::SERVICE, &service.metadata);
         if is_judged(&reference) {
@@ -52,14 +55,18 @@ pub fn judge(context: &Context<'_>, scope: &Scope, findings: &[Finding], blind: 
             // Whether anybody answers cannot be known where pods may not be seen.
             let unseen = context.snapshot.coverage(&kind::POD, &reference.namespace) == Some(&Coverage::Unreadable)
                 && service.spec.as_ref().is_some_and(|s| s.selector.is_some());
-            let verdict = match (gone, unseen) {
-                (true, _) => Verdict::Broken,
-                (false, true) => Verdict::Inconclusive,
-                (false, false) => Verdict::Healthy,
+            let (verdict, state) = match (gone, unseen) {
+                (true, _) => (Verdict::Broken, String::new()),
+                (false, true) => (Verdict::Inconclusive, String::new()),
+                (false, false) => service::standing(context, service, &of_workloads),
             };
             // Another name for something outside is all that such a Service is.
             let is_told = service.status.is_some() || ports::is_external_name(service);
-            judged.push(of_plan(context, &service.metadata, is_told, plain(reference, verdict, &about)));
+            let standing = Judged {
+                state,
+                ..plain(reference, verdict, &about)
+            };
+            judged.push(of_plan(context, &service.metadata, is_told, standing));
         }
     }
     for ingress in &objects.ingresses {

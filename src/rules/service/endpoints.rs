@@ -34,16 +34,13 @@ pub fn check(context: &Context<'_>, service: &Service) -> Vec<Finding> {
     .collect()
 }
 
-fn publishes_unready(service: &Service) -> bool {
-    service.spec.as_ref().and_then(|s| s.publish_not_ready_addresses).unwrap_or(false)
-}
-
 fn none_ready(context: &Context<'_>, service: &Service) -> Option<Finding> {
     let name = service.name_any();
     let behind = ports::workloads_behind(context, service);
     let lasting = behind.iter().any(|w| !w.object.is_some_and(WorkloadObject::is_finite));
     // A manifest has no status, and the pods of a Job come and go.
-    if !lasting || publishes_unready(service) || !context.snapshot.is_complete(&kind::POD, &service.namespace().unwrap_or_default()) {
+    if !lasting || ports::publishes_unready(service) || !context.snapshot.is_complete(&kind::POD, &service.namespace().unwrap_or_default())
+    {
         return None;
     }
     if ports::state(context, service) != State::NoneReady {
