@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
@@ -85,6 +86,29 @@ pub fn half_way(context: &Context<'_>, workload: &Workload<'_>) -> Option<HalfWa
     }
 }
 
+/// The condition of a Deployment whose newest template has not come up within its deadline; none where it speaks of an older one.
+pub fn missed_deadline(deployment: &Deployment) -> Option<&DeploymentCondition> {
+    let status = deployment.status.as_ref()?;
+    let is_older = status.observed_generation.is_some() && status.observed_generation != deployment.metadata.generation;
+    let condition = status.conditions.iter().flatten().find(|c| c.type_ == "Progressing")?;
+    let is_missed = condition.status == "False" && condition.reason.as_deref() == Some("ProgressDeadlineExceeded");
+    (is_missed && !is_older).then_some(condition)
+}
+
+/// Whether a pod belongs to a revision that has not come up within the deadline of its Deployment: whatever keeps it from being ready is no
+/// mere start any more.
+pub fn is_overdue(context: &Context<'_>, pod: &Pod) -> bool {
+    let workload = context.workload(&context.workload_of(pod));
+    let Some(WorkloadObject::Deployment(deployment)) = workload.and_then(|workload| workload.object) else {
+        return false;
+    };
+    let of_newest = || match (number(&deployment.metadata), set_of(context, pod).and_then(number)) {
+        (Some(newest), Some(own)) => own == newest,
+        _ => true,
+    };
+    missed_deadline(deployment).is_some() && of_newest()
+}
+
 /// Adds the way back to what is wrong with the newest revision of a Deployment.
 pub fn offer_undo(context: &Context<'_>, finding: &mut Finding) {
     if finding.severity != Severity::Error
@@ -112,6 +136,7 @@ fn set_of<'a>(context: &Context<'a>, pod: &Pod) -> Option<&'a ObjectMeta> {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::code::Code;
     use crate::model::report::Verdict;
     use crate::rules::assess::{Question, assess};
     use crate::rules::testing::snapshot;
@@ -158,6 +183,37 @@ mod tests {
         );
         let undo = diagnosis.root_causes[0].fixes.last().and_then(|f| f.command.as_deref());
         assert_eq!(undo, Some("kubectl rollout undo deployment/web --to-revision=1 -n shop"));
+    }
+
+    #[test]
+    fn what_fails_behind_the_deadline_is_no_start_any_more() {
+        let probed = "running: {startedAt: '2026-01-01T11:59:40Z'}";
+        let third = "containers: [{name: c, image: 'i:3', readinessProbe: {httpGet: {path: /readyz, port: 8080}}}]";
+        let event = "---\n{apiVersion: v1, kind: Event, metadata: {name: e}, type: Warning, reason: Unhealthy, \
+            message: 'Readiness probe failed: HTTP probe failed with statuscode: 500', lastTimestamp: '2026-01-01T11:59:50Z', \
+            involvedObject: {kind: Pod, name: web-3-c, namespace: shop, fieldPath: 'spec.containers{c}'}}\n";
+        let yaml = cluster(probed).replace("containers: [{name: c, image: 'i:3'}]}\nstatus", &format!("{third}}}\nstatus"));
+        let yaml = yaml.replace("restartCount", "started: true, restartCount") + event;
+        assert!(
+            assess(&snapshot(&yaml), &Question::default()).root_causes.is_empty(),
+            "it may still start"
+        );
+        let missed = "conditions: [{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded}]";
+        let late = yaml.replace("observedGeneration: 3", &format!("observedGeneration: 3, {missed}"));
+        let diagnosis = assess(&snapshot(&late), &Question::default());
+        let roots: Vec<_> = diagnosis.root_causes.iter().map(|f| (f.code, f.cause.as_str())).collect();
+        assert_eq!(roots, [(Code::ReadinessProbeFailing, "http-status")]);
+        assert!(
+            diagnosis
+                .symptoms
+                .iter()
+                .any(|f| f.code == Code::RolloutStuck && !f.caused_by.is_empty())
+        );
+        let older = late.replace("observedGeneration: 3", "observedGeneration: 2");
+        assert!(
+            assess(&snapshot(&older), &Question::default()).root_causes.is_empty(),
+            "that was another template"
+        );
     }
 
     #[test]

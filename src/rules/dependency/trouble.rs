@@ -10,7 +10,7 @@ use crate::model::snapshot::Presence;
 use crate::rules::container::ending::ending;
 use crate::rules::context::{ContainerView, Context, Role, is_ready};
 use crate::rules::probes::message;
-use crate::rules::{listen, network_policy};
+use crate::rules::{listen, network_policy, revision};
 
 /// A container may wait this long for others before its wait is looked into.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,7 +45,7 @@ pub(super) fn of(context: &Context<'_>, container: &ContainerView<'_>) -> Option
     let Some(since) = container.running_since() else {
         return crashed.then_some(Trouble::Crashed);
     };
-    let lasts = |at_least| context.age(since) > at_least;
+    let lasts = |at_least| context.age(since) > at_least || revision::is_overdue(context, container.pod);
     if crashed {
         Some(Trouble::Crashed)
     } else if container.role == Role::Init {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::Context;
 use super::container::ending::{Ending, counts, edit_command, for_each_pod, groups, logs_command, owner_name};
 use super::container::explain::explaining_line;
 use super::context::{ContainerView, LogView, Role, containers};
 use super::dependency::callers::wrong_port;
 use super::dependency::failure::is_usage;
 use super::ports::{self, State};
+use super::{Context, revision};
 use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity};
@@ -94,13 +94,26 @@ fn fails(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
 
 fn hangs(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding> {
     let since = context.age(container.running_since()?);
-    if since < NORMAL {
-        return None;
-    }
-    let log = context.log(container, false);
+    let is_early = since < NORMAL && !revision::is_overdue(context, container.pod);
+    let finding = holds_up(context, container, since, is_early)?;
+    // A short wait is no fault of its own: it is told where what it waits for is known to be broken, and to nobody else.
+    Some(if is_early {
+        finding.severity(Severity::Symptom).confidence(Confidence::Possible)
+    } else {
+        finding
+    })
+}
+
+/// `is_early`: it has not run for longer than a start may take.
+fn holds_up(context: &Context<'_>, container: &ContainerView<'_>, since: Duration, is_early: bool) -> Option<Finding> {
+    // Of all that merely start no log is worth a request; what it waits for is told by its command, as a rule.
+    let log = match is_early && !context.has_log(container, false) {
+        true => None,
+        false => context.log(container, false),
+    };
     let lines: Vec<&str> = log.iter().flat_map(|l| l.lines()).collect();
     let waits = is_waiting(container, &lines);
-    if !waits && since < WITH_PROGRESS && shows_progress(&lines) {
+    if !waits && (is_early || since < WITH_PROGRESS && shows_progress(&lines)) {
         return None;
     }
     let owner = owner_name(context, container.pod);
@@ -116,6 +129,9 @@ fn hangs(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding
         "",
     );
     let (targets, _) = with_dependencies(context, container, log.as_ref(), base);
+    if is_early && targets.is_empty() {
+        return None;
+    }
     let is_well = are_well(context, container, log.as_ref());
     let at_fault = of_command(container, &lines, &called(container, log.as_ref()));
     let (cause, what) = match (&at_fault, targets.is_empty()) {
@@ -492,7 +508,42 @@ status: {phase: Running, conditions: [{type: Ready, status: "True"}]}
 
     #[test]
     fn a_normal_start_is_silent() {
-        assert!(check(super::check, &WAITING.replace("STARTED", "2026-01-01T11:59:30Z")).is_empty());
+        let found = check(super::check, &WAITING.replace("STARTED", "2026-01-01T11:59:58Z"));
+        assert!(
+            found
+                .iter()
+                .all(|f| f.severity == Severity::Symptom && f.confidence == Confidence::Possible)
+        );
+        assert!(crate::rules::causes::link(found).is_empty());
+        let works = WAITING
+            .replace("wait-db", "migrate")
+            .replace("until nc -z $DB 5432; do sleep 2; done", "migrate");
+        assert!(check(super::check, &works.replace("STARTED", "2026-01-01T11:59:30Z")).is_empty());
+    }
+
+    #[test]
+    fn a_wait_for_what_is_broken_is_linked_at_once() {
+        let placed = WAITING.replace("  initContainers:", "  nodeName: node-1\n  initContainers:");
+        let broken = placed.replace("STARTED", "2026-01-01T11:59:58Z")
+            + r#"---
+apiVersion: v1
+kind: Service
+metadata: {name: db}
+spec: {selector: {app: db}, ports: [{port: 5432}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, labels: {app: db}, creationTimestamp: "2026-01-01T11:59:50Z"}
+spec: {nodeName: node-1, containers: [{name: c, image: i}]}
+status:
+  phase: Running
+  containerStatuses: [{name: c, image: i, imageID: "", ready: false, restartCount: 2, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, reason: Error, finishedAt: "2026-01-01T11:59:55Z"}}}]
+"#;
+        let diagnosis = crate::rules::assess::assess(&snapshot(&broken), &Default::default());
+        let roots: Vec<(Code, &str)> = diagnosis.root_causes.iter().map(|f| (f.code, &*f.subject.object.name)).collect();
+        assert_eq!(roots, [(Code::ContainerCrashing, "db")]);
+        let waits = diagnosis.symptoms.iter().find(|f| f.code == Code::InitContainerStuck);
+        assert!(waits.is_some_and(|f| f.subject.object.name == "a"), "{:#?}", diagnosis.symptoms);
     }
 
     #[test]

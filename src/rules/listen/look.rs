@@ -15,6 +15,7 @@ use crate::rules::Context;
 use crate::rules::context::{ContainerView, HEALED_AFTER, containers, is_ready, probe_budget};
 use crate::rules::dependency::callers;
 use crate::rules::probes::message::{self, Which};
+use crate::rules::revision;
 
 /// A first start may take this long before a port that nobody opened is a fault; the same patience as with probes.
 const SLOW_START: Duration = Duration::from_secs(60);
@@ -194,9 +195,10 @@ pub fn dial_key(pod: &Pod, used: &Use<'_>) -> DialKey {
 pub fn is_young(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
     let probes = [&container.spec.startup_probe, &container.spec.readiness_probe];
     let budget = probes.into_iter().flatten().map(probe_budget).max().unwrap_or_default();
-    container
+    let is_young = container
         .running_since()
-        .is_none_or(|since| context.age(since) < budget.max(SLOW_START))
+        .is_none_or(|since| context.age(since) < budget.max(SLOW_START));
+    is_young && !revision::is_overdue(context, container.pod)
 }
 
 /// Whether the container was started again lately: it may not live long enough to listen.

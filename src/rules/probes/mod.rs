@@ -17,6 +17,7 @@ use message::{Which, describe, port};
 use super::Context;
 use super::context::{ContainerView, HEALED_AFTER, Role, condition, containers, has_ended, is_terminating, probe_budget};
 use super::dependency::callers;
+use super::revision;
 use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, Severity, Subject};
@@ -142,6 +143,8 @@ fn killing<'a>(context: &Context<'_>, container: &ContainerView<'a>, which: Whic
     let cause = text.as_deref().map_or("", |text| message::cause(text, probe, container.spec));
     // These do not heal with time: no need to wait for the first kill.
     let hopeless = matches!(cause, "exec-missing" | "named-port-missing") && !container.is_started();
+    // Nor for one that comes later than the roll-out waits.
+    let too_late = || which == Which::Startup && container.is_running() && text.is_some() && revision::is_overdue(context, container.pod);
     let end = container.newest_end();
     let killed = end.is_some_and(|end| {
         let recently = end.finished_at.as_ref().is_none_or(|t| context.age(t.0) < HEALED_AFTER) || !container.is_running();
@@ -155,7 +158,8 @@ fn killing<'a>(context: &Context<'_>, container: &ContainerView<'a>, which: Whic
         Which::Liveness => true,
         Which::Readiness => false,
     };
-    (plausible && (killed && container.restarts() + i32::from(container.terminated().is_some()) > 0 || hopeless)).then(|| Failing {
+    let has_ended_before = container.restarts() + i32::from(container.terminated().is_some()) > 0;
+    (plausible && (killed && has_ended_before || hopeless || too_late())).then(|| Failing {
         which,
         has_event: text.is_some(),
         text: text.unwrap_or_default(),
@@ -178,7 +182,8 @@ fn unready<'a>(context: &Context<'_>, container: &ContainerView<'a>) -> Option<F
     } else {
         NORMAL_START
     };
-    let has_started = context.age(since) >= probe_budget(probe).max(patience) || was_ready(container.pod, since);
+    let is_overdue = text.is_some() && revision::is_overdue(context, container.pod);
+    let has_started = is_overdue || context.age(since) >= probe_budget(probe).max(patience) || was_ready(container.pod, since);
     // The answer's text is not in the event, but servers log what they were sent.
     let refused_plain = cause == "http-status"
         && has_started
@@ -401,7 +406,7 @@ fn gate(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
     let first = *closed.first()?;
     let newest_start = containers(pod).iter().filter_map(ContainerView::running_since).max()?;
     // A load balancer's controller needs some seconds after the containers are up.
-    if context.age(newest_start) < NORMAL_START {
+    if context.age(newest_start) < NORMAL_START && !revision::is_overdue(context, pod) {
         return None;
     }
     let said = condition(pod, first);

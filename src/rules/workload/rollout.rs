@@ -29,14 +29,7 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
 
 fn stuck(context: &Context<'_>, deployment: &Deployment) -> Option<Finding> {
     let status = deployment.status.as_ref()?;
-    // A condition of an older generation says nothing about this one.
-    if status.observed_generation.is_some() && status.observed_generation != deployment.metadata.generation {
-        return None;
-    }
-    let condition = status.conditions.iter().flatten().find(|c| c.type_ == "Progressing")?;
-    if condition.status != "False" || condition.reason.as_deref() != Some("ProgressDeadlineExceeded") {
-        return None;
-    }
+    let condition = revision::missed_deadline(deployment)?;
     let reference = reference_of(&kind::DEPLOYMENT, &deployment.metadata);
     let since = context.age_of(condition.last_transition_time.as_ref()).map(age::short);
     let updated = status.updated_replicas.unwrap_or(0);
