@@ -130,8 +130,9 @@ pub(super) const AREA: Area = Area {
             causes: &[],
             explanation: "The startup or liveness probe gives up earlier than the application needs to start, so the kubelet kills it again and \
              again in the middle of its start. The budget is initialDelaySeconds plus periodSeconds times failureThreshold. podlife \
-             computes it and compares it with how long the container lived each time, and with the start time that its log shows. Usual \
-             reasons: a liveness probe without a startup probe, migrations or caches that have grown, and a CPU limit that slows the \
+             computes it and compares it with how long the container lived each time, and with the start time that its log shows. Where \
+             nothing shows that, it says so as likely only if nobody listened in any run on a port that the container declares or a \
+             Service uses; else it is named beside the probe that fails. Usual reasons: a liveness probe without a startup probe, migrations or caches that have grown, and a CPU limit that slows the \
              start down.",
             steps: &[
                 Step {

@@ -30,6 +30,7 @@ use mesh::mesh;
 use other_port::nothing;
 pub use unsettled::unsettled;
 use uses::Use;
+pub use uses::probe_port;
 
 use super::Context;
 use super::context::{ContainerView, Role, Workload, containers, has_ended, is_ready, is_terminating, revision};
@@ -242,6 +243,35 @@ pub fn opens_nothing(context: &Context<'_>, container: &ContainerView<'_>) -> bo
         }
     }
     refused
+}
+
+/// Whether somebody else than its probes counts on a port of a container: the container declares it or was told to listen on it, or a Service
+/// leads there.
+pub fn is_meant(context: &Context<'_>, container: &ContainerView<'_>, port: u16) -> bool {
+    let counts_on = |used: &Use<'_>| {
+        let is_declared = used.declared.iter().any(|d| d.container == container.name());
+        used.port == port && used.protocol == "TCP" && (is_declared || !used.services.is_empty())
+    };
+    let is_told = || {
+        let hints = hints::of_container(context, container);
+        hints
+            .iter()
+            .any(|hint| hint.port == Some(port) && !hint.is_of_log() && !hint.is_udp() && !hint.bind.is_loopback())
+    };
+    uses::of_pod(context, container.pod).iter().any(counts_on) || is_told()
+}
+
+/// Whether another used port of a container is known to be open at present.
+pub fn opens_another(context: &Context<'_>, container: &ContainerView<'_>, port: u16) -> bool {
+    let pod = container.pod;
+    let is_own = |used: &Use<'_>| used.container(context, pod).is_some_and(|c| c.name() == container.name());
+    let is_open = |used: &Use<'_>| {
+        let dial = made_dial(context, pod, used);
+        look::passes_probe(pod, used.port) || dial.is_some_and(|dial| dial.address.listens() || dial.inside.listens())
+    };
+    let others = uses::of_pod(context, pod);
+    let mut others = others.iter().filter(|used| used.port != port && used.is_used());
+    others.any(|used| is_own(used) && is_open(used))
 }
 
 /// The dial of a used port that has been made, where one has.

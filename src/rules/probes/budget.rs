@@ -1,4 +1,5 @@
-//! Containers that are killed before they could start: the time that a start-up or liveness probe leaves, against the time a start takes.
+//! Containers that are killed before they could start: the time that a start-up or liveness probe leaves, against the time a start takes, or,
+//! where nothing shows that, against how each run ends.
 
 use std::time::Duration;
 
@@ -6,13 +7,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Probe};
 use kube::ResourceExt;
 
+use super::cut_off::{self, CutOff};
 use super::message::{describe, status_code};
-use super::{Failing, Which};
+use super::{Failing, Which, remedy};
 use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Finding};
 use crate::model::text::{counted, redact, shorten};
 use crate::rules::Context;
+use crate::rules::container::ending::logs_command;
 use crate::rules::context::{LogView, containers, probe_budget};
 
 /// How long a start takes, and what says so.
@@ -24,21 +27,151 @@ struct Start {
     detail: String,
 }
 
-/// Says that a probe that kills leaves less time than the application needs; silent where nothing shows how long a start takes.
-pub fn check(context: &Context<'_>, failing: &Failing<'_>) -> Option<Finding> {
+/// Whether a probe that kills leaves the time that the application needs.
+pub enum Judgement {
+    /// As far as anything tells, the budget is not at fault.
+    Fits,
+    /// It is too short.
+    TooShort(Box<Finding>),
+    /// It may be, as may something else.
+    Perhaps(CutOff),
+}
+
+/// Nothing else tells how long a start may take: what most applications stay below (the example of the Kubernetes manual).
+const AMPLE: Duration = Duration::from_secs(300);
+
+/// Compares what a probe that kills leaves with what the application needs.
+pub fn judge(context: &Context<'_>, failing: &Failing<'_>) -> Judgement {
     let container = &failing.container;
-    let probe = failing.which.of(container.spec)?;
-    if !may_be_starting(failing) || container.restarts() == 0 && container.terminated().is_none() {
-        return None;
+    let Some(probe) = failing.which.of(container.spec) else {
+        return Judgement::Fits;
+    };
+    // A liveness probe behind a start-up probe begins after the start.
+    let is_late = failing.which == Which::Liveness && container.spec.startup_probe.is_some();
+    if is_late || !may_be_starting(failing) || container.restarts() == 0 && container.terminated().is_none() {
+        return Judgement::Fits;
     }
-    let budget = probe_budget(probe);
-    let start = from_status(failing)
+    let log = log(context, failing);
+    let became_ready = from_status(failing);
+    let is_known = became_ready.is_some();
+    let start = became_ready
         .or_else(|| from_command(container.spec))
-        .or_else(|| from_logs(context, failing))?;
-    if start.takes < shortest(probe) && !start.at_least {
-        return None;
+        .or_else(|| from_log(context, failing, log.as_ref()));
+    // Who answers may have opened its port at once, and still be loading.
+    let answers = !matches!(failing.cause, "refused" | "");
+    match start {
+        Some(start) if start.takes >= shortest(probe) || start.at_least => {
+            return Judgement::TooShort(Box::new(seen(context, failing, probe, start)));
+        }
+        Some(_) if is_known || !answers => return Judgement::Fits,
+        _ => {}
     }
-    let seconds = |d: Duration| d.as_secs_f64().round() as u64;
+    // One pod of the revision speaks for all.
+    if !is_representative(context, failing) {
+        return Judgement::Fits;
+    }
+    let lines: Vec<&str> = log.iter().flat_map(|log| log.lines()).collect();
+    if !answers && lines.iter().any(|line| contains(line, STARTED) && !contains(line, STARTING)) {
+        return Judgement::Fits;
+    }
+    match cut_off::of(context, failing, lines.iter().any(|line| contains(line, TROUBLE))) {
+        None => Judgement::Fits,
+        Some(cut_off) if cut_off.is_likely => Judgement::TooShort(Box::new(unseen(context, failing, probe, log.as_ref()))),
+        Some(cut_off) => Judgement::Perhaps(cut_off),
+    }
+}
+
+fn seconds(time: Duration) -> u64 {
+    time.as_secs_f64().round() as u64
+}
+
+/// What is to be done where a start may take longer than a probe waits, and nothing shows how long it takes.
+pub fn perhaps_more_time(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe) -> (String, String) {
+    let budget = probe_budget(probe);
+    let (change, command) = remedy::more_time(context, failing, AMPLE.max(budget * 4));
+    (format!("if it needs longer than {} s to start, {change}", seconds(budget)), command)
+}
+
+/// When the last run was ended, and why a run may need more: `, the last time 14 s after its start; it may need longer …`.
+pub fn perhaps(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe) -> String {
+    let after = last_run(context, failing).map_or_else(String::new, |(lived, _)| {
+        format!(", the last time {} s after its start", seconds(lived))
+    });
+    format!(
+        "{after}; it may need longer to start than the {} s that this probe leaves it",
+        seconds(probe_budget(probe))
+    )
+}
+
+/// The budget in numbers, as evidence.
+pub fn evidence_of_budget(failing: &Failing<'_>, probe: &Probe, finding: Finding) -> Finding {
+    finding.evidence(
+        "spec",
+        format!("{}Probe: {}, {}", failing.which.word(), describe(probe), sum(probe)),
+    )
+}
+
+/// The finding where nobody listened in any run on a port that is meant to be served, and nothing shows why.
+fn unseen(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, log: Option<&LogView<'_>>) -> Finding {
+    let container = &failing.container;
+    let budget = seconds(probe_budget(probe));
+    let port = super::port(probe).unwrap_or_default();
+    let summary = format!(
+        "container {} is killed before it listens on port {port}: its {} probe gives it {budget} s ({}), and it may need longer than that to start",
+        container.name(),
+        failing.which.word(),
+        sum(probe),
+    );
+    let mut finding = frame(context, failing, probe, summary);
+    finding = ended_by_kubelet(context, failing, finding).evidence(
+        format!("pod/{} event Unhealthy", container.pod.name_any()),
+        shorten(&failing.text, 200),
+    );
+    if let Some(log) = log.filter(|log| log.text.is_some()) {
+        let source = format!("pod/{} {} {}", container.pod.name_any(), log.source(), container.name());
+        finding = finding.evidence(source, "says neither that it has started nor what is wrong");
+    }
+    let (change, command) = perhaps_more_time(context, failing, probe);
+    let previous = container.restarts() > 0 && container.terminated().is_none();
+    finding.fix_command(change, command).fix_command(
+        format!("if it starts sooner than that, see why it does not listen on port {port} of the pod's address, or ask the port that it listens on"),
+        logs_command(container, previous),
+    )
+}
+
+fn frame(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, summary: String) -> Finding {
+    let container = &failing.container;
+    let finding = Finding::new(
+        Code::ProbeBudgetTooShort,
+        "",
+        crate::model::finding::Severity::Error,
+        Confidence::Likely,
+        context.subject_of(container),
+        summary,
+    );
+    let finding = evidence_of_budget(failing, probe, finding);
+    context.container_effects(container).into_iter().fold(finding, Finding::breaking)
+}
+
+fn ended_by_kubelet(context: &Context<'_>, failing: &Failing<'_>, finding: Finding) -> Finding {
+    let container = &failing.container;
+    match last_run(context, failing) {
+        Some((lived, ended)) => finding.evidence(
+            container.source(),
+            format!(
+                "the last run was ended by the kubelet after {} s, {ended} ago; {}",
+                seconds(lived),
+                counted(container.restarts(), "restart")
+            ),
+        ),
+        None => finding,
+    }
+}
+
+/// The finding where it is known how long a start takes.
+fn seen(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, start: Start) -> Finding {
+    let container = &failing.container;
+    let budget = probe_budget(probe);
     let took = format!("{}{} s", if start.at_least { "more than " } else { "about " }, seconds(start.takes));
     let summary = format!(
         "container {} is killed before it has started: its {} probe gives it {} s ({}), a start takes {took}",
@@ -47,54 +180,14 @@ pub fn check(context: &Context<'_>, failing: &Failing<'_>) -> Option<Finding> {
         seconds(budget),
         sum(probe),
     );
-    let namespace = container.pod.namespace().unwrap_or_default();
-    let wanted = start.takes.max(budget).as_secs() * 2;
-    let threshold = wanted.div_ceil(10).max(6);
-    let advice = match failing.which {
-        Which::Startup => format!(
-            "raise the start-up probe's budget: startupProbe periodSeconds 10, failureThreshold {threshold} ({} s)",
-            threshold * 10
-        ),
-        _ => format!(
-            "add a startupProbe that asks the same ({}) with periodSeconds 10, failureThreshold {threshold} ({} s); the liveness probe then begins after it has passed",
-            describe(probe),
-            threshold * 10
-        ),
-    };
-    let mut finding = Finding::new(
-        Code::ProbeBudgetTooShort,
-        "",
-        crate::model::finding::Severity::Error,
-        Confidence::Likely,
-        context.subject_of(container),
-        summary,
-    )
-    .evidence(
-        "spec",
-        format!("{}Probe: {}, {}", failing.which.word(), describe(probe), sum(probe)),
-    )
-    .evidence(start.source, start.detail);
-    if let Some((lived, ended)) = last_run(context, failing) {
-        finding = finding.evidence(
-            container.source(),
-            format!(
-                "the last run was ended by the kubelet after {} s, {ended} ago; {}",
-                seconds(lived),
-                counted(container.restarts(), "restart")
-            ),
-        );
-    }
-    for effect in context.container_effects(container) {
-        finding = finding.breaking(effect);
-    }
-    Some(finding.fix_command(
-        advice,
-        format!("kubectl edit {} -n {namespace}", context.workload_of(container.pod).short()),
-    ))
+    let finding = frame(context, failing, probe, summary).evidence(start.source, start.detail);
+    let wanted = (start.takes.max(budget) * 2).max(Duration::from_secs(60));
+    let (change, command) = remedy::more_time(context, failing, wanted);
+    ended_by_kubelet(context, failing, finding).fix_command(change, command)
 }
 
 /// An application that is still starting refuses, hangs, or answers that it is not there yet; it does not answer 404.
-fn may_be_starting(failing: &Failing<'_>) -> bool {
+pub(super) fn may_be_starting(failing: &Failing<'_>) -> bool {
     match failing.cause {
         "http-status" => status_code(&failing.text).is_some_and(|status| status >= 500),
         cause => matches!(cause, "refused" | "timeout" | "reset" | "grpc" | "exec-exit" | ""),
@@ -102,7 +195,7 @@ fn may_be_starting(failing: &Failing<'_>) -> bool {
 }
 
 /// The earliest moment at which the probe can have used up its failures.
-fn shortest(probe: &Probe) -> Duration {
+pub(super) fn shortest(probe: &Probe) -> Duration {
     let period = Duration::from_secs(u64::try_from(probe.period_seconds.unwrap_or(10)).unwrap_or(10));
     probe_budget(probe).saturating_sub(period)
 }
@@ -121,7 +214,7 @@ fn sum(probe: &Probe) -> String {
     )
 }
 
-fn last_run(context: &Context<'_>, failing: &Failing<'_>) -> Option<(Duration, String)> {
+pub(super) fn last_run(context: &Context<'_>, failing: &Failing<'_>) -> Option<(Duration, String)> {
     let end = failing.container.newest_end()?;
     let (from, to) = (end.started_at.as_ref()?.0, end.finished_at.as_ref()?.0);
     Some((Duration::try_from(to.duration_since(from)).ok()?, age::short(context.age(to))))
@@ -182,20 +275,25 @@ fn sleeps_before_last_step(script: &str) -> u64 {
         .sum::<f64>() as u64
 }
 
-fn from_logs(context: &Context<'_>, failing: &Failing<'_>) -> Option<Start> {
+/// Whether this pod speaks for its revision: logs are asked for one alone.
+fn is_representative(context: &Context<'_>, failing: &Failing<'_>) -> bool {
     let container = failing.container;
-    // One pod of the revision speaks for all.
     let same = |other: &k8s_openapi::api::core::v1::Pod| {
         containers(other)
             .iter()
             .any(|c| c.name() == container.name() && (c.restarts() > 0 || c.terminated().is_some()))
     };
-    if !context.is_representative(container.pod, same) {
-        return None;
-    }
-    let log = context.end_log(&container)?;
+    context.is_representative(container.pod, same)
+}
+
+fn log<'a>(context: &Context<'a>, failing: &Failing<'_>) -> Option<LogView<'a>> {
+    is_representative(context, failing).then(|| context.end_log(&failing.container))?
+}
+
+fn from_log(context: &Context<'_>, failing: &Failing<'_>, log: Option<&LogView<'_>>) -> Option<Start> {
+    let (container, log) = (failing.container, log?);
     let lived = last_run(context, failing).map(|(lived, _)| lived);
-    let mut start = read_log(&log, lived)?;
+    let mut start = read_log(log, lived)?;
     start.source = format!("pod/{} {} {}", container.pod.name_any(), log.source(), container.name());
     Some(start)
 }
@@ -237,13 +335,15 @@ const STARTING: &[&str] = &[
 ];
 const TROUBLE: &[&str] = &["error", "fatal", "panic", "exception", "traceback", "refused", "denied", "no such"];
 
+fn contains(line: &str, words: &[&str]) -> bool {
+    let line = line.to_lowercase();
+    words.iter().any(|word| line.contains(word))
+}
+
 /// How long a start takes, as a log says: in words (`Started in 45.2 seconds`), by its time stamps, or because it ends in the middle.
 fn read_log(log: &LogView<'_>, lived: Option<Duration>) -> Option<Start> {
     let lines: Vec<&str> = log.lines().collect();
-    let says = |line: &str, words: &[&str]| {
-        let line = line.to_lowercase();
-        words.iter().any(|word| line.contains(word))
-    };
+    let says = contains;
     let start = |takes: Duration, at_least: bool, line: &str| Start {
         takes,
         at_least,

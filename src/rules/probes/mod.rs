@@ -4,7 +4,9 @@
 
 mod advice;
 mod budget;
+mod cut_off;
 pub mod message;
+mod remedy;
 
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use budget::Judgement;
+use cut_off::CutOff;
 use message::{Which, describe, port};
 
 use super::Context;
@@ -67,17 +71,22 @@ fn container_findings(context: &Context<'_>, container: &ContainerView<'_>) -> V
         let Some(failing) = killing(context, container, which) else {
             continue;
         };
-        let too_short = budget::check(context, &failing);
-        let finding = failing_finding(context, &failing);
-        return match too_short {
-            Some(too_short) => vec![too_short, finding],
-            None => vec![finding],
+        return match budget::judge(context, &failing) {
+            Judgement::TooShort(too_short) => vec![
+                cut_off::silencing(context, &failing, *too_short),
+                failing_finding(context, &failing, None),
+            ],
+            Judgement::Perhaps(cut_off) => {
+                let finding = failing_finding(context, &failing, Some(&cut_off));
+                vec![cut_off::silencing(context, &failing, finding)]
+            }
+            Judgement::Fits => vec![failing_finding(context, &failing, None)],
         };
     }
     let Some(failing) = unready(context, container) else {
         return Vec::new();
     };
-    let finding = failing_finding(context, &failing);
+    let finding = failing_finding(context, &failing, None);
     // It listens once another one answers: what keeps that one from it is the fault, and where it merely starts there is none.
     let waits = failing.cause == "refused" && callers::waits(context, container);
     vec![if waits {
@@ -220,7 +229,7 @@ fn was_ready(pod: &Pod, running_since: Timestamp) -> bool {
         .any(|t| t.0.duration_since(running_since).as_secs() > 5)
 }
 
-fn failing_finding(context: &Context<'_>, failing: &Failing<'_>) -> Finding {
+fn failing_finding(context: &Context<'_>, failing: &Failing<'_>, cut_off: Option<&CutOff>) -> Finding {
     let container = &failing.container;
     let (name, which) = (container.name(), failing.which);
     let code = match which {
@@ -263,7 +272,11 @@ fn failing_finding(context: &Context<'_>, failing: &Failing<'_>) -> Finding {
         Which::Readiness => "; the pod gets no traffic".to_owned(),
         _ => String::new(),
     };
-    let summary = format!("the {} probe of container {name} fails: {what}{result}", which.word());
+    let perhaps = match cut_off {
+        Some(cut_off) if cut_off.is_first => budget::perhaps(context, failing, probe),
+        _ => String::new(),
+    };
+    let summary = format!("the {} probe of container {name} fails: {what}{result}{perhaps}", which.word());
     let mut finding = Finding::error(code, failing.cause, context.subject_of(container), summary)
         .evidence(container.source(), state(context, container))
         .evidence(
@@ -279,13 +292,23 @@ fn failing_finding(context: &Context<'_>, failing: &Failing<'_>) -> Finding {
     if !failing.has_event {
         finding = finding.confidence(Confidence::Likely);
     }
-    if let Some(port) = port(probe) {
+    if cut_off.is_some() {
+        finding = budget::evidence_of_budget(failing, probe, finding);
+    } else if let Some(port) = port(probe) {
         finding = finding.evidence("spec", format!("{}Probe port {port}", which.word()));
     }
     for effect in context.container_effects(container) {
         finding = finding.breaking(effect);
     }
-    fixes(context, failing, finding)
+    let Some(cut_off) = cut_off else {
+        return fixes(context, failing, false, finding);
+    };
+    let (change, command) = budget::perhaps_more_time(context, failing, probe);
+    if cut_off.is_first {
+        fixes(context, failing, true, finding.fix_command(change, command))
+    } else {
+        fixes(context, failing, true, finding).fix_command(change, command)
+    }
 }
 
 /// An answer that is neither HTTP nor a TLS alert (which begins with 0x15).
@@ -327,14 +350,24 @@ fn state(context: &Context<'_>, container: &ContainerView<'_>) -> String {
     parts.join(", ")
 }
 
-fn fixes(context: &Context<'_>, failing: &Failing<'_>, finding: Finding) -> Finding {
+/// `is_cut_off`: what runs is killed before one could look into it.
+fn fixes(context: &Context<'_>, failing: &Failing<'_>, is_cut_off: bool, finding: Finding) -> Finding {
     let container = &failing.container;
     let namespace = container.pod.namespace().unwrap_or_default();
     let (pod, name, which) = (container.pod.name_any(), container.name(), failing.which.word());
     let object = context.workload_of(container.pod).short();
     let edit = format!("kubectl edit {object} -n {namespace}");
-    let logs = format!("kubectl logs {pod} -c {name} -n {namespace} --tail=50");
+    let previous = if is_cut_off && container.terminated().is_none() {
+        " --previous"
+    } else {
+        ""
+    };
+    let logs = format!("kubectl logs {pod} -c {name} -n {namespace} --tail=50{previous}");
     match failing.cause {
+        "refused" if is_cut_off => finding.fix_command(
+            format!("if it has started by then, make it listen on 0.0.0.0 at the port that the {which} probe asks, or change the probe to the port it listens on"),
+            logs,
+        ),
         "refused" => finding
             .fix_command(
                 format!("make the application listen on 0.0.0.0 at the port that the {which} probe asks, or change the probe to the port it listens on"),

@@ -1,3 +1,5 @@
+mod starting;
+
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
 use crate::model::kind;

@@ -18,6 +18,7 @@ mod rare;
 mod reference;
 mod scheduling;
 mod service;
+mod starting;
 mod volume;
 mod waiting;
 mod workload;

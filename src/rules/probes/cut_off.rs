@@ -1,0 +1,128 @@
+//! Containers that the kubelet ends in every run about when a probe has used up its failures, while nothing shows how long a start takes: they may
+//! need longer than that.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Pod, Probe};
+use kube::ResourceExt;
+
+use super::Failing;
+use super::budget::{last_run, may_be_starting, shortest};
+use super::message::status_code;
+use crate::model::finding::{Effect, Finding};
+use crate::rules::context::{Context, containers, is_ready, probe_budget, revision};
+use crate::rules::dependency::callers;
+use crate::rules::{listen, ports, service};
+
+/// The kubelet's probes and kills are late by up to this on a busy node.
+const SLACK: Duration = Duration::from_secs(10);
+/// What comes before the first run of a container: a node, images, volumes.
+const BEFORE: Duration = Duration::from_secs(120);
+/// The longest that the kubelet waits between two runs (`MaxContainerBackOff`).
+const BACK_OFF: u64 = 300;
+
+/// A container whose runs end with its budget.
+pub struct CutOff {
+    /// Whether nobody listens where its probe asks, although somebody else than the probe counts on that port: then a slow start is likely,
+    /// else it is one of two that are alike.
+    pub is_likely: bool,
+    /// Whether a slow start is to be thought of first.
+    pub is_first: bool,
+}
+
+/// Whether a container may just need longer than its probe leaves it. `says_trouble`: whether its log complains.
+pub(super) fn of(context: &Context<'_>, failing: &Failing<'_>, says_trouble: bool) -> Option<CutOff> {
+    let container = &failing.container;
+    let probe = failing.which.of(container.spec)?;
+    if !may_be_starting(failing) || !ends_with_budget(context, failing, probe) || has_run_long(context, failing, probe) {
+        return None;
+    }
+    let port = listen::probe_port(probe, container.spec);
+    let is_refused = failing.cause == "refused";
+    if is_refused && (callers::waits(context, container) || port.is_some_and(|port| is_told_otherwise(context, failing, probe, port))) {
+        return None;
+    }
+    let is_meant = port.is_some_and(|port| listen::is_meant(context, container, port));
+    Some(CutOff {
+        is_likely: is_refused && is_meant && !says_trouble,
+        is_first: !says_trouble
+            && match failing.cause {
+                "http-status" => status_code(&failing.text) == Some(503),
+                cause => matches!(cause, "refused" | "timeout" | "reset" | "grpc"),
+            },
+    })
+}
+
+/// Whether the last run ended about when the probe had used up its failures, and not after it had been well for a while.
+fn ends_with_budget(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe) -> bool {
+    let Some((lived, _)) = last_run(context, failing) else {
+        return false;
+    };
+    // Times are cut to whole seconds.
+    lived + Duration::from_secs(1) >= shortest(probe) && lived <= longest(failing, probe)
+}
+
+/// The latest moment at which a run that the probe never let pass has ended.
+fn longest(failing: &Failing<'_>, probe: &Probe) -> Duration {
+    let container = &failing.container;
+    let seconds = |value: i64| Duration::from_secs(u64::try_from(value).unwrap_or_default());
+    let timeouts = i64::from(probe.timeout_seconds.unwrap_or(1)) * i64::from(probe.failure_threshold.unwrap_or(3));
+    let of_pod = || container.pod.spec.as_ref()?.termination_grace_period_seconds;
+    // Who does not heed SIGTERM lives on until the grace period is over.
+    let grace = match container.newest_end().map(|end| end.exit_code) {
+        Some(137) => probe.termination_grace_period_seconds.or_else(of_pod).unwrap_or(30),
+        _ => 0,
+    };
+    probe_budget(probe) + seconds(timeouts) + seconds(grace) + SLACK
+}
+
+/// Whether the pod is so old for its restarts that one of its runs must have outlived the budget: then it did start.
+fn has_run_long(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe) -> bool {
+    let container = &failing.container;
+    let began = container.pod.status.as_ref().and_then(|status| status.start_time.as_ref());
+    let ended = container.newest_end().and_then(|end| end.finished_at.as_ref());
+    let (Some(began), Some(ended)) = (began, ended) else { return false };
+    let runs = u32::try_from(container.restarts() + i32::from(container.terminated().is_some())).unwrap_or_default();
+    let waits = (0..runs)
+        .map(|run| 10_u64.saturating_mul(2_u64.saturating_pow(run)).min(BACK_OFF))
+        .sum();
+    let at_most = BEFORE + longest(failing, probe) * runs + Duration::from_secs(waits);
+    context.age(began.0).saturating_sub(context.age(ended.0)) > at_most
+}
+
+/// Whether somebody is known to listen after all: on another address or port, or on this one earlier than the probe gives up.
+fn is_told_otherwise(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, port: u16) -> bool {
+    let container = &failing.container;
+    let is_young = container.running_since().is_some_and(|since| context.age(since) < shortest(probe));
+    match listen::answer(context, container.pod, port, "TCP") {
+        listen::Answer::Fault(_) | listen::Answer::Inside => true,
+        listen::Answer::Listens(_) => is_young,
+        listen::Answer::Starting | listen::Answer::Unknown => listen::opens_another(context, container, port),
+    }
+}
+
+/// Adds the Services that lead to a port which no run of the container has opened: they reach nobody, though the pod counts as ready.
+pub(super) fn silencing(context: &Context<'_>, failing: &Failing<'_>, mut finding: Finding) -> Finding {
+    let container = &failing.container;
+    let pod = container.pod;
+    let probe = failing.which.of(container.spec).filter(|_| failing.cause == "refused");
+    let Some(port) = probe.and_then(|probe| listen::probe_port(probe, container.spec)) else {
+        return finding;
+    };
+    let is_alike = |other: &Pod| {
+        let restarted = containers(other).iter().any(|c| c.name() == container.name() && c.restarts() > 0);
+        restarted && context.workload_of(other) == context.workload_of(pod) && revision(other) == revision(pod)
+    };
+    let Some(spec) = &pod.spec else { return finding };
+    for of_pod in context.services_selecting(&pod.namespace().unwrap_or_default(), pod.labels()) {
+        let leads = ports::of_service(of_pod)
+            .iter()
+            .any(|p| ports::resolve(spec, p) == Some(i32::from(port)));
+        let mut ready = ports::pods_behind(context, of_pod).into_iter().filter(|other| is_ready(other));
+        if leads && ready.all(is_alike) {
+            let effect: Effect = service::effect(of_pod);
+            finding = finding.breaking(effect);
+        }
+    }
+    finding
+}

@@ -1,0 +1,81 @@
+//! What gives a container more time to start, and the command that does it.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Probe;
+use serde_json::{Value, json};
+
+use super::message::describe;
+use super::{Failing, Which};
+use crate::model::kind;
+use crate::model::text::{redact, redact_path};
+use crate::rules::Context;
+use crate::rules::container::ending::edit_command;
+use crate::rules::context::{ContainerView, Role};
+
+/// What to change so that a probe that kills leaves a start at least this long, in words and as a command.
+pub(super) fn more_time(context: &Context<'_>, failing: &Failing<'_>, wanted: Duration) -> (String, String) {
+    let container = &failing.container;
+    let edit = || edit_command(context, container.pod);
+    let Some(probe) = failing.which.of(container.spec) else {
+        return (String::new(), edit());
+    };
+    let period = u64::try_from(probe.period_seconds.unwrap_or(10)).unwrap_or(10).max(1);
+    let threshold = wanted.as_secs().div_ceil(period).max(1);
+    let total = threshold * period;
+    let (words, startup) = if failing.which == Which::Startup {
+        (
+            format!("raise failureThreshold of the start-up probe to {threshold} (every {period} s: {total} s)"),
+            Some(json!({"failureThreshold": threshold})),
+        )
+    } else {
+        (
+            format!(
+                "add a startupProbe that asks the same ({}) with periodSeconds {period}, failureThreshold {threshold} ({total} s); the liveness \
+                 probe then begins after it has passed",
+                describe(probe)
+            ),
+            same(probe, period, threshold),
+        )
+    };
+    let command = startup.and_then(|startup| patch(context, container, &startup));
+    (words, command.unwrap_or_else(edit))
+}
+
+/// A start-up probe that asks what another one asks; none where it holds what is not shown.
+fn same(probe: &Probe, period: u64, threshold: u64) -> Option<Value> {
+    let asks = if let Some(get) = &probe.http_get {
+        let path = get.path.as_deref().unwrap_or("/");
+        let is_plain = get.http_headers.as_ref().is_none_or(Vec::is_empty) && redact_path(path) == path;
+        ("httpGet", is_plain.then(|| json!(get))?)
+    } else if let Some(tcp) = &probe.tcp_socket {
+        ("tcpSocket", json!(tcp))
+    } else if let Some(grpc) = &probe.grpc {
+        ("grpc", json!(grpc))
+    } else {
+        let exec = probe.exec.as_ref()?;
+        let words = exec.command.as_deref().unwrap_or_default().join(" ");
+        let shown = crate::model::text::redact_args(exec.command.iter().flatten());
+        ("exec", (shown == words && redact(&words) == words).then(|| json!(exec))?)
+    };
+    let mut startup = json!({"periodSeconds": period, "failureThreshold": threshold});
+    startup[asks.0] = asks.1;
+    if let Some(timeout) = probe.timeout_seconds.filter(|timeout| *timeout > 1) {
+        startup["timeoutSeconds"] = json!(timeout);
+    }
+    Some(startup)
+}
+
+/// The command that gives a container this start-up probe, or these fields of the one it has; none where the pod has no template that can be
+/// patched by the name of the container, and for what would end the quotes.
+fn patch(context: &Context<'_>, container: &ContainerView<'_>, startup: &Value) -> Option<String> {
+    let workload = context.workload_of(container.pod);
+    let has_template = [&kind::DEPLOYMENT, &kind::STATEFUL_SET, &kind::DAEMON_SET]
+        .iter()
+        .any(|k| workload.is(k));
+    if !has_template || container.role != Role::App {
+        return None;
+    }
+    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": container.name(), "startupProbe": startup}]}}}}).to_string();
+    (!patch.contains('\'')).then(|| format!("kubectl patch {} -n {} -p '{patch}'", workload.short(), workload.namespace))
+}

@@ -1,0 +1,141 @@
+//! Slow starts, and what is said of others while something starts.
+
+use serde_json::Value;
+
+use super::dependency::{READY, app};
+use super::probes::root_causes;
+use crate::cluster::harness::{Answer, Scenario, State, both, event, pods_ready, restarts, running, statuses};
+
+/// Kills what does not answer 11 to 14 s after its start.
+const KILLS: &str = "livenessProbe: {httpGet: {path: /healthz, port: 8080}, initialDelaySeconds: 5, periodSeconds: 3, failureThreshold: 3}";
+
+fn judged<'a>(answer: &'a Answer, kind: &str, name: &str) -> &'a Value {
+    let judged = answer.json["workloads"].as_array().unwrap();
+    judged.iter().find(|j| j["kind"] == kind && j["name"] == name).unwrap()
+}
+
+fn killed(container: &'static str) -> impl Fn(&State) -> bool {
+    both(restarts(container, 1), event("Killing", "failed liveness probe"))
+}
+
+#[test]
+fn a_silent_start_that_is_slower_than_the_liveness_probe_waits_mends_by_the_command_that_is_told() {
+    let scenario = Scenario::new("start-silent")
+        .apply(&app("web", &[("START_DELAY", "40s"), ("LOG_EVERY", "1s")], KILLS, ""))
+        .until("it was killed", killed("web"));
+    let answer = scenario.first_root_cause("ProbeBudgetTooShort", "", "deployment/web");
+    let finding = answer.root_cause();
+    assert_eq!(finding["confidence"], "likely", "{}", answer.stdout);
+    assert!(finding["summary"].as_str().unwrap().contains("14 s"), "{}", answer.stdout);
+    assert_eq!(judged(&answer, "Service", "web")["verdict"], "broken", "{}", answer.stdout);
+    let command = finding["fixes"][0]["command"].as_str().unwrap();
+    let patch = command.split('\'').nth(1).unwrap();
+    scenario.kubectl(&["patch", "deployment/web", "-p", patch]);
+    let scenario = scenario.until("the new pod alone is left", |state| {
+        pods_ready(1)(state) && statuses(state, "web").all(|s| s["restartCount"] == 0 && s["started"] == true)
+    });
+    scenario.healthy();
+}
+
+#[test]
+fn where_nobody_else_counts_on_the_port_a_slow_start_is_named_beside_the_probe() {
+    let undeclared = |name: &str, variables: &[(&str, &str)], probe: &str| {
+        let manifest = app(name, variables, probe, "").replace("ports: [{containerPort: 8080}]", "");
+        manifest.split("---\n{").next().unwrap().to_owned()
+    };
+    let manifest = undeclared("late", &[("START_DELAY", "60s")], KILLS)
+        + &undeclared("warm", &[("READY_AFTER", "60s")], &KILLS.replace("/healthz", "/readyz"))
+        + &undeclared(
+            "boot",
+            &[("START_DELAY", "60s")],
+            "startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 3}",
+        );
+    let answer = Scenario::new("start-alike")
+        .apply(&manifest)
+        .until("two were killed", both(killed("late"), killed("warm")))
+        .until(
+            "so was the third",
+            both(restarts("boot", 1), event("Killing", "failed startup probe")),
+        )
+        .diagnose();
+    assert_eq!(
+        root_causes(&answer),
+        [
+            "LivenessProbeFailing (http-status) deployment/warm",
+            "LivenessProbeFailing (refused) deployment/late",
+            "StartupProbeFailing (refused) deployment/boot",
+        ],
+        "{}",
+        answer.stdout
+    );
+    for finding in answer.json["rootCauses"].as_array().unwrap() {
+        assert!(finding["summary"].as_str().unwrap().contains("may need longer"), "{finding:#}");
+        let command = finding["fixes"][0]["command"].as_str().unwrap();
+        assert!(
+            command.starts_with("kubectl patch") && command.contains("startupProbe"),
+            "{finding:#}"
+        );
+    }
+}
+
+/// `front` waits for `api`, which waits for `db`.
+fn chain(db: &str) -> String {
+    let waits = |target: &str| format!("initContainers: [{{name: wait, image: 'podlife.test/app:1', args: [wait-for, '{target}:80']}}]");
+    app("front", &[], READY, &waits("api")) + &app("api", &[], READY, &waits("db")) + db
+}
+
+#[test]
+fn who_waits_for_what_is_known_to_be_broken_is_linked_to_it_at_once() {
+    let scenario = Scenario::new("start-chain")
+        .apply(&chain(&app("db", &[("REQUIRE_FILE", "/etc/store.conf")], READY, "")))
+        .until(
+            "the others wait for the one that fails",
+            both(restarts("db", 1), |state| {
+                statuses(state, "wait").filter(|s| s["state"]["running"].is_object()).count() == 2
+            }),
+        );
+    let answer = scenario.first_root_cause_of("deployment/front", "ContainerCrashing", "config", "deployment/db");
+    assert_eq!(judged(&answer, "Service", "front")["verdict"], "broken", "{}", answer.stdout);
+    let all = scenario.first_root_cause("ContainerCrashing", "config", "deployment/db");
+    for name in ["front", "api", "db"] {
+        assert_eq!(judged(&all, "Service", name)["verdict"], "broken", "{}", all.stdout);
+    }
+}
+
+#[test]
+fn a_service_whose_pods_start_is_on_its_way_like_them() {
+    let patient = READY.replace("periodSeconds: 1", "initialDelaySeconds: 3600");
+    let scenario = Scenario::new("start-well")
+        .apply(&app("web", &[], &patient, ""))
+        .until("it runs", running("web"));
+    for answer in [scenario.diagnose(), scenario.podlife(&["diagnose", "svc/web", "-o", "json"])] {
+        assert_eq!(answer.exit, 0, "{}", answer.stdout);
+        assert_eq!(judged(&answer, "Deployment", "web")["verdict"], "progressing", "{}", answer.stdout);
+        assert_eq!(judged(&answer, "Service", "web")["verdict"], "progressing", "{}", answer.stdout);
+    }
+}
+
+#[test]
+fn what_fails_behind_the_deadline_of_a_roll_out_is_told_with_it() {
+    let manifest = app("web", &[], READY, "").replace(
+        "spec:\n  selector",
+        "spec:\n  progressDeadlineSeconds: 8\n  replicas: 2\n  selector",
+    );
+    let scenario = Scenario::new("start-deadline").apply(&manifest).until("it serves", pods_ready(2));
+    scenario.kubectl(&["set", "env", "deployment/web", "READY_STATUS=500"]);
+    scenario.wait("the deadline is missed and the probe has failed", |scenario| {
+        let missed = scenario.kubectl(&[
+            "get",
+            "deployment/web",
+            "-o",
+            "jsonpath={.status.conditions[?(@.type==\"Progressing\")].reason}",
+        ]);
+        missed == "ProgressDeadlineExceeded" && event("Unhealthy", "statuscode: 500")(&scenario.state())
+    });
+    scenario.first_root_cause("ReadinessProbeFailing", "http-status", "deployment/web");
+    let text = scenario.podlife(&["diagnose", "deployment/web"]).stdout;
+    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words} is not in\n{text}"));
+    assert!(at("ReadinessProbeFailing") < at("ports of pod/"), "{text}");
+    let waiting = scenario.podlife(&["wait-ready", "deployment/web", "--once", "-o", "json"]);
+    assert_eq!(waiting.json["rootCauses"][0]["code"], "ReadinessProbeFailing", "{}", waiting.stdout);
+}
