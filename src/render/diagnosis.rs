@@ -192,8 +192,9 @@ fn sign_of(verdict: Verdict) -> &'static str {
 
 fn header(diagnosis: &Diagnosis, paper: &mut Paper) {
     let word = diagnosis.verdict.as_str().to_uppercase();
-    // Custom resources that run pods are workloads, too.
-    let is_workload = |j: &&Judged| j.wanted_pods.is_some() || kind::RUN_PODS.iter().any(|kind| j.object.is(kind));
+    // Custom resources that run pods are workloads, too; a pod that has nothing but a fault of its own belongs to one.
+    let is_part = |j: &Judged| j.object.is(&kind::POD) && j.state.is_empty();
+    let is_workload = |j: &&Judged| j.wanted_pods.is_some() || (kind::RUN_PODS.iter().any(|kind| j.object.is(kind)) && !is_part(j));
     let workloads = diagnosis.workloads.iter().filter(is_workload).count();
     let of = diagnosis.workloads.len();
     let objects = if of == 1 { "object" } else { "objects" };

@@ -328,7 +328,7 @@ fn tls(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
             } else {
                 finding.fix_command(
                     format!("create Secret {secret} of type kubernetes.io/tls"),
-                    format!("kubectl create secret tls {secret} --cert=tls.crt --key=tls.key -n {namespace}"),
+                    format!("kubectl create secret tls {secret} -n {namespace} --cert=<file> --key=<file>"),
                 )
             }
         })

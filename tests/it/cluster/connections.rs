@@ -388,6 +388,20 @@ fn a_slip_in_the_name_of_a_namespace_is_told() {
     ] {
         assert!(answer.stderr.contains(&says), "{}", answer.stderr);
     }
+    for to in [
+        format!("svc/db.{slip}:80"),
+        format!("pod/db.{slip}:80"),
+        format!("db.{slip}.svc:80"),
+    ] {
+        let answer = ask(&to);
+        let hint = format!("there is namespace {}: write db.{}", there.namespace, there.namespace);
+        assert!(
+            answer.exit == 5 && answer.stderr.contains(&format!("namespace {slip} does not exist")) && answer.stderr.contains(&hint),
+            "{to}: {}{}",
+            answer.stdout,
+            answer.stderr
+        );
+    }
     // Nothing there is called so: it is a host outside, and that is said.
     let answer = ask(&format!("cache.{slip}:80"));
     assert!(

@@ -245,29 +245,37 @@ impl Reader<'_> {
         let known = snapshot.objects.references();
         let is_named_here = known.iter().any(|(o, _)| o.namespace == own && o.name == first.name);
         match exists {
-            Some(false) if is_named_here => Err(collect::no_such_namespace(connection, &first.namespace).await),
-            Some(false) => match self.slip(first, snapshot).await {
-                Some(failure) => Err(failure),
-                None => Ok(host.clone()),
-            },
+            Some(false) if is_named_here => Err(self.no_namespace(first, snapshot).await),
+            Some(false) => {
+                let near = self.near_namespace(&first.namespace, snapshot).await;
+                match near {
+                    Some(near) if self.has_service(&near, &first.name).await => Err(no_namespace(first, Some(&near)).hint(format!(
+                        "there is Service {name} in namespace {near}: write {name}.{near}; a URL names a host outside: http://{name}.{}",
+                        first.namespace,
+                        name = first.name
+                    ))),
+                    _ => Ok(host.clone()),
+                }
+            }
             _ => Ok(host.clone()),
         }
     }
 
-    /// That a namespace which does not exist is one letter away from one that has such a Service. What may not be read says nothing.
-    async fn slip(&self, named: &ObjectRef, snapshot: &mut Snapshot) -> Option<Failure> {
-        let connection = &self.reading.connection;
+    /// The namespace that is called nearly as one that does not exist. What may not be read says nothing.
+    async fn near_namespace(&self, name: &str, snapshot: &mut Snapshot) -> Option<String> {
         let needs = BTreeSet::from([Need::List(kind::NAMESPACE, None)]);
-        collect::further_round(connection, snapshot, needs, &self.rights).await;
-        let near = connection::near_namespace(snapshot, &named.namespace)?;
-        let found = connection.get(&kind::SERVICE, Some(near), &named.name, true).await.ok().flatten();
-        found.is_some().then(|| {
-            let name = &named.name;
-            Failure::new(Exit::NotFound, format!("namespace {} does not exist", named.namespace)).hint(format!(
-                "there is Service {name} in namespace {near}: write {name}.{near}; a URL names a host outside: http://{name}.{}",
-                named.namespace
-            ))
-        })
+        collect::further_round(&self.reading.connection, snapshot, needs, &self.rights).await;
+        connection::near_namespace(snapshot, name).map(str::to_owned)
+    }
+
+    async fn has_service(&self, namespace: &str, name: &str) -> bool {
+        let found = self.reading.connection.get(&kind::SERVICE, Some(namespace), name, true).await;
+        found.ok().flatten().is_some()
+    }
+
+    async fn no_namespace(&self, named: &ObjectRef, snapshot: &mut Snapshot) -> Failure {
+        let near = self.near_namespace(&named.namespace, snapshot).await;
+        no_namespace(named, near.as_deref())
     }
 
     /// The first of several targets that exists; a host outside always does.
@@ -300,8 +308,29 @@ impl Reader<'_> {
                 self.lists(&ask, snapshot).await;
             }
         }
-        self.first_of(&objects, snapshot).await.map(Target::Object)
+        let failure = match self.first_of(&objects, snapshot).await {
+            Ok(found) => return Ok(Target::Object(found)),
+            Err(failure) => failure,
+        };
+        // Behind the name stood a namespace: where that is missing, so is all in it.
+        let elsewhere = objects.iter().rfind(|o| o.namespace != ask.from.namespace);
+        let Some(named) = elsewhere.filter(|_| failure.exit == Exit::NotFound) else {
+            return Err(failure);
+        };
+        match collect::namespace_exists(&self.reading.connection, &named.namespace).await? {
+            Some(false) => Err(self.no_namespace(named, snapshot).await),
+            _ => Err(failure),
+        }
     }
+}
+
+/// That the namespace of a name does not exist, and how it is written with the one that was probably meant.
+fn no_namespace(named: &ObjectRef, near: Option<&str>) -> Failure {
+    let failure = Failure::new(Exit::NotFound, format!("namespace {} does not exist", named.namespace));
+    failure.hint(match near {
+        Some(near) => format!("there is namespace {near}: write {}.{near}", named.name),
+        None => "`kubectl get namespaces` lists them".to_owned(),
+    })
 }
 
 /// Of several objects that a name could have meant, none exists.

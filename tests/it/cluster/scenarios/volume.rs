@@ -6,6 +6,7 @@ use super::container::{assert_root_causes, deployment};
 use super::node::PretendNode;
 use super::rare::{Volume, age_of};
 use crate::cluster::harness::{Scenario, event, kubectl, pods_ready};
+use podlife::model::kind;
 
 fn with_volume(name: &str, volume: &str) -> String {
     deployment(
@@ -128,6 +129,8 @@ fn a_volume_that_is_still_attached_elsewhere() {
     });
     node.reports(&format!(r#"{{"volumesInUse":["kubernetes.io/csi/no.such.driver^{name}"]}}"#));
     scenario.kubectl(&["delete", "deployment", "first"]);
+    // As long as it is there, its ReplicaSet makes another pod for the one that goes.
+    scenario.wait("its ReplicaSet is gone", |s| s.list(&kind::REPLICA_SET).is_empty());
     scenario.kubectl(&["delete", "pods", "--all", "--grace-period=0", "--force"]);
     scenario
         .apply(&with_volume("second", "persistentVolumeClaim: {claimName: data}"))
