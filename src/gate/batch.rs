@@ -3,12 +3,28 @@
 use k8s_openapi::api::batch::v1::{CronJob, Job, JobCondition};
 
 use super::judgement::Judgement;
+use crate::model::kind::{self, Kind};
 use crate::model::readiness::Phase;
+use crate::model::snapshot::Snapshot;
 use crate::model::text::shorten;
 
 fn condition<'a>(job: &'a Job, type_: &str) -> Option<&'a JobCondition> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
     conditions.iter().find(|c| c.type_ == type_ && c.status == "True")
+}
+
+/// Whether a Job of the snapshot that is not there any more was cleaned up because it had ended (`ttlSecondsAfterFinished`): how it ended
+/// counts all the same.
+pub fn was_cleaned_up(snapshot: &Snapshot, of: &Kind, namespace: &str, name: &str) -> bool {
+    let is_meant = |job: &&Job| job.metadata.namespace.as_deref() == Some(namespace) && job.metadata.name.as_deref() == Some(name);
+    let mut jobs = snapshot.objects.jobs.iter().filter(|_| *of == kind::JOB).filter(is_meant);
+    jobs.any(goes_after_its_end)
+}
+
+/// Whether a Job has ended and is to be deleted for that.
+pub(super) fn goes_after_its_end(job: &Job) -> bool {
+    let has_limit = job.spec.as_ref().is_some_and(|s| s.ttl_seconds_after_finished.is_some());
+    has_limit && ["Complete", "Failed"].iter().any(|end| condition(job, end).is_some())
 }
 
 /// Whether a Job is complete.

@@ -1,7 +1,5 @@
 //! What the application is asked, and along which way.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt;
 
@@ -14,11 +12,8 @@ use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::readiness::{ObjectReadiness, State};
 use crate::model::text::sanitise;
-use crate::rules::context::{Context, condition, has_ended};
+use crate::rules::context::Context;
 use crate::rules::{listen, ports};
-
-/// What has been rolled out within this time has yet to show that it stays.
-const YOUNG: Duration = Duration::from_secs(60);
 
 /// The way that was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,6 +109,8 @@ pub struct Check {
     pub route: Route,
     /// The ready pods behind it, each with the port that it is asked on.
     pub pods: Vec<(String, u16)>,
+    /// The pods' port, where nothing turns the Service's into it: whoever calls a headless Service by its own port is refused.
+    pub untranslated: Option<i32>,
 }
 
 impl Check {
@@ -121,7 +118,13 @@ impl Check {
     pub fn name(&self) -> String {
         match &self.service {
             Some(service) if self.port == 0 => service.short(),
-            Some(service) => format!("{}:{}", service.short(), self.port),
+            Some(service) => {
+                let name = format!("{}:{}", service.short(), self.port);
+                match self.untranslated {
+                    Some(right) => format!("{name} (headless: at its pods' port {right}, not {})", self.port),
+                    None => name,
+                }
+            }
             None => self.route.in_words(),
         }
     }
@@ -200,6 +203,7 @@ pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wi
                 strict: asked.strict,
                 route,
                 pods,
+                untranslated: ports::untranslated(context, service, number),
             });
         }
     }
@@ -214,6 +218,7 @@ pub fn derive(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wi
             strict: true,
             route: Route::Url(url.clone()),
             pods: Vec::new(),
+            untranslated: None,
         });
     }
     if checks.is_empty() && plan.check {
@@ -309,17 +314,4 @@ fn unread_services(context: &Context<'_>, judged: &[ObjectReadiness]) -> Option<
     namespaces
         .find(|namespace| !context.snapshot.is_complete(&kind::SERVICE, namespace))
         .map(str::to_owned)
-}
-
-/// How long answers must last where nothing was said: what has just been rolled out must stay for a while.
-pub fn span(context: &Context<'_>, judged: &[ObjectReadiness], young: Duration) -> Duration {
-    let workloads = context.workloads().filter(|w| judged.iter().any(|j| j.object == w.reference));
-    let is_young = workloads.flat_map(|w| w.pods.iter()).filter(|pod| !has_ended(pod)).any(|pod| {
-        let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
-        let since = conditions
-            .filter(|c| c.type_ == "Ready")
-            .filter_map(|c| c.last_transition_time.as_ref());
-        condition(pod, "Ready").is_some() && since.map(|t| context.age(t.0)).any(|age| age < YOUNG)
-    });
-    if is_young { young } else { Duration::ZERO }
 }

@@ -14,7 +14,7 @@ use crate::model::readiness::{ObjectReadiness, State};
 use crate::model::snapshot::Snapshot;
 use crate::rules::assess::{self, Question};
 use crate::rules::codes::{self, Class};
-use crate::rules::context::{Context, containers};
+use crate::rules::context::{Context, WorkloadObject, containers};
 
 /// How long faults of each class may last before they count as final.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub struct Suspect {
     /// The objects that it keeps from being ready.
     pub of: BTreeSet<ObjectRef>,
     class: Class,
-    /// How often the container has been started again.
+    /// How often the container has been started again, where nothing else limits that.
     restarts: i32,
     /// Since when, where the objects tell.
     since: Option<Timestamp>,
@@ -199,7 +199,12 @@ fn suspect(context: &Context<'_>, finding: Finding, of: BTreeSet<ObjectRef>) -> 
             .flat_map(|w| w.pods.iter().copied())
             .filter(|p| !revision::is_old(context, p))
     };
+    // A Job has a limit of its own for its failures.
+    let has_limit = workload
+        .and_then(|w| w.object)
+        .is_some_and(|o| matches!(o, WorkloadObject::Job(_) | WorkloadObject::CronJob(_)));
     let restarts = pods()
+        .filter(|_| !has_limit)
         .flat_map(containers)
         .filter(|c| finding.subject.container.as_deref().is_none_or(|name| name == c.name()))
         .map(|c| c.restarts())

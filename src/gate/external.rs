@@ -56,6 +56,7 @@ pub(super) fn checks(service: &Service, reference: &ObjectRef, plan: &Plan, wish
             ask_pods: ask.clone(),
             ask,
             pods: Vec::new(),
+            untranslated: None,
         });
     }
     Ok(found)

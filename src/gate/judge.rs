@@ -140,7 +140,12 @@ fn only_exists(object: &ObjectRef) -> bool {
 
 fn of_workload(context: &Context<'_>, workload: WorkloadObject<'_>, plan: &Plan, serves: bool) -> Judgement {
     let is_deleted = workload.metadata().deletion_timestamp.is_some();
-    if is_deleted && !matches!(workload, WorkloadObject::Pod(_)) {
+    let may_go = match workload {
+        WorkloadObject::Pod(_) => true,
+        WorkloadObject::Job(job) => batch::goes_after_its_end(job),
+        _ => false,
+    };
+    if is_deleted && !may_go {
         return Judgement::progressing(Phase::Pods, "is being deleted");
     }
     match workload {

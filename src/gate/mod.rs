@@ -32,5 +32,6 @@ pub mod unasked;
 pub mod untried;
 pub mod verdict;
 
+pub use batch::was_cleaned_up;
 pub use judge::{Plan, judge};
 pub use judgement::Judgement;

@@ -111,6 +111,8 @@ pub(super) fn endpoints(context: &Context<'_>, service: &Service, plan: &Plan) -
                 None => "does not exist any more",
                 Some(pod) if revision::is_old(context, pod) => "is of an older revision",
                 Some(pod) if is_terminating(pod) => "is being deleted",
+                // As a Service publishes them that has publishNotReadyAddresses.
+                Some(pod) if !matches!(pod::judge(context, pod).state, State::Ready | State::Unknown) => "is not ready",
                 Some(_) => return None,
             };
             Some(BlockingPod {
@@ -122,6 +124,12 @@ pub(super) fn endpoints(context: &Context<'_>, service: &Service, plan: &Plan) -
     if let Some(first) = out_of_place.first() {
         let reason = format!("pod {} {}", first.pod, first.reason);
         return Some(Judgement::progressing(Phase::Pods, reason).blocking(out_of_place));
+    }
+    // Beside the pods that are asked by themselves these would be asked now and then, by chance.
+    let foreign = endpoints().find(|(_, e)| ports::has_selector(service) && e.target_ref.is_none());
+    if let Some(address) = foreign.and_then(|(_, e)| e.addresses.first()) {
+        let reason = format!("whether its endpoint {} answers cannot be told: it is no pod", shorten(address, 60));
+        return Some(Judgement::unknown(Phase::Pods, reason));
     }
     let mut pods = endpoints().filter_map(|(_, e)| named_pod(context, &namespace, e)?.1);
     if let Some((pod, owner)) = pods.find_map(|pod| Some((pod, revision::unread_owner(context, pod)?))) {

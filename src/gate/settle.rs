@@ -10,21 +10,22 @@ use crate::model::readiness::ObjectReadiness;
 use crate::model::text::sanitise;
 use crate::rules::context::{ContainerView, Context, containers, has_ended, is_terminating};
 
-/// So long at least has a container to run that was started again.
-const LEAST: Duration = Duration::from_secs(5);
-/// A container that ran for longer than this before it ended is not waited for any longer.
-const MOST: Duration = Duration::from_secs(60);
+/// So much longer than half as long again as before has a container to run that was started again: what ends after a fixed time does so at
+/// about the same age, and the times that the kubelet tells are whole seconds.
+const LONGER: Duration = Duration::from_secs(5);
+/// No container is waited for until it has run longer than this.
+const MOST: Duration = Duration::from_secs(90);
 
 /// A container of which nobody knows yet whether it will stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restless {
     /// Why, in words that are safe to show.
     pub reason: String,
-    /// How long it takes until it has run as long as it did before.
+    /// How long it takes until it has clearly run longer than before.
     pub left: Duration,
 }
 
-/// The container of the judged workloads' current pods that has to run the longest until it has outlived its last run. A crash loop is ready
+/// The container of the judged workloads' current pods that has to run the longest until it has clearly outlived its last run. A crash loop is ready
 /// for a moment after each start, as the kubelet has no other sign of its health than that it runs where no probe asks.
 pub fn restless(context: &Context<'_>, judged: &[ObjectReadiness]) -> Option<Restless> {
     let workloads = context.workloads().filter(|w| judged.iter().any(|j| j.object == w.reference));
@@ -47,7 +48,7 @@ fn of_container(context: &Context<'_>, pod: &str, container: &ContainerView<'_>)
         _ => Duration::ZERO,
     };
     let runs = Duration::try_from(context.now().duration_since(started)).ok()?; // a node whose clock is ahead says nothing
-    let left = ran.clamp(LEAST, MOST).saturating_sub(runs);
+    let left = (ran + ran / 2 + LONGER).min(MOST).saturating_sub(runs);
     (!left.is_zero()).then(|| Restless {
         reason: sanitise(&format!(
             "container {} of pod {pod} has run for {} since it ended with code {} after {}",

@@ -364,11 +364,11 @@ fn a_container_has_to_outlive_its_last_run() {
     };
     let second = Duration::from_secs;
     for (runs_since, ran_from, left) in [
-        ("11:59:58", "11:49:59", Some(3)), // it ended after a second: five are asked for
-        ("11:59:55", "11:49:59", None),
-        ("11:59:50", "11:49:30", Some(20)), // it ended after half a minute
-        ("11:59:30", "11:49:30", None),
-        ("11:59:30", "11:00:00", Some(30)), // nobody waits for longer than a minute
+        ("11:59:58", "11:49:58", Some(6)), // it ended after two seconds: eight are asked for
+        ("11:59:52", "11:49:58", None),
+        ("11:59:30", "11:49:30", Some(20)), // it ended after half a minute, and may do so again
+        ("11:59:10", "11:49:30", None),
+        ("11:59:30", "11:00:00", Some(60)), // nobody waits for longer than a minute and a half
         ("12:05:00", "11:49:59", None),     // another clock
     ] {
         let day = |time: &str| format!("2026-01-01T{time}Z");
@@ -712,8 +712,10 @@ fn services_of_every_type_have_what_they_promise() {
     // Without a selector somebody else writes the endpoints, which need not be pods.
     let external = service("clusterIP: 10.96.0.1, ports: [{port: 80}]") + &slice("{port: 80}", "{addresses: [192.0.2.7]}");
     assert_eq!(phases(&external)[1], (Phase::Pods, State::Ready));
-    let headless = service("clusterIP: None, selector: {app: web}") + &slice("", "{addresses: [192.0.2.7]}");
-    assert_eq!(phases(&headless)[1], (Phase::Pods, State::Ready));
+    let headless = |selector: &str| service(&format!("clusterIP: None{selector}")) + &slice("", "{addresses: [192.0.2.7]}");
+    assert_eq!(phases(&headless(""))[1], (Phase::Pods, State::Ready));
+    // With one, nobody knows what such an endpoint is.
+    assert_eq!(phases(&headless(", selector: {app: web}"))[1], (Phase::Pods, State::Unknown));
 }
 
 #[test]
@@ -933,8 +935,12 @@ const PULL: &str = "{phase: Pending, conditions: [{type: PodScheduled, status: '
      ready: false, restartCount: 0, state: {waiting: {reason: ImagePullBackOff, message: 'Back-off pulling image \"web:2\": ErrImagePull: not found'}}}]}";
 
 fn suspects(yaml: &str) -> (Vec<doom::Suspect>, Vec<ObjectReadiness>) {
+    suspects_of(&target(&kind::DEPLOYMENT, "web"), yaml)
+}
+
+fn suspects_of(target: &ObjectRef, yaml: &str) -> (Vec<doom::Suspect>, Vec<ObjectReadiness>) {
     let snapshot = snapshot(yaml);
-    let targets = vec![target(&kind::DEPLOYMENT, "web")];
+    let targets = vec![target.clone()];
     let mut judged = judged_of(&snapshot, &targets);
     let question = Question {
         targets: Some(targets),
@@ -1000,6 +1006,16 @@ fn a_crash_loop_is_final_after_three_restarts_and_a_pending_pod_after_its_time()
             "{restarts} restarts: {found:?}"
         );
     }
+    let job = "---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: web, namespace: shop, uid: j}\n\
+        spec: {backoffLimit: 8, template: {spec: {containers: [{name: web, image: i}]}}}\nstatus: {active: 1}\n";
+    let (found, judged) = suspects_of(
+        &target(&kind::JOB, "web"),
+        &format!("{job}{}", pod("web-a", "Job/web", "a: b", "", "", &crash(5))),
+    );
+    assert!(
+        found.iter().all(|f| !f.is_final(&Grace::default(), now, long)) && judged[0].state == State::Progressing,
+        "its own limit decides: {found:?} {judged:?}"
+    );
     let pending = |since: &str| {
         format!(
             "{{phase: Pending, conditions: [{{type: PodScheduled, status: 'False', reason: Unschedulable, lastTransitionTime: '{since}', \

@@ -6,6 +6,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 
 use super::context::{Context, Workload, controller, reference_of, selects};
+use super::ports::workloads_behind;
 use crate::model::finding::{Effect, Finding, ObjectRef};
 use crate::model::kind;
 
@@ -96,6 +97,23 @@ fn part(findings: Vec<Finding>, is_wanted: impl Fn(&Finding) -> bool) -> (Vec<Fi
     (kept, rest)
 }
 
+/// Services that led to an earlier revision of a Deployment, by its labels, and lead nowhere since.
+fn left_behind(context: &Context<'_>, workload: &Workload<'_>) -> impl Iterator<Item = String> {
+    let of = &workload.reference;
+    let sets = context.snapshot.objects.replica_sets.iter().filter(|set| {
+        of.is(&kind::DEPLOYMENT)
+            && set.namespace().as_ref() == Some(&of.namespace)
+            && controller(&set.metadata).is_some_and(|owner| owner.kind == of.kind && owner.name == of.name)
+    });
+    let labels = sets.filter_map(|set| set.spec.as_ref()?.template.as_ref()?.metadata.as_ref()?.labels.as_ref());
+    let services: BTreeSet<String> = labels
+        .flat_map(|labels| context.services_selecting(&of.namespace, labels))
+        .filter(|service| context.pods_selected(service).is_empty() && workloads_behind(context, service).is_empty())
+        .map(ResourceExt::name_any)
+        .collect();
+    services.into_iter()
+}
+
 fn add(context: &Context<'_>, target: &ObjectRef, to: &mut BTreeSet<ObjectRef>) {
     let objects = &context.snapshot.objects;
     to.insert(target.clone());
@@ -180,6 +198,7 @@ fn add(context: &Context<'_>, target: &ObjectRef, to: &mut BTreeSet<ObjectRef>) 
                 }
             }
         }
+        services.extend(left_behind(context, workload).map(|name| (namespace.clone(), name)));
         for scaler in objects.autoscalers.iter().filter(|a| a.namespace().as_ref() == Some(namespace)) {
             let aims = scaler
                 .spec

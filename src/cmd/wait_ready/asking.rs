@@ -234,6 +234,7 @@ mod tests {
                 strict: false,
                 route: Route::ServiceProxy,
                 pods: Vec::new(),
+                untranslated: None,
             }],
             ..Asking::default()
         }

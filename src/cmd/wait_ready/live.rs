@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::application::{self, Asker};
@@ -41,8 +42,9 @@ use crate::rules::{Need, Options};
 
 /// The longest time between two looks: it bounds how late a deadline is seen.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
-/// How long what has just been rolled out must go on answering, where nothing else was said.
-const STABLE_FOR: Duration = Duration::from_secs(5);
+/// A shorter `--timeout` leaves this time for the first answers of the API server.
+const LEAST_TO_CONNECT: Duration = Duration::from_secs(1);
+
 /// Waits for a cluster.
 pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
     let args = plan.args;
@@ -55,16 +57,17 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         return Err(Failure::usage("nothing is named to wait for").hint("name it as TYPE/NAME, with -l SELECTOR or with -f FILE"));
     }
     let trust = plan.trust()?;
-    let options = plan.connect.clone().complete(io.stdin_is_terminal);
-    let connection = Connection::open(&options, &io.environment, log).await?;
-    let given = plan.connect.namespace.as_deref();
-    let selection = Selection::resolve(&connection, &plan.wanted, args.selector.as_ref(), &documents, given).await?;
+    let connecting = connect(&plan, &documents, io, log);
+    let (connection, selection) = if plan.timeout.is_zero() {
+        connecting.await?
+    } else {
+        let limit = plan.timeout.max(LEAST_TO_CONNECT);
+        tokio::time::timeout(limit, connecting).await.map_err(|_| {
+            let within = duration::short(limit);
+            Failure::new(Exit::NoAnswer, format!("the API server has not answered within {within}"))
+        })??
+    };
     let namespaces = selection.namespaces();
-    for namespace in namespaces.iter().filter(|name| !selection.waits_for_namespace(name)) {
-        if collect::namespace_exists(&connection, namespace).await? == Some(false) {
-            return Err(selection.no_such_namespace(&connection, namespace).await);
-        }
-    }
     let mut store = Store::open(&connection, &namespaces, (io.now)());
     for (kind, namespace, name) in selection.kinds() {
         store.watch(kind, namespace.as_deref(), name.as_deref());
@@ -115,7 +118,6 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         was_ready: false,
         asking: Asking::default(),
         calm: Calm::default(),
-        span: STABLE_FOR,
         last: None,
     };
     let stopped = io.stop.told();
@@ -134,6 +136,20 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
     super::super::warnings_as_errors(run.plan.connect, &run.connection)?;
     finish(&run.plan, &report, &run.store.snapshot, io)?;
     Ok(exit)
+}
+
+/// Opens the connection and finds out what is meant.
+async fn connect(plan: &Plan<'_>, documents: &[Value], io: &Io, log: Log) -> Result<(Connection, Selection), Failure> {
+    let options = plan.connect.clone().complete(io.stdin_is_terminal);
+    let connection = Connection::open(&options, &io.environment, log).await?;
+    let given = plan.connect.namespace.as_deref();
+    let selection = Selection::resolve(&connection, &plan.wanted, plan.args.selector.as_ref(), documents, given).await?;
+    for namespace in selection.namespaces().iter().filter(|name| !selection.waits_for_namespace(name)) {
+        if collect::namespace_exists(&connection, namespace).await? == Some(false) {
+            return Err(selection.no_such_namespace(&connection, namespace).await);
+        }
+    }
+    Ok((connection, selection))
 }
 
 /// A run and all that it remembers.
@@ -156,8 +172,6 @@ pub(super) struct Run<'a> {
     questions: Questions,
     pub(super) asking: Asking,
     calm: Calm,
-    /// How long answers have to last.
-    span: Duration,
     pub(super) marks: Marks,
     /// How it stood at the last look.
     pub(super) last: Option<Readiness>,
@@ -188,7 +202,7 @@ impl Run<'_> {
         let times = [
             self.questions.due(),
             self.readings.due(),
-            self.asking.due(self.span),
+            self.asking.due(self.plan.span()),
             self.contact.due(),
             self.calm.due(),
             self.tracker.due(),
@@ -266,12 +280,9 @@ impl Run<'_> {
             };
             let is_hopeless = derived.as_ref().is_err_and(|untried| untried.is_final);
             let identity = judge::identity(&context, &judged);
-            let span = self
-                .plan
-                .args
-                .stable_for
-                .unwrap_or_else(|| check::span(&context, &judged, STABLE_FOR));
-            let restless = is_ready.then(|| settle::restless(&context, &judged)).flatten();
+            let restless = (is_ready && !self.plan.span().is_zero())
+                .then(|| settle::restless(&context, &judged))
+                .flatten();
             let is_lost = self.contact.is_lost();
             let lost_nodes = if is_lost { BTreeSet::new() } else { lost_nodes };
             if self.readings.see_to(objects, lost_nodes, at) && once {
@@ -283,7 +294,6 @@ impl Run<'_> {
             if self.questions.ordered(orders, at) {
                 self.tracker.forget_causes();
             }
-            self.span = span;
             if is_ready && !self.was_ready {
                 // What kept it from being ready does not any more.
                 self.questions.drop_question();
@@ -291,8 +301,8 @@ impl Run<'_> {
             }
             self.was_ready = is_ready;
             self.calm.look(is_ready);
-            let mut application = self.application(at, derived, is_ready, identity, span).await;
-            if let (Some(restless), None | Some((State::Ready, _)), None) = (restless, &application, self.plan.args.stable_for) {
+            let mut application = self.application(at, derived, is_ready, identity).await;
+            if let (Some(restless), None | Some((State::Ready, _))) = (restless, &application) {
                 application = Some(self.calm.settled(at, restless));
             }
             if once && !is_ready && !judged.is_empty() {
@@ -392,13 +402,12 @@ impl Run<'_> {
         derived: Result<Vec<Check>, Untried>,
         is_ready: bool,
         identity: Identity,
-        span: Duration,
     ) -> Option<(State, String)> {
         if !is_ready {
             self.asking.stop();
             return derived.err().map(|untried| (State::Unknown, untried.why));
         }
-        let once = self.plan.timeout.is_zero();
+        let (once, span) = (self.plan.timeout.is_zero(), self.plan.span());
         self.asking.checks = match derived {
             Ok(checks) => checks,
             Err(untried) => {

@@ -89,7 +89,7 @@ pub struct WaitReadyArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     application_timeout: Option<Duration>,
     /// The path that must answer with --status; without it what the probes ask, else any answer or connection counts
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["tcp", "local"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["tcp", "local"], value_parser = path)]
     http: Option<String>,
     /// A connection is enough, whatever the probes ask
     #[arg(long, conflicts_with_all = ["grpc", "local"])]
@@ -109,7 +109,7 @@ pub struct WaitReadyArgs {
     /// How many answers in a row are needed, each on a new connection
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     successes: u32,
-    /// How long they must go on [default: 5s for what became ready within the last minute, else 0]
+    /// How long they must go on [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     stable_for: Option<Duration>,
     /// The status that counts, or from which to which
@@ -230,6 +230,19 @@ fn via(text: &str) -> Result<Via, String> {
     }
 }
 
+fn path(text: &str) -> Result<String, String> {
+    let whole = if text.starts_with('/') {
+        text.to_owned()
+    } else {
+        format!("/{text}")
+    };
+    match whole.parse::<http::uri::PathAndQuery>() {
+        _ if text.contains("://") => Err("expected a path; a URL is given with --via".to_owned()),
+        Ok(_) if text.is_ascii() && !text.contains(char::is_whitespace) => Ok(whole),
+        _ => Err(format!("{text:?} is no path of a URL: write other characters as %XX")),
+    }
+}
+
 fn statuses(text: &str) -> Result<(u16, u16), String> {
     let number = |text: &str| text.parse().ok().filter(|n| (100..=599).contains(n));
     let (from, to) = text.split_once('-').unwrap_or((text, text));
@@ -249,6 +262,9 @@ fn grace(text: &str) -> Result<(String, Duration), String> {
     Grace::default().set(class, time)?;
     Ok((class.to_owned(), time))
 }
+
+/// How long the application must go on answering, where nothing else was said.
+const STABLE_FOR: Duration = Duration::from_secs(5);
 
 /// What a run does, with every default resolved.
 struct Plan<'a> {
@@ -307,6 +323,11 @@ impl<'a> Plan<'a> {
             sent,
             timeout: if args.once { Duration::ZERO } else { args.timeout },
         })
+    }
+
+    /// How long answers have to last.
+    fn span(&self) -> Duration {
+        self.args.stable_for.unwrap_or(STABLE_FOR)
     }
 
     /// Whose certificates of an application count.

@@ -42,7 +42,7 @@ pub(super) fn run(mut plan: Plan<'_>, io: &mut Io) -> Outcome {
 fn judge(plan: &Plan<'_>, snapshot: &Snapshot) -> Readiness {
     let context = Context::new(snapshot, Options::default());
     let mut judged = gate::judge(&context, &plan.gate);
-    if let Some(restless) = settle::restless(&context, &judged).filter(|_| plan.args.stable_for.is_none()) {
+    if let Some(restless) = settle::restless(&context, &judged).filter(|_| !plan.span().is_zero()) {
         for item in judged.iter_mut().filter(|j| j.state == State::Ready && j.wanted_pods.is_some()) {
             item.state = State::Progressing;
             item.reason.clone_from(&restless.reason);

@@ -12,6 +12,7 @@ use super::contact::Trouble;
 use super::prober::is_prober;
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery};
 use crate::cmd::collect;
+use crate::gate::was_cleaned_up;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::snapshot::Snapshot;
@@ -234,6 +235,7 @@ impl Read {
         for (kind, object, got) in self.single {
             match got {
                 Ok(Some(value)) => collect::note_bad(snapshot, value),
+                Ok(None) if was_cleaned_up(snapshot, kind, &object.namespace, &object.name) => {}
                 Ok(None) => {
                     snapshot.remove(kind, &object.namespace, &object.name);
                     snapshot.note_absent(object);

@@ -12,6 +12,7 @@ use super::contact::Trouble;
 use super::prober::is_prober;
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, WatchEvent};
 use crate::cmd::collect;
+use crate::gate::was_cleaned_up;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::snapshot::{Coverage, Snapshot};
@@ -191,7 +192,9 @@ impl Store {
                     Some(_) => {}
                 }
                 for (namespace, name) in gone {
-                    self.snapshot.remove(&kind, &namespace, &name);
+                    if !was_cleaned_up(&self.snapshot, &kind, &namespace, &name) {
+                        self.snapshot.remove(&kind, &namespace, &name);
+                    }
                 }
                 for item in list.items.into_iter().filter(|item| !is_prober(item)) {
                     collect::note_bad(&mut self.snapshot, item);
@@ -207,6 +210,9 @@ impl Store {
                 let source = &mut self.sources[index];
                 source.known.remove(&(namespace.clone(), name.clone()));
                 let kind = source.kind.clone();
+                if was_cleaned_up(&self.snapshot, &kind, &namespace, &name) {
+                    return Ok(());
+                }
                 if source.name.is_some() {
                     self.snapshot.note_absent(ObjectRef::new(&kind, &namespace, &name));
                 }

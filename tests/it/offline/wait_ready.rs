@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::process::{Answer, Setting, podlife_in};
+use crate::process::{Answer, Setting, podlife, podlife_in};
 
 fn wait_ready(objects: &str, arguments: &[&str]) -> Answer {
     let setting = Setting {
@@ -145,6 +145,26 @@ fn flags_that_make_no_sense_are_refused() {
         assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{arguments:?}");
     }
     assert_eq!(wait_ready("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n", &[]).exit, 5);
+}
+
+#[test]
+fn a_path_is_no_url_and_an_api_server_that_says_nothing_is_not_waited_for() {
+    // It takes connections, and that is all.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("https://{}", silent.local_addr().unwrap());
+    let wait = |more: &[&str]| podlife(&[&["wait-ready", "deployment/web", "--server", &server, "--timeout", "2s"], more].concat());
+    for path in ["http://elsewhere/", "health z", "/\u{e4}", "/a\nb"] {
+        let answer = wait(&["--http", path]);
+        assert_eq!(answer.exit, 2, "{path}: {}", answer.stderr);
+        assert!(answer.stderr.contains("--http"), "{}", answer.stderr);
+    }
+    let answer = wait(&["--http", "health?deep=true"]);
+    assert_eq!(answer.exit, 6, "{}", answer.stderr);
+    assert!(
+        answer.stderr.contains("the API server has not answered within 2s"),
+        "{}",
+        answer.stderr
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod later;
 mod listener;
 mod network_policy;
 mod node;
-mod probes;
+pub mod probes;
 mod rare;
 mod reference;
 mod scheduling;

@@ -1,6 +1,7 @@
 //! `wait-ready` on a real cluster.
 
 mod application;
+mod deceptions;
 mod fronts;
 mod headers;
 mod kinds;
