@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::certificate::{Certificate, CertificateKey};
-use super::dial::{Dial, DialKey};
+use super::dial::{Dial, DialKey, Speech};
 use super::directive;
 use super::finding::ObjectRef;
 use super::kind::{self, Kind};
@@ -510,6 +510,21 @@ impl Snapshot {
     /// Stores what came of a dial.
     pub fn put_dial(&mut self, dial: Dial) {
         self.dials.insert(dial.key.clone(), dial);
+    }
+
+    /// Whether any port of a pod was dialled.
+    pub fn was_dialled(&self, namespace: &str, pod: &str) -> bool {
+        // Before every key of the pod: no port has the number 0.
+        let first = DialKey {
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            port: 0,
+            speech: Speech::Http,
+            path: String::new(),
+            again: false,
+        };
+        let next = self.dials.range(first..).next();
+        next.is_some_and(|(key, _)| key.namespace == namespace && key.pod == pod)
     }
 
     /// What came of a dial; none where nobody dialled.

@@ -13,7 +13,7 @@ use crate::model::snapshot::Presence;
 use crate::rules::container::ending::counts;
 use crate::rules::context::{ContainerView, Context, containers, service_selects};
 use crate::rules::ports::State;
-use crate::rules::{network_policy, ports};
+use crate::rules::{listen, network_policy, ports};
 
 /// What explains an end stands near the end of the log. Of what goes on, further lines count where they tell of a call that went unanswered:
 /// others may write much between two of these, and whether something stops the call is seen by itself.
@@ -139,6 +139,9 @@ fn caller<'a>(context: &Context<'a>, container: ContainerView<'a>, trouble: Trou
 
 /// Whether a running container, on whose ports nobody listens, calls a Service that cannot answer: it listens once that one does.
 pub fn waits(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
+    if listen::says_that_it_listens(context, container) {
+        return false;
+    }
     let trouble = if container.is_ready() { Trouble::Deaf } else { Trouble::Unready };
     let caller = caller(context, *container, trouble);
     of_caller(context, &caller).iter().any(|failure| {

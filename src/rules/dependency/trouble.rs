@@ -52,7 +52,7 @@ pub(super) fn of(context: &Context<'_>, container: &ContainerView<'_>) -> Option
         lasts(PATIENCE).then_some(Trouble::Waits)
     } else if !container.is_ready() {
         lasts(STARTING).then_some(Trouble::Unready)
-    } else if lasts(STARTING) && listen::opens_nothing(context, container) {
+    } else if lasts(STARTING) && waits_to_listen(context, container) {
         Some(Trouble::Deaf)
     } else {
         (is_ready(container.pod) && is_suspect(context, container)).then_some(Trouble::Suspect)
@@ -93,10 +93,7 @@ pub(super) fn waits_to_listen(context: &Context<'_>, container: &ContainerView<'
         })
     };
     let is_silent = listen::opens_nothing(context, container) || (!container.is_ready() && is_refused());
-    is_silent
-        && !listen::hints::of_container(context, container)
-            .iter()
-            .any(listen::hints::Hint::is_of_log)
+    is_silent && !listen::says_that_it_listens(context, container)
 }
 
 /// Whether a probe fails as it does where the application says itself that it lacks something: it was asked, and said no or nothing.

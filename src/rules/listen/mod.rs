@@ -23,6 +23,7 @@ mod uses;
 pub mod variables;
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
+use kube::ResourceExt;
 
 use fault::{Fault, finding};
 use look::{Standing, dial_key, look};
@@ -227,6 +228,10 @@ pub fn starting(context: &Context<'_>, workload: &Workload<'_>) -> Option<u16> {
 /// Whether dials say that nobody listens in a container: all that were made of the ports that others count on were refused.
 pub fn opens_nothing(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
     let pod = container.pod;
+    // Of most pods nobody has dialled a port, because their probes pass.
+    if !context.snapshot.was_dialled(&pod.namespace().unwrap_or_default(), &pod.name_any()) {
+        return false;
+    }
     let is_own = |used: &Use<'_>| {
         let of = used.container(context, pod);
         used.is_used() && used.protocol == "TCP" && of.is_some_and(|c| c.name() == container.name())
@@ -272,6 +277,11 @@ pub fn opens_another(context: &Context<'_>, container: &ContainerView<'_>, port:
     let others = uses::of_pod(context, pod);
     let mut others = others.iter().filter(|used| used.port != port && used.is_used());
     others.any(|used| is_own(used) && is_open(used))
+}
+
+/// Whether a container's log says that it listens somewhere; a log counts where it was read already.
+pub fn says_that_it_listens(context: &Context<'_>, container: &ContainerView<'_>) -> bool {
+    hints::of_container(context, container).iter().any(hints::Hint::is_of_log)
 }
 
 /// The dial of a used port that has been made, where one has.
