@@ -1,6 +1,6 @@
 //! Reads a cluster into a snapshot: lists first, then what rules ask for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::exit::{Exit, Failure};
+use super::left_out::{leave_out, untried};
 use super::reach::{self, Reach, Unseen};
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery};
 use crate::model::certificate::Certificate;
-use crate::model::dial::{Dial, DialKey, Reply};
+use crate::model::dial::{Dial, DialKey};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::near;
@@ -71,14 +72,8 @@ pub struct Rights {
     pub reach: Reach,
 }
 
-/// Dials of one round at most; in a larger scope the rest is named as unchecked.
-const MOST_DIALS: usize = 60;
 /// The dials of one round take no longer than this, unless one alone may take longer; those whose turn has not come are named as unchecked.
 const DIALS_LIMIT: Duration = Duration::from_secs(30);
-/// Certificates of one round at most that are looked at.
-const MOST_CERTIFICATES: usize = 20;
-/// Pods of one round at most that are looked into by running a command.
-const MOST_LOOKS: usize = 20;
 
 /// Reads the first round: every kind of [`FIRST`] in these namespaces, or everywhere.
 /// What may not be read becomes an `unchecked` entry; only an API that gives no usable answer at all is an error.
@@ -173,7 +168,7 @@ fn is_answered(snapshot: &Snapshot, need: &Need) -> bool {
 /// Fetches what rules asked for. A failure is noted, never fatal: the rest is still worth saying.
 pub async fn further_round(connection: &Connection, snapshot: &mut Snapshot, needs: BTreeSet<Need>, rights: &Rights) {
     let mut wanted: Vec<Need> = needs.into_iter().filter(|need| is_allowed(need, rights)).collect();
-    leave_out_dials(snapshot, &mut wanted);
+    leave_out(snapshot, &mut wanted);
     let seen: &Snapshot = snapshot;
     let until = Instant::now() + DIALS_LIMIT.max(rights.reach.limit * 3);
     let answers = join_all(wanted.iter().map(|need| fetch(connection, seen, need, rights, until))).await;
@@ -241,77 +236,6 @@ fn is_allowed(need: &Need, rights: &Rights) -> bool {
         Need::List(kind, _) => kind == &kind::SECRET,
     };
     !of_secrets || rights.secrets
-}
-
-/// The dials of a round that are made: one port of each pod comes before a second one of any.
-fn kept_dials(wanted: &[Need]) -> BTreeSet<DialKey> {
-    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let mut ranked: Vec<(usize, &DialKey)> = Vec::new();
-    for need in wanted {
-        if let Need::Dial(key) = need {
-            let of_pod = seen.entry((&key.namespace, &key.pod)).or_default();
-            ranked.push((*of_pod, key));
-            *of_pod += 1;
-        }
-    }
-    ranked.sort_by_key(|(rank, _)| *rank);
-    ranked.into_iter().take(MOST_DIALS).map(|(_, key)| key.clone()).collect()
-}
-
-/// A dial that nobody made.
-fn untried(key: &DialKey, at: Timestamp) -> Dial {
-    Dial {
-        key: key.clone(),
-        at,
-        address: Reply::Untried,
-        inside: Reply::Untried,
-    }
-}
-
-/// Keeps so many dials and looks inside of a round as are made, and notes the others as not made.
-fn leave_out_dials(snapshot: &mut Snapshot, wanted: &mut Vec<Need>) {
-    let kept = kept_dials(wanted);
-    let (mut dials, mut looks, mut certificates) = (0, 0, 0);
-    wanted.retain(|need| match need {
-        Need::Dial(key) => {
-            dials += 1;
-            let is_kept = kept.contains(key);
-            if !is_kept {
-                snapshot.put_dial(untried(key, snapshot.taken_at));
-            }
-            is_kept
-        }
-        Need::Certificate(_) => {
-            certificates += 1;
-            certificates <= MOST_CERTIFICATES
-        }
-        Need::Sockets(namespace, pod) => {
-            looks += 1;
-            if looks > MOST_LOOKS {
-                snapshot.put_sockets(namespace, pod, None);
-            }
-            looks <= MOST_LOOKS
-        }
-        _ => true,
-    });
-    if dials > MOST_DIALS {
-        snapshot.unchecked.insert(Unchecked::without_right(
-            format!("{} more ports {DIALS}", dials - MOST_DIALS),
-            format!("more than {MOST_DIALS} at once; name a workload to have its ports dialled"),
-        ));
-    }
-    if certificates > MOST_CERTIFICATES {
-        snapshot.unchecked.insert(Unchecked::without_right(
-            format!("{} more certificates of Ingresses {DIALS}", certificates - MOST_CERTIFICATES),
-            format!("more than {MOST_CERTIFICATES} at once; name an Ingress to have its certificates looked at"),
-        ));
-    }
-    if looks > MOST_LOOKS {
-        snapshot.unchecked.insert(Unchecked::without_right(
-            format!("{SOCKETS} of {} more pods", looks - MOST_LOOKS),
-            format!("more than {MOST_LOOKS} at once; name a workload to have its pods looked into"),
-        ));
-    }
 }
 
 enum Answer {
@@ -499,39 +423,5 @@ pub async fn add_object(
             Ok(None)
         }
         Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::dial::Speech;
-
-    #[test]
-    fn one_port_of_each_pod_comes_before_a_second_one_of_any() {
-        let key = |pod: usize, port: u16| DialKey {
-            namespace: "shop".into(),
-            pod: format!("p{pod:03}"),
-            port,
-            speech: Speech::Http,
-            path: "/".into(),
-            again: false,
-        };
-        let needs: BTreeSet<Need> = (0..50).flat_map(|pod| [1, 2, 3].map(|port| Need::Dial(key(pod, port)))).collect();
-        let needs: Vec<Need> = needs.into_iter().collect();
-        let kept = kept_dials(&needs);
-        assert_eq!(kept.len(), MOST_DIALS);
-        assert!((0..50).all(|pod| kept.contains(&key(pod, 1))), "{kept:?}");
-        // The rest is named.
-        let mut snapshot = Snapshot::new(Timestamp::UNIX_EPOCH, false);
-        let mut wanted = needs.clone();
-        leave_out_dials(&mut snapshot, &mut wanted);
-        assert_eq!(wanted.len(), MOST_DIALS);
-        assert_eq!(snapshot.dials().count(), needs.len() - MOST_DIALS);
-        assert!(
-            snapshot.unchecked.iter().any(|u| u.what.starts_with("90 more ports")),
-            "{:?}",
-            snapshot.unchecked
-        );
     }
 }

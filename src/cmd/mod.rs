@@ -3,10 +3,12 @@
 pub mod collect;
 pub mod complete;
 pub mod completion;
+mod debug_container;
 pub mod diagnose;
 pub mod exit;
 pub mod explain;
 pub mod flags;
+mod left_out;
 pub mod local;
 pub mod patience;
 mod rbac;

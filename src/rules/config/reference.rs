@@ -61,42 +61,28 @@ pub fn references(spec: &PodSpec) -> Vec<Reference<'_>> {
     let mut all: Vec<Reference<'_>> = init.chain(&spec.containers).flat_map(of_container).collect();
     for volume in spec.volumes.iter().flatten() {
         let holder = Holder::Volume(&volume.name);
-        if let Some(source) = &volume.config_map {
-            with_items(
-                &mut all,
-                Source::ConfigMap,
-                &source.name,
-                source.items.as_deref(),
-                source.optional,
-                holder,
-            );
-        }
-        if let Some(source) = &volume.secret {
-            let name = source.secret_name.as_deref().unwrap_or_default();
-            with_items(&mut all, Source::Secret, name, source.items.as_deref(), source.optional, holder);
-        }
-        // The root certificate that every namespace gets is the control plane's affair.
-        for projection in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
-            if let Some(source) = projection.config_map.as_ref().filter(|s| s.name != "kube-root-ca.crt") {
-                with_items(
-                    &mut all,
-                    Source::ConfigMap,
-                    &source.name,
-                    source.items.as_deref(),
-                    source.optional,
-                    holder,
-                );
-            }
-            if let Some(source) = &projection.secret {
-                with_items(
-                    &mut all,
-                    Source::Secret,
-                    &source.name,
-                    source.items.as_deref(),
-                    source.optional,
-                    holder,
-                );
-            }
+        let own = [
+            volume
+                .config_map
+                .as_ref()
+                .map(|s| (Source::ConfigMap, s.name.as_str(), s.items.as_deref(), s.optional)),
+            volume.secret.as_ref().map(|s| {
+                let name = s.secret_name.as_deref().unwrap_or_default();
+                (Source::Secret, name, s.items.as_deref(), s.optional)
+            }),
+        ];
+        let projections = volume.projected.iter().flat_map(|p| p.sources.iter().flatten());
+        let projected = projections.flat_map(|projection| {
+            // The root certificate that every namespace gets is the control plane's affair.
+            let map = projection.config_map.as_ref().filter(|s| s.name != "kube-root-ca.crt");
+            let secret = projection.secret.as_ref();
+            [
+                map.map(|s| (Source::ConfigMap, s.name.as_str(), s.items.as_deref(), s.optional)),
+                secret.map(|s| (Source::Secret, s.name.as_str(), s.items.as_deref(), s.optional)),
+            ]
+        });
+        for (kind, name, items, optional) in own.into_iter().chain(projected).flatten() {
+            with_items(&mut all, kind, name, items, optional, holder);
         }
     }
     all.retain(|r| !r.name.is_empty());

@@ -179,14 +179,7 @@ mod tests {
     use crate::rules::testing::snapshot;
 
     fn shown(key: &str, text: &str) -> Vec<String> {
-        of_text(key, &directive::kept(key, text))
-            .iter()
-            .map(|told| {
-                let strength = if told.strength == Confidence::Likely { "" } else { "?" };
-                let server = told.server.map(|s| format!("{} ", s.name)).unwrap_or_default();
-                format!("{server}{}{strength}", told.address)
-            })
-            .collect()
+        of_text(key, &directive::kept(key, text)).iter().map(Told::shown).collect()
     }
 
     #[test]

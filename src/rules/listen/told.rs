@@ -30,6 +30,14 @@ impl Told {
             is_default: false,
         }
     }
+
+    /// `Uvicorn 127.0.0.1:8000`, with a question mark where that is no more than possible.
+    #[cfg(test)]
+    pub fn shown(&self) -> String {
+        let strength = if self.strength == Confidence::Likely { "" } else { "?" };
+        let server = self.server.map(|s| format!("{} ", s.name)).unwrap_or_default();
+        format!("{server}{}{strength}", self.address)
+    }
 }
 
 /// Several addresses for one socket: reachable if one of them is, and nothing where one of them cannot be read.

@@ -231,11 +231,7 @@ mod tests {
         let all: Vec<(String, String)> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         all.iter()
             .flat_map(|(name, value)| of_value(name, value, &all, &[]))
-            .map(|told| {
-                let strength = if told.strength == Confidence::Likely { "" } else { "?" };
-                let server = told.server.map(|s| format!("{} ", s.name)).unwrap_or_default();
-                format!("{server}{}{strength}", told.address)
-            })
+            .map(|told| told.shown())
             .collect()
     }
 

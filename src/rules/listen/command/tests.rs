@@ -4,14 +4,7 @@ use super::*;
 
 fn shown(command: &[&str], ports: &[u16]) -> Vec<String> {
     let words: Vec<String> = command.iter().map(|w| (*w).to_owned()).collect();
-    of_words(&words, ports)
-        .iter()
-        .map(|told| {
-            let strength = if told.strength == Confidence::Likely { "" } else { "?" };
-            let server = told.server.map(|s| format!("{} ", s.name)).unwrap_or_default();
-            format!("{server}{}{strength}", told.address)
-        })
-        .collect()
+    of_words(&words, ports).iter().map(Told::shown).collect()
 }
 
 #[test]

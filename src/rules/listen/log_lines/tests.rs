@@ -3,14 +3,7 @@
 use super::*;
 
 fn shown(log: &str) -> Vec<String> {
-    of_log(log.lines())
-        .iter()
-        .map(|told| {
-            let strength = if told.strength == Confidence::Likely { "" } else { "?" };
-            let server = told.server.map(|s| format!("{} ", s.name)).unwrap_or_default();
-            format!("{server}{}{strength}", told.address)
-        })
-        .collect()
+    of_log(log.lines()).iter().map(Told::shown).collect()
 }
 
 #[test]
