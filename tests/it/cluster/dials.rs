@@ -5,32 +5,16 @@ use std::fs;
 use serde_json::Value;
 
 use super::harness::{Scenario, both, pods_ready, running};
+use super::objects::{Workload, app};
 use super::requests::requests;
 use super::rights::as_reader;
 
-/// A Deployment of the test application, which has no shell, behind a Service that sends port 80 to 8080.
-fn served(name: &str, replicas: u32, listen: &str) -> String {
-    format!(
-        "
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  replicas: {replicas}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{{name: app, image: 'podlife.test/app:1', env: [{{name: LISTEN, value: '{listen}'}}]}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
-"
-    )
+/// The test application, which has no shell, behind a Service that sends port 80 to 8080.
+fn served(name: &str, replicas: u32, listen: &str) -> Workload {
+    app(name)
+        .env("LISTEN", listen)
+        .spec(&format!("replicas: {replicas}"))
+        .ports("{name: http, port: 80, targetPort: 8080}")
 }
 
 const READER: &str = "
@@ -183,15 +167,9 @@ spec: {selector: {app: two}, ports: [{name: http, port: 80, targetPort: 8080}]}
 
 #[test]
 fn an_image_without_a_shell_needs_an_ephemeral_container() {
-    let restricted = served("api", 1, "0.0.0.0:9090").replace(
-        "terminationGracePeriodSeconds: 1",
-        "terminationGracePeriodSeconds: 1
-      securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}",
-    );
-    let restricted = restricted.replace(
-        "name: app, image",
-        "name: app, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}, image",
-    );
+    let restricted = served("api", 1, "0.0.0.0:9090")
+        .pod("securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}")
+        .container("securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}");
     let scenario = Scenario::new("debug-image");
     // The namespace takes only what Pod Security calls restricted: the ephemeral container must be that.
     enforce_restricted(&scenario);

@@ -8,9 +8,11 @@
 //! ```
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::Once;
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use podlife::cluster::{ConnectOptions, Connection, ListQuery, no_log};
@@ -56,9 +58,33 @@ pub fn kubeconfig() -> String {
     std::env::var("PODLIFE_TEST_KUBECONFIG").expect("PODLIFE_TEST_KUBECONFIG names no cluster: use tests/run, which starts one")
 }
 
+/// Two tests of one name would share a namespace, and one would be judged by what the other has applied: the second of them fails at once, even
+/// where the first is over and its namespace is gone.
+fn claim_name(cluster: &str, name: &str) -> Result<(), String> {
+    /// Cluster and name, and the test that has them.
+    static CLAIMED: Mutex<BTreeMap<(String, String), String>> = Mutex::new(BTreeMap::new());
+    let test = std::thread::current().name().unwrap_or("another test").to_owned();
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+    match claimed.insert((cluster.to_owned(), name.to_owned()), test) {
+        Some(first) => Err(format!("the name {name} of a scenario is used by {first} already")),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn a_name_that_two_tests_use_fails_the_second() {
+    assert_eq!(claim_name("one", "twice"), Ok(()));
+    assert_eq!(claim_name("another", "twice"), Ok(()));
+    let refused = claim_name("one", "twice").unwrap_err();
+    assert!(refused.contains("the name twice of a scenario is used by "), "{refused}");
+}
+
 impl Scenario {
     /// Makes a namespace that no other test uses.
     pub fn new(name: &str) -> Self {
+        if let Err(why) = claim_name(&kubeconfig(), name) {
+            panic!("{why}");
+        }
         let unique = format!("{:x}", std::process::id());
         let namespace = format!("podlife-{name}-{unique}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -83,8 +109,8 @@ impl Scenario {
     }
 
     /// Applies a manifest to the namespace.
-    pub fn apply(self, manifest: &str) -> Self {
-        self.kubectl_in(&["apply", "-f", "-"], Some(manifest));
+    pub fn apply(self, manifest: &(impl Display + ?Sized)) -> Self {
+        self.kubectl_in(&["apply", "-f", "-"], Some(&manifest.to_string()));
         self
     }
 

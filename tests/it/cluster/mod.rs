@@ -5,6 +5,7 @@ mod contract;
 mod dials;
 mod examples;
 mod harness;
+mod objects;
 mod own;
 mod policies;
 mod requests;

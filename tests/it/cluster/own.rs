@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use podlife::model::kind;
 
 use super::harness::{Scenario, both, event, kubectl, pods_ready, restarts, turn_to, waiting};
+use super::objects::{Workload, busybox};
 use super::wait_ready::restart::outlived;
 
 const PREFIX: &str = "podlife-own-";
@@ -74,12 +75,8 @@ fn remove_left_over(script: &Path) {
     }
 }
 
-fn deployment(name: &str, container: &str) -> String {
-    format!(
-        "---\n{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, spec: {{selector: {{matchLabels: {{app: {name}}}}}, \
-         template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{terminationGracePeriodSeconds: 0, containers: \
-         [{{name: {name}, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, {container}}}]}}}}}}}}\n"
-    )
+fn deployment(name: &str, container: &str) -> Workload {
+    busybox(name).called(name).at_once().container(container)
 }
 
 /// One after the other, each leaving the cluster worse than it was.
@@ -175,7 +172,11 @@ fn the_disk_of_images_is_full(cluster: &OwnCluster) {
          mount --bind /run/content $content",
     ]);
     Scenario::new("no-space")
-        .apply(&deployment("api", "command: [sleep, '3600']").replace("busybox:1.36", "large/app:1"))
+        .apply(
+            &deployment("api", "command: [sleep, '3600']")
+                .to_string()
+                .replace("busybox:1.36", "large/app:1"),
+        )
         .until(
             "the image cannot be written",
             both(waiting("api", "ImagePullBackOff"), event("Failed", "no space left on device")),

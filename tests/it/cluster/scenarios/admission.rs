@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::probes::deployment;
 use crate::cluster::harness::{Scenario, event, kubectl, pods_ready};
+use crate::cluster::objects::Workload;
 
 const IDLE: &str = "command: [sleep, '3600']";
 
@@ -87,11 +88,8 @@ fn a_namespace_that_is_restricted() {
         .first_root_cause("PodSecurityViolated", "", "deployment/api");
 }
 
-fn with_spec(name: &str, field: &str) -> String {
-    deployment(name, IDLE).replace(
-        "terminationGracePeriodSeconds: 1",
-        &format!("{field}\n      terminationGracePeriodSeconds: 1"),
-    )
+fn with_spec(name: &str, field: &str) -> Workload {
+    deployment(name, IDLE).pod(field)
 }
 
 #[test]
@@ -143,6 +141,29 @@ spec:
         .first_root_cause("QuotaExceeded", "exhausted", "statefulset/db");
 }
 
+/// What is asked about each object takes effect some moments after it was written: tries again until a pod is refused with this text.
+fn until_refused(scenario: &Scenario, text: &str) {
+    scenario.wait("pods are refused", |scenario| {
+        let refused = scenario
+            .list(&kind::EVENT)
+            .iter()
+            .any(|e| e["reason"] == "FailedCreate" && e["message"].as_str().is_some_and(|m| m.contains(text)));
+        if !refused {
+            scenario.kubectl(&[
+                "delete",
+                "deployment",
+                "api",
+                "--ignore-not-found",
+                "--cascade=foreground",
+                "--grace-period=0",
+            ]);
+            scenario.kubectl_in(&["apply", "-f", "-"], Some(&deployment("api", IDLE).to_string()));
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        refused
+    });
+}
+
 #[test]
 fn a_policy_that_says_no() {
     let scenario = Scenario::new("policy");
@@ -170,26 +191,7 @@ spec:
         &[("validatingadmissionpolicybinding", &name), ("validatingadmissionpolicy", &name)],
         &manifest,
     );
-    // A policy takes effect some moments after it was written: ask until a pod is refused.
-    scenario.wait("the policy is in force", |scenario| {
-        let refused = scenario
-            .list(&kind::EVENT)
-            .iter()
-            .any(|e| e["reason"] == "FailedCreate" && e["message"].as_str().is_some_and(|m| m.contains("pods need a team label")));
-        if !refused {
-            scenario.kubectl(&[
-                "delete",
-                "deployment",
-                "api",
-                "--ignore-not-found",
-                "--cascade=foreground",
-                "--grace-period=0",
-            ]);
-            kubectl(&["-n", &scenario.namespace, "apply", "-f", "-"], Some(&deployment("api", IDLE)));
-            std::thread::sleep(std::time::Duration::from_secs(1));
-        }
-        refused
-    });
+    until_refused(&scenario, "pods need a team label");
     let answer = scenario.first_root_cause("AdmissionDenied", "", "deployment/api");
     assert!(answer.root_cause()["summary"].as_str().unwrap().contains("pods need a team label"));
 }
@@ -216,25 +218,7 @@ webhooks:
 "
     );
     let _webhook = ClusterWide::apply(&[("validatingwebhookconfiguration", &name)], &manifest);
-    scenario.wait("the webhook is in force", |scenario| {
-        let refused = scenario
-            .list(&kind::EVENT)
-            .iter()
-            .any(|e| e["reason"] == "FailedCreate" && e["message"].as_str().is_some_and(|m| m.contains("failed calling webhook")));
-        if !refused {
-            scenario.kubectl(&[
-                "delete",
-                "deployment",
-                "api",
-                "--ignore-not-found",
-                "--cascade=foreground",
-                "--grace-period=0",
-            ]);
-            kubectl(&["-n", &scenario.namespace, "apply", "-f", "-"], Some(&deployment("api", IDLE)));
-            std::thread::sleep(std::time::Duration::from_secs(1));
-        }
-        refused
-    });
+    until_refused(&scenario, "failed calling webhook");
     scenario.first_root_cause("WebhookUnavailable", "", "deployment/api");
 }
 
@@ -293,7 +277,7 @@ fn a_refusal_that_has_no_code_of_its_own() {
         "default",
         "kubernetes.io/enforce-mountable-secrets=true",
     ]);
-    let mounts = deployment("api", IDLE).replace("containers:", "volumes: [{name: v, secret: {secretName: db}}]\n      containers:");
+    let mounts = with_spec("api", "volumes: [{name: v, secret: {secretName: db}}]");
     let answer = scenario
         .apply("---\n{apiVersion: v1, kind: Secret, metadata: {name: db}}")
         .apply(&mounts)

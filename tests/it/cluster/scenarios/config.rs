@@ -1,20 +1,10 @@
 //! ConfigMaps and Secrets that are missing, or lack a key.
 
-use super::container::{assert_root_causes, deployment, shell};
+use super::container::{assert_root_causes, deployment, shell, with_volume};
 use crate::cluster::harness::{Scenario, event, pods_ready, waiting};
 
 const CONFIG: &str = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: conf}, data: {database: first, log: second}}\n\
                       ---\n{apiVersion: v1, kind: Secret, metadata: {name: cred}, stringData: {password: hunter2}}\n";
-
-fn with_volume(name: &str, volume: &str) -> String {
-    deployment(
-        name,
-        &format!(
-            "{{containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600'], \
-             volumeMounts: [{{name: v, mountPath: /v}}]}}], volumes: [{{name: v, {volume}}}]}}"
-        ),
-    )
-}
 
 #[test]
 fn a_wrong_key_names_the_right_one() {

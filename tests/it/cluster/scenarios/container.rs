@@ -22,6 +22,17 @@ pub fn shell(name: &str, command: &str, more: &str) -> String {
     )
 }
 
+/// A Deployment of one container that idles, with a volume at /v.
+pub fn with_volume(name: &str, volume: &str) -> String {
+    deployment(
+        name,
+        &format!(
+            "{{containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600'], \
+             volumeMounts: [{{name: v, mountPath: /v}}]}}], volumes: [{{name: v, {volume}}}]}}"
+        ),
+    )
+}
+
 /// `CODE (cause) kind/name` of every finding of a list, in order of the alphabet.
 pub fn findings(answer: &Answer, list: &str) -> Vec<String> {
     let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();

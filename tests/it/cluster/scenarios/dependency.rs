@@ -3,34 +3,22 @@
 use serde_json::Value;
 
 use crate::cluster::harness::{Scenario, State, both, pods_ready, restarts, running, statuses};
+use crate::cluster::objects::{self, Workload, shell};
 use crate::process::assert_marks_agree;
 
-/// A deployment of one container that runs this in a shell.
+/// A Deployment of one container of its name that runs this in a shell.
+fn script(name: &str, script: &str) -> Workload {
+    shell(name, script).called(name).at_once()
+}
+
 fn runs(name: &str, script: &str) -> String {
-    format!(
-        r#"
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - name: {name}
-        image: busybox:1.36
-        imagePullPolicy: IfNotPresent
-        command: [sh, -c, "{script}"]
-"#
-    )
+    self::script(name, script).to_string()
 }
 
 fn service(name: &str, port: u16, target: u16) -> String {
-    format!(
-        "\n---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{selector: {{app: {name}}}, ports: [{{port: {port}, targetPort: {target}}}]}}}}"
+    objects::service(
+        name,
+        &format!("{{selector: {{app: {name}}}, ports: [{{port: {port}, targetPort: {target}}}]}}"),
     )
 }
 
@@ -59,7 +47,9 @@ fn a_crash_because_the_port_of_the_pods_is_called() {
 
 #[test]
 fn a_crash_because_a_service_leads_to_a_port_where_nobody_listens() {
-    let serves = runs("db", "httpd -f -p 5432") + "        ports: [{containerPort: 5432}]\n";
+    let serves = script("db", "httpd -f -p 5432")
+        .container("ports: [{containerPort: 5432}]")
+        .to_string();
     let calls = "sleep 2; nc -w 2 db 80 </dev/null || (echo dial tcp db:80: connection refused; exit 3)";
     let manifest = runs("web", calls) + &serves + &service("db", 80, 5433);
     crashes("dep-target", &manifest).first_root_cause("TargetPortMismatch", "proven", "service/db");
@@ -110,7 +100,7 @@ fn a_service_of_another_namespace_that_does_not_exist() {
 
 #[test]
 fn a_refused_call_to_the_api_server() {
-    let text = r#"Error: pods is forbidden: User \\\"system:serviceaccount:NAMESPACE:default\\\" cannot list resource \\\"pods\\\" in API group \\\"\\\" in the namespace \\\"NAMESPACE\\\""#;
+    let text = r#"Error: pods is forbidden: User \"system:serviceaccount:NAMESPACE:default\" cannot list resource \"pods\" in API group \"\" in the namespace \"NAMESPACE\""#;
     let scenario = Scenario::new("dep-rbac");
     let manifest = runs("web", &format!("echo '{text}'; sleep 1; exit 1")).replace("NAMESPACE", &scenario.namespace);
     let answer = scenario
@@ -127,14 +117,11 @@ fn a_refused_call_to_the_api_server() {
 /// Names in the environment that no Service has, an old refusal in a log, a slow start of the other side: no fault.
 #[test]
 fn callers_that_get_along() {
-    let web = runs(
+    let web = script(
         "web",
         "echo dial tcp 10.96.0.200:80: connect: connection refused; echo retry; sleep 3600",
     )
-    .replace(
-        "command:",
-        "env: [{name: TRACING_URL, value: 'http://collector:4317'}]\n        command:",
-    );
+    .env("TRACING_URL", "http://collector:4317");
     let manifest = web + &runs("db", "httpd -f -p 5432") + &service("db", 5432, 5432);
     Scenario::new("dep-fine")
         .apply(&manifest)
@@ -142,33 +129,16 @@ fn callers_that_get_along() {
         .healthy();
 }
 
-/// A deployment of the test application with these variables, and its Service on port 80.
+/// A Deployment of the test application with these variables, and its Service on port 80.
 pub fn app(name: &str, variables: &[(&str, &str)], probe: &str, init: &str) -> String {
-    let variables: Vec<String> = variables.iter().map(|(k, v)| format!("{{name: {k}, value: '{v}'}}")).collect();
-    format!(
-        "
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      {init}
-      containers:
-      - name: {name}
-        image: podlife.test/app:1
-        env: [{}]
-        ports: [{{containerPort: 8080}}]
-        {probe}
----
-{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: 8080}}]}}}}
-",
-        variables.join(", ")
-    )
+    let app = objects::app(name)
+        .called(name)
+        .at_once()
+        .container("ports: [{containerPort: 8080}]")
+        .container(probe)
+        .pod(init)
+        .ports("{port: 80, targetPort: 8080}");
+    variables.iter().fold(app, |app, (name, value)| app.env(name, value)).to_string()
 }
 
 pub const READY: &str = "readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}";

@@ -3,22 +3,7 @@
 use podlife::model::kind;
 
 use crate::cluster::harness::{Scenario, kubectl, pods_ready};
-
-const API: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: api}
-spec:
-  selector: {matchLabels: {app: api}}
-  template:
-    metadata: {labels: {app: api}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {name: api, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [httpd, -f, -p, "8080"], ports: [{name: http, containerPort: 8080}]}
----
-{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: api}, ports: [{name: web, port: 80, targetPort: http}]}}
-"#;
+use crate::cluster::objects::{app, busybox, service};
 
 /// A class of its own for one test: classes belong to the cluster.
 struct Class(String);
@@ -43,7 +28,12 @@ impl Drop for Class {
 }
 
 fn api(name: &str) -> (Scenario, Class) {
-    let scenario = Scenario::new(name).apply(API).until("the pod is ready", pods_ready(1));
+    let api = busybox("api")
+        .called("api")
+        .at_once()
+        .container("command: [httpd, -f, -p, '8080'], ports: [{name: http, containerPort: 8080}]")
+        .ports("{name: web, port: 80, targetPort: http}");
+    let scenario = Scenario::new(name).apply(&api).until("the pod is ready", pods_ready(1));
     let class = Class::new(&scenario);
     (scenario, class)
 }
@@ -119,41 +109,28 @@ fn an_ingress_that_is_served() {
     served(scenario, &class, "api", "name: web").healthy();
 }
 
-/// What an ingress controller does for HTTPS: one address that serves a certificate.
-const CONTROLLER: &str = r"
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: controller}
-spec:
-  selector: {matchLabels: {app: controller}}
-  template:
-    metadata: {labels: {app: controller}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - name: app
-        image: podlife.test/app:1
-        imagePullPolicy: IfNotPresent
-        env: [{name: LISTEN, value: 'tls:0.0.0.0:8443'}, {name: TLS_NAMES, value: 'HOSTS'}]
-        readinessProbe: {httpGet: {path: /readyz, port: 8443, scheme: HTTPS}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: controller}
-spec: {type: LoadBalancer, selector: {app: controller}, ports: [{name: https, port: 443, targetPort: 8443}]}
-";
+/// What an ingress controller does for HTTPS: one address that serves a certificate for these names.
+fn controller(names: &str) -> String {
+    let controller = app("controller")
+        .at_once()
+        .env("LISTEN", "tls:0.0.0.0:8443")
+        .env("TLS_NAMES", names)
+        .container("readinessProbe: {httpGet: {path: /readyz, port: 8443, scheme: HTTPS}, periodSeconds: 1}");
+    let spec = "{type: LoadBalancer, selector: {app: controller}, ports: [{name: https, port: 443, targetPort: 8443}]}";
+    controller + service("controller", spec)
+}
 
 /// An Ingress with TLS for shop.example, whose address is a load balancer that serves a certificate for these names.
 fn secured(name: &str, names: &str) -> (Scenario, Class) {
     let (scenario, class) = api(name);
-    let scenario = scenario
-        .apply(&CONTROLLER.replace("HOSTS", names))
-        .until("all run", pods_ready(2))
-        .apply(&ingress(&class.0, "api", "number: 80").replace(
-            "  rules:",
-            "  tls: [{hosts: [shop.example, '*.cdn.example'], secretName: shop-tls}]\n  rules:",
-        ));
+    let scenario =
+        scenario
+            .apply(&controller(names))
+            .until("all run", pods_ready(2))
+            .apply(&ingress(&class.0, "api", "number: 80").replace(
+                "  rules:",
+                "  tls: [{hosts: [shop.example, '*.cdn.example'], secretName: shop-tls}]\n  rules:",
+            ));
     let address = |scenario: &Scenario| {
         let services = scenario.list(&kind::SERVICE);
         let controller = services.iter().find(|s| s["metadata"]["name"] == "controller");

@@ -59,10 +59,10 @@ fn a_load_balancer_that_a_provider_works_on_for_too_long() {
 #[test]
 fn a_service_without_ready_pods_for_no_reason_that_is_left() {
     let idle = "command: [sleep, '3600'], volumeMounts: [{name: v, mountPath: /v}]";
-    let volume = "volumes: [{name: v, hostPath: {path: /no/such, type: Directory}}]\n      containers:";
+    let volume = "volumes: [{name: v, hostPath: {path: /no/such, type: Directory}}]";
     let service = "---\n{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: api}, ports: [{port: 80}]}}";
     let scenario = Scenario::new("unready-long")
-        .apply(&(deployment("api", idle).replace("containers:", volume) + service))
+        .apply(&(deployment("api", idle).pod(volume) + service))
         .until("its volume cannot be mounted", event("FailedMount", "hostPath type check failed"));
     let answer = after(&scenario, 65);
     assert_eq!(

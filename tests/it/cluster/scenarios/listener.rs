@@ -4,113 +4,24 @@ use serde_json::Value;
 
 use super::probes::running_for;
 use crate::cluster::harness::{Answer, Scenario, both, event, pods_ready, restarts, running, waiting};
+use crate::cluster::objects::{self, Workload};
 
 /// Past what a start may take, so that a port that nobody opened is a fault.
 const PAST_START: i64 = 62;
 
-/// A Deployment of one pod of the test application, which has no shell, and a Service for it.
-struct App {
-    name: &'static str,
-    variables: Vec<(&'static str, String)>,
-    /// More fields of the container.
-    container: &'static str,
-    /// More fields of the pod.
-    pod: String,
-    /// Ports of the Service.
-    service: String,
+/// The test application, which has no shell, behind a Service that sends to its port 8080.
+fn app(name: &str, listen: &str) -> Workload {
+    objects::app(name).env("LISTEN", listen).ports("{port: 80, targetPort: 8080}")
 }
 
-fn app(name: &'static str, listen: &str) -> App {
-    App {
-        name,
-        variables: vec![("LISTEN", listen.to_owned())],
-        container: "",
-        pod: String::new(),
-        service: "{port: 80, targetPort: 8080}".to_owned(),
-    }
-}
-
-impl App {
-    fn with(mut self, name: &'static str, value: &str) -> Self {
-        self.variables.push((name, value.to_owned()));
-        self
-    }
-
-    fn container(mut self, fields: &'static str) -> Self {
-        self.container = fields;
-        self
-    }
-
-    fn service(mut self, ports: &str) -> Self {
-        self.service = ports.to_owned();
-        self
-    }
-
-    fn pod(mut self, fields: &str) -> Self {
-        self.pod = fields.to_owned();
-        self
-    }
-
-    fn manifest(&self) -> String {
-        let variables: Vec<String> = self
-            .variables
-            .iter()
-            .map(|(name, value)| format!("{{name: {name}, value: '{value}'}}"))
-            .collect();
-        let (name, fields, pod, ports) = (self.name, self.container, &self.pod, &self.service);
-        let env = variables.join(", ");
-        format!(
-            "
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      {pod}
-      containers:
-      - {{name: app, image: 'podlife.test/app:1', imagePullPolicy: IfNotPresent, env: [{env}], {fields}}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: [{ports}]}}
-"
-        )
-    }
-}
-
-/// A Deployment of one BusyBox container, which has a shell, and a Service that sends to its port 8080.
+/// BusyBox, which has a shell, behind a Service that sends to its port 8080.
 fn shell(name: &str, script: &str, fields: &str) -> String {
-    format!(
-        "
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - {{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sh, -c, '{script}'], {fields}}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: 8080}}]}}
-"
-    )
+    let shell = objects::shell(name, script).container(fields);
+    shell.ports("{port: 80, targetPort: 8080}").to_string()
 }
 
-fn manifests(apps: &[App]) -> String {
-    apps.iter().map(App::manifest).collect()
+fn manifests(apps: &[Workload]) -> String {
+    apps.iter().map(ToString::to_string).collect()
 }
 
 /// `CODE (CAUSE) kind/name container, CONFIDENCE` of every root cause, in order of the text.
@@ -175,20 +86,20 @@ fn addresses_and_ports_without_any_probe() {
         app("only6", "tcp6:[::]:8080"),
         app("other-port", "0.0.0.0:9090").container(declared),
         app("target", "0.0.0.0:9090").container("ports: [{containerPort: 9090}]"),
-        app("nobody", "0.0.0.0:8080").with("START_DELAY", "1h").container(declared),
-        app("told", "0.0.0.0:9090").with("START_DELAY", "1h").container(declared),
+        app("nobody", "0.0.0.0:8080").env("START_DELAY", "1h").container(declared),
+        app("told", "0.0.0.0:9090").env("START_DELAY", "1h").container(declared),
         app("admin", "0.0.0.0:8080,127.0.0.1:9901").container("ports: [{containerPort: 8080}, {name: admin, containerPort: 9901}]"),
-        app("unused", "127.0.0.1:8080,0.0.0.0:9090").service("{port: 80, targetPort: 9090}"),
+        app("unused", "127.0.0.1:8080,0.0.0.0:9090").ports("{port: 80, targetPort: 9090}"),
         // A name that tells no protocol, one that tells another than HTTP, and a server that has not bound the address that it was told.
         app("main", "0.0.0.0:8080")
-            .with("START_DELAY", "1h")
-            .service("{name: main, port: 80, targetPort: 8080}"),
-        app("main-inside", "127.0.0.1:8080").service("{name: main, port: 80, targetPort: 8080}"),
+            .env("START_DELAY", "1h")
+            .ports("{name: main, port: 80, targetPort: 8080}"),
+        app("main-inside", "127.0.0.1:8080").ports("{name: main, port: 80, targetPort: 8080}"),
         app("quiet", "0.0.0.0:6379")
-            .with("START_DELAY", "1h")
-            .service("{name: redis, port: 6379}"),
-        app("unbound", "127.0.0.1:8080").with("START_DELAY", "1h"),
-        app("silent", "0.0.0.0:8080").with("HANG", "1"),
+            .env("START_DELAY", "1h")
+            .ports("{name: redis, port: 6379}"),
+        app("unbound", "127.0.0.1:8080").env("START_DELAY", "1h"),
+        app("silent", "0.0.0.0:8080").env("HANG", "1"),
     ];
     // A second Service for a healthy workload.
     let odd = "---\n{apiVersion: v1, kind: Service, metadata: {name: odd}, spec: {selector: {app: any4}, ports: [{port: 80, targetPort: 9999}]}}\n";
@@ -242,26 +153,26 @@ fn addresses_and_ports_without_any_probe() {
 #[test]
 fn protocols_that_are_not_plain_http() {
     let apps = [
-        app("tls", "tls:0.0.0.0:8443").service("{name: https, port: 443, targetPort: 8443}"),
-        app("tls-inside", "tls:127.0.0.1:8443").service("{name: https, port: 443, targetPort: 8443}"),
+        app("tls", "tls:0.0.0.0:8443").ports("{name: https, port: 443, targetPort: 8443}"),
+        app("tls-inside", "tls:127.0.0.1:8443").ports("{name: https, port: 443, targetPort: 8443}"),
         app("tls-unnamed", "tls:0.0.0.0:8080"),
-        app("grpc", "grpc:0.0.0.0:9000").service("{name: grpc, port: 9000, targetPort: 9000}"),
-        app("grpc-inside", "grpc:127.0.0.1:9000").service("{name: grpc, port: 9000, targetPort: 9000}"),
-        app("udp-inside", "udp:127.0.0.1:5353").service("{name: dns, protocol: UDP, port: 53, targetPort: 5353}"),
-        app("udp", "udp:0.0.0.0:5353").service("{name: dns, protocol: UDP, port: 53, targetPort: 5353}"),
-        app("cache", "tcp:0.0.0.0:6379").service("{name: redis, port: 6379, targetPort: 6379}"),
+        app("grpc", "grpc:0.0.0.0:9000").ports("{name: grpc, port: 9000, targetPort: 9000}"),
+        app("grpc-inside", "grpc:127.0.0.1:9000").ports("{name: grpc, port: 9000, targetPort: 9000}"),
+        app("udp-inside", "udp:127.0.0.1:5353").ports("{name: dns, protocol: UDP, port: 53, targetPort: 5353}"),
+        app("udp", "udp:0.0.0.0:5353").ports("{name: dns, protocol: UDP, port: 53, targetPort: 5353}"),
+        app("cache", "tcp:0.0.0.0:6379").ports("{name: redis, port: 6379, targetPort: 6379}"),
         app("cache-inside", "tcp:127.0.0.1:6379")
-            .service("{name: redis, port: 6379, targetPort: 6379}")
+            .ports("{name: redis, port: 6379, targetPort: 6379}")
             .container("readinessProbe: {tcpSocket: {port: 6379}, periodSeconds: 2}"),
-        app("cache-quiet", "tcp:127.0.0.1:6379").service("{name: redis, port: 6379, targetPort: 6379}"),
+        app("cache-quiet", "tcp:127.0.0.1:6379").ports("{name: redis, port: 6379, targetPort: 6379}"),
         app("fails", "0.0.0.0:8080")
-            .with("ANSWER_STATUS", "500")
-            .service("{name: http, port: 80, targetPort: 8080}"),
+            .env("ANSWER_STATUS", "500")
+            .ports("{name: http, port: 80, targetPort: 8080}"),
         app("hangs", "0.0.0.0:8080")
-            .with("HANG", "1")
-            .service("{name: http, port: 80, targetPort: 8080}"),
-        app("missing-page", "0.0.0.0:8080").with("ANSWER_STATUS", "404"),
-        app("denied", "0.0.0.0:8080").with("ANSWER_STATUS", "401"),
+            .env("HANG", "1")
+            .ports("{name: http, port: 80, targetPort: 8080}"),
+        app("missing-page", "0.0.0.0:8080").env("ANSWER_STATUS", "404"),
+        app("denied", "0.0.0.0:8080").env("ANSWER_STATUS", "401"),
     ];
     let scenario = Scenario::new("protocols")
         .apply(&manifests(&apps))
@@ -292,11 +203,10 @@ fn protocols_that_are_not_plain_http() {
 
 #[test]
 fn behind_a_service_mesh_nobody_is_dialled_and_that_is_said() {
-    let manifest = app("meshed", "127.0.0.1:8080").manifest().replace(
-        "      - {name: app",
-        "      - {name: linkerd-proxy, image: 'podlife.test/app:1', imagePullPolicy: IfNotPresent, env: [{name: LISTEN, value: '0.0.0.0:4143'}]}\n      - {name: app",
+    let meshed = app("meshed", "127.0.0.1:8080").beside(
+        "name: linkerd-proxy, image: 'podlife.test/app:1', imagePullPolicy: IfNotPresent, env: [{name: LISTEN, value: '0.0.0.0:4143'}]",
     );
-    let scenario = Scenario::new("mesh").apply(&manifest).until("both run", pods_ready(1));
+    let scenario = Scenario::new("mesh").apply(&meshed).until("both run", pods_ready(1));
     let answer = holds(&scenario, &[], &[]);
     assert_eq!(answer.exit, 0, "{}", answer.json);
     assert_eq!(
@@ -324,10 +234,10 @@ fn probes_that_are_refused_say_why() {
         app("startup", "127.0.0.1:8080").container(startup),
         app("grpc", "grpc:127.0.0.1:9000")
             .container("readinessProbe: {grpc: {port: 9000}, periodSeconds: 2}")
-            .service("{port: 9000, targetPort: 9000}"),
+            .ports("{port: 9000, targetPort: 9000}"),
         app("https", "tls:127.0.0.1:8443")
             .container("readinessProbe: {httpGet: {path: /readyz, port: 8443, scheme: HTTPS}, periodSeconds: 2}")
-            .service("{port: 443, targetPort: 8443}"),
+            .ports("{port: 443, targetPort: 8443}"),
         app("other-port", "0.0.0.0:9090").container(ready),
         app("probe", "0.0.0.0:8080").container("readinessProbe: {httpGet: {path: /readyz, port: 8081}, periodSeconds: 2}"),
     ];
@@ -363,7 +273,7 @@ fn probes_that_are_refused_say_why() {
 #[test]
 fn a_probe_that_kills_is_explained_between_the_lives_of_its_container() {
     let live = "livenessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1, failureThreshold: 2}";
-    let killed = app("killed", "127.0.0.1:8080").container(live).manifest();
+    let killed = app("killed", "127.0.0.1:8080").container(live);
     let scenario = Scenario::new("killed-lives")
         .apply(&killed)
         .until(
@@ -378,7 +288,7 @@ fn a_probe_that_kills_is_explained_between_the_lives_of_its_container() {
 
 #[test]
 fn a_late_binder_is_given_time() {
-    let late = app("late", "0.0.0.0:8080").with("START_DELAY", "20s").manifest();
+    let late = app("late", "0.0.0.0:8080").env("START_DELAY", "20s");
     let scenario = Scenario::new("late").apply(&late).until("it runs", running("app"));
     let answer = holds(&scenario, &[], &[]);
     assert_eq!(answer.exit, 0, "{}", answer.stdout);
@@ -388,28 +298,12 @@ fn a_late_binder_is_given_time() {
 #[test]
 fn a_sidecar_owns_the_port() {
     let pair = |name: &str, listen: &str| {
-        format!(
-            "
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - {{name: app, image: 'podlife.test/app:1', imagePullPolicy: IfNotPresent, env: [{{name: LISTEN, value: '127.0.0.1:9000'}}]}}
-      - {{name: front, image: 'podlife.test/app:1', imagePullPolicy: IfNotPresent, env: [{{name: LISTEN, value: '{listen}'}}], ports: [{{name: http, containerPort: 8080}}]}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: http}}]}}
-"
-        )
+        app(name, "127.0.0.1:9000")
+            .beside(&format!(
+                "name: front, image: 'podlife.test/app:1', imagePullPolicy: IfNotPresent, env: [{{name: LISTEN, value: '{listen}'}}], \
+                 ports: [{{name: http, containerPort: 8080}}]"
+            ))
+            .ports("{port: 80, targetPort: http}")
     };
     let scenario = Scenario::new("sidecar")
         .apply(&(pair("good", "0.0.0.0:8080") + &pair("inside", "127.0.0.1:8080")))
@@ -423,13 +317,11 @@ fn what_shares_the_network_of_its_node_is_never_proven() {
     // Ports of the node are shared with every other run of the tests on it.
     let port = 20_000 + std::process::id() % 10_000;
     let service = format!("{{port: 80, targetPort: {port}}}");
-    let inside = app("inside", &format!("127.0.0.1:{port}"))
-        .pod("hostNetwork: true")
-        .service(&service);
+    let inside = app("inside", &format!("127.0.0.1:{port}")).pod("hostNetwork: true").ports(&service);
     let service = format!("{{port: 80, targetPort: {}}}", port + 10_000);
     let good = app("good", &format!("0.0.0.0:{}", port + 10_000))
         .pod("hostNetwork: true")
-        .service(&service);
+        .ports(&service);
     let scenario = Scenario::new("host-network")
         .apply(&manifests(&[inside, good]))
         .until("both run", pods_ready(2))
@@ -478,14 +370,11 @@ fn sockets_are_read_where_a_container_has_a_shell() {
 #[test]
 fn without_a_shell_only_a_debug_container_names_the_other_port() {
     // What it said at the start is far behind the last lines of its log, and what it was told is kept in a Secret.
-    let silent = app("silent", "")
-        .with("LOG_EVERY", "50ms")
+    let silent = objects::app("silent")
+        .variable("name: LISTEN, valueFrom: {secretKeyRef: {name: silent, key: listen}}")
+        .env("LOG_EVERY", "50ms")
         .container("ports: [{containerPort: 8080}]")
-        .manifest()
-        .replace(
-            "{name: LISTEN, value: ''}",
-            "{name: LISTEN, valueFrom: {secretKeyRef: {name: silent, key: listen}}}",
-        );
+        .ports("{port: 80, targetPort: 8080}");
     let secret = "---\n{apiVersion: v1, kind: Secret, metadata: {name: silent}, stringData: {listen: '0.0.0.0:9090'}}\n";
     let scenario = Scenario::new("distroless")
         .apply(&(silent + secret))
@@ -516,7 +405,7 @@ fn without_a_shell_only_a_debug_container_names_the_other_port() {
 
 #[test]
 fn a_mounted_file_that_binds_to_the_loopback() {
-    let manifest = "
+    let file = "
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: web}
@@ -525,28 +414,16 @@ data:
     # where to listen
     bind = 127.0.0.1:8080
     password = hunter2
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      volumes: [{name: conf, configMap: {name: web}}]
-      containers:
-      - name: app
-        image: busybox:1.36
-        imagePullPolicy: IfNotPresent
-        command: [sh, -c, 'mkdir /w; exec httpd -f -h /w -p $(sed -n \"s/^bind = //p\" /etc/web/web.conf)']
-        volumeMounts: [{name: conf, mountPath: /etc/web}]
----
-{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}}
 ";
+    let web = objects::shell(
+        "web",
+        "mkdir /w; exec httpd -f -h /w -p $(sed -n \"s/^bind = //p\" /etc/web/web.conf)",
+    )
+    .container("volumeMounts: [{name: conf, mountPath: /etc/web}]")
+    .pod("volumes: [{name: conf, configMap: {name: web}}]")
+    .ports("{port: 80, targetPort: 8080}");
     let scenario = Scenario::new("mounted")
-        .apply(manifest)
+        .apply(&format!("{file}{web}"))
         .until("a start is over", running_for("app", PAST_START));
     let answer = holds(&scenario, &[], &["ListenerOnLoopback (ipv4) deployment/web app, proven"]);
     let cause = about(&answer, "web");

@@ -1,42 +1,35 @@
 //! Policies that cut callers off, and policies that do not.
 
 use crate::cluster::harness::{Scenario, both, pods_ready, restarts};
+use crate::cluster::objects::{Workload, app, busybox, shell};
+
+/// What a caller does that ends when it does not reach the database.
+const CALLS: &str = "sleep 3; nc -w 2 db 5432 </dev/null || exit 1; echo connected; sleep 3600";
+/// Lets nobody in to the database.
+const CLOSED: &str = "\n---\n{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
+                      spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}\n";
+
+/// A database, and its Service.
+fn database(runs: &str) -> Workload {
+    busybox("db")
+        .called("db")
+        .at_once()
+        .container(&format!("{runs}, ports: [{{name: sql, containerPort: 5432}}]"))
+        .ports("{port: 5432, targetPort: sql}")
+}
+
+/// A database that is ready.
+fn ready() -> Workload {
+    database("command: [httpd, -f, -p, '5432']")
+}
+
+fn caller(name: &str, script: &str) -> Workload {
+    shell(name, script).called("web").at_once()
+}
 
 /// A database that is ready, and a caller that ends when it does not reach it.
-const SHOP: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: db}
-spec:
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {name: db, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [httpd, -f, -p, "5432"], ports: [{name: sql, containerPort: 5432}]}
----
-{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {selector: {app: db}, ports: [{port: 5432, targetPort: sql}]}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - name: web
-        image: busybox:1.36
-        imagePullPolicy: IfNotPresent
-        command: [sh, -c, "sleep 3; nc -w 2 db 5432 </dev/null || exit 1; echo connected; sleep 3600"]
----
-"#;
-
 fn shop(name: &str, policies: &str) -> Scenario {
-    Scenario::new(name).apply(&format!("---\n{policies}\n---\n{SHOP}"))
+    Scenario::new(name).apply(&format!("---\n{policies}{}{}", ready(), caller("web", CALLS)))
 }
 
 fn crashing(scenario: Scenario) -> Scenario {
@@ -50,9 +43,7 @@ fn crashing(scenario: Scenario) -> Scenario {
 
 #[test]
 fn a_policy_that_lets_nobody_in() {
-    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
-                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
-    let answer = crashing(shop("np-in", policy)).first_root_cause("NetworkPolicyBlocks", "ingress", "networkpolicy/db-closed");
+    let answer = crashing(shop("np-in", CLOSED)).first_root_cause("NetworkPolicyBlocks", "ingress", "networkpolicy/db-closed");
     let fix = answer.root_cause()["fixes"][0]["text"].as_str().unwrap_or_default().to_owned();
     assert!(fix.contains("app: web") && fix.contains("5432"), "{fix}");
 }
@@ -75,14 +66,9 @@ fn a_policy_that_cuts_off_the_names() {
 
 #[test]
 fn a_policy_that_cuts_off_a_caller_that_lives_on() {
-    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
-                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
-    let patient = SHOP.replace(
-        "nc -w 2 db 5432 </dev/null || exit 1; echo connected; sleep 3600",
-        "while true; do nc -w 2 db 5432 </dev/null; sleep 1; done",
-    );
+    let patient = caller("web", "sleep 3; while true; do nc -w 2 db 5432 </dev/null; sleep 1; done");
     let scenario = Scenario::new("np-lives")
-        .apply(&format!("---\n{policy}\n---\n{patient}"))
+        .apply(&format!("{CLOSED}{}{patient}", ready()))
         .until("both run", pods_ready(2));
     scenario.wait("its log tells of a timeout", |s| {
         s.kubectl(&["logs", "deployment/web"]).contains("timed out")
@@ -116,16 +102,12 @@ fn policies_that_let_the_caller_through() {
 /// The policy would stop the caller, but nobody is there to be called: a refusal has come from the other end.
 #[test]
 fn a_refusal_is_not_blamed_on_the_policy() {
-    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
-                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
-    let crashes = SHOP.replace(
-        "command: [httpd, -f, -p, \"5432\"]",
-        // Never ready for a moment, so that there is never an endpoint behind the policy.
+    // Never ready for a moment, so that there is never an endpoint behind the policy.
+    let crashes = database(
         "command: [sh, -c, 'echo no configuration file; exit 2'], readinessProbe: {tcpSocket: {port: 5432}, initialDelaySeconds: 60}",
     );
-    assert_ne!(crashes, SHOP);
     Scenario::new("np-refused")
-        .apply(&format!("---\n{policy}\n---\n{crashes}"))
+        .apply(&format!("{CLOSED}{crashes}{}", caller("web", CALLS)))
         .until("both have failed twice", both(restarts("web", 2), restarts("db", 2)))
         .first_root_cause("ContainerCrashing", "exit-code", "deployment/db");
 }
@@ -133,68 +115,36 @@ fn a_refusal_is_not_blamed_on_the_policy() {
 /// Callers that live on and are not ready, each with other words for it, or none.
 #[test]
 fn a_policy_that_keeps_callers_from_being_ready() {
-    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db-closed}, \
-                  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}}";
-    let database = SHOP
-        .split("---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}")
-        .next()
-        .unwrap();
-    let deployment = |name: &str, container: &str| {
-        format!(
-            "
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec: {{terminationGracePeriodSeconds: 0, containers: [{{name: web, {container}}}]}}
-"
-        )
+    let runs = |name: &str, script: &str, probe: &str| {
+        caller(name, script)
+            .env("DATABASE_URL", "postgres://db:5432/shop")
+            .container(&format!(
+                "readinessProbe: {{exec: {{command: {probe}}}, periodSeconds: 1, timeoutSeconds: 5}}"
+            ))
     };
-    let runs = |script: &str, probe: &str| {
-        format!(
-            "image: 'busybox:1.36', imagePullPolicy: IfNotPresent, env: [{{name: DATABASE_URL, value: 'postgres://db:5432/shop'}}], \
-             command: [sh, -c, '{script}'], readinessProbe: {{exec: {{command: {probe}}}, periodSeconds: 1, timeoutSeconds: 5}}"
-        )
+    let in_vain = |name: &str, words: &str| {
+        let script = format!("while true; do nc -w 1 db 5432 </dev/null 2>/dev/null || echo \"{words}\"; done");
+        (name.to_owned(), runs(name, &script, "['false']"))
     };
     let callers = [
+        in_vain("go", "dial tcp db:5432: i/o timeout"),
+        in_vain("node", "Error: connect ETIMEDOUT"),
+        in_vain("ping", "ping failed: context deadline exceeded"),
         (
-            "go",
-            runs(
-                "while true; do nc -w 1 db 5432 </dev/null 2>/dev/null || echo \"dial tcp db:5432: i/o timeout\"; done",
-                "['false']",
-            ),
+            "probe".to_owned(),
+            runs("probe", "while true; do sleep 5; done", "[sh, -c, 'nc -w 1 db 5432 </dev/null']"),
         ),
         (
-            "node",
-            runs(
-                "while true; do nc -w 1 db 5432 </dev/null 2>/dev/null || echo \"Error: connect ETIMEDOUT\"; done",
-                "['false']",
-            ),
-        ),
-        (
-            "ping",
-            runs(
-                "while true; do nc -w 1 db 5432 </dev/null 2>/dev/null || echo \"ping failed: context deadline exceeded\"; done",
-                "['false']",
-            ),
-        ),
-        (
-            "probe",
-            runs("while true; do sleep 5; done", "[sh, -c, 'nc -w 1 db 5432 </dev/null']"),
-        ),
-        (
-            "silent",
-            "image: 'podlife.test/app:1', env: [{name: DEPENDS_ON, value: 'http://db:5432/'}], \
-             readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}"
-                .to_owned(),
+            "silent".to_owned(),
+            app("silent")
+                .called("web")
+                .at_once()
+                .env("DEPENDS_ON", "http://db:5432/")
+                .container("readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}"),
         ),
     ];
-    let manifest: String = callers.iter().map(|(name, container)| deployment(name, container)).collect();
-    let scenario = Scenario::new("np-unready").apply(&format!("---\n{policy}\n---\n{database}\n{manifest}"));
+    let manifest: String = callers.iter().map(|(_, caller)| caller.to_string()).collect();
+    let scenario = Scenario::new("np-unready").apply(&format!("{CLOSED}{}{manifest}", ready()));
     // Whoever runs for less than half a minute may still be starting.
     for (name, _) in &callers {
         scenario.wait(&format!("{name} is looked into"), |s| {

@@ -208,11 +208,10 @@ fn a_taint_that_the_pod_does_not_tolerate() {
 
 #[test]
 fn a_pod_of_higher_priority_takes_the_place() {
-    let half = |name: &str, priority: &str| {
-        deployment(name, &format!("{IDLE}, resources: {{requests: {{memory: 55%}}}}")).replace(
-            "terminationGracePeriodSeconds: 1",
-            &format!("{priority}terminationGracePeriodSeconds: 0"),
-        )
+    let half = |name: &str, priority: &str, share: &str| {
+        deployment(name, &format!("{IDLE}, resources: {{requests: {{memory: {share}}}}}"))
+            .at_once()
+            .pod(priority)
     };
     let scenario = Scenario::new("preempted");
     let free = scenario.kubectl(&[
@@ -226,9 +225,9 @@ fn a_pod_of_higher_priority_takes_the_place() {
     let kibibytes: u64 = free.trim_end_matches("Ki").parse().unwrap();
     let share = format!("{}Ki", kibibytes * 55 / 100);
     let scenario = scenario
-        .apply(&half("low", "").replace("55%", &share))
+        .apply(&half("low", "", &share))
         .until("the first is up", pods_ready(1))
-        .apply(&half("high", "priorityClassName: system-cluster-critical\n      ").replace("55%", &share))
+        .apply(&half("high", "priorityClassName: system-cluster-critical", &share))
         .until("it was preempted", event("Preempted", "Preempted by"))
         .until("the other is up and its replacement waits", |state| {
             let ready = |pod: &serde_json::Value, app: &str, wanted: &str| {

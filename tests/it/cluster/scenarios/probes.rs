@@ -3,24 +3,11 @@
 use jiff::Timestamp;
 
 use crate::cluster::harness::{Answer, Scenario, State, both, event, pods_ready, restarts, statuses};
+use crate::cluster::objects::{Workload, busybox};
 
-/// A Deployment of one pod with one container, which has what `container` says.
-pub fn deployment(name: &str, container: &str) -> String {
-    format!(
-        "
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, {container}}}]
-"
-    )
+/// A Deployment of one BusyBox container, which has what `container` says.
+pub fn deployment(name: &str, container: &str) -> Workload {
+    busybox(name).container(container)
 }
 
 /// `CODE (CAUSE) kind/name` of every root cause, in order of the text.
@@ -83,7 +70,7 @@ fn every_cause_of_a_readiness_probe_that_fails() {
     ];
     let manifest: String = probes
         .iter()
-        .map(|(name, runs, probe, _)| deployment(name, &format!("{runs}, readinessProbe: {{{probe}, periodSeconds: 2}}")))
+        .map(|(name, runs, probe, _)| deployment(name, &format!("{runs}, readinessProbe: {{{probe}, periodSeconds: 2}}")).to_string())
         .collect();
     let scenario = Scenario::new("readiness")
         .apply(&manifest)
@@ -136,32 +123,18 @@ fn a_start_that_takes_longer_than_the_liveness_probe_waits() {
 
 #[test]
 fn a_start_whose_length_only_the_log_tells() {
-    let manifest = "
+    let script = "
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: scripts}
 data: {start.sh: 'echo loading the index, this takes 35 seconds; sleep 35; mkdir /w; exec httpd -f -p 8080 -h /w'}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: index}
-spec:
-  selector: {matchLabels: {app: index}}
-  template:
-    metadata: {labels: {app: index}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      volumes: [{name: scripts, configMap: {name: scripts}}]
-      containers:
-      - name: app
-        image: busybox:1.36
-        imagePullPolicy: IfNotPresent
-        command: [sh, /scripts/start.sh]
-        volumeMounts: [{name: scripts, mountPath: /scripts}]
-        startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 2, failureThreshold: 4}
 ";
+    let index = busybox("index")
+        .container("command: [sh, /scripts/start.sh], volumeMounts: [{name: scripts, mountPath: /scripts}]")
+        .container("startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 2, failureThreshold: 4}")
+        .pod("volumes: [{name: scripts, configMap: {name: scripts}}]");
     let answer = Scenario::new("budget-log")
-        .apply(manifest)
+        .apply(&format!("{script}{index}"))
         .until("it was killed", both(restarts("app", 1), event("Killing", "failed startup probe")))
         .first_root_cause("ProbeBudgetTooShort", "", "deployment/index");
     let summary = answer.root_cause()["summary"].as_str().unwrap();

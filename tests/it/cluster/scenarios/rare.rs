@@ -6,17 +6,17 @@ use serde_json::Value;
 use super::node::PretendNode;
 use super::probes::{deployment, root_causes};
 use crate::cluster::harness::{Scenario, State, event, gateway_types, kubectl, pods_ready, restarts, statuses};
+use crate::cluster::objects::{self, Workload};
 
 const IDLE: &str = "command: [sleep, '3600']";
-const APP: &str = "image: 'podlife.test/app:1'";
 
 /// A Deployment of the test application.
-fn app(name: &str, container: &str) -> String {
-    deployment(name, container).replace("image: 'busybox:1.36'", APP)
+fn app(name: &str, container: &str) -> Workload {
+    objects::app(name).container(container)
 }
 
-fn with_volume(name: &str, volume: &str, container: &str) -> String {
-    deployment(name, container).replace("containers:", &format!("volumes: [{{name: v, {volume}}}]\n      containers:"))
+fn with_volume(name: &str, volume: &str, container: &str) -> Workload {
+    deployment(name, container).pod(&format!("volumes: [{{name: v, {volume}}}]"))
 }
 
 fn pod(metadata: &str, spec: &str) -> String {
@@ -152,7 +152,7 @@ fn probes_that_mistake_the_protocol() {
     ];
     let manifest: String = cases
         .iter()
-        .map(|(name, runs, probe, _)| app(name, &format!("{runs}, readinessProbe: {{httpGet: {probe}, periodSeconds: 2}}")))
+        .map(|(name, runs, probe, _)| app(name, &format!("{runs}, readinessProbe: {{httpGet: {probe}, periodSeconds: 2}}")).to_string())
         .collect();
     let scenario = Scenario::new("protocol")
         .apply(&manifest)
@@ -168,7 +168,7 @@ fn probes_that_mistake_the_protocol() {
 #[test]
 fn a_port_that_the_node_itself_uses() {
     Scenario::new("node-port")
-        .apply(&app("api", "env: [{name: LISTEN, value: '0.0.0.0:10250'}]").replace("containers:", "hostNetwork: true\n      containers:"))
+        .apply(&app("api", "env: [{name: LISTEN, value: '0.0.0.0:10250'}]").pod("hostNetwork: true"))
         .until("it has ended twice", restarts("app", 1))
         .first_root_cause("AddressInUse", "host-port", "deployment/api");
 }

@@ -1,30 +1,16 @@
 //! Services that lead nowhere, and Services that look as if they did.
 
 use crate::cluster::harness::{Scenario, pods_ready};
+use crate::cluster::objects::{Workload, busybox};
 
-/// A deployment that listens on 8080 (named `http`) under the label `app=NAME`.
-fn listener(name: &str) -> String {
-    format!(
-        r#"
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}, tier: back}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - name: {name}
-        image: busybox:1.36
-        imagePullPolicy: IfNotPresent
-        command: [httpd, -f, -p, "8080"]
-        ports: [{{name: http, containerPort: 8080}}]
-        readinessProbe: {{tcpSocket: {{port: http}}, periodSeconds: 1}}
-"#
-    )
+/// A Deployment that listens on 8080 (named `http`) under the label `app=NAME`.
+fn listener(name: &str) -> Workload {
+    busybox(name)
+        .called(name)
+        .at_once()
+        .label("tier: back")
+        .container("command: [httpd, -f, -p, '8080'], ports: [{name: http, containerPort: 8080}]")
+        .container("readinessProbe: {tcpSocket: {port: http}, periodSeconds: 1}")
 }
 
 fn with_api(name: &str, service: &str) -> Scenario {

@@ -2,21 +2,11 @@
 
 use serde_json::Value;
 
-use super::container::{assert_root_causes, deployment};
+use super::container::{assert_root_causes, with_volume};
 use super::node::PretendNode;
 use super::rare::{Volume, age_of};
 use crate::cluster::harness::{Scenario, event, kubectl, pods_ready};
 use podlife::model::kind;
-
-fn with_volume(name: &str, volume: &str) -> String {
-    deployment(
-        name,
-        &format!(
-            "{{containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600'], \
-             volumeMounts: [{{name: v, mountPath: /v}}]}}], volumes: [{{name: v, {volume}}}]}}"
-        ),
-    )
-}
 
 fn claim(name: &str, class: &str) -> String {
     format!(

@@ -50,7 +50,7 @@ fn job_has(scenario: &Scenario, type_: &str) {
 
 #[test]
 fn a_deployment_that_was_made_paused() {
-    let paused = deployment("api", IDLE).replace("spec:\n  selector", "spec:\n  paused: true\n  selector");
+    let paused = deployment("api", IDLE).spec("paused: true");
     let scenario = Scenario::new("paused").apply(&paused);
     scenario.wait("the controller has seen it", |scenario| {
         scenario
@@ -63,18 +63,18 @@ fn a_deployment_that_was_made_paused() {
 
 #[test]
 fn scaled_to_zero_while_a_client_needs_it() {
-    let zero = deployment("api", IDLE).replace("spec:\n  selector", "spec:\n  replicas: 0\n  selector");
+    let zero = deployment("api", IDLE).spec("replicas: 0");
     let service = "---\n{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: api}, ports: [{port: 80}]}}\n";
     let client = deployment("web", &format!("{IDLE}, env: [{{name: BACKEND, value: 'http://api/v1'}}]"));
     Scenario::new("zero")
-        .apply(&(zero + service + &client))
+        .apply(&(zero + service + &client.to_string()))
         .until("the client runs", pods_ready(1))
         .first_root_cause("ScaledToZero", "", "deployment/api");
 }
 
 #[test]
 fn scaled_to_zero_on_purpose() {
-    let zero = deployment("batch", IDLE).replace("spec:\n  selector", "spec:\n  replicas: 0\n  selector");
+    let zero = deployment("batch", IDLE).spec("replicas: 0");
     let answer = Scenario::new("zero-on-purpose")
         .apply(&(zero + &deployment("web", IDLE)))
         .until("the other runs", pods_ready(1))
