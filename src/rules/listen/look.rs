@@ -267,9 +267,11 @@ fn standing(context: &Context<'_>, pod: &Pod, container: &ContainerView<'_>, use
                     Standing::Loopback(Confidence::Likely, hint.bind)
                 }
                 // A runtime on a node that does not know `::1` by name dials 127.0.0.1 alone: that it listens on `::` is its own word.
-                _ if said
-                    .iter()
-                    .any(|hint| hint.bind == other_family(pod) && hint.port == Some(used.port)) =>
+                // What the run before said shortly before its end does not say that this one listens already.
+                _ if said.iter().any(|hint| {
+                    let is_past = container.is_running() && matches!(hint.source, Source::Log { previous: true });
+                    hint.bind == other_family(pod) && hint.port == Some(used.port) && !is_past
+                }) =>
                 {
                     Standing::OtherFamily(Confidence::Likely)
                 }

@@ -11,12 +11,14 @@ use super::cut_off::{self, CutOff};
 use super::message::{describe, status_code};
 use super::{Failing, Which, remedy};
 use crate::model::age;
+use crate::model::bind::Bind;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Finding};
 use crate::model::text::{counted, redact, shorten};
 use crate::rules::Context;
 use crate::rules::container::ending::logs_command;
 use crate::rules::context::{LogView, containers, probe_budget};
+use crate::rules::listen;
 
 /// How long a start takes, and what says so.
 struct Start {
@@ -71,14 +73,36 @@ pub fn judge(context: &Context<'_>, failing: &Failing<'_>) -> Judgement {
         return Judgement::Fits;
     }
     let lines: Vec<&str> = log.iter().flat_map(|log| log.lines()).collect();
-    if !answers && lines.iter().any(|line| contains(line, STARTED) && !contains(line, STARTING)) {
-        return Judgement::Fits;
-    }
-    match cut_off::of(context, failing, lines.iter().any(|line| contains(line, TROUBLE))) {
+    let said = Said {
+        started: lines.iter().any(|line| contains(line, STARTED) && !contains(line, STARTING)),
+        trouble: lines.iter().any(|line| contains(line, TROUBLE)),
+        too_late: listen::probe_port(probe, container.spec).and_then(|port| opened(&lines, port)),
+    };
+    match cut_off::of(context, failing, &said) {
         None => Judgement::Fits,
-        Some(cut_off) if cut_off.is_likely => Judgement::TooShort(Box::new(unseen(context, failing, probe, log.as_ref()))),
+        Some(cut_off) if cut_off.is_likely => Judgement::TooShort(Box::new(unseen(context, failing, probe, log.as_ref(), &said))),
         Some(cut_off) => Judgement::Perhaps(cut_off),
     }
+}
+
+/// What the log of a run that was ended tells of it.
+pub(super) struct Said<'a> {
+    /// That it has started.
+    pub started: bool,
+    /// That something goes wrong.
+    pub trouble: bool,
+    /// That it listens where the probe asks, for everybody: who was refused until the end asked before that.
+    pub too_late: Option<&'a str>,
+}
+
+/// The line that says that a port is open on every address, or on that of the pod.
+fn opened<'a>(lines: &[&'a str], port: u16) -> Option<&'a str> {
+    let tells = |line: &&str| {
+        let told = listen::log_lines::of_line(line);
+        told.iter()
+            .any(|told| told.address.port == Some(port) && matches!(told.address.bind, Bind::AnyV4 | Bind::AnyV6 | Bind::Address(_)))
+    };
+    lines.iter().copied().find(tells)
 }
 
 fn seconds(time: Duration) -> u64 {
@@ -112,7 +136,7 @@ pub fn evidence_of_budget(failing: &Failing<'_>, probe: &Probe, finding: Finding
 }
 
 /// The finding where nobody listened in any run on a port that is meant to be served, and nothing shows why.
-fn unseen(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, log: Option<&LogView<'_>>) -> Finding {
+fn unseen(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, log: Option<&LogView<'_>>, said: &Said<'_>) -> Finding {
     let container = &failing.container;
     let budget = seconds(probe_budget(probe));
     let port = super::port(probe).unwrap_or_default();
@@ -129,7 +153,10 @@ fn unseen(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, log: Opti
     );
     if let Some(log) = log.filter(|log| log.text.is_some()) {
         let source = format!("pod/{} {} {}", container.pod.name_any(), log.source(), container.name());
-        finding = finding.evidence(source, "says neither that it has started nor what is wrong");
+        finding = match said.too_late {
+            Some(line) => finding.evidence(source, format!("{}, when the probe had given up", shorten(&redact(line), 160))),
+            None => finding.evidence(source, "says neither that it has started nor what is wrong"),
+        };
     }
     let (change, command) = perhaps_more_time(context, failing, probe);
     let previous = container.restarts() > 0 && container.terminated().is_none();

@@ -6,9 +6,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Pod, Probe};
 use kube::ResourceExt;
 
-use super::Failing;
-use super::budget::{last_run, may_be_starting, shortest};
+use super::budget::{Said, last_run, may_be_starting, shortest};
 use super::message::status_code;
+use super::{Failing, kill_of};
 use crate::model::finding::{Effect, Finding};
 use crate::rules::context::{Context, containers, is_ready, probe_budget, revision};
 use crate::rules::dependency::callers;
@@ -30,8 +30,8 @@ pub struct CutOff {
     pub is_first: bool,
 }
 
-/// Whether a container may just need longer than its probe leaves it. `says_trouble`: whether its log complains.
-pub(super) fn of(context: &Context<'_>, failing: &Failing<'_>, says_trouble: bool) -> Option<CutOff> {
+/// Whether a container may just need longer than its probe leaves it.
+pub(super) fn of(context: &Context<'_>, failing: &Failing<'_>, said: &Said<'_>) -> Option<CutOff> {
     let container = &failing.container;
     let probe = failing.which.of(container.spec)?;
     if !may_be_starting(failing) || !ends_with_budget(context, failing, probe) || has_run_long(context, failing, probe) {
@@ -42,10 +42,14 @@ pub(super) fn of(context: &Context<'_>, failing: &Failing<'_>, says_trouble: boo
     if is_refused && (callers::waits(context, container) || port.is_some_and(|port| is_told_otherwise(context, failing, probe, port))) {
         return None;
     }
-    let is_meant = port.is_some_and(|port| listen::is_meant(context, container, port));
+    // Whoever does not answer may have opened its port at once; a port that is refused was not open before the end.
+    if is_refused && said.started && said.too_late.is_none() && !outlives_the_kill(context, failing, probe) {
+        return None;
+    }
+    let is_meant = || !said.started && !said.trouble && port.is_some_and(|port| listen::is_meant(context, container, port));
     Some(CutOff {
-        is_likely: is_refused && is_meant && !says_trouble,
-        is_first: !says_trouble
+        is_likely: is_refused && (said.too_late.is_some() || is_meant()),
+        is_first: !said.trouble
             && match failing.cause {
                 "http-status" => status_code(&failing.text) == Some(503),
                 cause => matches!(cause, "refused" | "timeout" | "reset" | "grpc"),
@@ -59,21 +63,47 @@ fn ends_with_budget(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe)
         return false;
     };
     // Times are cut to whole seconds.
-    lived + Duration::from_secs(1) >= shortest(probe) && lived <= longest(failing, probe)
+    let is_not_before = |time: Duration| time + Duration::from_secs(1) >= shortest(probe);
+    match killed_after(context, failing) {
+        Some(after) => is_not_before(after) && after <= given_up(probe) + SLACK,
+        None => is_not_before(lived) && lived <= longest(failing, probe),
+    }
+}
+
+/// How long the last run had lasted when the kubelet gave it up, where its event tells.
+fn killed_after(context: &Context<'_>, failing: &Failing<'_>) -> Option<Duration> {
+    let end = failing.container.newest_end()?;
+    let (from, to) = (end.started_at.as_ref()?.0, end.finished_at.as_ref()?.0);
+    let kill = kill_of(context, &failing.container, failing.which)?.last_seen?;
+    (from <= kill && kill <= to).then(|| Duration::try_from(kill.duration_since(from)).ok())?
+}
+
+/// Whether the last run went on after it had been given up, so that what it says may come from then.
+fn outlives_the_kill(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe) -> bool {
+    let given_up = killed_after(context, failing).unwrap_or_else(|| given_up(probe));
+    last_run(context, failing).is_some_and(|(lived, _)| lived > given_up + Duration::from_secs(2))
+}
+
+/// The latest moment at which a probe that never passes has used up its failures.
+fn given_up(probe: &Probe) -> Duration {
+    let timeouts = i64::from(probe.timeout_seconds.unwrap_or(1)) * i64::from(probe.failure_threshold.unwrap_or(3));
+    probe_budget(probe) + seconds(timeouts)
+}
+
+fn seconds(value: i64) -> Duration {
+    Duration::from_secs(u64::try_from(value).unwrap_or_default())
 }
 
 /// The latest moment at which a run that the probe never let pass has ended.
 fn longest(failing: &Failing<'_>, probe: &Probe) -> Duration {
     let container = &failing.container;
-    let seconds = |value: i64| Duration::from_secs(u64::try_from(value).unwrap_or_default());
-    let timeouts = i64::from(probe.timeout_seconds.unwrap_or(1)) * i64::from(probe.failure_threshold.unwrap_or(3));
     let of_pod = || container.pod.spec.as_ref()?.termination_grace_period_seconds;
-    // Who does not heed SIGTERM lives on until the grace period is over.
+    // Who does not heed SIGTERM lives on until the grace period is over, and who does may take as long to end.
     let grace = match container.newest_end().map(|end| end.exit_code) {
-        Some(137) => probe.termination_grace_period_seconds.or_else(of_pod).unwrap_or(30),
-        _ => 0,
+        Some(143) => 0,
+        _ => probe.termination_grace_period_seconds.or_else(of_pod).unwrap_or(30),
     };
-    probe_budget(probe) + seconds(timeouts) + seconds(grace) + SLACK
+    given_up(probe) + seconds(grace) + SLACK
 }
 
 /// Whether the pod is so old for its restarts that one of its runs must have outlived the budget: then it did start.

@@ -19,7 +19,7 @@ use cut_off::CutOff;
 use message::{Which, describe, port};
 
 use super::Context;
-use super::context::{ContainerView, HEALED_AFTER, Role, condition, containers, has_ended, is_terminating, probe_budget};
+use super::context::{ContainerView, EventView, HEALED_AFTER, Role, condition, containers, has_ended, is_terminating, probe_budget};
 use super::dependency::callers;
 use super::revision;
 use crate::model::age;
@@ -137,13 +137,16 @@ pub fn last_word(context: &Context<'_>, container: &ContainerView<'_>, which: Wh
     })
 }
 
-/// When the container's start-up or liveness probe last had it killed, as the kubelet's event says.
+/// Whether the container's start-up or liveness probe had it killed, as the kubelet's event says.
 pub fn was_killed(context: &Context<'_>, container: &ContainerView<'_>, which: Which) -> bool {
+    kill_of(context, container, which).is_some()
+}
+
+/// The kubelet's newest event about a probe that had the container killed.
+fn kill_of<'a>(context: &Context<'a>, container: &ContainerView<'_>, which: Which) -> Option<EventView<'a>> {
     let words = format!("Container {} failed {} probe", container.name(), which.word());
-    context
-        .pod_events(container.pod)
-        .into_iter()
-        .any(|event| event.reason() == "Killing" && event.message().starts_with(&words))
+    let mut events = context.pod_events(container.pod).into_iter();
+    events.find(|event| event.reason() == "Killing" && event.message().starts_with(&words))
 }
 
 fn killing<'a>(context: &Context<'_>, container: &ContainerView<'a>, which: Which) -> Option<Failing<'a>> {

@@ -82,6 +82,22 @@ fn where_two_explanations_are_alike_both_are_told() {
 }
 
 #[test]
+fn a_port_that_opens_while_the_run_is_ended_was_opened_too_late() {
+    let killed_late = CUT_OFF.replace("exitCode: 143", "exitCode: 0").replace("11:59:31", "11:59:05");
+    let yaml = killed(PROBE, &killed_late, REFUSAL).replace("11:58:00", "11:59:19");
+    let late = found(&yaml, Some("listening on 0.0.0.0:8080\n"));
+    assert_eq!(late[0].code, Code::ProbeBudgetTooShort);
+    assert!(
+        late[0].evidence.iter().any(|e| e.detail.contains("when the probe had given up")),
+        "{late:#?}"
+    );
+    // Without an address it may be the loopback as well.
+    let either = found(&yaml, Some("Server started\n"));
+    assert_eq!(either[0].code, Code::LivenessProbeFailing);
+    assert!(says_longer(&either[0]), "{}", either[0].summary);
+}
+
+#[test]
 fn a_start_up_probe_gets_more_failures() {
     let probe = "startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 3, failureThreshold: 3}";
     let status = CUT_OFF
