@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::dependency::{READY, app};
 use super::probes::root_causes;
 use crate::cluster::harness::{Answer, Scenario, State, both, event, pods_ready, restarts, running, statuses};
+use crate::cluster::objects;
 
 /// Kills what does not answer 11 to 14 s after its start.
 const KILLS: &str = "livenessProbe: {httpGet: {path: /healthz, port: 8080}, initialDelaySeconds: 5, periodSeconds: 3, failureThreshold: 3}";
@@ -39,17 +40,11 @@ fn a_silent_start_that_is_slower_than_the_liveness_probe_waits_mends_by_the_comm
 
 #[test]
 fn where_nobody_else_counts_on_the_port_a_slow_start_is_named_beside_the_probe() {
-    let undeclared = |name: &str, variables: &[(&str, &str)], probe: &str| {
-        let manifest = app(name, variables, probe, "").replace("ports: [{containerPort: 8080}]", "");
-        manifest.split("---\n{").next().unwrap().to_owned()
-    };
-    let manifest = undeclared("late", &[("START_DELAY", "60s")], KILLS)
-        + &undeclared("warm", &[("READY_AFTER", "60s")], &KILLS.replace("/healthz", "/readyz"))
-        + &undeclared(
-            "boot",
-            &[("START_DELAY", "60s")],
-            "startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 3}",
-        );
+    let undeclared =
+        |name: &str, variable: &str, probe: &str| objects::app(name).called(name).at_once().env(variable, "60s").container(probe);
+    let manifest = undeclared("late", "START_DELAY", KILLS)
+        + undeclared("warm", "READY_AFTER", &KILLS.replace("/healthz", "/readyz"))
+        + &undeclared("boot", "START_DELAY", "startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 3}").to_string();
     let answer = Scenario::new("start-alike")
         .apply(&manifest)
         .until("two were killed", both(killed("late"), killed("warm")))
@@ -117,10 +112,12 @@ fn a_service_whose_pods_start_is_on_its_way_like_them() {
 
 #[test]
 fn what_fails_behind_the_deadline_of_a_roll_out_is_told_with_it() {
-    let manifest = app("web", &[], READY, "").replace(
-        "spec:\n  selector",
-        "spec:\n  progressDeadlineSeconds: 8\n  replicas: 2\n  selector",
-    );
+    let manifest = objects::app("web")
+        .container("ports: [{containerPort: 8080}]")
+        .container(READY)
+        .spec("progressDeadlineSeconds: 8, replicas: 2")
+        .ports("{port: 80, targetPort: 8080}")
+        .to_string();
     let scenario = Scenario::new("start-deadline").apply(&manifest).until("it serves", pods_ready(2));
     scenario.kubectl(&["set", "env", "deployment/web", "READY_STATUS=500"]);
     scenario.wait("the deadline is missed and the probe has failed", |scenario| {
