@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::harness::{Answer, Scenario, pods_ready, running};
 use super::super::scenarios::probes::root_causes;
-use super::{manifest, named, probe, reason, service, state, web};
+use super::{manifest, named, probe, reason, service, started, state, web};
 use podlife::model::kind;
 
 fn wait(scenario: &Scenario, arguments: &[&str]) -> Answer {
@@ -89,16 +89,19 @@ fn a_job_that_was_cleaned_up_is_judged_by_how_it_ended() {
         json!({
             "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
             "spec": {"ttlSecondsAfterFinished": 0, "backoffLimit": 0, "template": {"spec": {"restartPolicy": "Never", "containers": [
-                {"name": "app", "image": "busybox:1.36", "command": ["sh", "-c", format!("sleep 6; exit {exit}")]},
+                {"name": "app", "image": "busybox:1.36", "command": ["sh", "-c", format!("sleep 2; exit {exit}")]},
             ]}}},
         })
     };
     let scenario = Scenario::new("wr-ttl");
-    // Each is waited for before it ends: afterwards nothing is left of it.
-    let scenario = scenario.apply(&manifest(&[job("good", "0"), job("bad", "1")]));
-    let answer = wait(&scenario, &["job/good", "job/bad", "--timeout", "3m"]);
-    assert_eq!(state(&answer), (3, "failed"), "{}{}", answer.stdout, answer.stderr);
-    let scenario = scenario.apply(&manifest(&[job("good", "0")]));
-    let answer = wait(&scenario, &["job/good", "--timeout", "3m"]);
-    assert_eq!(state(&answer), (0, "ready"), "{}{}", answer.stdout, answer.stderr);
+    for (name, exit, code, state) in [("good", "0", 0, "ready"), ("bad", "1", 3, "failed")] {
+        // It is waited for before it is there: afterwards nothing is left of it.
+        let target = format!("job/{name}");
+        let child = started(&scenario, &["wait-ready", &target, "-o", "json", "--timeout", "4m"]);
+        scenario.kubectl_in(&["apply", "-f", "-"], Some(&manifest(&[job(name, exit)])));
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+        let verdict: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!((ended.status.code(), &verdict["state"]), (Some(code), &json!(state)), "{said}");
+    }
 }
