@@ -88,7 +88,7 @@ fn what_an_old_replica_set_was_refused_says_nothing_about_the_new_one() {
         .apply(&manifest(&[revision("two", "8")]));
     scenario.wait("the second is refused", has(kind::DEPLOYMENT, "ReplicaFailure", "True"));
     // Others may give way in the quota, so that this is no fault for good.
-    let refused = waited(&scenario, "deployment/web", &["--grace", "other=1s"]);
+    let refused = waited(&scenario, "deployment/web", &["--grace", "scheduling=1s"]);
     expect(&refused, 3, "");
     assert_eq!(refused.json["rootCauses"][0]["code"], "QuotaExceeded", "{}", refused.stdout);
     let scenario = scenario.apply(&manifest(&[revision("three", "100m")]));
