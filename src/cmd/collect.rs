@@ -12,7 +12,7 @@ use super::left_out::{leave_out, untried};
 use super::reach::{self, Reach, Unseen};
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery};
 use crate::model::certificate::Certificate;
-use crate::model::dial::{Dial, DialKey};
+use crate::model::dial::Dial;
 use crate::model::finding::ObjectRef;
 use crate::model::kind::{self, Kind};
 use crate::model::near;
@@ -252,11 +252,7 @@ enum Answer {
 async fn fetch(connection: &Connection, snapshot: &Snapshot, need: &Need, rights: &Rights, until: Instant) -> Answer {
     match need {
         Need::Dial(key) => {
-            let first = DialKey {
-                again: false,
-                ..key.clone()
-            };
-            let before = snapshot.dial(&first).map(|dial| dial.at);
+            let before = snapshot.dial(&key.first()).map(|dial| dial.at);
             // Ports that hang hold up those whose turn comes after them.
             match timeout_at(until, reach::dial(connection, key, &rights.reach, before)).await {
                 Ok((dial, errors)) => Answer::Dial(dial, errors),

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::reach::SLOW_ANSWER;
 use crate::io::Stream;
-use crate::model::dial::{DialKey, Reply};
+use crate::model::dial::Reply;
 use crate::model::snapshot::Snapshot;
+use crate::model::text::few;
 use crate::rules::Need;
 
 /// Names of pods that are written out; more make a line that nobody reads.
@@ -18,25 +19,17 @@ pub fn tell(stderr: &Stream, snapshot: &Snapshot, needs: &BTreeSet<Need>) {
     }
     let silent = needs.iter().filter_map(|need| match need {
         Need::Dial(key) if key.again => {
-            let first = DialKey {
-                again: false,
-                ..key.clone()
-            };
-            let dial = snapshot.dial(&first)?;
+            let dial = snapshot.dial(&key.first())?;
             (dial.inside == Reply::Silent).then(|| format!("port {} of pod/{}", key.port, key.pod))
         }
         _ => None,
     });
     let silent: Vec<String> = silent.collect();
-    let names = silent.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    let more = match silent.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     if !silent.is_empty() {
         stderr.line(&format!(
-            "Waiting up to {} s for an answer on {names}{more}: a connection is accepted there, and nothing is said",
-            SLOW_ANSWER.as_secs()
+            "Waiting up to {} s for an answer on {}: a connection is accepted there, and nothing is said",
+            SLOW_ANSWER.as_secs(),
+            few(&silent, SHOWN)
         ));
     }
 }
@@ -47,7 +40,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::model::dial::{Dial, Speech};
+    use crate::model::dial::{Dial, DialKey, Speech};
     use crate::rules::testing::{noon, snapshot};
 
     #[derive(Clone, Default)]

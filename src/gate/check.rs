@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::judge::{self, Plan};
 use super::route::{self, Route};
 use super::untried::{self, Untried};
-use super::{external, pod, revision};
+use super::{external, pod, related, revision};
 use crate::model::dial::Speech;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
@@ -135,10 +135,7 @@ pub(super) fn led_by<'a>(context: &Context<'a>, judged: &[ObjectReadiness], plan
     let only_named = !plan.targets.is_empty() && plan.targets.iter().all(|t| t.is(&kind::SERVICE));
     judge::services(context, judged)
         .into_iter()
-        .map(|service| {
-            let namespace = service.namespace().unwrap_or_default();
-            (service, ObjectRef::new(&kind::SERVICE, &namespace, &service.name_any()))
-        })
+        .map(|service| (service, related::service(service)))
         .filter(|(_, reference)| !only_named || plan.targets.contains(reference))
         .collect()
 }
@@ -306,10 +303,7 @@ fn counts(context: &Context<'_>, pod: &Pod) -> bool {
 
 /// The namespace of a judged workload in which Services could not be listed, so that nobody knows who is to be asked about it.
 fn unread_services(context: &Context<'_>, judged: &[ObjectReadiness]) -> Option<String> {
-    let serving = judged
-        .iter()
-        .map(|j| &j.object)
-        .filter(|object| kind::RUN_PODS.iter().any(|k| object.is(k)) && !object.is(&kind::JOB) && !object.is(&kind::CRON_JOB));
+    let serving = judged.iter().map(|j| &j.object).filter(|object| related::may_serve(object));
     let mut namespaces = serving.map(|object| object.namespace.as_str());
     namespaces
         .find(|namespace| !context.snapshot.is_complete(&kind::SERVICE, namespace))

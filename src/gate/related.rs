@@ -100,6 +100,11 @@ fn backends(route: &Value) -> impl Iterator<Item = (Option<String>, String)> + '
         .map(|b| (b["namespace"].as_str().map(str::to_owned), text(&b["name"])))
 }
 
+/// Whether an object runs pods that may be asked for something: those of a Job are to end.
+pub(super) fn may_serve(object: &ObjectRef) -> bool {
+    kind::RUN_PODS.iter().any(|k| object.is(k)) && !object.is(&kind::JOB) && !object.is(&kind::CRON_JOB)
+}
+
 /// Whether a Service selects the pods of a workload, so that somebody may ask them for something.
 pub(super) fn is_served(context: &Context<'_>, workload: &ObjectRef) -> bool {
     let Some(object) = context.workload(workload).and_then(|w| w.object) else {

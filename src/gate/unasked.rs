@@ -1,6 +1,6 @@
 //! Why nobody was asked whether what is ready answers.
 
-use super::judge;
+use super::{judge, related};
 use crate::model::kind;
 use crate::model::readiness::ObjectReadiness;
 use crate::rules::context::Context;
@@ -8,10 +8,7 @@ use crate::rules::ports;
 
 /// Why no check came of the judged objects, in words; none where there is nothing among them that answers anybody.
 pub fn why(context: &Context<'_>, judged: &[ObjectReadiness]) -> Option<&'static str> {
-    let serves = |item: &&ObjectReadiness| {
-        let runs = kind::RUN_PODS.iter().any(|k| item.object.is(k)) && !item.object.is(&kind::JOB) && !item.object.is(&kind::CRON_JOB);
-        runs || item.object.is(&kind::SERVICE)
-    };
+    let serves = |item: &&ObjectReadiness| related::may_serve(&item.object) || item.object.is(&kind::SERVICE);
     let serving: Vec<&ObjectReadiness> = judged.iter().filter(serves).collect();
     if serving.is_empty() {
         return None;

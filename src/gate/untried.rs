@@ -6,9 +6,12 @@ use super::check::{Via, Wish, led_by};
 use super::judge::Plan;
 use crate::model::finding::ObjectRef;
 use crate::model::readiness::{ObjectReadiness, State};
-use crate::model::text::sanitise;
+use crate::model::text::{few, sanitise};
 use crate::rules::context::Context;
 use crate::rules::ports;
+
+/// Services, or ports of one, that are written out.
+const SHOWN: usize = 3;
 
 /// Why what was asked for cannot be tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,17 +58,17 @@ pub fn never(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wis
     if let (Some(port), None) = (&plan.port, used().next()) {
         let has = |(service, reference): &(&Service, ObjectRef)| {
             let ports: Vec<String> = ports::of_service(service).iter().map(ports::shown).collect();
-            format!("{} has {}", reference.short(), some_of(&ports))
+            format!("{} has {}", reference.short(), few(&ports, SHOWN))
         };
         let has: Vec<String> = usual().map(has).collect();
         return Some(Untried::for_good(format!(
             "no Service leads to it on port {}: {}",
             sanitise(port),
-            some_of(&has)
+            few(&has, SHOWN)
         )));
     }
     let names: Vec<String> = usual().map(|(_, reference)| reference.short()).collect();
-    let names = some_of(&names);
+    let names = few(&names, SHOWN);
     let type_of = |service: &Service| service.spec.as_ref().and_then(|s| s.type_.clone()).unwrap_or_default();
     match wish.via {
         Via::LoadBalancer if usual().all(|(service, _)| type_of(service) != "LoadBalancer") => {
@@ -76,14 +79,6 @@ pub fn never(context: &Context<'_>, judged: &[ObjectReadiness], plan: &Plan, wis
         }
         _ => None,
     }
-}
-
-/// The first few of several, in words.
-fn some_of(all: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let more = all.len().saturating_sub(SHOWN);
-    let shown = all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 #[cfg(test)]

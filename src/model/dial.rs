@@ -36,6 +36,16 @@ pub struct DialKey {
     pub again: bool,
 }
 
+impl DialKey {
+    /// The first sample of the same port.
+    pub fn first(&self) -> Self {
+        Self {
+            again: false,
+            ..self.clone()
+        }
+    }
+}
+
 /// What came of one connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

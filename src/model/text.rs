@@ -102,6 +102,15 @@ pub fn is_unsafe(c: char) -> bool {
             | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
+/// The first few of several, in words: `a, b and 3 more`
+pub fn few(all: &[String], most: usize) -> String {
+    let shown = all.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// `1 restart`, `2 restarts`
 pub fn counted(count: impl Into<i64>, word: &str) -> String {
     match count.into() {

@@ -9,6 +9,7 @@ use crate::model::finding::{Confidence, Evidence, Finding, ObjectRef};
 use crate::model::kind;
 use crate::model::report::{Diagnosis, Judged, LeftOut, NEVER_APPLIED, PortRow, Verdict};
 use crate::model::snapshot::Unchecked;
+use crate::model::text::few;
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -465,15 +466,13 @@ fn never_applied(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
     paper.line(&lead, 2, &words);
 }
 
+/// Names of a list that are written out.
+const LISTED: usize = 8;
+
 /// The first names of a list.
 fn listed(all: &[&Judged], names: &Names) -> String {
-    let list: Vec<String> = all.iter().take(8).map(|j| names.of_object(&j.object)).collect();
-    let more = if all.len() > list.len() {
-        format!(" and {} more", all.len() - list.len())
-    } else {
-        String::new()
-    };
-    format!("{}{more}", list.join(", "))
+    let list: Vec<String> = all.iter().map(|j| names.of_object(&j.object)).collect();
+    few(&list, LISTED)
 }
 
 /// What the flags hide, so that nobody takes silence for health.

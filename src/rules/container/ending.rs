@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::ResourceExt;
+use serde_json::{Value, json};
 
 use crate::model::age;
 use crate::model::finding::{Finding, ObjectRef};
@@ -314,6 +315,16 @@ pub fn logs_command(container: &ContainerView<'_>, previous: bool) -> String {
         container.name(),
         container.pod.namespace().unwrap_or_default()
     )
+}
+
+/// `kubectl patch deployment/api -n shop -p '…'`: gives a container of the template these fields, of which one is its `name`. None where the
+/// pod has no template that can be patched by the name of the container, and for what would end the quotes.
+pub fn patch_command(workload: &ObjectRef, container: &Value) -> Option<String> {
+    let has_template = [&kind::DEPLOYMENT, &kind::STATEFUL_SET, &kind::DAEMON_SET]
+        .iter()
+        .any(|k| workload.is(k));
+    let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string();
+    (has_template && !patch.contains('\'')).then(|| format!("kubectl patch {} -n {} -p '{patch}'", workload.short(), workload.namespace))
 }
 
 /// `kubectl edit deployment/api -n shop`

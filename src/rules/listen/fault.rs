@@ -16,6 +16,7 @@ use crate::model::finding::{Confidence, Effect, Finding, Subject};
 use crate::model::kind;
 use crate::model::text::shorten;
 use crate::rules::Context;
+use crate::rules::container::ending::patch_command;
 use crate::rules::context::{ContainerView, Role, Workload, is_ready, reference_of, revision};
 use crate::rules::ports;
 
@@ -374,11 +375,7 @@ fn to_other_port(
 /// The command that lets the probes that ask a port ask another one; none where the pod has no template that can be patched by the name of
 /// the container.
 fn set_probe_port(context: &Context<'_>, container: &ContainerView<'_>, used: &Use<'_>, to: u16) -> Option<String> {
-    let workload = context.workload_of(container.pod);
-    let has_template = [&kind::DEPLOYMENT, &kind::STATEFUL_SET, &kind::DAEMON_SET]
-        .iter()
-        .any(|k| workload.is(k));
-    if !has_template || container.role != Role::App {
+    if container.role != Role::App {
         return None;
     }
     let mut patch = serde_json::Map::from_iter([("name".to_owned(), json!(container.name()))]);
@@ -390,8 +387,7 @@ fn set_probe_port(context: &Context<'_>, container: &ContainerView<'_>, used: &U
         };
         patch.insert(format!("{}Probe", which.word()), json!({way: {"port": to}}));
     }
-    let patch = json!({"spec": {"template": {"spec": {"containers": [patch]}}}});
-    Some(format!("kubectl patch {} -n {} -p '{patch}'", workload.short(), workload.namespace))
+    patch_command(&context.workload_of(container.pod), &patch.into())
 }
 
 /// The command that sends a Service's port to another port of its pods.

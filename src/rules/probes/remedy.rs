@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 
 use super::message::describe;
 use super::{Failing, Which};
-use crate::model::kind;
 use crate::model::text::{redact, redact_path};
 use crate::rules::Context;
-use crate::rules::container::ending::edit_command;
+use crate::rules::container::ending::{edit_command, patch_command};
 use crate::rules::context::{ContainerView, Role};
 
 /// What to change so that a probe that kills leaves a start at least this long, in words and as a command.
@@ -66,16 +65,11 @@ fn same(probe: &Probe, period: u64, threshold: u64) -> Option<Value> {
     Some(startup)
 }
 
-/// The command that gives a container this start-up probe, or these fields of the one it has; none where the pod has no template that can be
-/// patched by the name of the container, and for what would end the quotes.
+/// The command that gives a container this start-up probe, or these fields of the one it has.
 fn patch(context: &Context<'_>, container: &ContainerView<'_>, startup: &Value) -> Option<String> {
-    let workload = context.workload_of(container.pod);
-    let has_template = [&kind::DEPLOYMENT, &kind::STATEFUL_SET, &kind::DAEMON_SET]
-        .iter()
-        .any(|k| workload.is(k));
-    if !has_template || container.role != Role::App {
+    if container.role != Role::App {
         return None;
     }
-    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": container.name(), "startupProbe": startup}]}}}}).to_string();
-    (!patch.contains('\'')).then(|| format!("kubectl patch {} -n {} -p '{patch}'", workload.short(), workload.namespace))
+    let fields = json!({"name": container.name(), "startupProbe": startup});
+    patch_command(&context.workload_of(container.pod), &fields)
 }

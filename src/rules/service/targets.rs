@@ -10,8 +10,8 @@ use serde_json::json;
 use super::{effect, subject};
 use crate::model::code::Code::{ServiceProtocolMismatch, TargetPortMismatch, TargetPortNameUnresolved};
 use crate::model::finding::{Confidence, Finding, Severity};
-use crate::model::kind;
 use crate::model::near;
+use crate::rules::container::ending::patch_command;
 use crate::rules::context::{Context, Workload};
 use crate::rules::listen;
 use crate::rules::ports::{self, Declared};
@@ -182,16 +182,9 @@ fn protocol_differs(
     {
         let workload = context.workload_of(pod);
         let container = declared.container;
-        let has_template = [&kind::DEPLOYMENT, &kind::STATEFUL_SET, &kind::DAEMON_SET]
-            .iter()
-            .any(|k| workload.is(k));
-        let command = if has_template {
-            let port = json!({"containerPort": declared.number, "protocol": protocol});
-            let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": container, "ports": [port]}]}}}});
-            format!("kubectl patch {} -n {namespace} -p '{patch}'", workload.short())
-        } else {
-            format!("kubectl edit {} -n {namespace}", workload.short())
-        };
+        let port = json!({"containerPort": declared.number, "protocol": protocol});
+        let command = patch_command(&workload, &json!({"name": container, "ports": [port]}))
+            .unwrap_or_else(|| format!("kubectl edit {} -n {namespace}", workload.short()));
         return finding
             .evidence("dialled", format!("port {} accepts {protocol} connections", declared.number))
             .fix_command(

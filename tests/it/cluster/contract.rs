@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::process::{Setting, podlife_in};
 
-use super::harness::{Scenario, kubeconfig, kubectl, podlife, pods_ready, waiting};
+use super::harness::{Scenario, kubeconfig, kubectl, podlife, pods_ready, send, waiting};
 
 const RUNS: &str = r"
 apiVersion: apps/v1
@@ -211,8 +211,7 @@ fn a_watch_prints_each_change_and_ends_with_ctrl_c() {
     assert_eq!(lines.next().as_deref(), Some("healthy"));
     let scenario = scenario.apply(BAD);
     assert!(lines.any(|verdict| verdict == "broken"), "the watch ended before it saw the change");
-    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(interrupted.success());
+    send(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     drop(scenario);
 }

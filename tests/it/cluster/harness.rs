@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -356,6 +356,12 @@ fn is_ready(pod: &Value) -> bool {
 /// Exactly so many pods are there, and all are ready.
 pub fn pods_ready(count: usize) -> impl Fn(&State) -> bool {
     move |state| state.pods.len() == count && state.pods.iter().all(is_ready)
+}
+
+/// Sends a signal, as `-INT`, to a process.
+pub fn send(child: &Child, signal: &str) {
+    let told = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(told.success());
 }
 
 /// Both conditions hold.

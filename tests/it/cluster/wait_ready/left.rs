@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use podlife::model::kind;
 use serde_json::json;
 
-use super::super::harness::Scenario;
+use super::super::harness::{Scenario, send};
 use super::prober::{INSIDE, nothing_stays};
 use super::relay::Relay;
 use super::survival::{Wait, config, until};
@@ -97,13 +97,7 @@ fn nothing_is_left_however_a_run_ends() {
             let mut wait = Wait::of(begun(&scenario, &config, &mark, &[arguments, inside].concat()));
             if let Some(signal) = signal {
                 wait.until_said(if inside.is_empty() { "status 503" } else { "asking from inside" });
-                assert!(
-                    Command::new("kill")
-                        .args([signal, &wait.child.id().to_string()])
-                        .status()
-                        .unwrap()
-                        .success()
-                );
+                send(&wait.child, signal);
             }
             let mut highest = 0;
             let ended = loop {
@@ -136,13 +130,7 @@ fn a_plugin_that_hangs_ends_with_the_run() {
         let mark = format!("{}{signal}", scenario.namespace);
         let mut child = begun(&scenario, &config, &mark, &["deployment/web"]);
         until("the plugin runs", || processes(&mark) == 2);
-        assert!(
-            Command::new("kill")
-                .args([signal, &child.id().to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
+        send(&child, signal);
         assert_eq!(child.wait().unwrap().code(), Some(code));
         until("the plugin has ended", || processes(&mark) == 0);
     }

@@ -1,11 +1,11 @@
 //! What comes and goes, rests, or is not asked: said in the last line, and in the document as well.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, ChildStderr, Command};
+use std::process::{Child, ChildStderr};
 
 use serde_json::{Value, json};
 
-use super::super::harness::{Answer, Scenario};
+use super::super::harness::{Answer, Scenario, send};
 use super::{manifest, probe, reason, service, started, wait, web};
 
 fn last_line(answer: &Answer) -> &str {
@@ -26,8 +26,7 @@ fn until_said(stderr: &mut BufReader<ChildStderr>, words: &str) {
 }
 
 fn interrupted(mut child: Child) -> Value {
-    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(told.success());
+    send(&child, "-INT");
     let mut stdout = String::new();
     child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{stdout}");

@@ -1,12 +1,11 @@
 //! The prober in the cluster: it asks as clients do, and nothing of it stays.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Command;
 
 use podlife::model::kind;
 use serde_json::{Value, json};
 
-use super::super::harness::{Scenario, kubectl, podlife, pods_ready};
+use super::super::harness::{Scenario, kubectl, podlife, pods_ready, send};
 use super::{manifest, probe, reason, service, started, state, wait, web};
 use crate::fake_api::Folder;
 
@@ -198,13 +197,7 @@ fn nothing_of_it_stays_however_a_run_ends() {
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let mut child = started(&scenario, &never);
         asks(&scenario);
-        assert!(
-            Command::new("kill")
-                .args([signal, &child.id().to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
+        send(&child, signal);
         let mut document = String::new();
         child.stdout.take().unwrap().read_to_string(&mut document).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(code), "{document}");
@@ -218,13 +211,7 @@ fn nothing_of_it_stays_however_a_run_ends() {
         line.clear();
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended without a prober");
     }
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    send(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     nothing_stays(&scenario);
     let late = scenario.podlife(&[&never[..], &["--timeout", "12s"]].concat());
@@ -267,13 +254,7 @@ fn a_prober_is_nobodys_application() {
     asks(&scenario);
     let pods = wait(&scenario, "pods", &["--once"]);
     let jobs = wait(&scenario, "jobs", &["--once"]);
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &other.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    send(&other, "-INT");
     other.wait().unwrap();
     assert!(!pods.stdout.contains("podlife-probe-"), "{}", pods.stdout);
     assert_eq!(pods.exit, 0, "{}{}", pods.stdout, pods.stderr);

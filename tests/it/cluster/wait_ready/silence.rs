@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::harness::{Scenario, pods_ready, running};
 use super::relay::Relay;
-use super::survival::{Wait, made_ready, not_ready, until};
+use super::survival::{Wait, made_ready, not_ready, outlived, two_waits};
 use super::{manifest, probe, service, web};
 
 const CANNOT: &str = "the API server cannot be reached since ";
@@ -13,11 +13,7 @@ const CANNOT: &str = "the API server cannot be reached since ";
 fn a_silent_api_server_is_noticed_and_outlived() {
     let scenario = not_ready("wr-silent");
     let relay = Relay::start();
-    let mut patient = Wait::begin(&scenario, &relay, &[]);
-    let mut hasty = Wait::begin(&scenario, &relay, &["--timeout", "45s"]);
-    for wait in [&mut patient, &mut hasty] {
-        wait.until_said("0 of 1 pod ready");
-    }
+    let [mut patient, mut hasty] = two_waits(&scenario, &relay, "45s");
     relay.silence(true);
     patient.until_said(CANNOT);
     // It becomes ready, and answers to everybody, while nobody can see that.
@@ -29,10 +25,7 @@ fn a_silent_api_server_is_noticed_and_outlived() {
     assert!((45.0..53.0).contains(&elapsed), "{elapsed} s where 45 were given");
     assert!(!patient.is_over(), "{}", patient.said());
     relay.silence(false);
-    let (exit, verdict) = patient.end();
-    assert_eq!((exit, &verdict["state"]), (0, &json!("ready")), "{}", patient.said());
-    assert!(patient.said().contains("the API server answers again after "), "{}", patient.said());
-    until("no connection is left", || relay.open() == 0);
+    outlived(patient, &relay);
     drop(scenario);
 }
 

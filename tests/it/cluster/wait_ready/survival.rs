@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::super::harness::{Scenario, kubectl, pods_ready, running};
+use super::super::harness::{Scenario, kubectl, pods_ready, running, send};
 use super::relay::Relay;
 use super::{manifest, probe, service, started, web};
 use crate::fake_api::Folder;
@@ -87,8 +87,7 @@ impl Wait {
     }
 
     pub fn interrupt(&self) {
-        let told = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
-        assert!(told.success());
+        send(&self.child, "-INT");
     }
 }
 
@@ -108,6 +107,24 @@ pub fn not_ready(name: &str) -> Scenario {
         .until("it runs", running("app"))
 }
 
+/// One wait with time enough and one that is limited, once both have seen that it is not ready.
+pub fn two_waits(scenario: &Scenario, relay: &Relay, limit: &str) -> [Wait; 2] {
+    [&[][..], &["--timeout", limit]]
+        .map(|more| Wait::begin(scenario, relay, more))
+        .map(|mut wait| {
+            wait.until_said("0 of 1 pod ready");
+            wait
+        })
+}
+
+/// Ends well, and says that it was cut off meanwhile.
+pub fn outlived(mut patient: Wait, relay: &Relay) {
+    let (exit, verdict) = patient.end();
+    assert_eq!((exit, &verdict["state"]), (0, &json!("ready")), "{}", patient.said());
+    assert!(patient.said().contains("the API server answers again after "), "{}", patient.said());
+    until("no connection is left", || relay.open() == 0);
+}
+
 /// Makes it ready, and waits until it is.
 pub fn made_ready(scenario: Scenario) -> Scenario {
     scenario.kubectl(&["set", "env", "deployment/web", "READY_STATUS=200"]);
@@ -118,11 +135,7 @@ pub fn made_ready(scenario: Scenario) -> Scenario {
 fn a_cut_of_thirty_seconds_is_outlived_and_nothing_is_decided_meanwhile() {
     let scenario = not_ready("wr-cut");
     let relay = Relay::start();
-    let mut patient = Wait::begin(&scenario, &relay, &[]);
-    let mut hasty = Wait::begin(&scenario, &relay, &["--timeout", "40s"]);
-    for wait in [&mut patient, &mut hasty] {
-        wait.until_said("0 of 1 pod ready");
-    }
+    let [mut patient, mut hasty] = two_waits(&scenario, &relay, "40s");
     relay.cut();
     let cut = Instant::now();
     patient.until_said("the API server cannot be reached since ");
@@ -141,10 +154,7 @@ fn a_cut_of_thirty_seconds_is_outlived_and_nothing_is_decided_meanwhile() {
         patient.said()
     );
     relay.restore();
-    let (exit, verdict) = patient.end();
-    assert_eq!((exit, &verdict["state"]), (0, &json!("ready")), "{}", patient.said());
-    assert!(patient.said().contains("the API server answers again after "), "{}", patient.said());
-    until("no connection is left", || relay.open() == 0);
+    outlived(patient, &relay);
     drop(scenario);
 }
 

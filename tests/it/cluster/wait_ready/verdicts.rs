@@ -1,11 +1,10 @@
 //! Each exit code: the code, the last line and the document.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Command;
 
 use serde_json::json;
 
-use super::super::harness::{Answer, Scenario, podlife};
+use super::super::harness::{Answer, Scenario, podlife, send};
 use super::{manifest, probe, service, started, web};
 
 fn last_line(answer: &Answer) -> &str {
@@ -203,8 +202,7 @@ fn ended_by(scenario: &Scenario, signal: &str, more: &[&str]) -> (Option<i32>, S
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
     assert!(line.contains("not found"), "{line}");
-    let told = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-    assert!(told.success());
+    send(&child, signal);
     let mut stdout = String::new();
     child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
     (child.wait().unwrap().code(), stdout)
