@@ -126,6 +126,8 @@ pub fn job(order: &Order<'_>) -> Value {
 pub enum Standing {
     /// On its way, and with what.
     Starting(String),
+    /// No node takes it; one may come.
+    Unscheduled(String),
     /// Its log can be read.
     Running,
     /// It will not ask.
@@ -139,7 +141,7 @@ pub fn standing(pod: &Pod) -> Standing {
     let unscheduled = conditions.clone().find(|c| c.type_ == "PodScheduled" && c.status == "False");
     if let Some(condition) = unscheduled.filter(|c| c.reason.as_deref() == Some("Unschedulable")) {
         let why = condition.message.as_deref().unwrap_or_default();
-        return Standing::Stuck(format!("it is not scheduled: {}", shorten(why, 160)));
+        return Standing::Unscheduled(format!("it is not scheduled: {}", shorten(why, 160)));
     }
     let container = status
         .iter()
@@ -322,6 +324,12 @@ mod tests {
         assert_eq!(
             waiting("ErrImagePull"),
             Standing::Stuck("its image cannot be pulled: ErrImagePull no".into())
+        );
+        let nowhere = json!({"status": {"conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}]}});
+        assert_eq!(
+            standing(&serde_json::from_value(nowhere).unwrap()),
+            Standing::Unscheduled("it is not scheduled: 0/3 nodes are available".into())
         );
         let message = "exec: \"sh\": executable file not found in $PATH";
         let ended = json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": message}});

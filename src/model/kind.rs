@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A resource type of the Kubernetes API, as its discovery document describes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -160,6 +161,27 @@ pub fn of_object(api_version: &str, kind: &str) -> Option<&'static Kind> {
         .find(|known| known.kind == kind && known.is_group_of(api_version))
 }
 
+/// The kind that an object's `apiVersion` and `kind` name, where this document is the CustomResourceDefinition that defines it.
+pub fn defined_by(document: &Value, api_version: &str, kind: &str) -> Option<Kind> {
+    let spec = &document["spec"];
+    let (group, version) = api_version.split_once('/')?;
+    let defines = *CUSTOM_RESOURCE_DEFINITION.kind == document["kind"]
+        && CUSTOM_RESOURCE_DEFINITION.is_group_of(document["apiVersion"].as_str()?)
+        && spec["group"] == group
+        && spec["names"]["kind"] == kind
+        && spec["versions"]
+            .as_array()?
+            .iter()
+            .any(|v| v["name"] == version && v["served"] == true);
+    defines.then_some(Kind {
+        group: group.to_owned().into(),
+        version: version.to_owned().into(),
+        kind: kind.to_owned().into(),
+        plural: spec["names"]["plural"].as_str()?.to_owned().into(),
+        namespaced: spec["scope"] == "Namespaced",
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +203,30 @@ mod tests {
         }
         assert_eq!(named("deployments.example.org"), None);
         assert_eq!(named("nonsense"), None);
+    }
+
+    #[test]
+    fn a_definition_defines_the_versions_that_it_serves() {
+        let mut definition = serde_json::json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "spec": {"group": "example.org", "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"},
+                "versions": [{"name": "v1", "served": true}, {"name": "v1beta1", "served": false}]},
+        });
+        let widget = defined_by(&definition, "example.org/v1", "Widget").expect("it is defined");
+        assert_eq!(widget.path(Some("a")), "/apis/example.org/v1/namespaces/a/widgets");
+        for (version, kind) in [
+            ("example.org/v1beta1", "Widget"),
+            ("other.org/v1", "Widget"),
+            ("example.org/v1", "Gadget"),
+            ("v1", "Widget"),
+        ] {
+            assert_eq!(defined_by(&definition, version, kind), None, "{version} {kind}");
+        }
+        definition["spec"]["scope"] = "Cluster".into();
+        let widget = defined_by(&definition, "example.org/v1", "Widget").expect("it is defined");
+        assert_eq!(widget.path(None), "/apis/example.org/v1/widgets");
+        definition["kind"] = "ConfigMap".into();
+        assert_eq!(defined_by(&definition, "example.org/v1", "Widget"), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::asking::Asking;
 use super::calm::Calm;
 use super::contact::Contact;
 use super::judgement::Expected;
-use super::prober::Prober;
+use super::prober::{Means, Prober};
 use super::questions::Questions;
 use super::reading::Readings;
 use super::selection::Selection;
@@ -68,7 +68,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         })??
     };
     let namespaces = selection.namespaces();
-    let mut store = Store::open(&connection, &namespaces, (io.now)());
+    let mut store = Store::open(&connection, &namespaces, selection.defined(), (io.now)());
     for (kind, namespace, name) in selection.kinds() {
         store.watch(kind, namespace.as_deref(), name.as_deref());
     }
@@ -95,8 +95,14 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         trust,
         anybody: Trust::of_anybody().map_err(|why| Failure::new(Exit::Fault, why))?,
         prober: args.probe_image.as_deref().map(|image| {
-            let ends = (!plan.timeout.is_zero()).then(|| Instant::now() + plan.timeout);
-            Prober::new(&connection, image, args.body.is_some(), ends, &io.stderr)
+            Prober::new(Means {
+                connection: connection.clone(),
+                image: image.to_owned(),
+                with_body: args.body.is_some(),
+                ends: (!plan.timeout.is_zero()).then(|| Instant::now() + plan.timeout),
+                scheduling: plan.grace.scheduling,
+                stderr: io.stderr.clone(),
+            })
         }),
     };
     let mut run = Run {

@@ -42,6 +42,8 @@ const KNOWN_SHOWN: usize = 3;
 pub(super) struct Selection {
     namespace: String,
     choices: Vec<Choice>,
+    /// Types that the files define and use: the API server may not serve them yet.
+    defined: BTreeSet<Kind>,
 }
 
 impl Selection {
@@ -55,6 +57,7 @@ impl Selection {
     ) -> Result<Self, Failure> {
         let namespace = connection.default_namespace().to_owned();
         let mut choices = Vec::new();
+        let mut defined = BTreeSet::new();
         for wanted in wanted {
             choices.push(match wanted {
                 Wanted::Named(kind_name, name) => {
@@ -70,15 +73,18 @@ impl Selection {
         for document in documents {
             let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
             let (api_version, kind_name) = (text(&document["apiVersion"]), text(&document["kind"]));
-            let kind = match kind::of_object(&api_version, &kind_name) {
-                Some(kind) => kind.clone(),
-                None => {
-                    let qualified = match api_version.split_once('/') {
-                        Some((group, version)) => format!("{kind_name}.{version}.{group}"),
-                        None => kind_name,
-                    };
-                    find_kind(connection, &qualified).await?
-                }
+            let by_files = || documents.iter().find_map(|d| kind::defined_by(d, &api_version, &kind_name));
+            let kind = if let Some(kind) = kind::of_object(&api_version, &kind_name) {
+                kind.clone()
+            } else if let Some(kind) = by_files() {
+                defined.insert(kind.clone());
+                kind
+            } else {
+                let qualified = match api_version.split_once('/') {
+                    Some((group, version)) => format!("{kind_name}.{version}.{group}"),
+                    None => kind_name,
+                };
+                find_kind(connection, &qualified).await?
             };
             let name = text(&document["metadata"]["name"]);
             let of = Some(text(&document["metadata"]["namespace"])).filter(|of| !of.is_empty());
@@ -97,7 +103,11 @@ impl Selection {
         // What is named twice is meant once: by its name and in a file, or by two names of its type.
         let mut seen = BTreeSet::new();
         choices.retain(|choice| seen.insert(choice.in_words(&namespace)));
-        let selection = Self { namespace, choices };
+        let selection = Self {
+            namespace,
+            choices,
+            defined,
+        };
         let count = selection.namespaces().len();
         if count > MOST_NAMESPACES {
             return Err(Failure::usage(format!(
@@ -144,6 +154,11 @@ impl Selection {
     pub(super) fn waits_for_namespace(&self, name: &str) -> bool {
         let is_it = |choice: &Choice| matches!(choice, Choice::Object(kind, object) if *kind == kind::NAMESPACE && object.name == name);
         self.choices.iter().any(is_it)
+    }
+
+    /// Types that the API server may not serve yet, because the files define them.
+    pub(super) const fn defined(&self) -> &BTreeSet<Kind> {
+        &self.defined
     }
 
     /// What was asked for, in words.

@@ -67,6 +67,8 @@ pub(super) struct Store {
     sources: Vec<Source>,
     streams: SelectAll<BoxStream<'static, (usize, Result<WatchEvent, ApiError>)>>,
     connection: Connection,
+    /// Types that the API server may not serve yet.
+    awaited: BTreeSet<Kind>,
     /// What cannot be watched, by its place among the sources: the first ones matter most.
     failures: BTreeMap<usize, ApiError>,
     /// Watches that are cut off now, and why.
@@ -74,8 +76,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the watches of these namespaces.
-    pub(super) fn open(connection: &Connection, namespaces: &[String], now: Timestamp) -> Self {
+    /// Opens the watches of these namespaces. What is of an awaited type is not there as long as the API server does not serve that.
+    pub(super) fn open(connection: &Connection, namespaces: &[String], awaited: &BTreeSet<Kind>, now: Timestamp) -> Self {
         let mut snapshot = Snapshot::new(now, false);
         snapshot.namespaces = namespaces.to_vec();
         let mut store = Self {
@@ -83,6 +85,7 @@ impl Store {
             sources: Vec::new(),
             streams: SelectAll::new(),
             connection: connection.clone(),
+            awaited: awaited.clone(),
             failures: BTreeMap::new(),
             interrupted: BTreeMap::new(),
         };
@@ -244,6 +247,11 @@ impl Store {
         source.listed = true;
         let (kind, namespace) = (source.kind.clone(), source.namespace.clone());
         match error.kind {
+            ApiErrorKind::NoSuchKind if self.awaited.contains(&kind) => {
+                collect::refuse(&mut self.snapshot, &kind, namespace.as_deref(), &error);
+                self.open_stream(index, BEGIN_AGAIN);
+                Ok(())
+            }
             ApiErrorKind::Forbidden | ApiErrorKind::NoSuchKind => {
                 collect::refuse(&mut self.snapshot, &kind, namespace.as_deref(), &error);
                 self.failures.insert(index, error);

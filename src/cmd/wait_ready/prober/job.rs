@@ -152,7 +152,10 @@ impl Job {
                 Ok(name)
             }
             (Standing::Stuck(why), _) => Err(Fault::Impossible(format!("the prober cannot ask: {why}"))),
-            (Standing::Starting(why), _) => {
+            (Standing::Unscheduled(why), _) if means.ends.is_none() || self.since.elapsed() >= means.scheduling => {
+                Err(Fault::Impossible(format!("the prober cannot ask: {why}")))
+            }
+            (Standing::Starting(why) | Standing::Unscheduled(why), _) => {
                 if means.ends.is_none() && self.since.elapsed() >= ONE_LOOK {
                     return Err(Fault::Impossible(format!("the prober has not started: {why}")));
                 }

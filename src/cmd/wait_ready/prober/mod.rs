@@ -5,6 +5,7 @@ mod job;
 mod rights;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::Value;
@@ -26,25 +27,22 @@ pub(super) struct Prober {
 }
 
 /// What every Job is made with.
-struct Means {
-    connection: Connection,
-    image: String,
-    with_body: bool,
+pub(super) struct Means {
+    pub(super) connection: Connection,
+    pub(super) image: String,
+    /// Whether it tells the bodies of the answers.
+    pub(super) with_body: bool,
     /// Until when the run lasts; none for one look.
-    ends: Option<Instant>,
-    stderr: Stream,
+    pub(super) ends: Option<Instant>,
+    /// How long it may take until a node takes its pod, where the run lasts: an autoscaler may be making one.
+    pub(super) scheduling: Duration,
+    pub(super) stderr: Stream,
 }
 
 impl Prober {
-    pub(super) fn new(connection: &Connection, image: &str, with_body: bool, ends: Option<Instant>, stderr: &Stream) -> Self {
+    pub(super) fn new(means: Means) -> Self {
         Self {
-            means: Means {
-                connection: connection.clone(),
-                image: image.to_owned(),
-                with_body,
-                ends,
-                stderr: stderr.clone(),
-            },
+            means,
             jobs: Mutex::default(),
         }
     }

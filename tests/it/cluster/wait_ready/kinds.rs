@@ -1,9 +1,12 @@
 //! Each kind, ready and not ready.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+
 use serde_json::{Value, json};
 
 use super::super::harness::{Scenario, gateway_types, kubectl, running};
-use super::{manifest, named, probe, reason, state, wait, web};
+use super::{manifest, named, probe, reason, started, state, wait, web};
+use crate::fake_api::Folder;
 
 /// One look at each target: exit code, state, and words of the reason.
 fn looks(scenario: &Scenario, expected: &[(&str, u8, &str, &str)]) {
@@ -85,20 +88,59 @@ impl Drop for Types {
     }
 }
 
+/// A type whose objects have a status.
+fn definition(group: &str, plural: &str, kind: &str) -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
+        "spec": {
+            "group": group, "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
+            "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+        },
+    })
+}
+
+#[test]
+fn a_type_that_the_files_define_need_not_be_served_yet() {
+    let scenario = Scenario::new("wr-newtype");
+    let group = format!("{}.podlife.test", scenario.namespace);
+    let widget = json!({"apiVersion": format!("{group}/v1"), "kind": "Widget", "metadata": {"name": "new"}, "spec": {"size": 1}});
+    let types = Types(manifest(&[definition(&group, "widgets", "Widget")]));
+    let folder = Folder::new();
+    let files = folder.0.to_str().unwrap();
+    std::fs::write(folder.0.join("widget.yaml"), manifest(std::slice::from_ref(&widget))).unwrap();
+    let alone = scenario.podlife(&["wait-ready", "-f", files, "-o", "json"]);
+    assert_eq!(
+        alone.exit, 5,
+        "nothing says that this type will come: {}{}",
+        alone.stdout, alone.stderr
+    );
+    std::fs::write(folder.0.join("type.yaml"), &types.0).unwrap();
+    let look = scenario.podlife(&["wait-ready", "-f", files, "-o", "json", "--once"]);
+    assert_eq!(state(&look), (5, "notFound"), "{}{}", look.stdout, look.stderr);
+    let mut child = started(&scenario, &["wait-ready", "-f", files, "--timeout", "2m"]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut told = String::new();
+    while !told.contains("does not exist") {
+        assert_ne!(stderr.read_line(&mut told).unwrap(), 0, "it ended: {told}");
+    }
+    let scenario = scenario.apply(&types.0);
+    scenario.kubectl(&["wait", "--for=condition=Established", &format!("crd/widgets.{group}")]);
+    let scenario = scenario.apply(&manifest(&[widget]));
+    put_status(
+        &scenario,
+        &format!("widgets.{group}/new"),
+        &json!({"conditions": [condition("Ready", "True")]}),
+    );
+    stderr.read_to_string(&mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{told}");
+}
+
 #[test]
 fn types_and_their_objects() {
     let scenario = Scenario::new("wr-types");
     let group = format!("{}.podlife.test", scenario.namespace);
-    let definition = |plural: &str, kind: &str| {
-        json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
-            "spec": {
-                "group": group, "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
-                "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
-                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
-            },
-        })
-    };
+    let definition = |plural: &str, kind: &str| definition(&group, plural, kind);
     let widgets = definition("widgets", "Widget");
     let types = Types(manifest(&[widgets.clone(), definition("others", "Widget")]));
     let scenario = scenario.apply(&manifest(&[widgets]));

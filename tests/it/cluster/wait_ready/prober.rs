@@ -261,3 +261,71 @@ fn a_prober_is_nobodys_application() {
     assert!(!jobs.stdout.contains("podlife-probe-"), "{}", jobs.stdout);
     nothing_stays(&scenario);
 }
+
+/// Something that a node has to have so that it takes pods of one namespace; no node has it at first.
+struct Scarce {
+    resource: String,
+    node: String,
+}
+
+impl Scarce {
+    /// From now on each new container of the namespace asks for it.
+    fn of(scenario: &Scenario) -> Self {
+        let scarce = Self {
+            resource: format!("podlife.test/{}", scenario.namespace),
+            node: scenario.kubectl(&["get", "pods", "-o", "jsonpath={.items[0].spec.nodeName}"]),
+        };
+        let one = json!({&scarce.resource: "1"});
+        let range = json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "scarce"},
+            "spec": {"limits": [{"type": "Container", "default": one, "defaultRequest": one}]}});
+        scenario.kubectl_in(&["apply", "-f", "-"], Some(&range.to_string()));
+        scarce
+    }
+
+    /// So many as an autoscaler would bring with a new node; none takes it away.
+    fn give(&self, count: Option<&str>) {
+        let patch = json!({"status": {"capacity": {&self.resource: count}, "allocatable": {&self.resource: count}}}).to_string();
+        kubectl(
+            &["patch", "node", &self.node, "--subresource=status", "--type=merge", "-p", &patch],
+            None,
+        );
+    }
+}
+
+impl Drop for Scarce {
+    fn drop(&mut self) {
+        self.give(None);
+    }
+}
+
+#[test]
+fn a_prober_waits_for_a_node_as_pods_do() {
+    let scenario = Scenario::new("wr-nodeless")
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
+        .until("it is ready", pods_ready(1));
+    let scarce = Scarce::of(&scenario);
+    let arguments = |grace| [&["--grace", grace][..], &INSIDE].concat();
+    let never = wait(&scenario, "service/web", &arguments("scheduling=1s"));
+    assert_eq!(state(&never), (4, "unknown"), "{}{}", never.stdout, never.stderr);
+    let said = reason(&never);
+    assert!(said.contains("the prober cannot ask: it is not scheduled: "), "{said}");
+    nothing_stays(&scenario);
+    let waits = [&["wait-ready", "service/web", "--timeout", "4m"][..], &arguments("scheduling=4m")].concat();
+    let child = started(&scenario, &waits);
+    scenario.wait("no node takes the prober", |s| {
+        let is_unscheduled = |p: &Value| {
+            let conditions = p["status"]["conditions"].as_array().into_iter().flatten();
+            conditions.into_iter().any(|c| c["reason"] == "Unschedulable")
+        };
+        s.list(&kind::POD).iter().any(is_unscheduled)
+    });
+    scarce.give(Some("1"));
+    let ended = child.wait_with_output().unwrap();
+    let told = format!(
+        "{}{}",
+        String::from_utf8_lossy(&ended.stdout),
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    assert_eq!(ended.status.code(), Some(0), "{told}");
+    nothing_stays(&scenario);
+}
