@@ -15,10 +15,13 @@ const (
 	between = 100 * time.Millisecond
 	// patience is how long an answer may take.
 	patience = time.Second
+	// abreast is how many ask at once. With one alone, three answers in a row are mere luck where one of two pods fails: it comes to one
+	// row in eight, with four to one in four thousand.
+	abreast = 4
 )
 
-// client asks a URL on a new connection every 100 ms until the context ends, however long the answers take. It prints for each request the
-// time of its start in milliseconds since 1970, and 1 where the answer was a success that contains the text, else 0.
+// client asks a URL every 100 ms until the context ends, several times at once and each time on a new connection, however long the answers take.
+// It prints for each time of asking its start in milliseconds since 1970, and 1 where all answers were successes that contain the text, else 0.
 func client(ctx context.Context, out io.Writer, url, wanted string) {
 	var (
 		lines   sync.Mutex
@@ -31,9 +34,9 @@ func client(ctx context.Context, out io.Writer, url, wanted string) {
 		go func() {
 			defer pending.Done()
 			begun := time.Now()
-			answered := 0
-			if answers(url, wanted) {
-				answered = 1
+			answered := 1
+			if !allAnswer(url, wanted) {
+				answered = 0
 			}
 			lines.Lock()
 			defer lines.Unlock()
@@ -46,6 +49,18 @@ func client(ctx context.Context, out io.Writer, url, wanted string) {
 		case <-ticks.C:
 		}
 	}
+}
+
+func allAnswer(url, wanted string) bool {
+	outcomes := make(chan bool, abreast)
+	for range abreast {
+		go func() { outcomes <- answers(url, wanted) }()
+	}
+	all := true
+	for range abreast {
+		all = <-outcomes && all
+	}
+	return all
 }
 
 func answers(url, wanted string) bool {
