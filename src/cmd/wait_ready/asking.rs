@@ -17,6 +17,10 @@ const AFTER_FAULT: Duration = Duration::from_millis(100);
 /// A round that is silent for longer than this gets company while there is no row to be broken: its packets may have been lost before the
 /// way was open, and are only sent again after a second.
 const SILENT: Duration = Duration::from_millis(400);
+/// An answer counts that was asked for so long after what is asked has changed: kube-proxy, and whatever else leads to the pods, follows
+/// their endpoints a little later, and until then leads to pods of before. (How much later is up to `--iptables-min-sync-period`, and more than
+/// this where much changes; a row of several seconds sees that.)
+pub(super) const FOLLOWS: Duration = Duration::from_millis(250);
 /// Rounds under way at once.
 const AT_ONCE: usize = 3;
 /// An application that does not answer for this long is worth a question to the rules.
@@ -26,7 +30,9 @@ const UNANSWERED: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub(super) struct Asking {
     /// What is asked; nothing while it is too early to ask.
-    pub(super) checks: Vec<Check>,
+    checks: Vec<Check>,
+    /// From when on an answer counts as the last of a row.
+    counts_from: Duration,
     streak: Streak,
     rounds: Vec<Round>,
     next_round: Duration,
@@ -64,10 +70,24 @@ impl Asking {
         self.answered = None;
     }
 
+    /// What is to be asked from now on, and from when on an answer counts as the last of a row where that is not the same as before.
+    pub(super) fn turn_to(&mut self, checks: Vec<Check>, counts_from: Duration) {
+        if self.checks != checks {
+            self.checks = checks;
+            self.counts_from = counts_from;
+        }
+    }
+
+    /// What is asked.
+    pub(super) fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
     /// When the next round is due in a row that has to last for `span`; none where one that is under way has to end first, or there is nothing
     /// to ask. The last round of a row comes just when it has lasted long enough.
     pub(super) fn due(&self, span: Duration) -> Option<Duration> {
-        let last = self.streak.since().map(|since| since + span).filter(|last| *last > self.last_begun);
+        let last = self.streak.since().map(|since| (since + span).max(self.counts_from));
+        let last = last.filter(|last| *last > self.last_begun);
         // A prober asks one round after the other.
         let has_company = !self.checks.iter().any(|check| matches!(check.route, Route::InCluster { .. }));
         let may_begin = self.rounds.is_empty() || (has_company && self.streak.successes() == 0 && self.rounds.len() < AT_ONCE);
@@ -138,7 +158,7 @@ impl Asking {
 
     /// Whether it has answered often and long enough, and nothing that was asked since is still open.
     pub(super) fn holds(&self, successes: u32, span: Duration, identity: &Identity) -> bool {
-        self.rounds.is_empty() && self.streak.holds(successes, span, identity)
+        self.rounds.is_empty() && self.streak.holds(successes, span, identity) && self.last_begun >= self.counts_from
     }
 
     /// Whether the last round proved nothing.
@@ -223,21 +243,24 @@ mod tests {
         Duration::from_millis(n)
     }
 
+    fn checks(port: u16) -> Vec<Check> {
+        vec![Check {
+            service: None,
+            port,
+            ask: Ask::Http("/".into()),
+            ask_pods: Ask::Http("/".into()),
+            tls: false,
+            strict: false,
+            route: Route::ServiceProxy,
+            pods: Vec::new(),
+            untranslated: None,
+        }]
+    }
+
     fn asking() -> Asking {
-        Asking {
-            checks: vec![Check {
-                service: None,
-                port: 80,
-                ask: Ask::Http("/".into()),
-                ask_pods: Ask::Http("/".into()),
-                tls: false,
-                strict: false,
-                route: Route::ServiceProxy,
-                pods: Vec::new(),
-                untranslated: None,
-            }],
-            ..Asking::default()
-        }
+        let mut asking = Asking::default();
+        asking.turn_to(checks(80), ms(0));
+        asking
     }
 
     /// Begins a round that ends with this, or never.
@@ -285,6 +308,24 @@ mod tests {
         begin(&mut asking, 5050, Some(Ok(())));
         end(&mut asking, 5060).await;
         assert!(asking.holds(3, ms(5000), &Identity::new()));
+    }
+
+    #[tokio::test]
+    async fn one_answer_is_enough_once_the_way_has_followed() {
+        let mut asking = asking();
+        asking.turn_to(checks(81), ms(1000) + FOLLOWS);
+        begin(&mut asking, 1000, Some(Ok(())));
+        end(&mut asking, 1010).await;
+        let holds = |asking: &Asking| asking.holds(1, ms(0), &Identity::new());
+        assert!(!holds(&asking), "it may have come from a pod of before");
+        assert_eq!(asking.due(ms(0)), Some(ms(1200)));
+        begin(&mut asking, 1200, Some(Ok(())));
+        end(&mut asking, 1210).await;
+        assert_eq!((holds(&asking), asking.due(ms(0))), (false, Some(ms(1250))));
+        asking.turn_to(checks(81), ms(9000));
+        begin(&mut asking, 1250, Some(Ok(())));
+        end(&mut asking, 1260).await;
+        assert!(holds(&asking), "what is asked is the same as before");
     }
 
     #[tokio::test]

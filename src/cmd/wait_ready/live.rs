@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::application::{self, Asker};
-use super::asking::Asking;
+use super::asking::{Asking, FOLLOWS};
 use super::calm::Calm;
 use super::contact::Contact;
 use super::judgement::Expected;
@@ -414,14 +414,16 @@ impl Run<'_> {
             return derived.err().map(|untried| (State::Unknown, untried.why));
         }
         let (once, span) = (self.plan.timeout.is_zero(), self.plan.span());
-        self.asking.checks = match derived {
+        let checks = match derived {
             Ok(checks) => checks,
             Err(untried) => {
                 self.asking.stop();
                 return Some((State::Unknown, untried.why));
             }
         };
-        if self.asking.checks.is_empty() {
+        let nobody = checks.is_empty();
+        self.asking.turn_to(checks, if once { at } else { at + FOLLOWS });
+        if nobody {
             return if once { None } else { self.calm.stayed(at, identity, span) };
         }
         let wanted = self.plan.args.successes;
@@ -442,7 +444,7 @@ impl Run<'_> {
     }
 
     fn begin_round(&mut self, identity: Identity) {
-        let answer = application::round(self.asker.clone(), self.asking.checks.clone(), self.asking.attempts());
+        let answer = application::round(self.asker.clone(), self.asking.checks().to_vec(), self.asking.attempts());
         self.asking.begin(self.start.elapsed(), identity, answer.boxed());
     }
 
