@@ -16,7 +16,7 @@ const BETWEEN_ROUNDS: Duration = Duration::from_millis(200);
 const AFTER_FAULT: Duration = Duration::from_millis(100);
 /// A round that is silent for longer than this gets company while there is no row to be broken: its packets may have been lost before the
 /// way was open, and are only sent again after a second.
-const SILENT: Duration = Duration::from_millis(400);
+const SILENT: Duration = Duration::from_millis(250);
 /// An answer counts that was asked for so long after what is asked has changed: kube-proxy, and whatever else leads to the pods, follows
 /// their endpoints a little later, and until then leads to pods of before. (How much later is up to `--iptables-min-sync-period`, and more than
 /// this where much changes; a row of several seconds sees that.)
