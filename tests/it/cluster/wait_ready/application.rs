@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::harness::{Scenario, pods_ready};
+use super::super::harness::{Answer, Scenario, pods_ready};
 use super::{manifest, named, probe, reason, service, state, viewer, wait, web};
 
 #[test]
@@ -24,9 +24,19 @@ fn what_is_reached_says_along_which_way() {
         &["--via", "service-proxy", "--stable-for", "0", "--successes", "1"],
     );
     assert_eq!(state(&proxied), (0, "ready"), "{}{}", proxied.stdout, proxied.stderr);
+    assert_eq!(proxied.json["provenBy"], "service-proxy");
+    let told = |answer: &Answer, field: &str| answer.json["application"][field].as_f64().unwrap();
+    assert!(
+        told(&proxied, "spanSeconds") >= 0.2,
+        "an answer of the first quarter of a second may come from a pod of before: {}",
+        proxied.stdout
+    );
+    let looked = wait(&scenario, "deployment/web", &["--once", "--successes", "1"]);
     assert_eq!(
-        (&proxied.json["provenBy"], &proxied.json["application"]["successes"]),
-        (&json!("service-proxy"), &json!(1))
+        (told(&looked, "successes"), told(&looked, "spanSeconds")),
+        (1.0, 0.0),
+        "one look waits for nothing: {}",
+        looked.stdout
     );
     let ingress = wait(&scenario, "deployment/web", &["--via", "ingress", "--once"]);
     assert_eq!(state(&ingress), (4, "unknown"), "a way that is not there: {}", ingress.stdout);
