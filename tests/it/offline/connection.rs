@@ -1194,6 +1194,26 @@ async fn a_watch_goes_on_where_it_was_cut() {
 }
 
 #[tokio::test]
+async fn a_watch_whose_connection_is_dead_goes_on_over_another() {
+    let api = FakeApi::start()
+        .on("GET", PODS, page(&["a"], ""))
+        .on("GET", &watch("7"), Answer::watch([event("ADDED", "b", "8")]))
+        .on("GET", &watch("8"), Answer::watch([event("ADDED", "c", "9")]));
+    let connection = api.connect().await;
+    let mut told = connection.watch(&POD, Some("n"), &ListQuery::default(), None).map(said);
+    assert_eq!(told.next().await.as_deref(), Some("listed a"));
+    assert_eq!(told.next().await.as_deref(), Some("applied Pod b"));
+    // Nothing comes any more over this one, and the API server answers as ever.
+    let next = tokio::spawn(async move { told.next().await });
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(101)).await;
+    tokio::time::resume();
+    let next = tokio::time::timeout(Duration::from_secs(15), next).await.expect("it goes on");
+    assert_eq!(next.unwrap().as_deref(), Some("applied Pod c"));
+}
+
+#[tokio::test]
 async fn an_expired_watch_lists_again() {
     let gone =
         json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}});
