@@ -49,6 +49,19 @@ pub fn junit(report: &Readiness) -> String {
     text
 }
 
+/// A run that has no verdict, as a JUnit document: an error that says why.
+pub fn junit_without_verdict(targets: &str, why: &str, hint: Option<&str>) -> String {
+    let suite = "tests=\"1\" failures=\"0\" errors=\"1\" time=\"0.000\"";
+    let targets = escape(targets);
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"wait-ready\" {suite}>\n  <testsuite name=\"{targets}\" {suite}>\n    \
+         <testcase classname=\"run\" name=\"{targets}\">\n      <error type=\"noVerdict\" message=\"{}\">{}</error>\n    </testcase>\n  \
+         </testsuite>\n</testsuites>\n",
+        escape(why),
+        escape(hint.unwrap_or_default())
+    )
+}
+
 /// What a case says: the first root cause, else how it stands, and everything else that is known below it.
 struct Told {
     message: String,

@@ -6,6 +6,7 @@ mod asking;
 mod calm;
 mod contact;
 mod dials;
+mod files;
 mod headers;
 mod judgement;
 mod live;
@@ -46,6 +47,7 @@ use crate::render::paper::Paper;
 use crate::render::readiness::{self, Annotations};
 use crate::render::readiness_junit::junit;
 
+use files::Files;
 use headers::Sent;
 pub(crate) use prober::RIGHTS as PROBER_RIGHTS;
 pub use store::{WATCHED, WATCHED_WHERE_NAMED};
@@ -356,12 +358,16 @@ impl<'a> Plan<'a> {
 
 /// Runs the verb.
 pub async fn run(args: &WaitReadyArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
-    let plan = Plan::new(args, connect)?;
-    if args.local {
-        offline::run(plan, io)
-    } else {
-        live::run(plan, io, log).await
+    let files = Files::open(args)?;
+    let outcome = match Plan::new(args, connect) {
+        Ok(plan) if args.local => offline::run(plan, io),
+        Ok(plan) => live::run(plan, io, log).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = &outcome {
+        files.without_verdict(failure);
     }
+    outcome
 }
 
 /// The exit code of a verdict; one look at what is still on its way is a time that was up at once.
@@ -405,17 +411,9 @@ fn report(
     }
 }
 
-/// Prints the report, and writes it wherever else it was asked for.
+/// Prints the report, and writes it wherever else it was asked for: last, so that a full disk takes no verdict away.
 fn finish(plan: &Plan<'_>, report: &Readiness, snapshot: &Snapshot, io: &Io) -> Result<(), Failure> {
     let args = plan.args;
-    if let Some(path) = &args.save {
-        let mut document = snapshot.to_json();
-        plan.sent.mask_document(&mut document);
-        super::diagnose::save_document(path, &document)?;
-    }
-    if let Some(path) = &args.junit {
-        write(path, &junit(report))?;
-    }
     let style = match args.annotations {
         Annotate::Github => Some(Annotations::Github),
         Annotate::Gitlab => Some(Annotations::Gitlab),
@@ -426,7 +424,16 @@ fn finish(plan: &Plan<'_>, report: &Readiness, snapshot: &Snapshot, io: &Io) -> 
     for line in style.iter().flat_map(|style| readiness::annotations(report, *style)) {
         io.stderr.line(&line);
     }
-    print(report, args, io)
+    print(report, args, io)?;
+    if let Some(path) = &args.save {
+        let mut document = snapshot.to_json();
+        plan.sent.mask_document(&mut document);
+        super::diagnose::save_document(path, &document)?;
+    }
+    if let Some(path) = &args.junit {
+        write(path, &junit(report))?;
+    }
+    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

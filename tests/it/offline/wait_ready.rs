@@ -214,3 +214,65 @@ fn a_pipeline_is_told_in_its_own_words_and_a_file_holds_the_cases() {
     );
     assert!(!in_ci("GITHUB_ACTIONS", &["--annotations", "none"]).stderr.contains("::error"));
 }
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_anything_is_judged() {
+    let folder = crate::fake_api::Folder::new();
+    let (lost, folder) = (folder.0.join("no/where"), folder.0.to_str().unwrap().to_owned());
+    for flag in ["--junit", "--save"] {
+        let answer = wait_ready(WIDGET, &["widget/w", flag, lost.to_str().unwrap()]);
+        assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{}", answer.stderr);
+        let said = format!("error: {flag} {}: No such file or directory", lost.display());
+        assert!(answer.stderr.starts_with(&said), "{}", answer.stderr);
+        assert!(answer.stderr.contains(&format!("hint: mkdir -p {folder}/no")), "{}", answer.stderr);
+        let answer = wait_ready(WIDGET, &["widget/w", flag, &folder]);
+        assert_eq!(answer.exit, 2, "{}", answer.stderr);
+        assert!(answer.stderr.contains("hint: name a file in it"), "{}", answer.stderr);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_verdict_is_told_though_the_disk_is_full() {
+    for flag in ["--junit", "--save"] {
+        let answer = wait_ready(&deployment("api", 2, None), &["deployment/api", flag, "/dev/full"]);
+        assert_eq!(answer.exit, 1, "{}", answer.stderr);
+        assert!(
+            answer.stdout.ends_with("nobody was asked whether it answers\n"),
+            "{}",
+            answer.stdout
+        );
+        assert!(answer.stderr.contains("/dev/full: No space left on device"), "{}", answer.stderr);
+    }
+}
+
+#[test]
+fn a_run_without_a_verdict_leaves_no_file_of_an_earlier_one() {
+    let folder = crate::fake_api::Folder::new();
+    let path = |name: &str| folder.0.join(name).to_str().unwrap().to_owned();
+    let (junit, save, input) = (path("ready.xml"), path("saved.json"), path("input.yaml"));
+    let refused = "http://127.0.0.1:1";
+    let empty = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
+    std::fs::write(&input, empty).unwrap();
+    let (local, live) = (["--local", "-f", &input], ["deployment/api", "--server", refused]);
+    let no_image = ["deployment/api", "--via", "in-cluster"];
+    for (arguments, exit, why) in [
+        (&local[..], 5, "the given files hold nothing that can be waited for"),
+        (&live, 6, "127.0.0.1:1"),
+        (&no_image, 2, "--via in-cluster needs an image"),
+    ] {
+        for file in [&junit, &save] {
+            std::fs::write(file, "OLD").unwrap();
+        }
+        let answer = podlife(&[&["wait-ready", "--timeout", "3s", "--junit", &junit, "--save", &save], arguments].concat());
+        assert_eq!(answer.exit, exit, "{}", answer.stderr);
+        let report = std::fs::read_to_string(&junit).unwrap();
+        assert!(report.contains("failures=\"0\" errors=\"1\"") && report.contains(why), "{report}");
+        assert!(report.contains("<error type=\"noVerdict\" message=\""), "{report}");
+        assert!(!std::path::Path::new(&save).exists(), "{arguments:?}");
+    }
+    // What is judged may lie in the same file.
+    let same = podlife(&["wait-ready", "--local", "-f", &input, "--save", &input, "--junit", &junit]);
+    assert_eq!(same.exit, 5, "{}", same.stderr);
+    assert_eq!(std::fs::read_to_string(&input).unwrap(), empty);
+}
