@@ -1,23 +1,45 @@
 #!/bin/sh
-# Applies manifests and waits until what they change really works; goes back to the revision before where it will not.
+# Applies manifests and waits until what they change really works; takes back what this run has rolled out where it will not.
 #
 #   NAMESPACE=shop examples/pipelines/deploy.sh MANIFESTS deployment/api
 #
-# TIMEOUT (5m) is how long it may take, JUNIT (ready.xml) the file for the test report. The exit code is that of wait-ready.
+# TIMEOUT (5m) is how long it may take, JUNIT (ready.xml) the file for the test report. The exit code is that of wait-ready, and 1 where
+# the manifests could not be applied. The last line says how it ended.
 set -eu
-manifests=$1 target=$2
-kubectl apply -n "$NAMESPACE" -f "$manifests"
-code=0
-kubectl podlife wait-ready "$target" -n "$NAMESPACE" --timeout "${TIMEOUT:-5m}" --junit "${JUNIT:-ready.xml}" || code=$?
+manifests=$1 target=$2 junit=${JUNIT:-ready.xml}
+
+# An apply that leaves the template of the pods as it is has made no revision that could be taken back.
+template() { kubectl get "$target" -n "$NAMESPACE" --ignore-not-found -o 'jsonpath={.spec.template}'; }
+ready() { kubectl podlife wait-ready "$target" -n "$NAMESPACE" --timeout "${TIMEOUT:-5m}" "$@"; }
+failed() { # EXIT_CODE WHY
+  echo "DEPLOY FAILED  $target -n $NAMESPACE: $2" >&2
+  exit "$1"
+}
+
+rm -f "$junit"
+before=$(template) || failed 1 "$target could not be read, nothing was applied"
+applied=$(kubectl apply -n "$NAMESPACE" -f "$manifests") && code=0 || code=$?
+echo "$applied"
+[ "$code" = 0 ] || failed 1 "kubectl apply ended with exit code $code, nothing was rolled back"
+
+ready --junit "$junit" || code=$?
+left=$(echo "$applied" | grep -v ' unchanged$') || left=
 case $code in
-  0) ;;
+  0) exit 0 ;;
   3 | 124) # It will not become ready, or not in time: the reason has been printed.
-    if kubectl rollout undo "$target" -n "$NAMESPACE"; then
-      kubectl podlife wait-ready "$target" -n "$NAMESPACE" --timeout "${TIMEOUT:-5m}" || echo "the revision before is not ready either" >&2
+    if ! now=$(template); then
+      ended="it could not be read again, nothing was rolled back"
+    elif [ "$now" = "$before" ]; then
+      ended="this run has not changed its pods, nothing was rolled back"
+    elif ! kubectl rollout undo "$target" -n "$NAMESPACE"; then
+      ended="it could not be rolled back and stays as it is"
     else
-      echo "there is no revision to go back to: $target stays as it is" >&2
+      left=$(echo "$left" | grep -v "^$(kubectl get "$target" -n "$NAMESPACE" -o name) ") || left=
+      ended="rolled back, and the revision before is ready again"
+      ready || ended="rolled back, but the revision before is not ready either"
     fi
     ;;
-  *) echo "whether $target is ready could not be told (exit code $code): nothing was rolled back" >&2 ;;
+  *) ended="whether it is ready could not be told, nothing was rolled back" ;;
 esac
-exit "$code"
+[ -z "$left" ] || echo "$left" | sed 's/^/not undone: /' >&2
+failed "$code" "wait-ready ended with exit code $code; $ended"
