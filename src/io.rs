@@ -124,7 +124,7 @@ impl Stream {
         let written = state.to.write_all(text.as_bytes()).and_then(|()| state.to.flush());
         match written {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => state.closed = true,
+            Err(error) if is_gone(&error, self.terminal) => state.closed = true,
             Err(error) => state.failure = Some(error.to_string()),
         }
     }
@@ -145,6 +145,11 @@ impl Stream {
     }
 }
 
+/// Whether nobody reads any more: a closed pipe, or a terminal that was hung up, which answers EIO (5 everywhere) from then on.
+fn is_gone(error: &io::Error, terminal: bool) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe || (terminal && cfg!(unix) && error.raw_os_error() == Some(5))
+}
+
 /// What asked the process to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interruption {
@@ -152,9 +157,11 @@ pub enum Interruption {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal was closed, or the connection to it was lost.
+    HangUp,
 }
 
-/// Lets a verb that asks for it end a run itself after Ctrl-C or SIGTERM; all others are ended where they are. Clones belong together.
+/// Lets a verb that asks for it end a run itself after Ctrl-C, SIGTERM or SIGHUP; all others are ended where they are. Clones belong together.
 #[derive(Clone)]
 pub struct Stop {
     told: Arc<tokio::sync::watch::Sender<Option<Interruption>>>,
@@ -186,15 +193,27 @@ impl Stop {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
+/// Waits for Ctrl-C, SIGTERM or SIGHUP. What was started with SIGHUP ignored (nohup) goes on ignoring it.
 pub async fn interrupted() -> Interruption {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            let mut hang_up = if ignores_hang_up() {
+                None
+            } else {
+                signal(SignalKind::hangup()).ok()
+            };
+            let hung_up = async {
+                match &mut hang_up {
+                    Some(hang_up) => hang_up.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             return tokio::select! {
                 _ = terminate.recv() => Interruption::Terminate,
                 _ = tokio::signal::ctrl_c() => Interruption::Interrupt,
+                _ = hung_up => Interruption::HangUp,
             };
         }
     }
@@ -203,6 +222,30 @@ pub async fn interrupted() -> Interruption {
         Ok(()) => Interruption::Interrupt,
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Whether this process ignores SIGHUP; its own handler is no ignoring.
+#[cfg(unix)]
+fn ignores_hang_up() -> bool {
+    match std::fs::read_to_string("/proc/self/status") {
+        Ok(status) => ignores_first_signal(&status),
+        Err(_) => child_ignores_hang_up(),
+    }
+}
+
+/// What Linux says of the signals that a process ignores (proc_pid_status(5), `SigIgn`): SIGHUP is the first one.
+#[cfg(unix)]
+fn ignores_first_signal(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Where no file says it a child does: it ignores what its parent ignores.
+#[cfg(unix)]
+fn child_ignores_hang_up() -> bool {
+    let child = std::process::Command::new("/bin/sh").args(["-c", "kill -s HUP $$"]).status();
+    child.is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]
@@ -217,6 +260,35 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_ignores_a_hang_up_says_so() {
+        let status = |mask: &str| format!("SigBlk:\t0000000000000000\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n");
+        assert!(ignores_first_signal(&status("0000000000001001")));
+        assert!(!ignores_first_signal(&status("0000000000001000")));
+        assert!(!ignores_first_signal(""));
+        let is_told = std::fs::read_to_string("/proc/self/status").is_ok();
+        assert!(!is_told || child_ignores_hang_up() == ignores_hang_up(), "a child ignores the same");
+    }
+
+    #[test]
+    fn a_terminal_that_is_gone_is_no_failure_and_a_disk_is() {
+        struct Broken;
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::from_raw_os_error(5))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let [terminal, file] = [true, false].map(|terminal| Stream::new(Box::new(Broken), terminal, None));
+        terminal.line("a");
+        file.line("a");
+        assert!(terminal.is_closed() && terminal.failure().is_none());
+        assert!(!file.is_closed() && file.failure().is_some());
     }
 
     #[test]

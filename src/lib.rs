@@ -15,7 +15,16 @@ use cmd::exit::Exit;
 /// How long a run may take to end after it was told to.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Runs one command line (without the program's name) to its end, or until Ctrl-C or SIGTERM.
+/// Waits for the second Ctrl-C or SIGTERM, which ends a run at once. A SIGHUP is none: where a terminal goes, the shell sends one and the kernel
+/// another, and a service manager sends one behind its SIGTERM.
+async fn cut_short(first: io::Interruption) {
+    if first == io::Interruption::HangUp {
+        return std::future::pending().await;
+    }
+    while io::interrupted().await == io::Interruption::HangUp {}
+}
+
+/// Runs one command line (without the program's name) to its end, or until Ctrl-C, SIGTERM or SIGHUP.
 pub fn run(arguments: &[String], io: &mut io::Io) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -33,17 +42,13 @@ pub fn run(arguments: &[String], io: &mut io::Io) -> Exit {
             interruption = io::interrupted() => interruption,
             exit = &mut run => return exit,
         };
-        let exit = match interruption {
-            io::Interruption::Interrupt => Exit::Interrupted,
-            io::Interruption::Terminate => Exit::Terminated,
-        };
+        let exit = Exit::from(interruption);
         if !stop.tell(interruption) {
             return exit;
         }
-        // The second one ends it at once.
         tokio::select! {
             biased;
-            _ = io::interrupted() => exit,
+            () = cut_short(interruption) => exit,
             exit = run => exit,
             () = tokio::time::sleep(LAST_WORDS) => exit,
         }

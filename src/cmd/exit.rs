@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::io::Interruption;
+
 /// Exit codes, the same for every verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -22,6 +24,8 @@ pub enum Exit {
     NoAnswer = 6,
     /// The time was up before the goal was reached.
     TimedOut = 124,
+    /// SIGHUP.
+    HungUp = 129,
     /// Ctrl-C.
     Interrupted = 130,
     /// SIGTERM.
@@ -39,7 +43,7 @@ Exit codes:
   5    the target, its kind or its namespace does not exist
   6    the API server gave no usable answer
   124  not ready when the time was up
-  130  interrupted (143: terminated)";
+  130  interrupted (129: hung up, 143: terminated)";
 
 /// Why a run has no result.
 #[derive(Debug)]
@@ -78,6 +82,17 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+impl From<Interruption> for Exit {
+    /// As a shell says it: 128 and the number of the signal.
+    fn from(interruption: Interruption) -> Self {
+        match interruption {
+            Interruption::HangUp => Self::HungUp,
+            Interruption::Interrupt => Self::Interrupted,
+            Interruption::Terminate => Self::Terminated,
+        }
     }
 }
 

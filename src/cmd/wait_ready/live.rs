@@ -465,10 +465,7 @@ impl Run<'_> {
 
     /// The last word of a run that was told to end.
     fn interrupted(&mut self, interruption: Interruption) -> (Readiness, Exit) {
-        let exit = match interruption {
-            Interruption::Interrupt => Exit::Interrupted,
-            Interruption::Terminate => Exit::Terminated,
-        };
+        let exit = Exit::from(interruption);
         (self.stopped(self.start.elapsed(), exit), exit)
     }
 }

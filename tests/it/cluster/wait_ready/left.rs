@@ -82,11 +82,12 @@ fn nothing_is_left_however_a_run_ends() {
     let config = config(&folder.0, &relay, &plugin(&folder.0, token.trim(), ""));
     // Watches, six requests at once at most, and one that asks whether the API server is there.
     let most = podlife::cmd::wait_ready::WATCHED.len() + podlife::cmd::wait_ready::WATCHED_WHERE_NAMED.len() + 6 + 1;
-    let ends: [End; 7] = [
+    let ends: [End; 8] = [
         ("ready", &["service/web"], None, Some(0)),
         ("failed", &["deployment/broken", "--grace", "permanent=1s"], None, Some(3)),
         ("absent", &["service/none", "--once"], None, Some(5)),
         ("late", &["deployment/broken", "--timeout", "8s"], None, Some(124)),
+        ("hung up", &NEVER, Some("-HUP"), Some(129)),
         ("interrupted", &NEVER, Some("-INT"), Some(130)),
         ("terminated", &NEVER, Some("-TERM"), Some(143)),
         ("killed", &NEVER, Some("-KILL"), None),
@@ -126,7 +127,7 @@ fn a_plugin_that_hangs_ends_with_the_run() {
     let folder = Folder::new();
     let relay = Relay::start();
     let config = config(&folder.0, &relay, &plugin(&folder.0, "none", "exec sleep 1000"));
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+    for (signal, code) in [("-HUP", 129), ("-INT", 130), ("-TERM", 143)] {
         let mark = format!("{}{signal}", scenario.namespace);
         let mut child = begun(&scenario, &config, &mark, &["deployment/web"]);
         until("the plugin runs", || processes(&mark) == 2);

@@ -194,7 +194,7 @@ fn nothing_of_it_stays_however_a_run_ends() {
         .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
         .until("it is ready", pods_ready(1));
     let never = [&["wait-ready", "service/web", "-o", "json", "--http", "/status/503"][..], &INSIDE].concat();
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+    for (signal, code) in [("-HUP", 129), ("-INT", 130), ("-TERM", 143)] {
         let mut child = started(&scenario, &never);
         asks(&scenario);
         send(&child, signal);

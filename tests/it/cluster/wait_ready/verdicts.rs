@@ -209,9 +209,9 @@ fn ended_by(scenario: &Scenario, signal: &str, more: &[&str]) -> (Option<i32>, S
 }
 
 #[test]
-fn an_interruption_is_130_or_143_and_still_says_how_it_stood() {
+fn an_interruption_is_129_130_or_143_and_still_says_how_it_stood() {
     let scenario = Scenario::new("wr-interrupt");
-    for (signal, exit) in [("-INT", 130), ("-TERM", 143)] {
+    for (signal, exit) in [("-HUP", 129), ("-INT", 130), ("-TERM", 143)] {
         let (code, text) = ended_by(&scenario, signal, &[]);
         let line = text.lines().next_back().unwrap_or_default();
         assert_eq!(code, Some(exit), "{text}");
