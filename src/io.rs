@@ -1,6 +1,7 @@
 //! Streams, environment, clock and terminal: the only place where podlife touches them.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -35,9 +36,15 @@ impl Io {
             Stream::of_size(to, is_terminal, size)
         };
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let stdout = stream(Box::new(io::stdout()), out);
+        let mut stderr = stream(Box::new(io::stderr()), err);
+        // With 2>&1 whoever does not read the one does not read the other, although nothing may have been written to it yet.
+        if !out && !err && are_one(&io::stdout(), &io::stderr()) {
+            stderr.closed = stdout.closed.clone();
+        }
         Self {
-            stdout: stream(Box::new(io::stdout()), out),
-            stderr: stream(Box::new(io::stderr()), err),
+            stdout,
+            stderr,
             stdin: Box::new(io::stdin()),
             stdin_is_terminal: io::stdin().is_terminal(),
             environment,
@@ -56,6 +63,7 @@ pub fn environment_of_process() -> Environment {
 #[derive(Clone)]
 pub struct Stream {
     state: Arc<Mutex<State>>,
+    closed: Arc<AtomicBool>,
     terminal: bool,
     size: Size,
 }
@@ -71,7 +79,6 @@ enum Size {
 
 struct State {
     to: Box<dyn Write + Send>,
-    closed: bool,
     failure: Option<String>,
 }
 
@@ -82,13 +89,9 @@ impl Stream {
     }
 
     fn of_size(to: Box<dyn Write + Send>, terminal: bool, size: Size) -> Self {
-        let state = State {
-            to,
-            closed: false,
-            failure: None,
-        };
         Self {
-            state: Arc::new(Mutex::new(state)),
+            state: Arc::new(Mutex::new(State { to, failure: None })),
+            closed: Arc::default(),
             terminal,
             size,
         }
@@ -118,13 +121,13 @@ impl Stream {
     /// Writes text as it is.
     pub fn write(&self, text: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.closed || state.failure.is_some() {
+        if self.is_closed() || state.failure.is_some() {
             return;
         }
         let written = state.to.write_all(text.as_bytes()).and_then(|()| state.to.flush());
         match written {
             Ok(()) => {}
-            Err(error) if is_gone(&error, self.terminal) => state.closed = true,
+            Err(error) if is_gone(&error, self.terminal) => self.closed.store(true, Ordering::Relaxed),
             Err(error) => state.failure = Some(error.to_string()),
         }
     }
@@ -141,8 +144,24 @@ impl Stream {
 
     /// Whether the reader has gone.
     pub fn is_closed(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
+        self.closed.load(Ordering::Relaxed)
     }
+}
+
+/// Whether two descriptors are of one file or pipe.
+#[cfg(unix)]
+fn are_one(one: &impl std::os::fd::AsFd, other: &impl std::os::fd::AsFd) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = |of: std::os::fd::BorrowedFd<'_>| {
+        let metadata = std::fs::File::from(of.try_clone_to_owned().ok()?).metadata().ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    file(one.as_fd()).is_some_and(|first| Some(first) == file(other.as_fd()))
+}
+
+#[cfg(not(unix))]
+fn are_one<A, B>(_: &A, _: &B) -> bool {
+    false
 }
 
 /// Whether nobody reads any more: a closed pipe, or a terminal that was hung up, which answers EIO (5 everywhere) from then on.

@@ -28,6 +28,8 @@ pub enum Exit {
     HungUp = 129,
     /// Ctrl-C.
     Interrupted = 130,
+    /// Whoever read the output has gone before the verdict: what a shell says of a filter that SIGPIPE ended.
+    Unread = 141,
     /// SIGTERM.
     Terminated = 143,
 }
@@ -43,7 +45,8 @@ Exit codes:
   5    the target, its kind or its namespace does not exist
   6    the API server gave no usable answer
   124  not ready when the time was up
-  130  interrupted (129: hung up, 143: terminated)";
+  130  interrupted (129: hung up, 143: terminated)
+  141  nobody reads the lines any more that it prints as it goes on";
 
 /// Why a run has no result.
 #[derive(Debug)]

@@ -62,7 +62,7 @@ fn hop_times(hops: &Hops) -> String {
 /// The first word of the verdict.
 fn word(report: &Readiness) -> String {
     match report.exit_code {
-        129 | 130 | 143 => "INTERRUPTED".to_owned(),
+        129 | 130 | 141 | 143 => "INTERRUPTED".to_owned(),
         124 if report.trend.is_some() => "TIMED OUT".to_owned(),
         _ => report.state.as_str().to_uppercase(),
     }

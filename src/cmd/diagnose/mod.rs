@@ -340,6 +340,9 @@ async fn watch(plan: &mut Plan<'_>, reading: &Reading, io: &mut Io) -> Outcome {
             save(plan.args, &snapshot)?;
             last = Some(answer);
         }
+        if io.stdout.is_closed() {
+            return Ok(Exit::Unread);
+        }
         changes.next().await?;
     }
 }

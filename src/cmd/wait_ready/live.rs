@@ -21,7 +21,7 @@ use super::selection::Selection;
 use super::store::Store;
 use super::teller::Teller;
 use super::why::{Answer, Asked};
-use super::{Plan, finish};
+use super::{Output, Plan, finish};
 use crate::cluster::{Connection, Log, Trust};
 use crate::cmd::Outcome;
 use crate::cmd::collect;
@@ -138,9 +138,14 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
     if let Some(prober) = &run.asker.prober {
         prober.end().await;
     }
-    let (report, exit) = ended?;
+    let (report, mut exit) = ended?;
     super::super::warnings_as_errors(run.plan.connect, &run.connection)?;
     finish(&run.plan, &report, &run.store.snapshot, io)?;
+    // A program that reads line by line has gone without the verdict.
+    let has_ended = matches!(exit, Exit::HungUp | Exit::Interrupted | Exit::Terminated);
+    if args.output == Output::NdJson && !has_ended && io.stdout.is_closed() {
+        exit = Exit::Unread;
+    }
     Ok(exit)
 }
 
@@ -197,6 +202,9 @@ impl Run<'_> {
                     Exit::NoAnswer,
                     format!("the API server has not listed everything within {waited}"),
                 ));
+            }
+            if self.teller.is_unread() {
+                return Ok((self.stopped(self.start.elapsed(), Exit::Unread), Exit::Unread));
             }
             self.sleep().await?;
         }

@@ -105,6 +105,11 @@ impl Teller {
             .write(&format!("{}{lines}{}", up(before), blank(before.saturating_sub(now))));
     }
 
+    /// Whether what it told has no reader any more.
+    pub(super) fn is_unread(&self) -> bool {
+        self.stdout.is_closed()
+    }
+
     /// Takes the tree away: the answer comes in its place.
     pub(super) fn clear(&mut self) {
         let drawn = self.rows_drawn();

@@ -7,6 +7,7 @@ mod connection;
 mod diagnose;
 mod dials;
 mod docs;
+mod ends;
 mod examples;
 mod explain;
 mod krew;
