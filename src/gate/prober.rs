@@ -132,11 +132,16 @@ pub enum Standing {
     Running,
     /// It will not ask.
     Stuck(String),
+    /// It was taken away: another one may ask.
+    Lost(String),
 }
 
 /// How the pod of a prober stands.
 pub fn standing(pod: &Pod) -> Standing {
     let status = pod.status.as_ref();
+    if let Some(why) = taken_away(pod) {
+        return Standing::Lost(why);
+    }
     let conditions = status.iter().flat_map(|s| s.conditions.iter().flatten());
     let unscheduled = conditions.clone().find(|c| c.type_ == "PodScheduled" && c.status == "False");
     if let Some(condition) = unscheduled.filter(|c| c.reason.as_deref() == Some("Unschedulable")) {
@@ -184,6 +189,27 @@ pub fn standing(pod: &Pod) -> Standing {
         }
         _ => Standing::Starting("its pod is not started yet".to_owned()),
     }
+}
+
+/// Why a pod goes that has done nothing for that: it is deleted, or its node is drained, full or lost.
+fn taken_away(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref();
+    let mut conditions = status.iter().flat_map(|s| s.conditions.iter().flatten());
+    // Set by whoever evicts, preempts, taints or collects pods, and by the kubelet (KEP-3329).
+    let disrupted = conditions.find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    if let Some(condition) = disrupted {
+        let reason = condition.reason.as_deref().unwrap_or("DisruptionTarget");
+        let message = condition.message.as_deref().unwrap_or_default();
+        return Some(format!("{reason} {}", shorten(message, 120)).trim_end().to_owned());
+    }
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Some("it was deleted".to_owned());
+    }
+    // What the kubelet does by itself, before and besides that condition (pkg/kubelet/eviction, preemption, nodeshutdown).
+    let reason = status.filter(|s| s.phase.as_deref() == Some("Failed"))?.reason.as_deref()?;
+    ["Evicted", "Preempting", "NodeShutdown", "Terminated", "NodeLost"]
+        .contains(&reason)
+        .then(|| reason.to_owned())
 }
 
 /// What came of one question.
@@ -330,6 +356,17 @@ mod tests {
         assert_eq!(
             standing(&serde_json::from_value(nowhere).unwrap()),
             Standing::Unscheduled("it is not scheduled: 0/3 nodes are available".into())
+        );
+        let evicted = json!({"status": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory"}});
+        assert_eq!(
+            standing(&serde_json::from_value(evicted).unwrap()),
+            Standing::Lost("Evicted".into())
+        );
+        let drained = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": [
+            {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}]}});
+        assert_eq!(
+            standing(&serde_json::from_value(drained).unwrap()),
+            Standing::Lost("EvictionByEvictionAPI Eviction API: evicting".into())
         );
         let message = "exec: \"sh\": executable file not found in $PATH";
         let ended = json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": message}});

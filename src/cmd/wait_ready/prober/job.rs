@@ -39,6 +39,22 @@ pub(super) struct Job {
     since: Instant,
     creation: Creation,
     pod: Option<String>,
+    /// Whether it has had a pod, which makes no other one.
+    had_pod: bool,
+}
+
+/// Why no answer came of it.
+pub(super) enum Trouble {
+    /// As the round says it.
+    Fault(Fault),
+    /// Its pod was taken away.
+    Lost(String),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 enum Creation {
@@ -80,6 +96,7 @@ impl Job {
             since: Instant::now(),
             creation: Creation::UnderWay(creation),
             pod: None,
+            had_pod: false,
         }
     }
 
@@ -94,7 +111,7 @@ impl Job {
     }
 
     /// Asks every question once, each on a new connection that was begun after this was called.
-    pub(super) async fn ask(&mut self, means: &Means) -> Result<Vec<Answer>, Fault> {
+    pub(super) async fn ask(&mut self, means: &Means) -> Result<Vec<Answer>, Trouble> {
         self.created().await?;
         let pod = self.running(means).await?;
         self.answers(means, &pod).await
@@ -121,7 +138,7 @@ impl Job {
     }
 
     /// The prober's pod, once it runs.
-    async fn running(&mut self, means: &Means) -> Result<String, Fault> {
+    async fn running(&mut self, means: &Means) -> Result<String, Trouble> {
         if let Some(pod) = &self.pod {
             return Ok(pod.clone());
         }
@@ -132,37 +149,38 @@ impl Job {
         let pods = match means.connection.list(&kind::POD, Some(&self.namespace), &query).await {
             Ok(list) => list.items,
             Err(error) => {
-                return Err(Fault::Pending(format!(
-                    "the prober's pod could not be read: {}",
-                    shorten(&error.message, 160)
-                )));
+                let why = format!("the prober's pod could not be read: {}", shorten(&error.message, 160));
+                return Err(Fault::Pending(why).into());
             }
         };
         let pod = pods.into_iter().find_map(|pod| serde_json::from_value::<Pod>(pod).ok());
         let standing = match &pod {
             Some(pod) => prober::standing(pod),
+            None if self.had_pod => Standing::Lost("it was removed".to_owned()),
             None => match self.refusal(means).await {
                 Some(why) => Standing::Stuck(format!("its pod is refused: {}", shorten(&why, 240))),
                 None => Standing::Starting("its pod does not exist yet".to_owned()),
             },
         };
+        self.had_pod |= pod.is_some();
         match (standing, pod.and_then(|pod| pod.metadata.name)) {
+            (Standing::Lost(why), _) => Err(Trouble::Lost(why)),
             (Standing::Running, Some(name)) => {
                 self.pod = Some(name.clone());
                 Ok(name)
             }
-            (Standing::Stuck(why), _) => Err(Fault::Impossible(format!("the prober cannot ask: {why}"))),
+            (Standing::Stuck(why), _) => Err(Fault::Impossible(format!("the prober cannot ask: {why}")).into()),
             (Standing::Unscheduled(why), _) if means.ends.is_none() || self.since.elapsed() >= means.scheduling => {
-                Err(Fault::Impossible(format!("the prober cannot ask: {why}")))
+                Err(Fault::Impossible(format!("the prober cannot ask: {why}")).into())
             }
             (Standing::Starting(why) | Standing::Unscheduled(why), _) => {
                 if means.ends.is_none() && self.since.elapsed() >= ONE_LOOK {
-                    return Err(Fault::Impossible(format!("the prober has not started: {why}")));
+                    return Err(Fault::Impossible(format!("the prober has not started: {why}")).into());
                 }
                 tokio::time::sleep(BETWEEN_LOOKS).await;
-                Err(Fault::Pending(format!("the prober job/{} starts: {why}", self.name)))
+                Err(Fault::Pending(format!("the prober job/{} starts: {why}", self.name)).into())
             }
-            (Standing::Running, None) => Err(Fault::Pending("the prober starts".to_owned())),
+            (Standing::Running, None) => Err(Fault::Pending("the prober starts".to_owned()).into()),
         }
     }
 
@@ -177,7 +195,7 @@ impl Job {
     }
 
     /// Waits for a round that was begun after now.
-    async fn answers(&mut self, means: &Means, pod: &str) -> Result<Vec<Answer>, Fault> {
+    async fn answers(&mut self, means: &Means, pod: &str) -> Result<Vec<Answer>, Trouble> {
         let asked = self.questions.len();
         let query = LogQuery {
             tail_lines: Some(3 * (asked as u64 + 2)),
@@ -190,24 +208,24 @@ impl Job {
             let text = match means.connection.log(&self.namespace, pod, prober::CONTAINER, &query).await {
                 Ok(text) => text,
                 Err(error) if error.kind == ApiErrorKind::NotFound => {
-                    self.pod = None;
-                    return Err(Fault::Impossible("the prober's pod was removed".to_owned()));
+                    return Err(Trouble::Lost("it was removed".to_owned()));
                 }
                 Err(error) => {
-                    return Err(Fault::Failing(format!(
-                        "the prober's log could not be read: {}",
-                        shorten(&error.message, 160)
-                    )));
+                    // The log of a pod goes with its node, before the pod does.
+                    self.still_runs(means).await?;
+                    let why = format!("the prober's log could not be read: {}", shorten(&error.message, 160));
+                    return Err(Fault::Failing(why).into());
                 }
             };
             let log = prober::read(&text, &self.nonce, asked);
             let since = *before.get_or_insert(log.begun);
             if let Some((_, round)) = log.last.filter(|(number, _)| *number > since) {
-                return round.into_iter().map(|(outcome, body)| answer(means, outcome, &body)).collect();
+                let answers = round.into_iter().map(|(outcome, body)| answer(means, outcome, &body));
+                return Ok(answers.collect::<Result<_, Fault>>()?);
             }
             if begun.elapsed() > patience {
                 self.pod = None;
-                return Err(Fault::Failing("the prober says nothing".to_owned()));
+                return Err(Fault::Failing("the prober says nothing".to_owned()).into());
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
             if begun.elapsed() > Duration::from_secs(5) {
@@ -217,15 +235,15 @@ impl Job {
     }
 
     /// A prober that has ended writes nothing any more, and its log can be read all the same.
-    async fn still_runs(&mut self, means: &Means) -> Result<(), Fault> {
+    async fn still_runs(&mut self, means: &Means) -> Result<(), Trouble> {
         let known = self.pod.take();
         match self.running(means).await {
             Ok(_) => {
                 self.pod = known;
                 Ok(())
             }
-            Err(Fault::Pending(why)) => Err(Fault::Impossible(why)),
-            Err(fault) => Err(fault),
+            Err(Trouble::Fault(Fault::Pending(why))) => Err(Fault::Impossible(why).into()),
+            Err(trouble) => Err(trouble),
         }
     }
 

@@ -12,18 +12,29 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use self::job::Job;
+use self::job::{Job, Trouble};
 pub(crate) use self::rights::RIGHTS;
 use super::application::Fault;
 use crate::cluster::{Answer, Connection};
 use crate::gate::prober::{self, Question};
 use crate::io::Stream;
 
+/// How often in a namespace a prober whose pod was taken away, by a drained node for example, has another one follow it.
+const FOLLOWERS: u32 = 3;
+
 /// Who asks from inside.
 pub(super) struct Prober {
     means: Means,
-    /// By namespace. Whoever asks holds them, so that they end only after that.
-    jobs: Mutex<BTreeMap<String, Job>>,
+    /// Whoever asks holds them, so that they end only after that.
+    jobs: Mutex<Jobs>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    /// By namespace.
+    of: BTreeMap<String, Job>,
+    /// How many have been lost in each.
+    lost: BTreeMap<String, u32>,
 }
 
 /// What every Job is made with.
@@ -53,7 +64,8 @@ impl Prober {
         for (namespace, question) in questions {
             wanted.entry(namespace).or_default().push(question.clone());
         }
-        let mut jobs = self.jobs.lock().await;
+        let mut guard = self.jobs.lock().await;
+        let Jobs { of: jobs, lost } = &mut *guard;
         let is_of_use = |namespace: &str, job: &Job| wanted.get(namespace).is_some_and(|now| job.asks(now)) && !job.is_untold();
         let old = jobs.iter().filter(|(namespace, job)| !is_of_use(namespace, job));
         let old: Vec<String> = old.map(|(namespace, _)| namespace.clone()).collect();
@@ -82,13 +94,35 @@ impl Prober {
             .map(|(namespace, job)| async { (namespace.clone(), job.ask(&self.means).await) });
         let mut heard = BTreeMap::new();
         let mut faults = Vec::new();
+        let mut gone = Vec::new();
         for (namespace, answers) in join_all(asked).await {
             match answers {
                 Ok(answers) => {
                     heard.insert(namespace, answers.into_iter());
                 }
-                Err(fault) => faults.push(fault),
+                Err(Trouble::Fault(fault)) => faults.push(fault),
+                Err(Trouble::Lost(why)) => {
+                    let lost = lost.entry(namespace.clone()).or_default();
+                    // It is asked on until the run ends, and lost only once.
+                    *lost = (*lost + 1).min(FOLLOWERS + 1);
+                    if *lost > FOLLOWERS {
+                        let why = format!("the prober's pod was taken away {lost} times: {why}");
+                        faults.push(Fault::Impossible(why));
+                        continue;
+                    }
+                    gone.push(namespace);
+                    faults.push(Fault::Pending(format!(
+                        "the prober's pod was taken away ({why}): another one follows"
+                    )));
+                }
             }
+        }
+        // A Job that allows no failure makes no other pod: the next round has a new one made.
+        for namespace in gone {
+            if let Some(job) = jobs.get_mut(&namespace) {
+                job.remove(&self.means).await;
+            }
+            jobs.remove(&namespace);
         }
         // What cannot be is said first: no other one's start changes that.
         faults.sort_by_key(|fault| !matches!(fault, Fault::Impossible(_)));
@@ -104,8 +138,8 @@ impl Prober {
     /// Removes what was made; a run calls it in the end, whatever that is.
     pub(super) async fn end(&self) {
         let mut jobs = self.jobs.lock().await;
-        join_all(jobs.values_mut().map(|job| job.remove(&self.means))).await;
-        jobs.clear();
+        join_all(jobs.of.values_mut().map(|job| job.remove(&self.means))).await;
+        jobs.of.clear();
     }
 }
 

@@ -6,6 +6,7 @@ use podlife::model::kind;
 use serde_json::{Value, json};
 
 use super::super::harness::{Scenario, kubectl, podlife, pods_ready, send};
+use super::survival::until;
 use super::{manifest, probe, reason, service, started, state, wait, web};
 use crate::fake_api::Folder;
 
@@ -239,6 +240,59 @@ fn a_run_that_is_killed_leaves_a_job_that_the_cluster_ends() {
     let job = scenario.list(&kind::JOB).remove(0);
     let seconds = job["spec"]["activeDeadlineSeconds"].as_u64().unwrap();
     assert!((1..=20).contains(&seconds), "no longer than the run would have lasted: {seconds}");
+    nothing_stays(&scenario);
+}
+
+/// The prober's pod that runs now; none that goes.
+fn asking(scenario: &Scenario) -> Option<String> {
+    let ours = |p: &&Value| p["metadata"]["labels"]["app.kubernetes.io/name"] == "podlife-prober";
+    let stays = |p: &&Value| p["status"]["phase"] == "Running" && p["metadata"]["deletionTimestamp"].is_null();
+    let pods = scenario.list(&kind::POD);
+    Some(pods.iter().filter(ours).find(stays)?["metadata"]["name"].as_str()?.to_owned())
+}
+
+#[test]
+fn a_prober_that_is_evicted_or_deleted_has_another_one_follow_it_three_times() {
+    let scenario = Scenario::new("wr-evicted")
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
+        .until("it is ready", pods_ready(1));
+    let evict = |pod: &str| {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": scenario.namespace}});
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", scenario.namespace);
+        kubectl(&["create", "--raw", &path, "-f", "-"], Some(&eviction.to_string()));
+    };
+    let delete = |pod: &str| drop(scenario.kubectl(&["delete", "pod", pod, "--wait=false"]));
+    let lose = |take_away: &dyn Fn(&str)| {
+        until("a prober runs", || asking(&scenario).is_some());
+        let pod = asking(&scenario).unwrap();
+        take_away(&pod);
+        until("it goes", || asking(&scenario).is_none_or(|other| other != pod));
+    };
+    let waits = [&["wait-ready", "service/web", "-o", "json", "--stable-for", "10s"][..], &INSIDE].concat();
+    // Each time within the row of answers that would have been enough.
+    let child = started(&scenario, &waits);
+    lose(&evict);
+    lose(&delete);
+    let ended = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(0), "{stderr}");
+    assert_eq!(stderr.matches("asking from inside").count(), 3, "{stderr}");
+    assert_eq!(stderr.matches("another one follows").count(), 2, "{stderr}");
+    nothing_stays(&scenario);
+    let child = started(&scenario, &waits);
+    (0..4).for_each(|_| lose(&delete));
+    let ended = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(4), "{stderr}");
+    assert_eq!(stderr.matches("asking from inside").count(), 4, "{stderr}");
+    let verdict: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert!(
+        verdict["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("the prober's pod was taken away 4 times"),
+        "{verdict}"
+    );
     nothing_stays(&scenario);
 }
 
