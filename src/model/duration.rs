@@ -15,7 +15,10 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     if text.is_empty() {
         return Err(bad("it is empty"));
     }
-    if text.starts_with('-') {
+    if text
+        .strip_prefix('-')
+        .is_some_and(|rest| rest.starts_with(|c: char| c == '.' || c.is_ascii_digit()))
+    {
         return Err(bad("it is negative"));
     }
     let rest = text.strip_prefix('+').unwrap_or(text);

@@ -15,6 +15,7 @@ mod prober;
 mod questions;
 mod reading;
 mod selection;
+mod sense;
 mod store;
 mod teller;
 mod why;
@@ -75,44 +76,44 @@ pub struct WaitReadyArgs {
     /// Judge the objects in the files once, as they are, and ask no server
     #[arg(long, requires = "filename")]
     local: bool,
-    /// How long to wait; 0 is one look
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::parse)]
-    timeout: Duration,
+    /// How long to wait; 0 is one look [default: 5m]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, allow_hyphen_values = true)]
+    timeout: Option<Duration>,
     /// Look once and do not wait, as with --timeout 0
     #[arg(long)]
     once: bool,
     /// How long claims and addresses may take
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, allow_hyphen_values = true)]
     infrastructure_timeout: Option<Duration>,
     /// How long pods and endpoints may take once the infrastructure is ready
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, allow_hyphen_values = true)]
     pods_timeout: Option<Duration>,
     /// How long the application may take to answer once its pods are ready
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, allow_hyphen_values = true)]
     application_timeout: Option<Duration>,
     /// The path that must answer with --status; without it what the probes ask, else any answer or connection counts
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["tcp", "local"], value_parser = path)]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["tcp", "local"], value_parser = sense::path)]
     http: Option<String>,
     /// A connection is enough, whatever the probes ask
-    #[arg(long, conflicts_with_all = ["grpc", "local"])]
+    #[arg(long, conflicts_with_all = ["grpc", "local", "status", "body"])]
     tcp: bool,
     /// The gRPC health check (grpc.health.v1) of the server, or of a service, must say SERVING
-    #[arg(long, value_name = "SERVICE", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with_all = ["http", "local"])]
+    #[arg(long, value_name = "SERVICE", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with_all = ["http", "local", "status", "body"])]
     grpc: Option<String>,
     /// The port of the Services that must answer, by number or name; without it each TCP port
-    #[arg(long, value_name = "PORT", conflicts_with = "local")]
+    #[arg(long, value_name = "PORT", conflicts_with = "local", value_parser = sense::port)]
     port: Option<String>,
     /// The way to ask along: auto, load-balancer, ingress (or Gateway), node-port, in-cluster, service-proxy, port-forward or a URL (http, https, tcp, grpc, grpcs)
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = via)]
     via: Via,
     /// An image with a shell and curl, or wget and nc (busybox), for a short-lived Job that asks the Services from inside of the cluster
-    #[arg(long, value_name = "IMAGE", conflicts_with = "local")]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "local", value_parser = sense::image)]
     probe_image: Option<String>,
     /// How many answers in a row are needed, each on a new connection
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     successes: u32,
     /// How long they must go on [default: 5s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, allow_hyphen_values = true)]
     stable_for: Option<Duration>,
     /// The status that counts, or from which to which
     #[arg(long, value_name = "CODES", default_value = "200-399", value_parser = statuses)]
@@ -121,7 +122,7 @@ pub struct WaitReadyArgs {
     #[arg(long, value_name = "REGEX", value_parser = regex::Regex::new)]
     body: Option<regex::Regex>,
     /// The Host header, and with TLS the name of the certificate, instead of that of an Ingress's rule or of an address
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = sense::host)]
     host: Option<String>,
     /// Do not dial ports of pods to find out why they do not answer
     #[arg(long, conflicts_with = "local")]
@@ -139,10 +140,10 @@ pub struct WaitReadyArgs {
     #[arg(long)]
     old_gone: bool,
     /// The image that a container of each workload must have
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = sense::image)]
     expect_image: Option<String>,
     /// The revision (kubectl rollout history) that each Deployment must have reached
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = sense::revision)]
     expect_revision: Option<u64>,
     /// How long faults of a class may last before they are final: permanent=20s, image=90s, crash=DURATION (else three restarts), scheduling=3m, probe=3m, other=2m, stall=10m, suspended=0s (Jobs of a queue, paused roll-outs, workloads at zero)
     #[arg(long, value_name = "CLASS=DURATION", value_delimiter = ',', value_parser = grace)]
@@ -151,13 +152,13 @@ pub struct WaitReadyArgs {
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text", value_parser = output)]
     output: Output,
     /// Write the verdict to a file as JUnit XML
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = sense::file)]
     junit: Option<PathBuf>,
     /// Tell a CI system in its own words, on standard error: auto, github, gitlab or none
     #[arg(long, value_name = "WHERE", default_value = "auto")]
     annotations: Annotate,
     /// Write what was judged to a file, without values of Secrets
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = sense::file)]
     save: Option<PathBuf>,
     /// Colour: auto, always or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -232,19 +233,6 @@ fn via(text: &str) -> Result<Via, String> {
     }
 }
 
-fn path(text: &str) -> Result<String, String> {
-    let whole = if text.starts_with('/') {
-        text.to_owned()
-    } else {
-        format!("/{text}")
-    };
-    match whole.parse::<http::uri::PathAndQuery>() {
-        _ if text.contains("://") => Err("expected a path; a URL is given with --via".to_owned()),
-        Ok(_) if text.is_ascii() && !text.contains(char::is_whitespace) => Ok(whole),
-        _ => Err(format!("{text:?} is no path of a URL: write other characters as %XX")),
-    }
-}
-
 fn statuses(text: &str) -> Result<(u16, u16), String> {
     let number = |text: &str| text.parse().ok().filter(|n| (100..=599).contains(n));
     let (from, to) = text.split_once('-').unwrap_or((text, text));
@@ -265,6 +253,8 @@ fn grace(text: &str) -> Result<(String, Duration), String> {
     Ok((class.to_owned(), time))
 }
 
+/// How long a run lasts, where nothing else was said.
+const TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// How long the application must go on answering, where nothing else was said.
 const STABLE_FOR: Duration = Duration::from_secs(5);
 
@@ -287,6 +277,7 @@ impl<'a> Plan<'a> {
             grace.set(class, *time).map_err(Failure::usage)?;
         }
         let sent = Sent::read(&args.header).map_err(Failure::usage)?;
+        sense::agree(args).map_err(Failure::usage)?;
         if args.via == Via::InCluster && args.probe_image.is_none() {
             return Err(Failure::usage("--via in-cluster needs an image to ask with: --probe-image IMAGE"));
         }
@@ -323,7 +314,11 @@ impl<'a> Plan<'a> {
                 authorization: sent.has_authorization(),
             },
             sent,
-            timeout: if args.once { Duration::ZERO } else { args.timeout },
+            timeout: if args.once {
+                Duration::ZERO
+            } else {
+                args.timeout.unwrap_or(TIMEOUT)
+            },
         })
     }
 
@@ -361,7 +356,12 @@ pub async fn run(args: &WaitReadyArgs, connect: &ConnectFlags, io: &mut Io, log:
     let files = Files::open(args)?;
     let outcome = match Plan::new(args, connect) {
         Ok(plan) if args.local => offline::run(plan, io),
-        Ok(plan) => live::run(plan, io, log).await,
+        Ok(plan) => {
+            if let Some(warning) = sense::too_short(plan.timeout, plan.span()) {
+                io.stderr.line(&warning);
+            }
+            live::run(plan, io, log).await
+        }
         Err(failure) => Err(failure),
     };
     if let Err(failure) = &outcome {

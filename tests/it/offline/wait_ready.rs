@@ -148,6 +148,54 @@ fn flags_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn flags_that_contradict_each_other_or_mean_nothing_are_refused_by_name() {
+    for (arguments, words) in [
+        (&["--tcp", "--body", "x"][..], &["--tcp", "--body"][..]),
+        (&["--tcp", "--status", "200"], &["--tcp", "--status"]),
+        (&["--grpc", "--status", "200"], &["--grpc", "--status"]),
+        (&["--host", "a b"], &["--host", "is no host"]),
+        (&["--probe-image", ""], &["--probe-image", "is empty"]),
+        (&["--probe-image", "a b"], &["--probe-image", "is no image"]),
+        (&["--port", "0"], &["--port", "from 1 to 65535"]),
+        (&["--port", "70000"], &["--port", "from 1 to 65535"]),
+        (&["--port", ""], &["--port", "from 1 to 65535"]),
+        (&["--expect-image", ""], &["--expect-image", "is empty"]),
+        (&["--expect-revision", "0"], &["--expect-revision", "counted from 1"]),
+        (&["--probe-image", "b", "--via", "service-proxy"], &["--probe-image", "--via"]),
+        (&["--probe-image", "b", "--via", "http://x/"], &["--probe-image", "--via"]),
+        (&["--once", "--timeout", "5s"], &["--once", "--timeout"]),
+        (&["--http", "/a#b"], &["--http", "%23"]),
+        (&["--timeout", "-5s"], &["--timeout", "it is negative"]),
+        (&["--stable-for", "-1"], &["--stable-for", "it is negative"]),
+        (&["--timeout", "--once"], &["--timeout", "is no duration"]),
+        (&["--save", "-"], &["--save", "a file is needed"]),
+        (&["--junit", "-"], &["--junit", "a file is needed"]),
+    ] {
+        let answer = podlife(&[&["wait-ready", "deployment/web"], arguments].concat());
+        assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{arguments:?}: {}", answer.stderr);
+        for word in words {
+            assert!(answer.stderr.contains(word), "{arguments:?}: {}", answer.stderr);
+        }
+    }
+    // Nothing waits: the server is not there.
+    let sensible = |more: &[&str]| podlife(&[&["wait-ready", "deployment/web", "--server", "http://127.0.0.1:1"], more].concat());
+    for (arguments, is_warned) in [
+        (&["--once", "--timeout", "0"][..], false),
+        (&["--timeout", "5s"], true),
+        (&["--timeout", "6s"], false),
+    ] {
+        let answer = sensible(arguments);
+        assert_eq!(answer.exit, 6, "{}", answer.stderr);
+        assert_eq!(
+            answer.stderr.contains("stays ready for 5s"),
+            is_warned,
+            "{arguments:?}: {}",
+            answer.stderr
+        );
+    }
+}
+
+#[test]
 fn a_path_is_no_url_and_an_api_server_that_says_nothing_is_not_waited_for() {
     // It takes connections, and that is all.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
