@@ -340,8 +340,11 @@ fn reference(
     name: &str,
     summary: &str,
 ) -> Option<Finding> {
-    if context.snapshot.presence(kind, namespace, name) == Presence::Present {
-        return None;
+    match context.snapshot.presence(kind, namespace, name) {
+        Presence::Present => return None,
+        // The refusal is of an earlier time: its controller tries again after ever longer pauses.
+        Presence::Unknown => context.need(super::Need::Object(ObjectRef::new(kind, namespace, name))),
+        Presence::Absent => {}
     }
     Some(Finding::error(code, "", subject, summary).related("missing", ObjectRef::new(kind, namespace, name)))
 }
