@@ -7,6 +7,7 @@ use kube::ResourceExt;
 
 use super::context::{Context, Workload, controller, reference_of, selects};
 use super::ports::workloads_behind;
+use super::service::selector;
 use crate::model::finding::{Effect, Finding, ObjectRef};
 use crate::model::kind;
 
@@ -114,6 +115,15 @@ fn left_behind(context: &Context<'_>, workload: &Workload<'_>) -> impl Iterator<
     services.into_iter()
 }
 
+/// Services that select nothing, and were meant for a workload.
+fn meant_for(context: &Context<'_>, workload: &Workload<'_>) -> impl Iterator<Item = String> {
+    let of = &workload.reference;
+    let services = context.snapshot.objects.services.iter();
+    services
+        .filter(move |s| s.namespace().as_ref() == Some(&of.namespace) && selector::meant_for(context, s).as_ref() == Some(of))
+        .map(ResourceExt::name_any)
+}
+
 fn add(context: &Context<'_>, target: &ObjectRef, to: &mut BTreeSet<ObjectRef>) {
     let objects = &context.snapshot.objects;
     to.insert(target.clone());
@@ -198,7 +208,8 @@ fn add(context: &Context<'_>, target: &ObjectRef, to: &mut BTreeSet<ObjectRef>) 
                 }
             }
         }
-        services.extend(left_behind(context, workload).map(|name| (namespace.clone(), name)));
+        let lost = left_behind(context, workload).chain(meant_for(context, workload));
+        services.extend(lost.map(|name| (namespace.clone(), name)));
         for scaler in objects.autoscalers.iter().filter(|a| a.namespace().as_ref() == Some(namespace)) {
             let aims = scaler
                 .spec

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 
 use super::{effect, subject};
 use crate::model::code::Code::{ServiceSelectsForeignPods, ServiceSelectsNothing};
-use crate::model::finding::{Confidence, Finding, Severity};
+use crate::model::finding::{Confidence, Finding, ObjectRef, Severity};
 use crate::model::kind;
 use crate::model::near;
 use crate::rules::context::{Context, Need, Workload, WorkloadObject, is_ready, service_selects};
@@ -108,12 +108,7 @@ fn selects_nothing(context: &Context<'_>, service: &Service, moment: Moment, is_
             .evidence(format!("service/{name}"), format!("spec.selector is {}", shown(&selector)))
             .breaking(effect(service))
     };
-    let near = context
-        .workloads()
-        .filter(|w| w.reference.namespace == namespace)
-        .filter_map(|workload| Some((Miss::of(&selector, &name, workload)?, workload)))
-        .min_by_key(|(miss, _)| miss.rank());
-    if let Some((miss, workload)) = near {
+    if let Some((miss, workload)) = nearest(context, service) {
         let of = workload.reference.short();
         let finding = finding(
             "label-differs",
@@ -183,6 +178,27 @@ fn selects_nothing(context: &Context<'_>, service: &Service, moment: Moment, is_
     )
 }
 
+/// The workload of its namespace whose labels are nearest to what a Service asks for.
+fn nearest<'c, 'a>(context: &'c Context<'a>, service: &Service) -> Option<(Miss, &'c Workload<'a>)> {
+    let selector = service.spec.as_ref()?.selector.as_ref()?;
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    context
+        .workloads()
+        .filter(|w| w.reference.namespace == namespace)
+        .filter_map(|workload| Some((Miss::of(selector, &name, workload)?, workload)))
+        .min_by_key(|(miss, _)| miss.rank())
+}
+
+/// The workload that a Service is meant for that selects nothing: it bears its name, or its labels are a slip of the pen away. Labels that are
+/// merely alike are not enough, as a Service may wait for the other colour of a pair.
+pub fn meant_for(context: &Context<'_>, service: &Service) -> Option<ObjectRef> {
+    if !ports::has_selector(service) || !ports::workloads_behind(context, service).is_empty() {
+        return None;
+    }
+    let (miss, workload) = nearest(context, service)?;
+    ((miss.is_slip || miss.by_name) && !miss.dynamic).then(|| workload.reference.clone())
+}
+
 fn is_settling(context: &Context<'_>, service: &Service) -> bool {
     context
         .age_of(service.metadata.creation_timestamp.as_ref())
@@ -201,6 +217,8 @@ struct Miss {
     matching: usize,
     differing: usize,
     by_name: bool,
+    /// Each label that differs does so by a few letters.
+    is_slip: bool,
     letters: usize,
     /// The label is put on pods while they run, by whoever leads among them: the template lacks it and pods carry it.
     dynamic: bool,
@@ -255,6 +273,7 @@ impl Miss {
             matching,
             differing: differing.len(),
             by_name,
+            is_slip,
             letters,
             dynamic,
         })
