@@ -60,7 +60,7 @@ pub(super) fn deployment(context: &Context<'_>, deployment: &Deployment, plan: &
         return scaled_to_zero(has_check, count(status.replicas));
     }
     if let Some(reason) = out_of_time(deployment, set) {
-        return judged(Judgement::failed(Phase::Pods, reason));
+        return judged(Judgement::overdue(Phase::Pods, reason));
     }
     if updated < wanted {
         let refused = set.and_then(refusal).map(|why| format!(": {why}")).unwrap_or_default();

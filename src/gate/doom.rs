@@ -9,7 +9,8 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::revision;
 use crate::model::code::Code;
-use crate::model::finding::{Confidence, Finding, ObjectRef};
+use crate::model::finding::{Confidence, Effect, Finding, ObjectRef};
+use crate::model::kind;
 use crate::model::readiness::{ObjectReadiness, State};
 use crate::model::snapshot::Snapshot;
 use crate::rules::assess::{self, Question};
@@ -23,6 +24,8 @@ pub struct Grace {
     pub permanent: Duration,
     /// Images that cannot be pulled for now.
     pub image: Duration,
+    /// Whether the time for images was asked for: then it is that of each image, also of one that a registry does not have.
+    pub is_image_given: bool,
     /// Crash loops: so many restarts ...
     pub restarts: i32,
     /// ... or, where it is given, this time.
@@ -45,6 +48,7 @@ impl Default for Grace {
         Self {
             permanent: seconds(20),
             image: seconds(90),
+            is_image_given: false,
             restarts: 3,
             crash: None,
             scheduling: seconds(180),
@@ -64,7 +68,7 @@ impl Grace {
     pub fn set(&mut self, class: &str, time: Duration) -> Result<(), String> {
         match class {
             "permanent" => self.permanent = time,
-            "image" => self.image = time,
+            "image" => (self.image, self.is_image_given) = (time, true),
             "crash" => self.crash = Some(time),
             "scheduling" => self.scheduling = time,
             "probe" => self.probe = time,
@@ -88,6 +92,8 @@ pub struct Suspect {
     /// The objects that it keeps from being ready.
     pub of: BTreeSet<ObjectRef>,
     class: Class,
+    /// Whether it may be why, and no more: everything is ready, and a log complains.
+    is_hint: bool,
     /// How often the container has been started again, where nothing else limits that.
     restarts: i32,
     /// Since when, where the objects tell.
@@ -97,6 +103,9 @@ pub struct Suspect {
 impl Suspect {
     /// Whether it has lasted longer than it is given; `seen_for` is how long this run has seen it.
     pub fn is_final(&self, grace: &Grace, now: Timestamp, seen_for: Duration) -> bool {
+        if self.is_hint {
+            return false;
+        }
         match self.is_final_in(grace, now, seen_for) {
             Some(left) => left.is_zero(),
             None => self.restarts >= grace.restarts,
@@ -105,9 +114,13 @@ impl Suspect {
 
     /// How long it still has; none where something else than time decides.
     pub fn is_final_in(&self, grace: &Grace, now: Timestamp, seen_for: Duration) -> Option<Duration> {
+        if self.is_hint {
+            return None;
+        }
         let given = match self.class {
             // The workload that is waited for has its own word on that; this may be one that it depends on.
             Class::Other if matches!(self.finding.code, Code::RolloutPaused | Code::ScaledToZero) => grace.other.max(grace.suspended),
+            Class::Permanent if grace.is_image_given && codes::class(self.finding.code, "") == Class::Image => grace.image,
             Class::Permanent => grace.permanent,
             Class::Image => grace.image,
             Class::Crash => grace.crash?,
@@ -129,6 +142,7 @@ impl Suspect {
     /// Whether it is final as far as one look can tell: where the objects say since when, or how often, that counts.
     pub fn is_final_at_once(&self, grace: &Grace, now: Timestamp) -> bool {
         match self.class {
+            _ if self.is_hint => false,
             Class::Scheduling => self.is_final(grace, now, Duration::ZERO),
             Class::Crash => self.restarts >= grace.restarts,
             _ => true,
@@ -158,21 +172,33 @@ pub fn suspects(snapshot: &Snapshot, question: &Question, judged: &mut [ObjectRe
         if !counts {
             continue;
         }
-        let concerns =
-            |object: &ObjectRef| finding.subject.object == *object || causes.get(object).is_some_and(|ids| ids.contains(&finding.id));
+        // What keeps clients of a Service away that nobody waits for.
+        let services = judged.iter().map(|j| &j.object).filter(|o| o.is(&kind::SERVICE));
+        let services: BTreeSet<(&str, &str)> = services.map(|s| (s.namespace.as_str(), s.name.as_str())).collect();
+        let is_elsewhere = |effect: &Effect| matches!(effect, Effect::Service(namespace, name) if !services.contains(&(namespace, name)));
+        let elsewhere = !finding.effects.is_empty() && finding.effects.iter().all(is_elsewhere);
+        let concerns = |object: &ObjectRef| {
+            (finding.subject.object == *object && !elsewhere) || causes.get(object).is_some_and(|ids| ids.contains(&finding.id))
+        };
+        let concerned: BTreeSet<ObjectRef> = judged.iter().map(|j| &j.object).filter(|o| concerns(o)).cloned().collect();
         let mut of = BTreeSet::new();
         for item in judged.iter_mut() {
-            if concerns(&item.object) && (is_waited_for(item) || all) {
+            if concerned.contains(&item.object) && (is_waited_for(item) || all) {
                 of.insert(item.object.clone());
                 if is_waited_for(item) {
                     item.causes.push(finding.id.clone());
                 }
             }
         }
-        if of.is_empty() && !all {
+        if of.is_empty() && (!all || elsewhere) {
             continue;
         }
-        suspects.push(suspect(&context, finding.clone(), of));
+        // What a log says again and again need not be why an answer is not the wanted one: the path may be wrong.
+        let is_hint = finding.code == Code::ApplicationError && !judged.iter().any(is_waited_for);
+        suspects.push(Suspect {
+            is_hint,
+            ..suspect(&context, finding.clone(), of)
+        });
     }
     suspects
 }
@@ -226,6 +252,7 @@ fn suspect(context: &Context<'_>, finding: Finding, of: BTreeSet<ObjectRef>) -> 
         finding,
         of,
         class,
+        is_hint: false,
         restarts,
         since,
     }

@@ -1,6 +1,7 @@
 //! Every target and what belongs to it, each in its phases.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, ServicePort};
 use kube::ResourceExt;
@@ -61,6 +62,7 @@ fn told(object: &ObjectRef, judged: Judgement, related: bool) -> ObjectReadiness
         reason: judged.reason,
         related,
         suspended: judged.suspended,
+        overdue: judged.overdue,
         ready_pods: judged.pods.map(|(ready, _)| ready),
         wanted_pods: judged.pods.map(|(_, wanted)| wanted),
         blocking: judged.blocking,
@@ -329,6 +331,20 @@ pub fn identity(context: &Context<'_>, judged: &[ObjectReadiness]) -> Vec<(Strin
     }
     identity.sort();
     identity
+}
+
+/// How long the pods of the judged workloads have been ready by now, by the youngest of them; none where none is.
+pub fn ready_for(context: &Context<'_>, judged: &[ObjectReadiness]) -> Option<Duration> {
+    let workloads = context.workloads().filter(|w| judged.iter().any(|j| j.object == w.reference));
+    let pods = workloads.flat_map(|w| w.pods.iter()).filter(|p| !revision::is_old(context, p));
+    let conditions = pods.flat_map(|p| p.status.iter()).flat_map(|s| s.conditions.iter().flatten());
+    let since = conditions
+        .filter(|c| c.type_ == "Ready" && c.status == "True")
+        .filter_map(|c| c.last_transition_time.as_ref());
+    // A clock that is ahead says nothing.
+    since
+        .map(|t| Duration::try_from(context.now().duration_since(t.0)).unwrap_or_default())
+        .min()
 }
 
 /// What the judged workloads are told to run: another generation or another object of the same name is another matter.

@@ -18,6 +18,8 @@ pub struct Judgement {
     pub blocking: Vec<BlockingPod>,
     /// Whether it rests until somebody lets it go on.
     pub suspended: bool,
+    /// Whether it has failed by the clock alone.
+    pub overdue: bool,
 }
 
 impl Judgement {
@@ -30,6 +32,7 @@ impl Judgement {
             pods: None,
             blocking: Vec::new(),
             suspended: false,
+            overdue: false,
         }
     }
 
@@ -49,6 +52,14 @@ impl Judgement {
     pub(super) fn suspended(phase: Phase, reason: impl AsRef<str>) -> Self {
         Self {
             suspended: true,
+            ..Self::failed(phase, reason)
+        }
+    }
+
+    /// It was not done in time; what kept it may be mended by now.
+    pub(super) fn overdue(phase: Phase, reason: impl AsRef<str>) -> Self {
+        Self {
+            overdue: true,
             ..Self::failed(phase, reason)
         }
     }

@@ -25,6 +25,7 @@ pub mod route;
 mod service;
 pub mod settle;
 mod stateful_set;
+pub mod steady;
 pub mod streak;
 #[cfg(test)]
 mod tests;

@@ -121,6 +121,9 @@ pub struct Tracker {
     ready_after: BTreeMap<Phase, Duration>,
     /// What rests until somebody lets it go on, and since when.
     suspended: BTreeMap<ObjectRef, Duration>,
+    /// What had missed its deadline before this run looked.
+    overdue: BTreeSet<ObjectRef>,
+    has_looked: bool,
 }
 
 impl Tracker {
@@ -136,6 +139,8 @@ impl Tracker {
             unknown_since: None,
             ready_after: BTreeMap::new(),
             suspended: BTreeMap::new(),
+            overdue: BTreeSet::new(),
+            has_looked: false,
         }
     }
 
@@ -175,6 +180,7 @@ impl Tracker {
             is_hopeless,
         } = look;
         self.bear_suspended(at, &mut judged);
+        self.bear_overdue(at, &mut judged);
         let moved = self.note_movement(at, &judged, application.as_ref());
         for suspect in self.causes.iter().flat_map(|c| &c.suspects) {
             for item in judged
@@ -258,7 +264,9 @@ impl Tracker {
     /// When something is decided although nothing has changed: what says nothing, or rests, was given its time.
     pub fn due(&self) -> Option<Duration> {
         let suspended = self.suspended.values().map(|since| *since + self.limits.grace.suspended);
-        self.unknown_since.map(|since| since + SILENCE).into_iter().chain(suspended).min()
+        let overdue = (!self.overdue.is_empty()).then_some(self.limits.grace.other);
+        let silence = self.unknown_since.map(|since| since + SILENCE);
+        silence.into_iter().chain(suspended).chain(overdue).min()
     }
 
     fn decide(&mut self, at: Duration, phases: &[PhaseReadiness], is_hopeless: bool) -> Decision {
@@ -347,6 +355,26 @@ impl Tracker {
         }
     }
 
+    /// A deadline that was missed before this run began says nothing of what was mended since: whoever did that waits now. It counts once that
+    /// had its time.
+    fn bear_overdue(&mut self, at: Duration, judged: &mut [ObjectReadiness]) {
+        let is_overdue = |item: &ObjectReadiness| item.overdue && item.state == State::Failed;
+        let now: BTreeSet<&ObjectRef> = judged.iter().filter(|j| is_overdue(j)).map(|j| &j.object).collect();
+        if std::mem::replace(&mut self.has_looked, true) {
+            self.overdue.retain(|object| now.contains(object));
+        } else {
+            self.overdue = now.into_iter().cloned().collect();
+        }
+        if self.limits.timeout.is_zero() || at >= self.limits.grace.other {
+            return;
+        }
+        for item in judged.iter_mut().filter(|j| is_overdue(j)) {
+            if self.overdue.contains(&item.object) {
+                item.state = State::Progressing;
+            }
+        }
+    }
+
     /// Kinds without a deadline of their own get one.
     fn condemn_stalled(&self, at: Duration, judged: &mut [ObjectReadiness]) {
         let quiet = at.saturating_sub(self.moved);
@@ -424,6 +452,7 @@ mod tests {
             reason: reason.into(),
             related: false,
             suspended: false,
+            overdue: false,
             ready_pods: None,
             wanted_pods: None,
             blocking: Vec::new(),
@@ -534,6 +563,38 @@ mod tests {
             Decision::Done(State::Failed),
             "one look has no time"
         );
+    }
+
+    #[test]
+    fn a_deadline_that_was_missed_before_is_given_the_time_of_other_faults() {
+        let look = |second: u64, overdue: bool| Look {
+            at: seconds(second),
+            judged: vec![ObjectReadiness {
+                overdue,
+                ..item(
+                    &kind::DEPLOYMENT,
+                    Phase::Pods,
+                    if overdue { State::Failed } else { State::Progressing },
+                    "is late",
+                )
+            }],
+            application: None,
+            lack: None,
+            is_hopeless: false,
+        };
+        let mut before = tracker(600);
+        assert_eq!(before.look(look(0, true)).decision, Decision::Wait);
+        assert_eq!(before.due(), Some(seconds(120)));
+        assert_eq!(before.look(look(119, true)).decision, Decision::Wait);
+        assert_eq!(before.look(look(120, true)).decision, Decision::Done(State::Failed));
+        let mut meanwhile = tracker(600);
+        assert_eq!(meanwhile.look(look(0, false)).decision, Decision::Wait);
+        assert_eq!(
+            meanwhile.look(look(1, true)).decision,
+            Decision::Done(State::Failed),
+            "this run has seen all of that time"
+        );
+        assert_eq!(tracker(0).look(look(0, true)).decision, Decision::Done(State::Failed));
     }
 
     #[test]

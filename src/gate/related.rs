@@ -10,15 +10,18 @@ use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::rules::context::{Context, Workload, WorkloadObject, reference_of, service_selects};
 use crate::rules::ports;
-use crate::rules::scope::Scope;
+use crate::rules::scope::{Scope, ingress_services};
 
 /// Services, Ingresses, claims, routes and Gateways around the targets, and the workloads behind a Service that was named.
 pub(super) fn of(context: &Context<'_>, targets: &[ObjectRef]) -> BTreeSet<ObjectRef> {
-    let scope = Scope::around(context, targets);
-    let mut found: BTreeSet<ObjectRef> = scope
-        .objects
-        .into_iter()
-        .flatten()
+    // Another Service of the same pods is nobody's business where one Service was named.
+    let (services, others): (Vec<ObjectRef>, Vec<ObjectRef>) = targets.iter().cloned().partition(|t| t.is(&kind::SERVICE));
+    let leads_elsewhere =
+        |object: &ObjectRef| object.is(&kind::SERVICE) || (object.is(&kind::INGRESS) && !leads_to(context, object, &services));
+    let around = |targets: &[ObjectRef]| Scope::around(context, targets).objects.into_iter().flatten();
+    let mut found: BTreeSet<ObjectRef> = around(&services)
+        .filter(|o| !leads_elsewhere(o))
+        .chain(around(&others))
         .filter(|o| [kind::SERVICE, kind::INGRESS, kind::CLAIM].iter().any(|k| o.is(k)) || is_workload(context, o))
         .collect();
     // A claim of the template that no pod mounts yet, because there is none.
@@ -59,6 +62,14 @@ pub(super) fn of(context: &Context<'_>, targets: &[ObjectRef]) -> BTreeSet<Objec
     }
     found.retain(|o| !targets.contains(o));
     found
+}
+
+/// Whether an Ingress leads to one of these Services.
+fn leads_to(context: &Context<'_>, ingress: &ObjectRef, services: &[ObjectRef]) -> bool {
+    let mut ingresses = context.snapshot.objects.ingresses.iter();
+    let found = ingresses.find(|i| reference_of(&kind::INGRESS, &i.metadata) == *ingress);
+    let names = found.map(ingress_services).unwrap_or_default();
+    services.iter().any(|s| s.namespace == ingress.namespace && names.contains(&s.name))
 }
 
 /// Workloads without a single pod that a Service leads to by the labels of their template: those that want pods, and where nobody is behind the

@@ -40,6 +40,11 @@ pub fn restless(context: &Context<'_>, judged: &[ObjectReadiness]) -> Option<Res
         .max_by_key(|restless| restless.left)
 }
 
+/// How long something has to last that lasted so long before it ended, until it has clearly outlived that.
+pub(super) fn outlives(before: Duration) -> Duration {
+    (before + before / 2 + LONGER).min(MOST)
+}
+
 fn of_container(context: &Context<'_>, pod: &str, container: &ContainerView<'_>) -> Option<Restless> {
     let started = container.running_since()?;
     let end = container.last_terminated()?;
@@ -48,7 +53,7 @@ fn of_container(context: &Context<'_>, pod: &str, container: &ContainerView<'_>)
         _ => Duration::ZERO,
     };
     let runs = Duration::try_from(context.now().duration_since(started)).ok()?; // a node whose clock is ahead says nothing
-    let left = (ran + ran / 2 + LONGER).min(MOST).saturating_sub(runs);
+    let left = outlives(ran).saturating_sub(runs);
     (!left.is_zero()).then(|| Restless {
         reason: sanitise(&format!(
             "container {} of pod {pod} has run for {} since it ended with code {} after {}",

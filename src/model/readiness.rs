@@ -91,6 +91,9 @@ pub struct ObjectReadiness {
     /// Whether it rests until somebody lets it go on: a suspended Job, a paused roll-out, a workload at zero that is to answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
+    /// Whether it has failed by the clock alone: a roll-out that has missed its deadline goes on once what kept it is mended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overdue: bool,
     /// Pods of the current revision that are ready, where the object has pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_pods: Option<usize>,

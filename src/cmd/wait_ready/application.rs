@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::headers::Sent;
 use super::judgement::{Expected, LIMIT, judge};
 use super::prober::Prober;
-use crate::cluster::{Answer, ApiError, ApiErrorKind, Connection, Direct, PodPort, Proxied, Question, Told, Trust};
+use crate::cluster::{Answer, ApiError, ApiErrorKind, Connection, Direct, Headers, PodPort, Proxied, Question, Told, Trust};
 use crate::gate::check::{Ask, Check};
 use crate::gate::prober;
 use crate::gate::route::{Front, Route};
@@ -48,6 +48,8 @@ pub(super) struct Asker {
     pub(super) anybody: Trust,
     /// Who asks from inside of the cluster, where an image for that was given.
     pub(super) prober: Option<Prober>,
+    /// Whether the way was left open, so that it has to prove as much as it can.
+    pub(super) chooses: bool,
 }
 
 /// One round: every check along its way, and every ready pod. What a fault says holds no value of a header.
@@ -177,6 +179,7 @@ impl Asker {
                 None => Ok(()),
             },
             Ok(()) => Ok(()),
+            Err(Fault::Failing(why)) if check.route == Route::PortForward => Err(Fault::Failing(format!("{name}: {why}"))),
             Err(Fault::Failing(why)) => {
                 let hops = self.hops_that_answer(check, answer).await;
                 let way = check.route.in_words();
@@ -212,6 +215,10 @@ impl Asker {
     async fn along(&self, check: &Check, from_inside: Option<&Answer>) -> Result<(), Fault> {
         let strict = check.strict;
         match &check.route {
+            // From inside of a pod even what listens on the loopback alone answers.
+            Route::PortForward if self.chooses && self.sent.has_authorization() && matches!(check.ask, Ask::Http(_)) => {
+                self.is_reached(check).await
+            }
             Route::PortForward => Ok(()),
             Route::ServiceProxy => self.by_proxy(check, &check.ask).await,
             Route::InCluster { .. } => match from_inside {
@@ -349,7 +356,7 @@ impl Asker {
                 "the API server's proxy keeps the header Authorization to itself".to_owned(),
             ));
         }
-        match self.proxied("services", service, &service.name, check.port, check.tls, path).await {
+        match self.proxied(through(service, check, path, self.sent.headers())).await {
             Ok(answer) => judge(&answer, check.strict, &self.expected).map_err(Fault::Failing),
             Err(error) if error.kind == ApiErrorKind::Forbidden => Err(Fault::Impossible(
                 "it may not be asked: get on services/proxy is forbidden".to_owned(),
@@ -363,29 +370,40 @@ impl Asker {
         }
     }
 
-    async fn proxied(
-        &self,
-        plural: &'static str,
-        of: &ObjectRef,
-        name: &str,
-        port: u16,
-        tls: bool,
-        path: &str,
-    ) -> Result<Answer, ApiError> {
+    /// Whether a Service that wants to know who asks is reached at all: without the header that the API server's proxy keeps to itself, any answer
+    /// says so.
+    async fn is_reached(&self, check: &Check) -> Result<(), Fault> {
+        let Some(service) = &check.service else { return Ok(()) };
         let mut headers = self.sent.headers().clone();
+        headers.retain(|(name, _)| name != http::header::AUTHORIZATION);
+        let any = Expected {
+            body: None,
+            ..self.expected
+        };
+        let heard = match self.proxied(through(service, check, check.ask.path(), &headers)).await {
+            Ok(answer) => judge(&answer, false, &any),
+            Err(error) if error.kind == ApiErrorKind::Forbidden => {
+                return Err(Fault::Impossible(
+                    "whether its Service is reached cannot be told: the API server's proxy keeps the header Authorization to itself, and get on \
+                     services/proxy is forbidden"
+                        .to_owned(),
+                ));
+            }
+            Err(error) => Err(in_short(&error)),
+        };
+        heard.map_err(|why| {
+            Fault::Failing(format!(
+                "its Service does not answer through the API server, asked without the header Authorization: {why}"
+            ))
+        })
+    }
+
+    async fn proxied(&self, to: Proxied<'_>) -> Result<Answer, ApiError> {
         // The proxy hands it on as it is (apimachinery's upgrade-aware handler).
         let host = self.host.as_deref().and_then(|host| HeaderValue::try_from(host).ok());
+        let mut headers = to.headers.clone();
         headers.extend(host.map(|host| (http::header::HOST, host)));
-        let to = Proxied {
-            plural,
-            namespace: &of.namespace,
-            name,
-            port,
-            tls,
-            path,
-            headers: &headers,
-        };
-        self.connection.ask_proxied(to, LIMIT).await
+        self.connection.ask_proxied(Proxied { headers: &headers, ..to }, LIMIT).await
     }
 
     /// One pod by itself: by its own address through the API server, which speaks HTTP only, else from its inside. Where that is forbidden it stays
@@ -396,7 +414,13 @@ impl Asker {
         };
         let (asked, right) = match &check.ask_pods {
             Ask::Http(path) if !self.sent.has_authorization() && check.route != Route::PortForward => {
-                (self.proxied("pods", service, pod, port, check.tls, path).await, "get on pods/proxy")
+                let to = Proxied {
+                    plural: "pods",
+                    name: pod,
+                    port,
+                    ..through(service, check, path, self.sent.headers())
+                };
+                (self.proxied(to).await, "get on pods/proxy")
             }
             ask => {
                 let to = PodPort {
@@ -417,6 +441,19 @@ impl Asker {
             Err(error) if error.kind == ApiErrorKind::Forbidden => Heard::Untold(format!("it may not be asked: {right} is forbidden")),
             Err(error) => Heard::Fails(in_short(&error)),
         }
+    }
+}
+
+/// The port of a Service that a check asks.
+fn through<'a>(service: &'a ObjectRef, check: &Check, path: &'a str, headers: &'a Headers) -> Proxied<'a> {
+    Proxied {
+        plural: "services",
+        namespace: &service.namespace,
+        name: &service.name,
+        port: check.port,
+        tls: check.tls,
+        path,
+        headers,
     }
 }
 

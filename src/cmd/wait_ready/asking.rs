@@ -161,6 +161,16 @@ impl Asking {
         self.rounds.is_empty() && self.streak.holds(successes, span, identity) && self.last_begun >= self.counts_from
     }
 
+    /// Whether a row of answers has begun and is unbroken.
+    pub(super) fn is_answering(&self) -> bool {
+        self.streak.successes() > 0 && self.fault.is_none()
+    }
+
+    /// Whether it could not be asked yet, or not any more, for want of somebody who asks.
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Whether the last round proved nothing.
     pub(super) fn is_at_fault(&self) -> bool {
         self.fault.is_some()

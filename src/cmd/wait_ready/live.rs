@@ -26,10 +26,11 @@ use crate::cluster::{Connection, Log, Trust};
 use crate::cmd::Outcome;
 use crate::cmd::collect;
 use crate::cmd::exit::{Exit, Failure};
-use crate::gate::check::{self, Check};
+use crate::gate::check::{self, Check, Via};
 use crate::gate::hops::Marks;
 use crate::gate::progress::{Decision, Limits, Look, Step, Tracker};
 use crate::gate::settle;
+use crate::gate::steady::Steady;
 use crate::gate::streak::Identity;
 use crate::gate::untried::{self, Untried};
 use crate::gate::{self, judge};
@@ -93,6 +94,7 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         sent: plan.sent.clone(),
         host: args.host.clone(),
         trust,
+        chooses: plan.wish.via == Via::Auto,
         anybody: Trust::of_anybody().map_err(|why| Failure::new(Exit::Fault, why))?,
         prober: args.probe_image.as_deref().map(|image| {
             Prober::new(Means {
@@ -124,6 +126,8 @@ pub(super) async fn run(plan: Plan<'_>, io: &mut Io, log: Log) -> Outcome {
         was_ready: false,
         asking: Asking::default(),
         calm: Calm::default(),
+        steady: Default::default(),
+        row: Duration::ZERO,
         last: None,
     };
     let stopped = io.stop.told();
@@ -183,6 +187,10 @@ pub(super) struct Run<'a> {
     questions: Questions,
     pub(super) asking: Asking,
     calm: Calm,
+    /// How long everything was ready, and how long it answered.
+    steady: (Steady, Steady),
+    /// How long the present row of answers has to last.
+    row: Duration,
     pub(super) marks: Marks,
     /// How it stood at the last look.
     pub(super) last: Option<Readiness>,
@@ -216,7 +224,7 @@ impl Run<'_> {
         let times = [
             self.questions.due(),
             self.readings.due(),
-            self.asking.due(self.plan.span()),
+            self.asking.due(self.row),
             self.contact.due(),
             self.calm.due(),
             self.tracker.due(),
@@ -294,6 +302,7 @@ impl Run<'_> {
             };
             let is_hopeless = derived.as_ref().is_err_and(|untried| untried.is_final);
             let identity = judge::identity(&context, &judged);
+            let ready_for = judge::ready_for(&context, &judged).unwrap_or_default();
             let restless = (is_ready && !self.plan.span().is_zero())
                 .then(|| settle::restless(&context, &judged))
                 .flatten();
@@ -315,7 +324,7 @@ impl Run<'_> {
             }
             self.was_ready = is_ready;
             self.calm.look(is_ready);
-            let mut application = self.application(at, derived, is_ready, identity).await;
+            let mut application = self.application(at, derived, is_ready, identity, ready_for).await;
             if let (Some(restless), None | Some((State::Ready, _))) = (restless, &application) {
                 application = Some(self.calm.settled(at, restless));
             }
@@ -416,12 +425,24 @@ impl Run<'_> {
         derived: Result<Vec<Check>, Untried>,
         is_ready: bool,
         identity: Identity,
+        ready_for: Duration,
     ) -> Option<(State, String)> {
+        if self.contact.is_lost() {
+            // Nobody knows what was well meanwhile.
+            self.steady = Default::default();
+        } else if !(is_ready && self.asking.is_pending()) {
+            let answers = self.asking.checks().is_empty() || self.asking.is_answering();
+            self.steady.0.note(at, is_ready, ready_for, &identity);
+            // The first answers after a roll-out may fail by what leads to the pods, however long they have been ready.
+            self.steady.1.note(at, is_ready && answers, Duration::ZERO, &identity);
+        }
         if !is_ready {
             self.asking.stop();
             return derived.err().map(|untried| (State::Unknown, untried.why));
         }
-        let (once, span) = (self.plan.timeout.is_zero(), self.plan.span());
+        let once = self.plan.timeout.is_zero();
+        let span = self.steady.1.wanted(self.steady.0.wanted(self.plan.span(), &identity), &identity);
+        self.row = span;
         let checks = match derived {
             Ok(checks) => checks,
             Err(untried) => {
@@ -444,7 +465,11 @@ impl Run<'_> {
             }
             return Some(self.asking.says(wanted, Duration::ZERO, &identity));
         }
-        let says = self.asking.says(wanted, span, &identity);
+        let mut says = self.asking.says(wanted, span, &identity);
+        if span > self.plan.span() && says.0 == State::Progressing && self.asking.is_answering() {
+            says.1
+                .push_str("; it was well before and broke off, so that it has to last longer now");
+        }
         if says.0 != State::Ready && self.asking.due(span).is_some_and(|due| at >= due) {
             self.begin_round(identity);
         }

@@ -42,6 +42,81 @@ fn a_service_that_a_roll_out_left_behind_belongs_to_it() {
 }
 
 #[test]
+fn a_service_that_misses_the_pods_it_was_meant_for_belongs_to_them() {
+    let mut typo = service("ClusterIP");
+    typo["spec"]["selector"] = json!({"app": "webb"});
+    // It waits for its own colour.
+    let mut green = named(service("ClusterIP"), "green");
+    green["spec"]["selector"] = json!({"app": "web", "colour": "green"});
+    let mut blue = web(1, json!({}), probe());
+    blue["spec"]["template"]["metadata"]["labels"]["colour"] = json!("blue");
+    let scenario = Scenario::new("wr-missed")
+        .apply(&manifest(&[blue, typo, green]))
+        .until("it is ready", pods_ready(1));
+    let answer = wait(&scenario, &["deployment/web", "--grace", "permanent=1s"]);
+    assert_eq!(state(&answer), (3, "failed"), "{}{}", answer.stdout, answer.stderr);
+    assert!(
+        reason(&answer).contains("ServiceSelectsNothing: Service web selects no pod: it asks for app=webb"),
+        "{}",
+        answer.stdout
+    );
+    let diagnosis = scenario.podlife(&["diagnose", "deployment/web", "-o", "json"]);
+    assert_eq!(root_causes(&diagnosis), ["ServiceSelectsNothing (label-differs) service/web"]);
+    scenario.kubectl(&["patch", "service", "web", "-p", r#"{"spec":{"selector":{"app":"web"}}}"#]);
+    let mended = wait(&scenario, &["deployment/web", "--stable-for", "0"]);
+    assert_eq!(
+        state(&mended),
+        (0, "ready"),
+        "the other colour's Service is nobody's fault: {}",
+        mended.stdout
+    );
+    assert!(!mended.stdout.contains("service/green"), "{}", mended.stdout);
+}
+
+#[test]
+fn another_service_of_the_same_pods_is_nothing_to_one_that_was_named() {
+    let mut other = named(service("ClusterIP"), "other");
+    other["spec"]["selector"] = json!({"app": "web"});
+    other["spec"]["ports"] = json!([{"port": 81, "targetPort": "nonesuch"}]);
+    let scenario = Scenario::new("wr-sibling")
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP"), other]))
+        .until("it is ready", pods_ready(1));
+    let named = wait(&scenario, &["service/web", "--stable-for", "0"]);
+    assert_eq!(state(&named), (0, "ready"), "{}{}", named.stdout, named.stderr);
+    // What it answers is its own matter, too.
+    let answer = wait(&scenario, &["service/web", "--http", "/status/404", "--timeout", "8s"]);
+    assert_eq!(answer.exit, 124, "{}{}", answer.stdout, answer.stderr);
+    assert_eq!(root_causes(&answer), Vec::<String>::new(), "{}", answer.stdout);
+    let all = wait(&scenario, &["deployment/web", "--grace", "other=1s,permanent=1s"]);
+    assert_eq!(state(&all), (3, "failed"), "{}{}", all.stdout, all.stderr);
+    assert!(reason(&all).contains("TargetPortNameUnresolved"), "{}", all.stdout);
+}
+
+#[test]
+fn what_answers_inside_of_its_pod_alone_is_not_ready_for_those_who_say_who_they_are() {
+    let header = ["--http", "/", "--header", "Authorization=Bearer x", "--stable-for", "0"];
+    let scenario = Scenario::new("wr-bearer")
+        .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
+        .until("it is ready", pods_ready(1));
+    let well = wait(&scenario, &[&["deployment/web"][..], &header].concat());
+    assert_eq!(state(&well), (0, "ready"), "{}{}", well.stdout, well.stderr);
+    let scenario = scenario
+        .apply(&manifest(&[web(
+            1,
+            json!({"LISTEN": "127.0.0.1:8080"}),
+            json!({"readinessProbe": null}),
+        )]))
+        .until("the new one runs", |state| state.pods.len() == 1 && pods_ready(1)(state));
+    let within = wait(&scenario, &[&["deployment/web", "--timeout", "15s"][..], &header].concat());
+    assert_ne!(within.exit, 0, "{}{}", within.stdout, within.stderr);
+    assert!(
+        within.stdout.contains("its Service does not answer through the API server"),
+        "{}",
+        within.stdout
+    );
+}
+
+#[test]
 fn each_address_that_a_service_publishes_counts() {
     let mut service = service("ClusterIP");
     service["spec"]["publishNotReadyAddresses"] = json!(true);

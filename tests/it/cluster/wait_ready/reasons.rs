@@ -52,12 +52,12 @@ fn a_time_that_is_up_still_names_the_cause() {
     );
     let folder = Folder::new();
     let junit = folder.0.join("ready.xml");
-    // Too short for the rules to have been asked on the way.
+    // The time of a cause is not up by then.
     let arguments = [
         "wait-ready",
         "deployment/web",
         "--timeout",
-        "1s",
+        "9s",
         "--junit",
         junit.to_str().unwrap(),
     ];

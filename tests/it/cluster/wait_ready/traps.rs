@@ -78,6 +78,34 @@ fn a_deadline_that_an_undone_revision_missed_decides_nothing() {
 }
 
 #[test]
+fn a_deadline_that_was_missed_before_it_was_mended_decides_nothing() {
+    let from = json!([{"name": "SECRET_PLACE", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "place"}}}]);
+    let mut late = web(1, json!({}), json!({"env": from, "readinessProbe": probe()["readinessProbe"]}));
+    late["spec"]["progressDeadlineSeconds"] = 5.into();
+    let scenario = Scenario::new("wr-mended").apply(&manifest(&[late, service("ClusterIP")]));
+    scenario.wait("it misses its deadline", has(kind::DEPLOYMENT, "Progressing", "False"));
+    let look = once(&scenario, "deployment/web", &[]);
+    assert_eq!(look.exit, 3, "one look has no time: {}{}", look.stdout, look.stderr);
+    let scenario =
+        scenario.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}, "data": {"place": "here"}}));
+    expect(&waited(&scenario, "deployment/web", &["--stable-for", "0"]), 0, "");
+}
+
+#[test]
+fn a_refusal_whose_reason_is_gone_decides_nothing() {
+    let mut robot = web(1, json!({}), probe());
+    robot["spec"]["template"]["spec"]["serviceAccountName"] = "robot".into();
+    let scenario = Scenario::new("wr-robot").apply(&manifest(&[robot, service("ClusterIP")]));
+    scenario.wait("its pod is refused", has(kind::REPLICA_SET, "ReplicaFailure", "True"));
+    let refused = waited(&scenario, "deployment/web", &["--grace", "permanent=1s"]);
+    expect(&refused, 3, "ServiceAccountMissing");
+    scenario.kubectl(&["create", "serviceaccount", "robot"]);
+    // Its ReplicaSet tries again after a pause.
+    let arguments = ["--stable-for", "0", "--grace", "permanent=1s"];
+    expect(&waited(&scenario, "deployment/web", &arguments), 0, "");
+}
+
+#[test]
 fn what_an_old_replica_set_was_refused_says_nothing_about_the_new_one() {
     let quota =
         json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": {"requests.cpu": "1"}}});
