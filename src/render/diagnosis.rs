@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::connection;
 use super::paper::{Paper, Tone, width};
 use super::ports;
+use super::unchecked::by_reason;
 use crate::model::finding::{Confidence, Evidence, Finding, ObjectRef};
 use crate::model::kind;
 use crate::model::report::{Diagnosis, Judged, LeftOut, NEVER_APPLIED, PortRow, Verdict};
@@ -24,7 +25,6 @@ const EVIDENCE_SHOWN: usize = 4;
 /// Sources of evidence that are longer than this push their detail aside.
 const EVIDENCE_COLUMN: usize = 46;
 const CONSEQUENCES_SHOWN: usize = 4;
-const UNCHECKED_SHOWN: usize = 4;
 const LEFT_OUT_SHOWN: usize = 4;
 
 /// Writes a diagnosis.
@@ -501,54 +501,10 @@ fn of_left_out(left_out: &LeftOut, names: &Names) -> String {
     format!("{} ({container}{})", left_out.code, names.of_object(&left_out.object))
 }
 
-/// One line per reason, with the rule to grant.
 fn unchecked(unchecked: &[Unchecked], paper: &mut Paper) {
-    let mut by_reason: BTreeMap<(&str, bool), Vec<&Unchecked>> = BTreeMap::new();
-    for entry in unchecked {
-        by_reason.entry((&entry.why, entry.resource.is_empty())).or_default().push(entry);
-    }
-    for ((why, _), entries) in by_reason {
-        let mut what: Vec<&str> = entries.iter().map(|e| e.what.as_str()).collect();
-        what.dedup();
-        let grant = if entries.iter().any(|e| !e.resource.is_empty()) {
-            let rules: Vec<String> = entries.iter().map(|e| format!("{} {}", e.verb, e.resource)).collect();
-            // Many refusals are one role that is missing, and `-o json` has them all.
-            let rules = if rules.len() <= UNCHECKED_SHOWN {
-                format!("needs {}; ", rules.join(", "))
-            } else {
-                String::new()
-            };
-            format!("; {rules}see kubectl podlife rbac diagnose{}", with(&entries))
-        } else {
-            String::new()
-        };
-        let more = match what.len() {
-            many if many > UNCHECKED_SHOWN => format!(" and {} more", many - UNCHECKED_SHOWN),
-            _ => String::new(),
-        };
-        let what = format!("{}{more}", what[..what.len().min(UNCHECKED_SHOWN)].join(", "));
+    for (what, why) in by_reason(unchecked, "diagnose") {
         let lead = format!("{} ", paper.tone(Tone::Doubtful, "?"));
-        paper.line(&lead, 2, &format!("not checked: {what} ({why}{grant})"));
-    }
-}
-
-/// What the least role lacks without being asked: ` --with dial,nodes`.
-fn with(entries: &[&Unchecked]) -> String {
-    let of = |entry: &&Unchecked| match entry.resource.as_str() {
-        "pods/proxy" | "pods/portforward" => Some("dial"),
-        "pods/exec" => Some("exec"),
-        "pods/ephemeralcontainers" => Some("debug"),
-        "secrets" => Some("secrets"),
-        _ if entry.namespace.is_empty() => Some("nodes"),
-        _ => None,
-    };
-    let mut words: Vec<&str> = entries.iter().filter_map(of).collect();
-    words.sort_unstable();
-    words.dedup();
-    if words.is_empty() {
-        String::new()
-    } else {
-        format!(" --with {}", words.join(","))
+        paper.line(&lead, 2, &format!("not checked: {what} ({why})"));
     }
 }
 

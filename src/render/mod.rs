@@ -8,3 +8,4 @@ pub mod paper;
 pub mod ports;
 pub mod readiness;
 pub mod readiness_junit;
+mod unchecked;

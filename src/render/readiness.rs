@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::paper::{Paper, Tone, width};
+use super::unchecked::by_reason;
 use crate::model::duration;
 use crate::model::finding::{Confidence, Finding, ObjectRef};
 use crate::model::readiness::{Hops, ObjectReadiness, Phase, Readiness, ReadinessEvent, State, Trend};
@@ -29,8 +30,8 @@ pub fn text(report: &Readiness, paper: &mut Paper) {
         paper.gap();
         root_cause(cause, paper);
     }
-    for unread in report.unchecked.iter().take(CAUSES_SHOWN) {
-        paper.labelled(0, "unread", 6, Tone::Doubtful, &format!("{}: {}", unread.what, unread.why));
+    for (what, why) in by_reason(&report.unchecked, "wait-ready").iter().take(CAUSES_SHOWN) {
+        paper.labelled(0, "unread", 6, Tone::Doubtful, &format!("{what}: {why}"));
     }
     if let Some(hops) = report.hops.as_ref().filter(|hops| !hops.hops.is_empty()) {
         paper.gap();
@@ -128,13 +129,18 @@ fn name(report: &Readiness, object: &ObjectRef) -> String {
     }
 }
 
-/// How a CI system is told: a line that it shows beside the job.
+/// How those are told who see standard error alone: a line of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Annotations {
     /// Workflow commands of GitHub Actions.
     Github,
-    /// A red line, as the GitLab runner writes its own.
-    Gitlab,
+    /// A line as the GitLab runner writes its own, red unless colour is unwanted.
+    Gitlab {
+        /// Whether it is red.
+        colour: bool,
+    },
+    /// A line for any other log.
+    Plain,
 }
 
 /// A root cause for those who search or group by it: `SecretMissing (env) deployment/web: container app needs ...`
@@ -154,9 +160,12 @@ pub fn annotations(report: &Readiness, style: Annotations) -> Vec<String> {
     }
     let title = format!("{} {}", word(report), what(report));
     let reason = match report.root_causes.first() {
-        Some(cause) => report
-            .reason
-            .replacen(&format!("{}: {}", cause.code, cause.summary), &in_one_line(cause), 1),
+        Some(cause) if report.reason.contains(cause.code.as_str()) => {
+            report
+                .reason
+                .replacen(&format!("{}: {}", cause.code, cause.summary), &in_one_line(cause), 1)
+        }
+        Some(cause) => format!("{}; {}", report.reason, in_one_line(cause)),
         None => report.reason.clone(),
     };
     match style {
@@ -166,7 +175,9 @@ pub fn annotations(report: &Readiness, style: Annotations) -> Vec<String> {
             let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
             vec![format!("::error title={}::{}", property(&title), data(&reason))]
         }
-        Annotations::Gitlab => vec![format!("\u{1b}[31;1mERROR: {title}: {reason}\u{1b}[0;m")],
+        Annotations::Gitlab { colour: true } => vec![format!("\u{1b}[31;1mERROR: {title}: {reason}\u{1b}[0;m")],
+        Annotations::Gitlab { colour: false } => vec![format!("ERROR: {title}: {reason}")],
+        Annotations::Plain => vec![format!("{title}: {reason}")],
     }
 }
 

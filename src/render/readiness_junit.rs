@@ -13,6 +13,9 @@ pub fn junit(report: &Readiness) -> String {
     let is_error = |state: State| matches!(state, State::NotFound | State::Progressing | State::Unknown);
     // The first two phases are told by their objects.
     let application: Vec<&PhaseReadiness> = report.phases.iter().filter(|p| p.phase == Phase::Application).collect();
+    // Nobody was asked whether it answers: that is no success.
+    let unasked = report.state == State::Ready && report.proven_by.is_none() && !report.reason.is_empty();
+    let application: Vec<&PhaseReadiness> = application.into_iter().filter(|_| !unasked).collect();
     let states: Vec<State> = report
         .objects
         .iter()
@@ -20,11 +23,12 @@ pub fn junit(report: &Readiness) -> String {
         .chain(application.iter().map(|p| p.state))
         .collect();
     let count = |is: &dyn Fn(State) -> bool| states.iter().filter(|s| is(**s)).count();
-    let cases = states.len();
+    let cases = states.len() + usize::from(unasked);
     let (failures, errors) = (count(&is_failure), count(&is_error));
+    let skipped = if unasked { "skipped=\"1\" " } else { "" };
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let suite = format!(
-        "tests=\"{cases}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{:.3}\"",
+        "tests=\"{cases}\" failures=\"{failures}\" errors=\"{errors}\" {skipped}time=\"{:.3}\"",
         report.elapsed_seconds
     );
     let _ = writeln!(text, "<testsuites name=\"wait-ready\" {suite}>");
@@ -44,6 +48,15 @@ pub fn junit(report: &Readiness) -> String {
     for phase in application {
         let told = told(&phase.reason, report.root_causes.iter(), Vec::new());
         case(&mut text, phase.phase.as_str(), &report.targets.join(", "), phase.state, &told);
+    }
+    if unasked {
+        let _ = writeln!(
+            text,
+            "    <testcase classname=\"{}\" name=\"{}\">\n      <skipped message=\"{}\"/>\n    </testcase>",
+            Phase::Application.as_str(),
+            escape(&report.targets.join(", ")),
+            escape(&report.reason)
+        );
     }
     text.push_str("  </testsuite>\n</testsuites>\n");
     text

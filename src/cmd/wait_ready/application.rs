@@ -105,6 +105,8 @@ enum Heard {
     Answers,
     /// It may not be asked.
     Untold(String),
+    /// It answers, though not as asked.
+    Otherwise(String),
     Fails(String),
 }
 
@@ -156,15 +158,18 @@ impl Asker {
             match heard {
                 Heard::Answers => answer += 1,
                 Heard::Untold(why) => untold = Some(why),
+                Heard::Otherwise(why) => {
+                    silent.get_or_insert((pod, " as asked", why));
+                }
                 Heard::Fails(why) => {
-                    silent.get_or_insert((pod, why));
+                    silent.get_or_insert((pod, "", why));
                 }
             }
         }
-        if let Some((pod, why)) = silent {
+        if let Some((pod, as_asked, why)) = silent {
             let all = turn.len();
             return Err(Fault::Failing(format!(
-                "{}: {answer} of {all} endpoints answer, pod {pod}: {why}",
+                "{}: {answer} of {all} endpoints answer{as_asked}, pod {pod}: {why}",
                 check.name()
             )));
         }
@@ -436,6 +441,7 @@ impl Asker {
         match asked {
             Ok(answer) => match judge(&answer, check.strict, &self.expected) {
                 Ok(()) => Heard::Answers,
+                Err(why) if matches!(answer.told, Told::Status(_) | Told::Health(_)) => Heard::Otherwise(why),
                 Err(why) => Heard::Fails(why),
             },
             Err(error) if error.kind == ApiErrorKind::Forbidden => Heard::Untold(format!("it may not be asked: {right} is forbidden")),

@@ -206,8 +206,13 @@ impl Asking {
             None if self.pending.is_some() => (State::Progressing, self.pending.clone().unwrap_or_default()),
             None => {
                 let over = duration::short(span);
-                let says = format!("{wanted} answers in a row over {over} are needed, by {}", self.proven_by());
-                (State::Progressing, says)
+                let needed = match wanted {
+                    1 if span.is_zero() => "1 answer is needed".to_owned(),
+                    1 => format!("answers over {over} are needed"),
+                    many if span.is_zero() => format!("{many} answers in a row are needed"),
+                    many => format!("{many} answers in a row over {over} are needed"),
+                };
+                (State::Progressing, format!("{needed}, by {}", self.proven_by()))
             }
         }
     }

@@ -414,12 +414,19 @@ fn report(
 /// Prints the report, and writes it wherever else it was asked for: last, so that a full disk takes no verdict away.
 fn finish(plan: &Plan<'_>, report: &Readiness, snapshot: &Snapshot, io: &Io) -> Result<(), Failure> {
     let args = plan.args;
+    let is = |name: &str| io.environment.get(name) == Some("true");
+    // The runner's log is no terminal, and shows colour all the same.
+    let is_colourless =
+        args.color == super::Colour::Never || (args.color == super::Colour::Auto && io.environment.get("NO_COLOR").is_some());
+    let gitlab = Annotations::Gitlab { colour: !is_colourless };
     let style = match args.annotations {
         Annotate::Github => Some(Annotations::Github),
-        Annotate::Gitlab => Some(Annotations::Gitlab),
-        Annotate::Auto if io.environment.get("GITHUB_ACTIONS") == Some("true") => Some(Annotations::Github),
-        Annotate::Auto if io.environment.get("GITLAB_CI") == Some("true") => Some(Annotations::Gitlab),
-        Annotate::Auto | Annotate::None => None,
+        Annotate::Gitlab => Some(gitlab),
+        Annotate::Auto if is("GITHUB_ACTIONS") => Some(Annotations::Github),
+        Annotate::Auto if is("GITLAB_CI") => Some(gitlab),
+        // A person reads the verdict on the same terminal; a log may keep standard error alone.
+        Annotate::Auto | Annotate::None if io.stdout.is_terminal() && io.stderr.is_terminal() => None,
+        Annotate::Auto | Annotate::None => Some(Annotations::Plain),
     };
     for line in style.iter().flat_map(|style| readiness::annotations(report, *style)) {
         io.stderr.line(&line);

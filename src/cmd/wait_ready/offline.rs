@@ -42,6 +42,15 @@ pub(super) fn run(mut plan: Plan<'_>, io: &mut Io) -> Outcome {
 fn judge(plan: &Plan<'_>, snapshot: &Snapshot) -> Readiness {
     let context = Context::new(snapshot, Options::default());
     let mut judged = gate::judge(&context, &plan.gate);
+    for item in judged
+        .iter_mut()
+        .filter(|j| j.object.is(&kind::SERVICE) && j.state == State::Unknown)
+    {
+        let mut slices = snapshot.objects.endpoint_slices.iter();
+        if slices.all(|slice| slice.metadata.namespace.as_deref() != Some(item.object.namespace.as_str())) {
+            "its endpoints are not in the files: add those that kubectl get endpointslices -o yaml prints".clone_into(&mut item.reason);
+        }
+    }
     if let Some(restless) = settle::restless(&context, &judged).filter(|_| !plan.span().is_zero()) {
         for item in judged.iter_mut().filter(|j| j.state == State::Ready && j.wanted_pods.is_some()) {
             item.state = State::Progressing;

@@ -255,11 +255,13 @@ fn a_pipeline_is_told_in_its_own_words_and_a_file_holds_the_cases() {
         junit.contains("failures=\"1\" errors=\"0\"") && junit.contains(" message=\"SecretMissing deployment/api: "),
         "{junit}"
     );
-    assert!(
-        in_ci("GITLAB_CI", &[])
-            .stderr
-            .contains("ERROR: FAILED deployment/api -n shop: SecretMissing")
-    );
+    let said = "FAILED deployment/api -n shop: SecretMissing deployment/api: ";
+    let red = format!("\u{1b}[31;1mERROR: {said}");
+    assert!(in_ci("GITLAB_CI", &[]).stderr.contains(&red));
+    let plain = in_ci("GITLAB_CI", &["--color", "never"]).stderr;
+    assert!(plain.contains(&format!("ERROR: {said}")) && !plain.contains('\u{1b}'), "{plain}");
+    let plain = in_ci("NO_COLOR", &["--annotations", "gitlab"]).stderr;
+    assert!(plain.contains(&format!("ERROR: {said}")) && !plain.contains('\u{1b}'), "{plain}");
     assert!(!in_ci("GITHUB_ACTIONS", &["--annotations", "none"]).stderr.contains("::error"));
 }
 
@@ -323,4 +325,61 @@ fn a_run_without_a_verdict_leaves_no_file_of_an_earlier_one() {
     let same = podlife(&["wait-ready", "--local", "-f", &input, "--save", &input, "--junit", &junit]);
     assert_eq!(same.exit, 5, "{}", same.stderr);
     assert_eq!(std::fs::read_to_string(&input).unwrap(), empty);
+}
+
+#[test]
+fn standard_error_alone_names_the_cause() {
+    let last = |objects: &str, arguments: &[&str]| {
+        let answer = wait_ready(objects, arguments);
+        answer.stderr.lines().next_back().unwrap_or_default().to_owned()
+    };
+    let failed = deployment("api", 2, Some("CreateContainerConfigError"));
+    let said = "FAILED deployment/api -n shop: SecretMissing deployment/api: ";
+    for output in ["text", "json", "ndjson"] {
+        let told = last(&failed, &["deployment/api", "-o", output]);
+        assert!(told.starts_with(said), "{output}: {told}");
+    }
+    // It may end by itself yet, and the likely cause is known.
+    let crash = deployment("api", 2, Some("CrashLoopBackOff")).replace(
+        "restartCount: 0",
+        "restartCount: 2, lastState: {terminated: {exitCode: 1, finishedAt: '2026-01-01T11:00:50Z'}}",
+    );
+    let document = wait_ready(&crash, &["deployment/api", "-o", "json"]);
+    assert_eq!(document.json["state"], "progressing", "{}", document.stdout);
+    let code = document.json["rootCauses"][0]["code"].as_str().unwrap();
+    let late = last(&crash, &["deployment/api"]);
+    assert!(late.starts_with("PROGRESSING deployment/api -n shop: "), "{late}");
+    assert!(late.contains(&format!("{code} ")) && late.contains(" deployment/api: "), "{late}");
+    assert_eq!(last(&deployment("api", 2, None), &["deployment/api"]), "");
+}
+
+#[test]
+fn a_report_says_that_nobody_was_asked() {
+    let folder = crate::fake_api::Folder::new();
+    let path = folder.0.join("ready.xml");
+    let ready = deployment("api", 2, None);
+    let answer = wait_ready(&ready, &["deployment/api", "--junit", path.to_str().unwrap()]);
+    assert_eq!(answer.exit, 0, "{}", answer.stderr);
+    let junit = std::fs::read_to_string(&path).unwrap();
+    let skipped = "<skipped message=\"judged by the objects alone: nobody was asked whether it answers\"/>";
+    assert!(junit.contains("tests=\"2\" failures=\"0\" errors=\"0\" skipped=\"1\""), "{junit}");
+    assert!(junit.contains(skipped), "{junit}");
+}
+
+#[test]
+fn files_without_endpoints_say_what_to_add() {
+    let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\n\
+                   spec: {clusterIP: 10.0.0.1, selector: {app: api}, ports: [{port: 80}]}\n";
+    let answer = wait_ready(&format!("{}{service}", deployment("api", 2, None)), &["service/api", "-o", "json"]);
+    assert_eq!(
+        (answer.exit, &answer.json["state"]),
+        (4, &Value::from("unknown")),
+        "{}",
+        answer.stdout
+    );
+    let reason = answer.json["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("its endpoints are not in the files: add those that kubectl get endpointslices"),
+        "{reason}"
+    );
 }

@@ -83,7 +83,7 @@ impl Prober {
             let missing = rights::missing(&self.means.connection, namespace).await;
             if !missing.is_empty() {
                 return Err(Fault::Impossible(format!(
-                    "the prober needs rights in namespace {namespace} that are missing: {} (kubectl podlife rbac wait-ready --with in-cluster)",
+                    "the prober needs rights in namespace {namespace} that are missing: {} (kubectl podlife rbac wait-ready -n {namespace} --with in-cluster)",
                     missing.join(", ")
                 )));
             }

@@ -189,4 +189,9 @@ fn exactly_the_printed_role_is_enough() {
     // What is left are reads that only `--with nodes` grants.
     let unchecked = answer.json["unchecked"].as_array().unwrap();
     assert!(unchecked.iter().all(|u| u["resource"] == "nodes"), "{unchecked:?}");
+    let text = scenario.podlife(&["wait-ready", "deployment/web", "--once", "--as", &account]);
+    let unread: Vec<&str> = text.stdout.lines().filter(|line| line.starts_with("unread")).collect();
+    assert_eq!(unread.len(), 1, "{}", text.stdout);
+    let right = "forbidden; needs get nodes; see kubectl podlife rbac wait-ready --with nodes";
+    assert!(unread[0].ends_with(right), "{}", text.stdout);
 }

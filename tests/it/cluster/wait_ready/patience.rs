@@ -100,6 +100,7 @@ fn the_last_line_says_who_was_asked_and_whether_anybody_was() {
     let (text, document) = both(&scenario, &wrong);
     assert_eq!((text.exit, document.exit), (124, 124), "{}{}", text.stdout, text.stderr);
     for said in [last_line(&text), reason(&document)] {
+        assert!(said.contains("0 of 1 endpoints answer as asked, pod web-"), "{said}");
         assert!(said.contains("status 503") && said.contains("(asked by service-proxy)"), "{said}");
     }
 }

@@ -169,11 +169,11 @@ fn it_needs_exactly_the_rights_that_are_printed() {
     let arguments = [&INSIDE[..], &["--as", &who]].concat();
     let denied = wait(&scenario, "deployment/web", &arguments);
     assert_eq!(state(&denied), (4, "unknown"), "{}{}", denied.stdout, denied.stderr);
-    assert!(
-        reason(&denied).contains("create on jobs, delete on jobs (kubectl podlife rbac"),
-        "{}",
-        denied.stdout
+    let printed = format!(
+        "create on jobs, delete on jobs (kubectl podlife rbac wait-ready -n {} --with in-cluster)",
+        scenario.namespace
     );
+    assert!(reason(&denied).contains(&printed), "{}", denied.stdout);
     let scenario = scenario.apply(&with);
     let granted = wait(&scenario, "deployment/web", &arguments);
     assert_eq!(state(&granted), (0, "ready"), "{}{}", granted.stdout, granted.stderr);
