@@ -54,14 +54,17 @@ pub(super) fn job(job: &Job) -> Judgement {
     )
 }
 
+/// What is said of a CronJob whose time has not come: that it is ready proves nothing about what it runs.
+pub(super) const NOTHING_YET: &str = "; it has run nothing yet";
+
 /// Whether a CronJob will run.
 pub(super) fn cron_job(job: &CronJob) -> Judgement {
     let spec = job.spec.as_ref();
     if spec.and_then(|s| s.suspend) == Some(true) {
         return Judgement::suspended(Phase::Pods, "is suspended: it starts no Job until it is resumed");
     }
-    Judgement::ready(
-        Phase::Pods,
-        format!("scheduled {}", shorten(spec.map(|s| s.schedule.as_str()).unwrap_or_default(), 60)),
-    )
+    let schedule = shorten(spec.map(|s| s.schedule.as_str()).unwrap_or_default(), 60);
+    let has_run = job.status.as_ref().is_some_and(|s| s.last_schedule_time.is_some());
+    let so_far = if has_run { "" } else { NOTHING_YET };
+    Judgement::ready(Phase::Pods, format!("scheduled {schedule}{so_far}"))
 }

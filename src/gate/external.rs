@@ -25,11 +25,21 @@ pub(super) fn checks(service: &Service, reference: &ObjectRef, plan: &Plan, wish
             ));
         }
     };
-    let is_asked = wish.http.is_some() || wish.grpc.is_some() || wish.tcp || plan.port.is_some() || wish.via == Via::InCluster;
+    let has_port = ports::of_service(service)
+        .iter()
+        .any(|port| ports::protocol(port.protocol.as_ref()) == "TCP");
+    let is_named = wish.http.is_some() || wish.grpc.is_some() || wish.tcp || plan.port.is_some();
+    // A prober can ask what the Service declares; from here the name alone is looked up.
+    let is_asked = is_named || wish.via == Via::InCluster || (may_from_inside && has_port);
     let from_inside = may_from_inside && is_asked;
     if !from_inside && is_inside(name) && !matches!(wish.via, Via::Url(_)) {
+        let lacks = match (may_from_inside, is_named || has_port) {
+            (true, _) => "it declares no port, so that --http or --port have to say what --probe-image is to ask",
+            (false, true) => "--probe-image asks from there",
+            (false, false) => "--probe-image asks from there, and --http or --port say what",
+        };
         return Err(format!(
-            "{short} is another name for {shown}, which only the cluster resolves: --probe-image asks from there, and --http or --port say what"
+            "{short} is another name for {shown}, which only the cluster resolves: {lacks}"
         ));
     }
     let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! Why nobody was asked whether what is ready answers.
 
-use super::{judge, related};
+use super::{batch, judge, related};
 use crate::model::kind;
 use crate::model::readiness::ObjectReadiness;
 use crate::rules::context::Context;
@@ -11,7 +11,8 @@ pub fn why(context: &Context<'_>, judged: &[ObjectReadiness]) -> Option<&'static
     let serves = |item: &&ObjectReadiness| related::may_serve(&item.object) || item.object.is(&kind::SERVICE);
     let serving: Vec<&ObjectReadiness> = judged.iter().filter(serves).collect();
     if serving.is_empty() {
-        return None;
+        let has_run_nothing = |item: &ObjectReadiness| item.object.is(&kind::CRON_JOB) && item.reason.ends_with(batch::NOTHING_YET);
+        return (!judged.is_empty() && judged.iter().all(has_run_nothing)).then_some("scheduled; it has run nothing yet");
     }
     let services = judge::services(context, judged);
     let has_tcp = services
@@ -61,5 +62,10 @@ mod tests {
         assert!(of(&none, &kind::DEPLOYMENT).unwrap().ends_with("nothing is to run"));
         let job = "{kind: Job, apiVersion: batch/v1, metadata: {name: web, namespace: shop}, spec: {template: {spec: {containers: []}}}}";
         assert_eq!(of(job, &kind::JOB), None);
+        let cron =
+            "{kind: CronJob, apiVersion: batch/v1, metadata: {name: web, namespace: shop}, spec: {schedule: '0 0 1 1 *', jobTemplate: {}}";
+        assert_eq!(of(&format!("{cron}}}"), &kind::CRON_JOB), Some("scheduled; it has run nothing yet"));
+        let has_run = format!("{cron}, status: {{lastScheduleTime: '2026-01-01T00:00:00Z'}}}}");
+        assert_eq!(of(&has_run, &kind::CRON_JOB), None);
     }
 }

@@ -91,10 +91,18 @@ impl Run<'_> {
         report
     }
 
+    /// A row of answers that is not broken is progress, although nothing else moves.
+    fn answers_or(&self, trend: Trend) -> Trend {
+        match self.asking.answered() {
+            Some(_) => Trend::Progressing,
+            None => trend,
+        }
+    }
+
     /// The report of a run whose time is up.
     pub(super) fn timed_out(&self, mut report: Readiness, phase: Option<Phase>, trend: Trend) -> Readiness {
         report.exit_code = Exit::TimedOut as u8;
-        report.trend = (!self.plan.timeout.is_zero()).then_some(trend);
+        report.trend = (!self.plan.timeout.is_zero()).then_some(self.answers_or(trend));
         if let Some(phase) = phase {
             report.reason = format!("the time of phase {} is up: {}", phase.as_str(), report.reason);
         }
@@ -111,7 +119,7 @@ impl Run<'_> {
             report
         });
         report.exit_code = exit as u8;
-        report.trend = Some(self.tracker.trend(at));
+        report.trend = Some(self.answers_or(self.tracker.trend(at)));
         report.elapsed_seconds = duration::rounded(at.as_secs_f64());
         self.with_cause(self.with_hops(report))
     }

@@ -72,7 +72,7 @@ fn workloads_and_claims() {
         &scenario,
         &[
             ("replicaset/slow", 124, "progressing", "0 of 1 pod ready"),
-            ("cronjob/yearly", 0, "ready", ""),
+            ("cronjob/yearly", 0, "ready", "it has run nothing yet"),
             ("cronjob/paused", 3, "failed", "is suspended"),
             ("pvc/unbound", 124, "progressing", "is not bound yet"),
         ],

@@ -164,6 +164,8 @@ fn another_name_must_resolve_and_answer() {
     let external = |name: &str, to: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": "ExternalName", "externalName": to}});
     let scenario = Scenario::new("wr-external");
     let inside = format!("web.{}.svc.cluster.local", scenario.namespace);
+    let mut declared = external("declared", &inside);
+    declared["spec"]["ports"] = json!([{"port": 80}]);
     let scenario = scenario.apply(&manifest(&[
         web(1, json!({}), probe()),
         service("ClusterIP"),
@@ -171,6 +173,7 @@ fn another_name_must_resolve_and_answer() {
         external("nowhere", "nowhere.invalid"),
         external("inside", &inside),
         external("lost", "other.nowhere.svc.cluster.local"),
+        declared,
     ]));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -200,6 +203,24 @@ fn another_name_must_resolve_and_answer() {
     let from_inside = ask("service/inside");
     assert_eq!(state(&from_inside), (0, "ready"), "{}{}", from_inside.stdout, from_inside.stderr);
     assert_eq!(from_inside.json["provenBy"], "in-cluster");
+    let by_port = wait(
+        &scenario,
+        "service/declared",
+        &[&ONCE[..], &["--probe-image", "busybox:1.36"]].concat(),
+    );
+    assert_eq!(state(&by_port), (0, "ready"), "{}{}", by_port.stdout, by_port.stderr);
+    assert_eq!(by_port.json["provenBy"], "in-cluster");
+    let portless = wait(
+        &scenario,
+        "service/inside",
+        &[&ONCE[..], &["--probe-image", "busybox:1.36"]].concat(),
+    );
+    assert_eq!(state(&portless), (4, "unknown"), "{}", portless.stdout);
+    assert!(
+        reason(&portless).contains("--http or --port have to say what"),
+        "{}",
+        portless.stdout
+    );
     let lost = ask("service/lost");
     assert_eq!(lost.exit, 124, "{}{}", lost.stdout, lost.stderr);
     assert!(reason(&lost).contains("does not resolve"), "{}", lost.stdout);
