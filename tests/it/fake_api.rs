@@ -146,6 +146,14 @@ impl Answer {
         }
     }
 
+    /// Keeps the connection open behind the body, as if there were more to come.
+    pub fn open(self) -> Self {
+        Self {
+            content: Content::Open,
+            ..self
+        }
+    }
+
     /// Sends the body in pieces, with a pause after each.
     pub fn dribble(self, piece: usize, pause: Duration) -> Self {
         Self {

@@ -201,20 +201,15 @@ async fn absent_forbidden_and_unknown_are_three_things() {
 async fn a_log_is_bounded_here_too() {
     let mut body = vec![b'x'; 5000];
     body[1] = 0xff;
-    let api = FakeApi::start().on(
-        "GET",
-        "/api/v1/namespaces/n/pods/a/log",
-        Answer::bytes(body).dribble(100, Duration::from_millis(20)),
-    );
+    let api = FakeApi::start().on("GET", "/api/v1/namespaces/n/pods/a/log", Answer::bytes(body).open());
     let wanted = LogQuery {
         previous: true,
         tail_lines: Some(20),
         limit_bytes: Some(250),
         since_seconds: Some(60),
     };
-    let started = Instant::now();
+    // The end never comes.
     let log = api.connect().await.log("n", "a", "c", &wanted).await.unwrap();
-    assert!(started.elapsed() < Duration::from_millis(700), "the rest was read too");
     assert_eq!((log.chars().count(), &log[..5]), (250, "x\u{fffd}x"));
     let request = &api.seen()[0];
     for (name, value) in [
