@@ -82,7 +82,7 @@ fn a_deadline_that_was_missed_before_it_was_mended_decides_nothing() {
     let from = json!([{"name": "SECRET_PLACE", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "place"}}}]);
     let mut late = web(1, json!({}), json!({"env": from, "readinessProbe": probe()["readinessProbe"]}));
     late["spec"]["progressDeadlineSeconds"] = 5.into();
-    let scenario = Scenario::new("wr-mended").apply(&manifest(&[late, service("ClusterIP")]));
+    let scenario = Scenario::new("wr-overdue").apply(&manifest(&[late, service("ClusterIP")]));
     scenario.wait("it misses its deadline", has(kind::DEPLOYMENT, "Progressing", "False"));
     let look = once(&scenario, "deployment/web", &[]);
     assert_eq!(look.exit, 3, "one look has no time: {}{}", look.stdout, look.stderr);
