@@ -1,10 +1,13 @@
 //! Streams, environment, clock and terminal: the only place where podlife touches them.
 
+pub mod terminal;
+
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
 pub use crate::model::environment::Environment;
 
@@ -14,7 +17,7 @@ pub struct Io {
     pub stdout: Stream,
     /// Everything that is not a result.
     pub stderr: Stream,
-    /// Standard input, read only where `-f -` asks for it.
+    /// Standard input, read only where `-f -` or `-i` asks for it.
     pub stdin: Box<dyn io::Read + Send>,
     /// Whether a person can type on standard input.
     pub stdin_is_terminal: bool,
@@ -38,7 +41,7 @@ impl Io {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let stdout = stream(Box::new(io::stdout()), out);
         let mut stderr = stream(Box::new(io::stderr()), err);
-        // With 2>&1 whoever does not read the one does not read the other, although nothing may have been written to it yet.
+        // With 2>&1 both streams share one reader: when it closes one, the other is closed too.
         if !out && !err && are_one(&io::stdout(), &io::stderr()) {
             stderr.closed = stdout.closed.clone();
         }
@@ -52,6 +55,22 @@ impl Io {
             stop: Stop::default(),
         }
     }
+}
+
+/// Reads standard input piece by piece, on a thread of its own. A piece is read ahead at most.
+pub fn read_aside(mut from: Box<dyn io::Read + Send>) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::task::spawn_blocking(move || {
+        let mut buffer = vec![0; 32 << 10];
+        loop {
+            match from.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(count) if count > 0 && sender.blocking_send(buffer[..count].to_vec()).is_ok() => {}
+                _ => return,
+            }
+        }
+    });
+    receiver
 }
 
 /// The variables of this process; names or values that are not UTF-8 are left out.
@@ -120,16 +139,30 @@ impl Stream {
 
     /// Writes text as it is.
     pub fn write(&self, text: &str) {
+        self.write_bytes(text.as_bytes());
+    }
+
+    /// Writes bytes as they are. False where what is written is lost: the reader has gone, or there was an error.
+    fn write_bytes(&self, bytes: &[u8]) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_closed() || state.failure.is_some() {
-            return;
+            return false;
         }
-        let written = state.to.write_all(text.as_bytes()).and_then(|()| state.to.flush());
+        let written = state.to.write_all(bytes).and_then(|()| state.to.flush());
         match written {
-            Ok(()) => {}
+            Ok(()) => return true,
             Err(error) if is_gone(&error, self.terminal) => self.closed.store(true, Ordering::Relaxed),
             Err(error) => state.failure = Some(error.to_string()),
         }
+        false
+    }
+
+    /// Writes bytes on a thread of its own: a reader who takes his time holds nothing else up. False where what is written is lost.
+    pub async fn write_aside(&self, bytes: impl AsRef<[u8]> + Send + 'static) -> bool {
+        let stream = self.clone();
+        tokio::task::spawn_blocking(move || stream.write_bytes(bytes.as_ref()))
+            .await
+            .unwrap_or(false)
     }
 
     /// Writes a line.
@@ -164,7 +197,7 @@ fn are_one<A, B>(_: &A, _: &B) -> bool {
     false
 }
 
-/// Whether nobody reads any more: a closed pipe, or a terminal that was hung up, which answers EIO (5 everywhere) from then on.
+/// Whether the reader is gone: a closed pipe, or a terminal that was hung up, which answers EIO (5 everywhere) from then on.
 fn is_gone(error: &io::Error, terminal: bool) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe || (terminal && cfg!(unix) && error.raw_os_error() == Some(5))
 }
@@ -206,7 +239,7 @@ impl Stop {
         }
     }
 
-    /// Tells whoever waits; false where nobody does.
+    /// Wakes the waiter; false if there is none.
     pub fn tell(&self, interruption: Interruption) -> bool {
         self.told.send(Some(interruption)).is_ok()
     }
@@ -283,7 +316,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_ignores_a_hang_up_says_so() {
+    fn ignoring_sighup_is_reported() {
         let status = |mask: &str| format!("SigBlk:\t0000000000000000\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n");
         assert!(ignores_first_signal(&status("0000000000001001")));
         assert!(!ignores_first_signal(&status("0000000000001000")));

@@ -2,17 +2,28 @@
 
 pub mod cluster;
 pub mod cmd;
-pub mod gate;
+pub mod diagnosis;
+pub mod exit;
+mod facts;
+pub mod findings;
 pub mod io;
 pub mod model;
+pub mod observe;
+mod readiness;
 pub mod render;
-pub mod rules;
+mod rules;
+mod session;
+#[cfg(test)]
+mod testing;
+pub mod text;
+mod trace;
+mod view;
 
 use std::time::Duration;
 
-use cmd::exit::Exit;
+use exit::Exit;
 
-/// How long a run may take to end after it was told to.
+/// How long a run may take to end after the first signal.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Waits for the second Ctrl-C or SIGTERM, which ends a run at once. A SIGHUP is none: where a terminal goes, the shell sends one and the kernel

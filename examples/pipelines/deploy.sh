@@ -1,14 +1,14 @@
 #!/bin/sh
-# Applies manifests and waits until what they change really works; takes back what this run has rolled out where it will not.
+# Applies manifests and waits until the application really works. Rolls back what this run has changed if it does not.
 #
 #   NAMESPACE=shop examples/pipelines/deploy.sh MANIFESTS deployment/api
 #
-# TIMEOUT (5m) is how long it may take, JUNIT (ready.xml) the file for the test report. The exit code is that of wait-ready, and 1 where
-# the manifests could not be applied. The last line says how it ended.
+# TIMEOUT (5m) is how long it may take, JUNIT (ready.xml) the file for the test report. The exit code is that of wait-ready, or 1 if the manifests
+# could not be applied. The last line says how it ended.
 set -eu
 manifests=$1 target=$2 junit=${JUNIT:-ready.xml}
 
-# An apply that leaves the template of the pods as it is has made no revision that could be taken back.
+# If an apply does not change the pod template, there is no new revision to roll back.
 template() { kubectl get "$target" -n "$NAMESPACE" --ignore-not-found -o 'jsonpath={.spec.template}'; }
 ready() { kubectl podlife wait-ready "$target" -n "$NAMESPACE" --timeout "${TIMEOUT:-5m}" "$@"; }
 failed() { # EXIT_CODE WHY
@@ -26,7 +26,7 @@ ready --junit "$junit" || code=$?
 left=$(echo "$applied" | grep -v ' unchanged$') || left=
 case $code in
   0) exit 0 ;;
-  3 | 124) # It will not become ready, or not in time: the reason has been printed.
+  3 | 124) # It will not become ready, or not in time: wait-ready has printed the reason.
     if ! now=$(template); then
       ended="it could not be read again, nothing was rolled back"
     elif [ "$now" = "$before" ]; then

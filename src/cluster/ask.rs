@@ -4,25 +4,21 @@
 use std::time::Duration;
 
 use http::Uri;
-use http::header::{HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::Connection;
-use super::dial::{PodPort, silent_answer};
-use super::error::{About, ApiError};
-use super::health::{self, Health};
-use super::http_get;
-use super::proxied::Proxied;
-use super::trust::{Protocol, Trust};
+use crate::cluster::dial::{PodPort, silent_answer};
+use crate::cluster::error::{About, ApiError};
+use crate::cluster::headers::Headers;
+use crate::cluster::outcome::Told;
+use crate::cluster::proxied::Proxied;
+use crate::cluster::trust::{Protocol, Trust};
+use crate::cluster::{Connection, health, http_get};
 use crate::model::dial::Reply;
 
 /// As much of an answer as is compared and looked through.
 const ENOUGH: usize = 64 << 10;
-
-/// Headers that are sent with a question. Their values are marked as sensitive: they are in no debug text.
-pub type Headers = Vec<(HeaderName, HeaderValue)>;
 
 /// What an application is asked.
 #[derive(Clone, Debug)]
@@ -43,62 +39,6 @@ pub enum Question {
         /// Headers beside our own.
         headers: Headers,
     },
-}
-
-/// How a question went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// HTTP with this status.
-    Status(u16),
-    /// The gRPC health protocol.
-    Health(Health),
-    /// The connection was accepted; what came back, if anything, is not in the protocol that was spoken.
-    Accepted,
-    /// It was accepted, and no answer came in time.
-    Silent,
-    /// Nobody listens.
-    Refused,
-    /// No connection in time, or no route.
-    TimedOut,
-    /// The name has no address.
-    Unresolved,
-    /// The certificate is not one to trust for that host.
-    Untrusted(String),
-    /// No TLS connection for another reason.
-    NoTls(String),
-    /// It could not be tried.
-    Untried,
-}
-
-impl Told {
-    /// `200 OK`, `refused`: what came of a request, in the words of a log.
-    fn shown(&self) -> String {
-        match self {
-            Self::Status(status) => http::StatusCode::from_u16(*status).map_or_else(|_| status.to_string(), |status| status.to_string()),
-            Self::Health(health) => format!("{health:?}"),
-            Self::Accepted => "accepted".to_owned(),
-            Self::Silent => "accepted, no answer".to_owned(),
-            Self::Refused => "refused".to_owned(),
-            Self::TimedOut => "no answer".to_owned(),
-            Self::Unresolved => "no address".to_owned(),
-            Self::Untrusted(why) => format!("certificate not trusted: {why}"),
-            Self::NoTls(why) => format!("no TLS: {why}"),
-            Self::Untried => "not tried".to_owned(),
-        }
-    }
-}
-
-impl From<Reply> for Told {
-    fn from(reply: Reply) -> Self {
-        match reply {
-            Reply::Status(status) => Self::Status(status),
-            Reply::Accepted => Self::Accepted,
-            Reply::Silent => Self::Silent,
-            Reply::Refused => Self::Refused,
-            Reply::TimedOut => Self::TimedOut,
-            Reply::Untried => Self::Untried,
-        }
-    }
 }
 
 /// What came back.
@@ -138,7 +78,7 @@ pub struct Direct {
 impl Direct {
     /// Reads a URL of the scheme http, https, tcp, grpc or grpcs, and what it asks; the path of the last two is the service that is meant.
     pub fn of_url(url: &str) -> Result<(Self, Question), String> {
-        let uri: Uri = url.parse().map_err(|e| format!("{url:?} is no URL: {e}"))?;
+        let uri: Uri = url.parse().map_err(|e| format!("{url:?} is not a URL: {e}"))?;
         let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
         let headers = Headers::new();
         let health = |headers| Question::Health {
@@ -151,7 +91,7 @@ impl Direct {
             Some("tcp") => (false, 0, Question::Connect),
             Some("grpc") => (false, 0, health(headers)),
             Some("grpcs") => (true, 443, health(headers)),
-            _ => return Err(format!("{url:?} is no URL of the scheme http, https, tcp, grpc or grpcs")),
+            _ => return Err(format!("{url:?} is not a URL of the scheme http, https, tcp, grpc or grpcs")),
         };
         if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
             return Err("a URL with a user or password would be shown: send them with --header @FILE".to_owned());
@@ -236,14 +176,14 @@ impl Connection {
             tls,
         };
         self.forwarded(to, limit, async |stream, deadline| match question {
-            Question::Connect => silent_answer(stream, Instant::now() + limit / 2).await.into(),
-            _ => match Trust::of_anybody() {
+            Question::Connect => silent_answer(stream, Instant::now() + limit / 2).await.map(Answer::from),
+            _ => Some(match Trust::of_anybody() {
                 Ok(trust) => {
                     let answer = tokio::time::timeout_at(deadline, over(stream, &local, question, &trust)).await;
                     answer.unwrap_or_else(|_| Told::Silent.into())
                 }
                 Err(why) => Told::NoTls(why).into(),
-            },
+            }),
         })
         .await
     }
@@ -337,16 +277,6 @@ async fn get(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, host:
         told: Told::Status(status.as_u16()),
         body,
     })
-}
-
-/// Puts headers into a request: one that is named more than once is sent as often, and takes the place of our own.
-pub(super) fn put(into: &mut http::HeaderMap, headers: &Headers) {
-    for (name, _) in headers {
-        into.remove(name);
-    }
-    for (name, value) in headers {
-        into.append(name, value.clone());
-    }
 }
 
 #[cfg(test)]

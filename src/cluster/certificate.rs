@@ -10,14 +10,14 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Connection;
+use crate::cluster::Connection;
 use crate::model::certificate::Served;
-use crate::model::text::sanitise;
+use crate::text::sanitise;
 
 /// A certificate may be for hundreds of names; so many show what it is for.
 const MOST_NAMES: usize = 20;
 
-/// Takes any certificate and keeps it. Signatures of the handshake are checked all the same, so that whoever shows one also has its key.
+/// Takes any certificate and keeps it. Handshake signatures are still checked, so that the server must have the certificate's key.
 #[derive(Debug)]
 pub(super) struct Looker {
     provider: Arc<CryptoProvider>,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_answers_nothing_is_shown() {
+    async fn an_unanswered_check_prints_nothing() {
         let limit = Duration::from_millis(300);
         // Nothing listens on port 1; a listener that never answers lets the time run out.
         assert_eq!(served_certificate("127.0.0.1", 1, "a.example", limit).await, Served::Nothing);

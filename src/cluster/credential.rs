@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use super::error::{ApiError, ApiErrorKind};
-use super::kubeconfig::{Identity, Target};
-use super::options::ConnectOptions;
+use crate::cluster::error::{ApiError, ApiErrorKind};
+use crate::cluster::kubeconfig::{Identity, Target};
+use crate::cluster::options::ConnectOptions;
 use crate::model::environment::Environment;
-use crate::model::text::redact;
+use crate::text::redact;
 
 /// How long a token read from a file counts as fresh; client-go's period.
 const TOKEN_FILE_PERIOD: Duration = Duration::from_secs(60);
@@ -168,7 +168,7 @@ impl Credential {
         Ok(self.read(|state| state.generation))
     }
 
-    /// Gets a new credential after the API server refused the one of `generation`. False where there is no other to be had.
+    /// Gets a new credential after the API server refused the one of `generation`. False if there is no other.
     pub(super) async fn renew(&self, generation: u64) -> Result<bool, ApiError> {
         if matches!(self.source, Source::Fixed) {
             return Ok(false);
@@ -241,7 +241,7 @@ impl Credential {
 }
 
 fn header(value: String) -> Result<HeaderValue, ApiError> {
-    let mut value = HeaderValue::try_from(value).map_err(|_| failed("the credential holds characters that no header may hold"))?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| failed("the credential has characters that a header must not have"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -299,7 +299,7 @@ impl Plugin {
         let interactive = match self.exec.interactive_mode {
             Some(ExecInteractiveMode::Never) => false,
             Some(ExecInteractiveMode::Always) if !self.interactive => {
-                return Err(self.error("it must ask a person, and standard input is no terminal"));
+                return Err(self.error("it must ask the user, and standard input is not a terminal"));
             }
             _ => self.interactive,
         };
@@ -350,9 +350,9 @@ impl Plugin {
     fn parse(&self, output: &[u8]) -> Result<ExecStatus, ApiError> {
         // client-go reads YAML here too, and JSON is YAML. What the parser quotes may be the token, so it stays unsaid.
         let text = String::from_utf8_lossy(output);
-        let credential: ExecCredential = serde_saphyr::from_str(&text).map_err(|_| self.error("its output is no ExecCredential"))?;
+        let credential: ExecCredential = serde_saphyr::from_str(&text).map_err(|_| self.error("its output is not an ExecCredential"))?;
         if credential.kind.as_deref() != Some("ExecCredential") {
-            return Err(self.error("its output is no ExecCredential"));
+            return Err(self.error("its output is not an ExecCredential"));
         }
         if credential.api_version != self.exec.api_version {
             return Err(self.error(format!(

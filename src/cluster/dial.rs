@@ -7,10 +7,9 @@ use kube::Api;
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::Connection;
-use super::error::{About, ApiError};
-use super::http_get;
-use super::proxied::Proxied;
+use crate::cluster::error::{About, ApiError, ApiErrorKind};
+use crate::cluster::proxied::Proxied;
+use crate::cluster::{Connection, http_get};
 use crate::model::dial::Reply;
 
 /// As much of an answer as tells whether it is the API server's own.
@@ -28,7 +27,7 @@ pub struct PodPort<'a> {
 }
 
 impl PodPort<'_> {
-    fn about(&self, verb: &'static str, doing: &str, subresource: &str) -> About {
+    pub(super) fn about(&self, verb: &'static str, doing: &str, subresource: &str) -> About {
         About {
             doing: format!("{doing} port {} of pod/{}/{}", self.port, self.namespace, self.pod),
             verb,
@@ -57,7 +56,8 @@ impl Connection {
     }
 
     /// Connects to the port from inside the pod by port-forward: the container runtime dials the pod's loopback address. With a `path`,
-    /// asks for it with GET over HTTP; without one nothing is sent, and silence for half of the limit counts as accepted.
+    /// asks for it with GET over HTTP; without one nothing is sent, and silence for half of the limit counts as accepted. A connection that
+    /// breaks between here and the pod is an error.
     /// Needs `create` on `pods/portforward` (before Kubernetes 1.35 `get` for this way of asking).
     pub async fn dial_inside(&self, to: PodPort<'_>, path: Option<&str>, limit: Duration) -> Result<Reply, ApiError> {
         self.forwarded(to, limit, async |stream, deadline| match path {
@@ -68,12 +68,12 @@ impl Connection {
     }
 
     /// Makes a connection inside the pod by port-forward, and hands it out together with the time by which all must be over. Where the
-    /// container runtime could not connect, that is the answer.
+    /// container runtime could not connect, that is the answer; `ask` gives none where the connection was closed without one.
     pub(super) async fn forwarded<T: From<Reply>>(
         &self,
         to: PodPort<'_>,
         limit: Duration,
-        ask: impl AsyncFnOnce(DuplexStream, Instant) -> T,
+        ask: impl AsyncFnOnce(DuplexStream, Instant) -> Option<T>,
     ) -> Result<T, ApiError> {
         let about = to.about("create", "forwarding", "portforward");
         let shown = format!("/api/v1/namespaces/{}/pods/{}/portforward?ports={}", to.namespace, to.pod, to.port);
@@ -94,20 +94,32 @@ impl Connection {
             return Ok(Reply::Untried.into());
         };
         let answer = ask(stream, deadline);
-        tokio::pin!(answer);
-        let reply = tokio::select! {
+        tokio::pin!(answer, error);
+        let (reply, is_cut) = tokio::select! {
             biased;
-            said = error => match said {
-                Some(said) => refusal(&said).into(),
-                // No error: the other side closed in good order, and what it said before is still to be read.
-                None => answer.await,
+            said = &mut error => match said {
+                Some(said) => return Ok(refusal(&said).into()),
+                // The forwarding ends before this end is closed only where it breaks; what was said before is still to be read.
+                None => (answer.await, true),
             },
-            reply = &mut answer => reply,
+            reply = &mut answer => (reply, false),
         };
-        forwarder.abort();
-        Ok(reply)
+        if let Some(reply) = reply {
+            forwarder.abort();
+            return Ok(reply);
+        }
+        if is_cut {
+            let why = "the connection to the pod was cut off";
+            return Err(ApiError::of(&about, ApiErrorKind::Unreachable, why));
+        }
+        // Who closes had accepted before, unless the other channel says that there was nobody.
+        let said = timeout_at(deadline.min(Instant::now() + LATE_ERROR), error).await;
+        Ok(said.ok().flatten().map_or(Reply::Accepted, |said| refusal(&said)).into())
     }
 }
+
+/// How long after the end of a connection the reason for it may come.
+const LATE_ERROR: Duration = Duration::from_millis(300);
 
 /// What the kubelet or the runtime says where it could not connect inside the pod
 /// (containerd: `failed to connect to localhost:8080 inside namespace …: dial tcp4 127.0.0.1:8080: connect: connection refused`).
@@ -124,27 +136,21 @@ fn refusal(said: &str) -> Reply {
     }
 }
 
-/// Asks for a path over HTTP. Whatever is not HTTP but answers, or closes, has accepted the connection.
-async fn http_answer(stream: DuplexStream, path: &str, deadline: Instant) -> Reply {
+/// Asks for a path over HTTP; none where the other side closes without HTTP.
+async fn http_answer(stream: DuplexStream, path: &str, deadline: Instant) -> Option<Reply> {
     match timeout_at(deadline, http_get::get(stream, "localhost", path, &Vec::new(), 0)).await {
-        Ok(Some((status, _))) => Reply::Status(status.as_u16()),
-        // The other channel tells within this time if the connection was refused.
-        Ok(None) => {
-            tokio::time::sleep_until(deadline.min(Instant::now() + Duration::from_millis(300))).await;
-            Reply::Accepted
-        }
-        Err(_) => Reply::Silent,
+        Ok(answer) => answer.map(|(status, _)| Reply::Status(status.as_u16())),
+        Err(_) => Some(Reply::Silent),
     }
 }
 
-/// Waits for the other side to say something, or to close; silence is as good.
-pub(super) async fn silent_answer(mut stream: DuplexStream, deadline: Instant) -> Reply {
+/// Waits for the other side to say something; silence is as good. None where it closes.
+pub(super) async fn silent_answer(mut stream: DuplexStream, deadline: Instant) -> Option<Reply> {
     let mut first = [0; 1];
-    let read = timeout_at(deadline, stream.read(&mut first)).await;
-    if matches!(read, Ok(Ok(0) | Err(_))) {
-        tokio::time::sleep_until(deadline).await;
+    match timeout_at(deadline, stream.read(&mut first)).await {
+        Ok(Ok(0) | Err(_)) => None,
+        _ => Some(Reply::Accepted),
     }
-    Reply::Accepted
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Connection;
-use super::error::{About, ApiError};
-use super::read::{decode, escape};
-use super::request::Call;
-use crate::model::kind::{self, Kind};
+use crate::cluster::Connection;
+use crate::cluster::error::{About, ApiError};
+use crate::cluster::read::{decode, escape};
+use crate::cluster::request::Call;
+use crate::model::kind;
+use crate::model::kind::Kind;
 
 /// All groups in one answer where the server can (1.26 and later), else what servers always could.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
@@ -142,12 +143,13 @@ impl Connection {
     /// Asks the API server for its version (`GET /version`).
     pub async fn server_version(&self) -> Result<ServerVersion, ApiError> {
         let doing = "reading the version of the API server";
-        let value = self.document("/version".to_owned(), super::request::JSON, doing).await?;
+        let value = self.document("/version".to_owned(), crate::cluster::request::JSON, doing).await?;
         let about = About {
             doing: doing.to_owned(),
             ..About::default()
         };
-        serde_json::from_value(value).map_err(|error| ApiError::of(&about, super::ApiErrorKind::Decode, format!("odd answer: {error}")))
+        serde_json::from_value(value)
+            .map_err(|error| ApiError::of(&about, crate::cluster::ApiErrorKind::Decode, format!("odd answer: {error}")))
     }
 
     /// Finds a kind by any name that kubectl takes: plural, singular, kind or short name, each also with `.group` or
@@ -205,7 +207,7 @@ impl Connection {
                 true => format!("/api/{}", escape(&version)),
                 false => format!("/apis/{}/{}", escape(&group), escape(&version)),
             };
-            let list = self.document(path, super::request::JSON, DOING).await?;
+            let list = self.document(path, crate::cluster::request::JSON, DOING).await?;
             Ok::<_, ApiError>(listed(&list, &group, &version, preferred))
         });
         for outcome in join_all(read).await {

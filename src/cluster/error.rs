@@ -43,6 +43,13 @@ pub enum ApiErrorKind {
     Decode,
 }
 
+impl ApiErrorKind {
+    /// Whether trying again may help; a kubelet that restarts makes the API server answer 500.
+    pub(crate) const fn is_passing(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Timeout | Self::TooManyRequests | Self::Server)
+    }
+}
+
 /// A failed request, or one that could not be made. Boxed, because it travels in every result; read [`Problem`]'s fields as if they were its own.
 #[derive(Clone, Debug)]
 pub struct ApiError(Box<Problem>);
@@ -100,6 +107,12 @@ impl ApiError {
         }))
     }
 
+    /// An error as an API server in memory makes it.
+    #[cfg(test)]
+    pub(crate) fn in_test(kind: ApiErrorKind) -> Self {
+        Self::before(kind, "testing", format!("{kind:?}"))
+    }
+
     /// An error of a request.
     pub(super) fn of(about: &About, kind: ApiErrorKind, message: impl Into<String>) -> Self {
         let mut error = Self::before(kind, about.doing.clone(), message);
@@ -126,11 +139,6 @@ impl ApiError {
             self.kind,
             Unreachable | Tls | Unauthorized | Timeout | TooManyRequests | Server | Credential | Decode
         )
-    }
-
-    /// Whether an object or its namespace does not exist.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self.kind, ApiErrorKind::NotFound | ApiErrorKind::NoSuchKind)
     }
 }
 

@@ -8,8 +8,8 @@ use kube::api::AttachParams;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::Connection;
-use super::error::{About, ApiError, ApiErrorKind};
+use crate::cluster::Connection;
+use crate::cluster::error::{About, ApiError, ApiErrorKind};
 
 /// No output that podlife wants is longer.
 const LONGEST_OUTPUT: u64 = 1 << 20;

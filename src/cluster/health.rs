@@ -7,29 +7,12 @@ use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::ask::{Headers, Told, put};
-use super::request::user_agent;
+use crate::cluster::headers::{Headers, put, user_agent};
+use crate::cluster::outcome::{Health, Told};
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// The answer is seven bytes long.
 const ENOUGH: usize = 4096;
-
-/// What a server says of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// `SERVING`
-    Serving,
-    /// `NOT_SERVING`
-    NotServing,
-    /// `UNKNOWN`: it does not say.
-    Unknown,
-    /// It does not know the service: `SERVICE_UNKNOWN`, or the code NOT_FOUND.
-    NoSuchService,
-    /// It has no health service: the code UNIMPLEMENTED.
-    NotOffered,
-    /// Another code of gRPC.
-    Code(u16),
-}
 
 /// Asks for the health of a service; none where no gRPC is spoken.
 pub(super) async fn check(

@@ -6,8 +6,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::ask::{Headers, put};
-use super::request::user_agent;
+use crate::cluster::headers::{Headers, put, user_agent};
 
 /// Asks for a path. Answers with the status and at most `most` bytes of the body: none where that is 0 or the body is longer or broken off.
 /// None where what came back is not HTTP, or nothing did before the stream ended.

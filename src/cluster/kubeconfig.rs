@@ -12,9 +12,9 @@ use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::error::{ApiError, ApiErrorKind};
-use super::options::ConnectOptions;
-use super::proxy;
+use crate::cluster::error::{ApiError, ApiErrorKind};
+use crate::cluster::options::ConnectOptions;
+use crate::cluster::proxy;
 use crate::model::environment::Environment;
 
 /// Where the kubelet mounts a pod's own credentials.
@@ -37,7 +37,7 @@ pub(super) struct Target {
     pub user: AuthInfo,
     /// Client certificate and key, PEM.
     pub identity: Option<Identity>,
-    /// What a credential plugin is told of the cluster where it asks for that.
+    /// The cluster information that a credential plugin can request.
     pub cluster_info: Value,
 }
 
@@ -378,7 +378,7 @@ fn server_url(text: &str, has_tls: bool) -> Result<Uri, ApiError> {
     } else {
         format!("{scheme}://{text}")
     };
-    let bad = |why: &str| config(format!("server {} is no URL: {why}", proxy::masked(text)));
+    let bad = |why: &str| config(format!("server {} is not a URL: {why}", proxy::masked(text)));
     let uri: Uri = full.parse().map_err(|error: http::uri::InvalidUri| bad(&error.to_string()))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
@@ -423,15 +423,29 @@ fn pem(bytes: Option<Vec<u8>>, what: &str, file: Option<&str>, field: &str, read
 
 type PemReader = fn(&[u8]) -> Result<(), String>;
 
+/// The certificates of a PEM file, which has one at least.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject as _;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem)
+        .map(|der| der.map(|der| der.as_ref().to_vec()))
+        .collect();
+    match all {
+        Ok(all) if all.is_empty() => Err("holds no PEM certificate".to_owned()),
+        Ok(all) => Ok(all),
+        Err(error) => Err(format!("is not PEM: {error}")),
+    }
+}
+
 fn pem_certificates(bytes: &[u8]) -> Result<(), String> {
-    super::request::certificates(bytes).map(drop)
+    certificates(bytes).map(drop)
 }
 
 fn pem_key(bytes: &[u8]) -> Result<(), String> {
     use rustls_pki_types::PrivateKeyDer;
     use rustls_pki_types::pem::{Error, PemObject as _};
     match PrivateKeyDer::from_pem_slice(bytes) {
-        // How to decrypt one is told elsewhere.
+        // The error of an encrypted key says how to decrypt it.
         Ok(_) => Ok(()),
         Err(_) if String::from_utf8_lossy(bytes).contains("ENCRYPTED") => Ok(()),
         Err(Error::NoItemsFound) => Err("holds no PEM key".to_owned()),

@@ -4,16 +4,23 @@
 //! ([`request`]) holds time limits, retries, warnings, records and the meaning of a refusal.
 
 mod ask;
+mod attach;
 mod certificate;
+mod channels;
 mod credential;
 mod dial;
 mod discovery;
 mod error;
 mod exec;
+mod follow;
+mod forward;
+mod headers;
 mod health;
 mod http_get;
 mod kubeconfig;
 mod options;
+mod outcome;
+mod page;
 mod proxied;
 mod proxy;
 mod pulse;
@@ -28,14 +35,18 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-pub use ask::{Answer, Direct, Headers, Question, Told};
+pub use ask::{Answer, Direct, Question};
+pub use attach::{Ending, Ends, PodContainer, Process, Source};
 pub use dial::PodPort;
 pub use discovery::ServerVersion;
 pub use error::{ApiError, ApiErrorKind, Problem};
 pub use exec::Output;
-pub use health::Health;
+pub use follow::{Follow, FollowQuery, LogPart};
+pub use forward::Listeners;
+pub use headers::Headers;
 pub use kubeconfig::{Names, names};
 pub use options::{ConnectOptions, Log, no_log};
+pub use outcome::{Health, Told};
 pub use proxied::Proxied;
 pub use read::{List, ListQuery, LogQuery};
 pub use request::RequestRecord;
@@ -86,6 +97,11 @@ impl Connection {
     /// URL of the API server, without credentials.
     pub fn server(&self) -> String {
         self.inner.transport.server()
+    }
+
+    /// The API server's clock, from the dates of its answers; none before the first one. Up to a second behind, never ahead.
+    pub fn server_time(&self) -> Option<jiff::Timestamp> {
+        self.inner.transport.server_time()
     }
 
     /// Every request made so far, in the order in which they ended, retries included.

@@ -49,14 +49,8 @@ pub struct ConnectOptions {
     pub request_timeout: Option<Duration>,
     /// `--disable-compression`
     pub disable_compression: bool,
-    /// `--cache-dir`: taken for kubectl's sake; podlife keeps no cache.
-    pub cache_dir: Option<PathBuf>,
     /// `--chunk-size`: objects per page of a list, 0 for all at once.
     pub chunk_size: u32,
-    /// `--match-server-version`: taken for kubectl's sake.
-    pub match_server_version: bool,
-    /// `--warnings-as-errors`
-    pub warnings_as_errors: bool,
     /// `-v`: from 6 on requests are logged, from 8 on headers too.
     pub verbosity: u8,
     /// Whether a person can answer what a credential plugin asks.
@@ -86,10 +80,7 @@ impl Default for ConnectOptions {
             tls_server_name: None,
             request_timeout: None,
             disable_compression: false,
-            cache_dir: None,
             chunk_size: 500,
-            match_server_version: false,
-            warnings_as_errors: false,
             verbosity: 0,
             interactive: false,
         }

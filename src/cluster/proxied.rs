@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::Connection;
-use super::ask::Headers;
-use super::error::{About, ApiError, ApiErrorKind};
-use super::read::escape;
-use super::request::{Call, Repeat, Status};
+use crate::cluster::Connection;
+use crate::cluster::error::{About, ApiError, ApiErrorKind};
+use crate::cluster::headers::Headers;
+use crate::cluster::read::escape;
+use crate::cluster::request::{Call, Repeat, Status};
 use crate::model::dial::Reply;
 
 /// What is asked through the API server.
@@ -80,8 +80,8 @@ fn said_of_itself(about: &About, name: &str, port: Option<u16>, code: StatusCode
     let Some((_, why)) = status.message.split_once("error trying to reach service: ") else {
         let of_pod = status.message.contains(&format!("\"{name}"));
         return match code.as_u16() {
-            400.. if port.is_none() => Err(super::request::refusal(about, code, Some(status), b"")),
-            403 | 404 if of_pod => Err(super::request::refusal(about, code, Some(status), b"")),
+            400.. if port.is_none() => Err(crate::cluster::request::refusal(about, code, Some(status), b"")),
+            403 | 404 if of_pod => Err(crate::cluster::request::refusal(about, code, Some(status), b"")),
             // The API server may be busy just then; whose word it is does not show.
             429 | 500..=599 => Ok(Reply::Untried),
             other => Ok(Reply::Status(other)),

@@ -48,7 +48,7 @@ fn parse(text: &str, setting: &str) -> Result<Uri, String> {
     let with_scheme = with_scheme.replacen("socks5h://", "socks5://", 1);
     let uri: Uri = with_scheme
         .parse()
-        .map_err(|error| format!("{setting} {} is no URL: {error}", masked(text)))?;
+        .map_err(|error| format!("{setting} {} is not a URL: {error}", masked(text)))?;
     match uri.scheme_str() {
         Some("http" | "https" | "socks5") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(uri),
         _ => Err(format!("{setting} {} is not supported; use http, https or socks5", masked(text))),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
-use super::Connection;
-use super::error::{About, ApiError, ApiErrorKind};
-use super::request::{Call, Repeat};
+use crate::cluster::Connection;
+use crate::cluster::error::{About, ApiError, ApiErrorKind};
+use crate::cluster::request::{Call, Repeat};
 
 /// How long a watch may be silent before the API server is asked whether it is there.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -31,7 +31,7 @@ impl Connection {
     /// Whether the API server answers at all, whatever it says. An error where it does not.
     pub async fn answers(&self) -> Result<(), ApiError> {
         let pulse = &self.inner.pulse;
-        // Whoever comes meanwhile waits for the same answer.
+        // Concurrent callers wait for the same answer.
         let mut last = pulse.last.lock().await;
         if let Some((_, outcome)) = last.as_ref().filter(|(at, _)| at.elapsed() < COUNTS_FOR) {
             return outcome.clone();

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT, WARNING};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT, WARNING};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -16,12 +16,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::util::MapRequestLayer;
 
-use super::ask::Headers;
-use super::credential::Credential;
-use super::error::{About, ApiError, ApiErrorKind};
-use super::kubeconfig::Target;
-use super::options::{ConnectOptions, Log};
-use super::proxy;
+use crate::cluster::credential::Credential;
+use crate::cluster::error::{About, ApiError, ApiErrorKind};
+use crate::cluster::headers::{Headers, user_agent};
+use crate::cluster::kubeconfig::{Target, certificates};
+use crate::cluster::options::{ConnectOptions, Log};
+use crate::cluster::proxy;
 
 /// Requests under way at once. Each is a connection of its own, because kube speaks HTTP/1.1.
 const AT_ONCE: usize = 6;
@@ -132,6 +132,8 @@ pub(super) struct Transport {
     verbosity: u8,
     records: Mutex<Vec<RequestRecord>>,
     warnings: Mutex<BTreeSet<String>>,
+    /// The latest time that the API server can have sent, and when that came.
+    server_time: Mutex<Option<(Timestamp, Instant)>>,
 }
 
 enum Failure {
@@ -151,19 +153,6 @@ struct Raw {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-pub(super) fn user_agent() -> String {
-    format!(
-        "kubectl-podlife/{} ({}/{})",
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::OS,
-        match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        }
-    )
 }
 
 impl Transport {
@@ -189,6 +178,7 @@ impl Transport {
             verbosity: options.verbosity,
             records: Mutex::default(),
             warnings: Mutex::default(),
+            server_time: Mutex::default(),
         })
     }
 
@@ -211,6 +201,24 @@ impl Transport {
 
     pub(super) fn warnings(&self) -> Vec<String> {
         lock(&self.warnings).iter().cloned().collect()
+    }
+
+    /// The API server's clock, from the dates of its answers; none before the first one. Up to a second behind, never ahead.
+    pub(super) fn server_time(&self) -> Option<Timestamp> {
+        let (time, came) = (*lock(&self.server_time))?;
+        time.checked_add(jiff::SignedDuration::try_from(came.elapsed()).ok()?).ok()
+    }
+
+    /// A date has whole seconds, cut off: of all answers, the one that makes the clock latest is nearest to the truth.
+    fn note_time(&self, headers: &HeaderMap) {
+        let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        let Some(time) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) else {
+            return;
+        };
+        let time = time.timestamp();
+        if self.server_time().is_none_or(|known| known < time) {
+            *lock(&self.server_time) = Some((time, Instant::now()));
+        }
     }
 
     /// kube's client with the present credential, and that credential's generation.
@@ -238,7 +246,10 @@ impl Transport {
             tries += 1;
             let (generation, client) = self.client().await?;
             let (error, wait) = match self.once(&client, call, deadline).await {
-                Ok(raw) if raw.status.is_success() => return Ok(Answer { body: raw.body }),
+                Ok(raw) if raw.status.is_success() => {
+                    self.note_time(&raw.headers);
+                    return Ok(Answer { body: raw.body });
+                }
                 Ok(raw) if raw.status == StatusCode::UNAUTHORIZED && !renewed => {
                     renewed = true;
                     if self.credential.renew(generation).await? {
@@ -299,6 +310,38 @@ impl Transport {
                 continue;
             }
             return Err(self.refusal(&call.about, &raw));
+        }
+    }
+
+    /// Opens a websocket, and returns once it is there. Records show `path` without what follows its first `&`: a command may hold a credential.
+    pub(super) async fn upgrade(&self, path: &str, about: &About) -> Result<kube::client::Connection, ApiError> {
+        let shown = path.split('&').next().unwrap_or_default();
+        let mut renewed = false;
+        loop {
+            let deadline = self.timeout.map(|limit| Instant::now() + limit);
+            let (generation, client) = self.client().await?;
+            let started = Instant::now();
+            let connect = async {
+                let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
+                client.connect(request).await
+            };
+            let opened = limited(deadline, connect).await;
+            let status = match &opened {
+                Ok(_) => Some(StatusCode::SWITCHING_PROTOCOLS),
+                Err(Failure::Broken(kube::Error::Api(status))) => StatusCode::from_u16(status.code).ok(),
+                Err(_) => None,
+            };
+            self.record_request("GET", shown, status, started.elapsed());
+            match opened {
+                Ok(connection) => return Ok(connection),
+                Err(Failure::Broken(kube::Error::Api(status)))
+                    if status.code == 401 && !renewed && self.credential.renew(generation).await? =>
+                {
+                    renewed = true;
+                }
+                Err(Failure::Broken(error)) => return Err(self.upgrade_failed(about, error)),
+                Err(failure) => return Err(self.failed(about, failure)),
+            }
         }
     }
 
@@ -402,11 +445,11 @@ impl Transport {
         if self.verbosity >= 6 {
             let (asked, outcome) = shown();
             let line = format!("{asked} {outcome} in {} ms", elapsed.as_millis());
-            self.log(&crate::model::text::sanitise(&crate::model::text::redact(&line)));
+            self.log(&crate::text::sanitise(&crate::text::redact(&line)));
         }
     }
 
-    /// Notes a request for a stream (exec, port-forward), by what came of it.
+    /// Notes a request for a stream (exec, port-forward), by its result.
     pub(super) fn record_upgrade<T>(
         &self,
         path: &str,
@@ -441,7 +484,7 @@ impl Transport {
                 continue;
             };
             if lock(&self.warnings).insert(text.clone()) {
-                (self.log)(&format!("Warning: {}", crate::model::text::sanitise(&text)));
+                (self.log)(&format!("Warning: {}", crate::text::sanitise(&text)));
             }
         }
     }
@@ -579,7 +622,7 @@ fn request(call: &Call, streams: bool) -> Result<http::Request<Body>, kube::Erro
         None => Body::empty(),
     };
     let mut request = builder.body(body).map_err(kube::Error::HttpError)?;
-    super::ask::put(request.headers_mut(), &call.headers);
+    crate::cluster::headers::put(request.headers_mut(), &call.headers);
     Ok(request)
 }
 
@@ -677,20 +720,6 @@ fn build(target: &Target, credential: &Arc<Credential>, connect_timeout: Option<
     let builder = ClientBuilder::try_from(config)
         .map_err(|error| bad(format!("the connection cannot be set up: {}", innermost(&error))).caused_by(error))?;
     Ok(builder.with_layer(&layer).build())
-}
-
-/// The certificates of a PEM file, which has one at least.
-pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    use rustls_pki_types::CertificateDer;
-    use rustls_pki_types::pem::PemObject as _;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem)
-        .map(|der| der.map(|der| der.as_ref().to_vec()))
-        .collect();
-    match all {
-        Ok(all) if all.is_empty() => Err("holds no PEM certificate".to_owned()),
-        Ok(all) => Ok(all),
-        Err(error) => Err(format!("is not PEM: {error}")),
-    }
 }
 
 fn is_secret_header(name: &str) -> bool {

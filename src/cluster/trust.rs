@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::ask::Told;
-use super::certificate::Looker;
-use crate::model::text::shorten;
+use crate::cluster::certificate::Looker;
+use crate::cluster::outcome::Told;
+use crate::text::shorten;
 
 /// What is spoken inside of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Trust {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let mut added = 0;
         for certificate in file.into_iter().flat_map(CertificateDer::pem_slice_iter) {
-            let certificate = certificate.map_err(|error| format!("it is no PEM file: {error}"))?;
+            let certificate = certificate.map_err(|error| format!("it is not a PEM file: {error}"))?;
             roots
                 .add(certificate)
                 .map_err(|error| format!("a certificate in it cannot be read: {error}"))?;
@@ -72,7 +72,7 @@ impl Trust {
             Protocol::Http1 => b"http/1.1".to_vec(),
             Protocol::Http2 => b"h2".to_vec(),
         }];
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Told::NoTls(format!("{} is no name of a host", shorten(host, 80))))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| Told::NoTls(format!("{} is not a host name", shorten(host, 80))))?;
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(told)
     }
 }

@@ -13,10 +13,10 @@ use kube::client::Body;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Connection;
-use super::error::{About, ApiError, ApiErrorKind};
-use super::read::{List, ListQuery, about_list, collection, query};
-use super::request::{Call, Repeat, Status, refusal};
+use crate::cluster::Connection;
+use crate::cluster::error::{About, ApiError, ApiErrorKind};
+use crate::cluster::read::{List, ListQuery, about_list, collection, query};
+use crate::cluster::request::{Call, Repeat, Status, refusal};
 use crate::model::kind::Kind;
 
 /// How long the API server is asked to keep a watch open.
@@ -69,7 +69,7 @@ struct Watch {
     listed: u64,
     failing_since: Option<Instant>,
     wait: Duration,
-    /// Whether an interruption was told that has not ended yet.
+    /// Whether a reported interruption has not ended yet.
     interrupted: bool,
     ended: bool,
 }
@@ -261,7 +261,7 @@ impl Watch {
             ..Call::get(path, self.about())
         };
         if self.query.metadata_only {
-            call.accept = super::read::GET_METADATA;
+            call.accept = crate::cluster::read::GET_METADATA;
         }
         let body = self.connection.inner.transport.open_stream(&call).await?;
         let now = Instant::now();
@@ -292,7 +292,7 @@ impl Watch {
         if let Some(version) = object["metadata"]["resourceVersion"].as_str().filter(|version| !version.is_empty()) {
             self.version = Some(version.to_owned());
         }
-        let complete = |object| super::read::complete(&self.kind, self.query.metadata_only, object);
+        let complete = |object| crate::cluster::read::complete(&self.kind, self.query.metadata_only, object);
         Ok(match (kind, complete(object)) {
             ("ADDED" | "MODIFIED", Some(object)) => Step::Event(WatchEvent::Applied(object)),
             ("DELETED", Some(object)) => Step::Event(WatchEvent::Deleted(object)),

@@ -3,13 +3,14 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::Connection;
-use super::error::{About, ApiError};
-use super::read::{about, collection, decode, escape, object_name, query};
-use super::request::{Call, JSON, Repeat};
-use crate::model::kind::{self, Kind};
+use crate::cluster::Connection;
+use crate::cluster::error::{About, ApiError};
+use crate::cluster::read::{about, collection, decode, escape, object_name, query};
+use crate::cluster::request::{Call, JSON, Repeat};
+use crate::model::kind;
+use crate::model::kind::Kind;
 
-/// What must still hold when a write takes effect; else it fails with [`super::ApiErrorKind::Conflict`].
+/// What must still hold when a write takes effect; else it fails with [`crate::cluster::ApiErrorKind::Conflict`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preconditions {
     /// The object is the same one, not another of the same name.
@@ -214,7 +215,7 @@ impl Connection {
     }
 
     /// Evicts a pod, which respects its disruption budgets: a budget that forbids it is
-    /// [`super::ApiErrorKind::TooManyRequests`], at once.
+    /// [`crate::cluster::ApiErrorKind::TooManyRequests`], at once.
     ///
     /// kube's `EvictParams` sends its options under a key that the API server does not read, so they would be lost.
     pub async fn evict(&self, namespace: &str, pod: &str, deletion: &Deletion) -> Result<(), ApiError> {

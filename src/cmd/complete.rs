@@ -1,22 +1,26 @@
 //! What `kubectl podlife <TAB>` offers.
 //!
-//! kubectl looks for a program `kubectl_complete-podlife`, calls it with the words typed so far (the last one perhaps
-//! empty), and reads cobra's form: one candidate per line, behind a tab its description, and `:N` in the last line.
-//! The one binary does it when it is called by that name, or with the hidden verb `__complete`. It must never print
-//! anything else, ask anybody anything, or take longer than a person waits.
+//! kubectl runs `kubectl_complete-podlife` with the words typed so far (the last one may be empty) and reads cobra's format: one candidate per
+//! line, a tab before its description, and `:N` in the last line. The binary does this under that name, and with the hidden verb `__complete`.
+//! It prints nothing else and never waits longer than a person does.
+
+mod containers;
+mod ports;
+mod valid;
 
 use std::path::Path;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command, FromArgMatches as _, ValueHint};
 
-use super::flags::ConnectFlags;
-use crate::cluster::{self, ConnectOptions, Connection, ListQuery, no_log};
-use crate::gate::doom::Grace;
+use crate::cluster::{ConnectOptions, Connection, ListQuery, no_log};
+use crate::cmd::flags::ConnectFlags;
 use crate::io::Environment;
 use crate::model::code::Code;
-use crate::model::kind::{self, KNOWN, Kind};
-use crate::rules::codes;
+use crate::model::kind;
+use crate::model::kind::{KNOWN, Kind};
+use crate::readiness::failfast::Grace;
+use crate::{cluster, findings};
 
 /// The name by which kubectl calls for completions.
 pub const PROGRAM: &str = "kubectl_complete-podlife";
@@ -25,7 +29,7 @@ pub const VERB: &str = "__complete";
 
 /// How long the cluster may take to name things.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// More than this helps nobody.
+/// More candidates than this do not help.
 const MOST: usize = 500;
 
 /// What the shell does besides; bits of cobra's `ShellCompDirective`.
@@ -42,54 +46,39 @@ enum Directive {
     Folders = 16,
 }
 
-struct Offer {
-    candidates: Vec<(String, String)>,
-    directive: Directive,
-}
+/// Candidates with their descriptions.
+type Candidates = Vec<(String, String)>;
+type Offer = (Candidates, Directive);
 
-impl Offer {
-    fn none() -> Self {
-        Self {
-            candidates: Vec::new(),
-            directive: Directive::NoFiles,
-        }
-    }
-
-    fn of(candidates: Vec<(String, String)>) -> Self {
-        Self {
-            candidates,
-            directive: Directive::NoFiles,
-        }
-    }
+fn none() -> Offer {
+    (Vec::new(), Directive::NoFiles)
 }
 
 /// The arguments of a process, with the hidden verb in front where it was called by kubectl's name for completions.
 pub fn arguments(program: &str, arguments: Vec<String>) -> Vec<String> {
-    let name = Path::new(program)
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
     match name.strip_suffix(".exe").unwrap_or(&name) == PROGRAM {
         true => std::iter::once(VERB.to_owned()).chain(arguments).collect(),
         false => arguments,
     }
 }
 
-/// The candidates for the last of `words`, in cobra's form. Reads namespaces, contexts or names from the cluster where
-/// those are asked for; what goes wrong there is nobody's business, and there are simply no candidates.
+/// The candidates for the last of `words`, in cobra's format. Namespaces, contexts and names of objects are read from the cluster; an error
+/// there means no candidates.
 pub async fn complete(command: &Command, words: &[String], environment: &Environment) -> String {
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
-    let offer = offer(command, before, last, environment).await;
-    let mut text = String::new();
-    for (candidate, about) in offer.candidates.iter().filter(|(name, _)| name.starts_with(last)).take(MOST) {
-        text.push_str(candidate);
-        if !about.is_empty() {
-            text.push('\t');
-            text.push_str(about);
-        }
-        text.push('\n');
+    let (mut candidates, mut directive) = offer(command, before, last, environment).await;
+    candidates.retain(|(name, _)| name.starts_with(last));
+    // `jsonpath=`: a template follows.
+    if !candidates.is_empty() && candidates.iter().all(|(name, _)| name.ends_with('=')) {
+        directive = Directive::NoSpace;
     }
-    text + &format!(":{}\n", offer.directive as u8)
+    let mut text = String::new();
+    for (candidate, about) in candidates.iter().take(MOST) {
+        let separator = if about.is_empty() { "" } else { "\t" };
+        text += &format!("{candidate}{separator}{about}\n");
+    }
+    text + &format!(":{}\n", directive as u8)
 }
 
 /// What the words before the last one say.
@@ -107,7 +96,7 @@ fn takes_value(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Set | ArgAction::Append) && !arg.is_require_equals_set()
 }
 
-/// All flags that may stand behind a verb: its own and the global ones.
+/// All flags of a verb: its own and the global ones.
 fn flags<'a>(root: &'a Command, verb: &'a Command) -> impl Iterator<Item = &'a Arg> {
     let global = root.get_arguments().filter(|arg| arg.is_global_set());
     let own = verb.get_arguments().filter(|arg| !arg.is_positional());
@@ -173,166 +162,137 @@ async fn offer(root: &Command, before: &[String], last: &str, environment: &Envi
             let arg = flag.strip_prefix("--").and_then(|name| long(root, line.verb, name));
             return match arg {
                 Some(arg) => values(root, arg, &format!("{flag}="), before, environment).await,
-                None => Offer::none(),
+                None => none(),
             };
         }
-        return Offer::of(flag_names(root, line.verb));
+        return (flag_names(root, line.verb), Directive::NoFiles);
     }
     if line.verb.has_subcommands() {
         let verbs = line.verb.get_subcommands().filter(|verb| !verb.is_hide_set());
-        return Offer::of(verbs.map(|verb| (verb.get_name().to_owned(), about(verb.get_about()))).collect());
+        let candidates = verbs.map(|verb| (verb.get_name().to_owned(), about(verb.get_about())));
+        return (candidates.collect(), Directive::NoFiles);
     }
     positional(root, &line, last, before, environment).await
 }
 
+/// The first line of a help text.
 fn about(text: Option<&clap::builder::StyledStr>) -> String {
-    text.map(ToString::to_string)
-        .unwrap_or_default()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    let text = text.map(ToString::to_string).unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
-fn flag_names(root: &Command, verb: &Command) -> Vec<(String, String)> {
+fn flag_names(root: &Command, verb: &Command) -> Candidates {
     let mut names = Vec::new();
     for arg in flags(root, verb) {
-        if let Some(long) = arg.get_long() {
-            names.push((format!("--{long}"), about(arg.get_help())));
-        }
-        if let Some(short) = arg.get_short() {
-            names.push((format!("-{short}"), about(arg.get_help())));
-        }
+        let written = [
+            arg.get_long().map(|long| format!("--{long}")),
+            arg.get_short().map(|short| format!("-{short}")),
+        ];
+        names.extend(written.into_iter().flatten().map(|name| (name, about(arg.get_help()))));
     }
     names.sort();
     names.dedup();
     names
 }
 
+/// The values of a flag or a positional argument; `prefix` is what the shell has already in the same word.
 async fn values(root: &Command, arg: &Arg, prefix: &str, before: &[String], environment: &Environment) -> Offer {
     let possible = arg.get_possible_values();
-    let named = |names: Vec<String>| names.into_iter().map(|name| (format!("{prefix}{name}"), String::new())).collect();
-    if !possible.is_empty() {
-        let visible = possible.iter().filter(|value| !value.is_hide_set());
-        let candidates = visible.map(|value| (format!("{prefix}{}", value.get_name()), about(value.get_help())));
-        return Offer::of(candidates.collect());
-    }
-    match arg.get_long() {
-        Some("namespace") => Offer::of(named(names(&kind::NAMESPACE, root, before, environment).await)),
-        Some("output") => {
-            let formats = ["text", "wide", "json", "yaml", "name", "jsonpath="];
-            Offer::of(named(formats.map(str::to_owned).to_vec()))
+    let candidates: Candidates = if possible.is_empty() {
+        let named = |names: Vec<String>| names.into_iter().map(|name| (name, String::new())).collect();
+        let in_kubeconfig = || cluster::names(&options(root, before), environment).unwrap_or_default();
+        match arg.get_long() {
+            Some("namespace") => named(names(&kind::NAMESPACE, root, before, environment).await),
+            Some("output") => named(valid::of(root, read(root, before).verb, arg, valid::OUTPUTS)),
+            Some("via") => named(valid::of(root, read(root, before).verb, arg, valid::PATHS)),
+            Some("container") => named(containers::names(&options(root, before), &read(root, before).positionals, environment).await),
+            Some("ignore") => named(Code::ALL.iter().map(|code| code.as_str().to_owned()).collect()),
+            Some("grace") => named(Grace::CLASSES.iter().map(|class| format!("{class}=")).collect()),
+            Some("context") => named(in_kubeconfig().contexts),
+            Some("cluster") => named(in_kubeconfig().clusters),
+            Some("user") => named(in_kubeconfig().users),
+            _ if arg.get_id() == "code" => codes(),
+            _ => Vec::new(),
         }
-        Some("ignore") => Offer::of(named(Code::ALL.iter().map(|code| code.as_str().to_owned()).collect())),
-        // A duration follows.
-        Some("grace") => Offer {
-            candidates: named(Grace::CLASSES.iter().map(|class| format!("{class}=")).collect()),
-            directive: Directive::NoSpace,
-        },
-        Some("context") => Offer::of(named(in_kubeconfig(root, before, environment).contexts)),
-        Some("cluster") => Offer::of(named(in_kubeconfig(root, before, environment).clusters)),
-        Some("user") => Offer::of(named(in_kubeconfig(root, before, environment).users)),
-        _ => match arg.get_value_hint() {
-            ValueHint::FilePath | ValueHint::AnyPath => Offer {
-                candidates: Vec::new(),
-                directive: Directive::Default,
-            },
-            ValueHint::DirPath => Offer {
-                candidates: Vec::new(),
-                directive: Directive::Folders,
-            },
-            _ => Offer::none(),
-        },
-    }
+    } else {
+        let visible = possible.iter().filter(|value| !value.is_hide_set());
+        visible
+            .map(|value| (value.get_name().to_owned(), about(value.get_help())))
+            .collect()
+    };
+    let directive = match arg.get_value_hint() {
+        ValueHint::FilePath | ValueHint::AnyPath => Directive::Default,
+        ValueHint::DirPath => Directive::Folders,
+        _ => Directive::NoFiles,
+    };
+    let candidates = candidates.into_iter().map(|(name, about)| (format!("{prefix}{name}"), about));
+    (candidates.collect(), directive)
 }
 
 /// `TYPE/NAME`, `TYPE NAME` and a bare pod, for verbs that take targets; the possible values for others.
 async fn positional(root: &Command, line: &Line<'_>, last: &str, before: &[String], environment: &Environment) -> Offer {
     let Some(arg) = line.verb.get_positionals().next() else {
-        return Offer::none();
+        return none();
     };
-    if !arg.get_possible_values().is_empty() {
+    if arg.get_id() == "code" || !arg.get_possible_values().is_empty() {
         return match line.positionals.is_empty() {
             true => values(root, arg, "", before, environment).await,
-            false => Offer::none(),
+            false => none(),
         };
     }
-    if arg.get_id() == "code" {
-        return match line.positionals.is_empty() {
-            true => codes(),
-            false => Offer::none(),
-        };
-    }
-    if !arg.get_id().as_str().to_lowercase().contains("target") {
-        return Offer::none();
-    }
-    if let Some((name, _)) = last.split_once('/') {
-        let Some(kind) = kind::named(name) else { return Offer::none() };
-        let found = names(kind, root, before, environment).await;
-        return Offer::of(found.into_iter().map(|found| (format!("{name}/{found}"), String::new())).collect());
-    }
-    match line.positionals.first() {
-        Some(first) if first.contains('/') => types(),
-        Some(first) => match kind::named(first) {
-            Some(kind) => Offer::of(plain(names(kind, root, before, environment).await)),
-            None => Offer::none(),
-        },
-        None => {
-            let mut offer = types();
-            // Pods are meant where no type is said; they are asked for only once no type fits any more.
-            if !offer.candidates.iter().any(|(name, _)| name.starts_with(last)) {
-                offer = Offer::of(plain(names(&kind::POD, root, before, environment).await));
-            }
-            offer
+    // FROM and TO of trace take one word each.
+    let typed = line.positionals.len();
+    let (kinds, typed_kind): (Vec<Kind>, _) = match arg.get_id().as_str() {
+        "targets" => (KNOWN.iter().map(|(kind, _)| kind.clone()).collect(), line.positionals.first()),
+        "from" if typed == 0 => (kind::RUN_PODS.to_vec(), None),
+        "from" if typed == 1 => ([&kind::RUN_PODS[..], &[kind::SERVICE]].concat(), None),
+        _ => return none(),
+    };
+    let types = types(&kinds);
+    let (kind, prefix) = match (last.split_once('/'), typed_kind) {
+        (Some((name, _)), _) => (kind::named(name), format!("{name}/")),
+        (None, Some(first)) if !first.contains('/') => (kind::named(first), String::new()),
+        // Without a type a pod is meant, and a Service where a connection ends; names are read only if no type fits.
+        (None, None) if !types.iter().any(|(name, _)| name.starts_with(last)) => {
+            let is_destination = arg.get_id() == "from" && typed == 1;
+            (kind::named(if is_destination { "service" } else { "pod" }), String::new())
         }
+        _ => return (types, Directive::NoSpace),
+    };
+    let Some(kind) = kind else { return none() };
+    if let Some((service, _)) = last.split_once(':').filter(|_| typed == 1 && *kind == kind::SERVICE) {
+        let name = service.split_once('/').map_or(service, |(_, name)| name);
+        let ports = ports::of_service(&options(root, before), name, environment).await;
+        let candidates = ports.into_iter().map(|(port, about)| (format!("{service}:{port}"), about));
+        return (candidates.collect(), Directive::NoFiles);
     }
+    let found = names(kind, root, before, environment).await;
+    let candidates = found.into_iter().map(|name| (format!("{prefix}{name}"), String::new()));
+    (candidates.collect(), Directive::NoFiles)
 }
 
 /// The codes of findings with their titles.
-fn codes() -> Offer {
-    let entries = codes::explanation(None).codes.into_iter();
-    Offer::of(entries.map(|entry| (entry.code.to_string(), entry.title)).collect())
+fn codes() -> Candidates {
+    let entries = findings::explanation(None).codes.into_iter();
+    entries.map(|entry| (entry.code.to_string(), entry.title)).collect()
 }
 
-fn plain(names: Vec<String>) -> Vec<(String, String)> {
-    names.into_iter().map(|name| (name, String::new())).collect()
-}
-
-/// The types a person asks about, with a slash that a name can follow.
-fn types() -> Offer {
-    let mut candidates: Vec<_> = KNOWN
+/// Resource types, each with a slash before the name.
+fn types(kinds: &[Kind]) -> Candidates {
+    let types = KNOWN
         .iter()
-        .map(|(kind, short)| (format!("{}/", kind.singular()), short.join(", ")))
-        .collect();
+        .filter(|(kind, _)| kinds.contains(kind))
+        .map(|(kind, short)| (format!("{}/", kind.singular()), short.join(", ")));
+    let mut candidates: Candidates = types.collect();
     candidates.sort();
-    Offer {
-        candidates,
-        directive: Directive::NoSpace,
-    }
+    candidates
 }
 
 /// The connection flags among the words, however incomplete the rest is.
 fn options(root: &Command, before: &[String]) -> ConnectOptions {
-    let mut kept = vec!["podlife".to_owned()];
-    let mut words = before.iter();
-    while let Some(word) = words.next() {
-        let arg = match word.strip_prefix("--") {
-            Some(name) => long(root, root, name.split('=').next().unwrap_or_default()),
-            None => word.strip_prefix('-').and_then(|rest| short(root, root, rest.chars().next()?)),
-        };
-        let Some(arg) = arg.filter(|arg| arg.is_global_set()) else {
-            continue;
-        };
-        kept.push(word.clone());
-        let complete = word.contains('=') || (!word.starts_with("--") && word.chars().count() > 2);
-        if takes_value(arg) && !complete {
-            kept.extend(words.next().cloned());
-        }
-    }
-    let parser = <ConnectFlags as clap::Args>::augment_args(Command::new("podlife"));
-    let flags = parser
-        .try_get_matches_from(kept)
-        .ok()
+    let words = std::iter::once("podlife").chain(before.iter().map(String::as_str));
+    let matches = root.clone().ignore_errors(true).try_get_matches_from(words).ok();
+    let flags = matches
         .and_then(|matches| ConnectFlags::from_arg_matches(&matches).ok())
         .unwrap_or_default();
     ConnectOptions {
@@ -340,10 +300,6 @@ fn options(root: &Command, before: &[String]) -> ConnectOptions {
         verbosity: 0,
         ..flags.complete(false)
     }
-}
-
-fn in_kubeconfig(root: &Command, before: &[String], environment: &Environment) -> cluster::Names {
-    cluster::names(&options(root, before), environment).unwrap_or_default()
 }
 
 async fn names(kind: &Kind, root: &Command, before: &[String], environment: &Environment) -> Vec<String> {
@@ -391,7 +347,7 @@ mod tests {
             #[arg(short, long, value_hint = ValueHint::FilePath)]
             filename: Option<String>,
         },
-        Completion(super::super::completion::CompletionArgs),
+        Completion(crate::cmd::completion::CompletionArgs),
         #[command(hide = true)]
         Secret,
     }

@@ -1,20 +1,18 @@
-//! `completion`: scripts for shells that call the binary by its own name.
-//!
-//! `kubectl podlife <TAB>` goes another way; see [`super::complete`].
+//! `completion`: scripts for shells. What may come next is said by [`crate::cmd::complete`].
 
 use clap::{Args, Command, ValueEnum};
 use clap_complete::{Shell, generate};
 
 /// Print a completion script for a shell.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:
+#[command(help_template = crate::cmd::HELP, before_help = "Examples:
   # for this shell
   source <(kubectl podlife completion bash)
 
-  # for `kubectl podlife <TAB>`: kubectl looks for a program of this name
+  # PowerShell: kubectl runs a program with this name for `kubectl podlife <TAB>`
   ln -s \"$(command -v kubectl-podlife)\" ~/.local/bin/kubectl_complete-podlife")]
 pub struct CompletionArgs {
-    /// The shell
+    /// Shell to print the script for
     #[arg(value_enum)]
     pub shell: CompletionShell,
 }
@@ -32,17 +30,18 @@ pub enum CompletionShell {
     Powershell,
 }
 
-/// The script, for the binary `kubectl-podlife`.
+/// The script, for `kubectl-podlife` and, but for PowerShell, `kubectl podlife`. Scripts ask the program itself for what may come next.
 pub fn script(shell: CompletionShell, mut command: Command) -> String {
-    let shell = match shell {
-        CompletionShell::Bash => Shell::Bash,
-        CompletionShell::Zsh => Shell::Zsh,
-        CompletionShell::Fish => Shell::Fish,
-        CompletionShell::Powershell => Shell::PowerShell,
-    };
-    let mut script = Vec::new();
-    generate(shell, &mut command, "kubectl-podlife", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    match shell {
+        CompletionShell::Bash => include_str!("completion/script.bash").to_owned(),
+        CompletionShell::Zsh => include_str!("completion/script.zsh").to_owned(),
+        CompletionShell::Fish => include_str!("completion/script.fish").to_owned(),
+        CompletionShell::Powershell => {
+            let mut script = Vec::new();
+            generate(Shell::PowerShell, &mut command, "kubectl-podlife", &mut script);
+            String::from_utf8_lossy(&script).into_owned()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,7 +53,8 @@ mod tests {
         for shell in CompletionShell::value_variants() {
             let command = Command::new("podlife").subcommand(Command::new("diagnose"));
             let script = script(*shell, command);
-            assert!(script.contains("kubectl-podlife") && script.contains("diagnose"), "{shell:?}");
+            let asks = script.contains("kubectl-podlife __complete") || script.contains("diagnose");
+            assert!(script.contains("kubectl-podlife") && asks, "{shell:?}");
         }
     }
 }

@@ -2,65 +2,79 @@
 
 use clap::Args;
 
-use super::Outcome;
-use super::exit::{Exit, Failure};
+use crate::cmd::Outcome;
+use crate::exit::{Exit, Failure};
+use crate::findings;
 use crate::io::Io;
 use crate::model::code::Code;
-use crate::render::document::{self, Format};
+use crate::render::document;
+use crate::render::document::Format;
 use crate::render::explanation::{page, table};
-use crate::render::paper::Paper;
-use crate::rules::codes;
+use crate::render::text_writer::TextWriter;
 
-/// Say what a code of a finding means, and what to do about it.
+/// Explain a finding's code: what it means and how to fix it.
 ///
-/// Without a code every code is listed. No cluster is asked.
+/// Without a code, all codes are listed. No cluster is needed.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(help_template = crate::cmd::HELP, before_help = EXAMPLES)]
 pub struct ExplainArgs {
-    /// The code, in any case
+    /// Code of the finding, or a reason of Kubernetes such as ImagePullBackOff, in upper or lower case
     #[arg(value_name = "CODE")]
     code: Option<String>,
-    /// Output: text, json, yaml, name or jsonpath=TEMPLATE
+    /// Output format: text, json, yaml, name or jsonpath=TEMPLATE
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
     output: Format,
     /// Colour: auto, always or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
-    color: super::Colour,
+    color: crate::cmd::Colour,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  # every code
+  # list all codes
   kubectl podlife explain
-  # one code, with its causes and what to do
-  kubectl podlife explain ConfigMapKeyMissing";
+  # one code, with its causes and fixes
+  kubectl podlife explain ConfigMapKeyMissing
+  # what kubectl get pods shows
+  kubectl podlife explain ImagePullBackOff";
 
 /// Prints the explanation of one code, or the table of all.
 pub fn run(args: &ExplainArgs, io: &mut Io) -> Outcome {
-    let code = args.code.as_deref().map(code_named).transpose()?;
-    let explanation = codes::explanation(code);
+    let mut explanation = findings::explanation(None);
+    if let Some(word) = &args.code {
+        let meant = codes_named(word)?;
+        explanation.codes.retain(|one| meant.contains(&one.code));
+    }
     let text = match document::print(&explanation, &args.output).map_err(|error| Failure::new(Exit::Fault, error))? {
         Some(document) => document,
         None if args.output == Format::Name => explanation.codes.iter().map(|c| format!("{}\n", c.code)).collect(),
         None => {
-            let mut paper = Paper::new(args.color.is_on(&io.stdout, &io.environment), io.stdout.columns());
-            match (code, explanation.codes.as_slice()) {
-                (Some(_), [one]) => page(one, &mut paper),
-                _ => table(&explanation, &mut paper),
+            let mut writer = TextWriter::new(args.color.is_on(&io.stdout, &io.environment), io.stdout.columns());
+            match explanation.codes.as_slice() {
+                [one] => page(one, &mut writer),
+                _ => table(&explanation, &mut writer),
             }
-            paper.into_text()
+            writer.into_text()
         }
     };
     io.stdout.write(&text);
     Ok(Exit::Good)
 }
 
-fn code_named(word: &str) -> Result<Code, Failure> {
-    word.parse().map_err(|_| {
-        let meant: Vec<&str> = codes::suggestions(word).into_iter().map(Code::as_str).collect();
-        Failure::usage(format!("{word:?} is no finding code")).hint(match meant.as_slice() {
-            [] => "kubectl podlife explain lists them".to_owned(),
+/// The code of this name, or the codes that show as this reason of Kubernetes.
+fn codes_named(word: &str) -> Result<Vec<Code>, Failure> {
+    if let Ok(code) = word.parse() {
+        return Ok(vec![code]);
+    }
+    let shown = findings::shown_as(word);
+    if !shown.is_empty() {
+        return Ok(shown);
+    }
+    let meant: Vec<&str> = findings::suggestions(word).into_iter().map(Code::as_str).collect();
+    Err(
+        Failure::usage(format!("{word:?} is neither a finding code nor a known reason of Kubernetes")).hint(match meant.as_slice() {
+            [] => "kubectl podlife explain lists the codes".to_owned(),
             meant => format!("did you mean {}?", meant.join(", ")),
-        })
-    })
+        }),
+    )
 }

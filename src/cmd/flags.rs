@@ -8,9 +8,10 @@ use clap::{Args, ValueHint};
 use secrecy::SecretString;
 
 use crate::cluster::ConnectOptions;
+use crate::exit::Failure;
 use crate::model::duration;
 
-/// The flags that say which cluster, as whom, and how patiently. They are global: they may stand behind any verb.
+/// kubectl's flags for cluster, user and timeouts. They are global: every verb accepts them.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection (as in kubectl)")]
 pub struct ConnectFlags {
@@ -77,12 +78,12 @@ pub struct ConnectFlags {
     /// If true, opt-out of response compression for all requests to the server
     #[arg(long, global = true, hide_short_help = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub disable_compression: Option<bool>,
-    /// Default cache directory; taken for kubectl's sake, podlife keeps no cache
-    #[arg(long, global = true, hide_short_help = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub cache_dir: Option<PathBuf>,
-    /// Require server version to match client version; taken for kubectl's sake, podlife works with every supported version
-    #[arg(long, global = true, hide_short_help = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    pub match_server_version: Option<bool>,
+    /// Default cache directory; accepted for compatibility with kubectl, podlife has no cache
+    #[arg(long = "cache-dir", global = true, hide_short_help = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    _cache_dir: Option<PathBuf>,
+    /// Require server version to match client version; accepted for compatibility with kubectl, podlife works with every supported version
+    #[arg(long = "match-server-version", global = true, hide_short_help = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    _match_server_version: Option<bool>,
     /// Treat warnings received from the server as errors and exit with a non-zero exit code
     #[arg(long, global = true, hide_short_help = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub warnings_as_errors: Option<bool>,
@@ -91,15 +92,29 @@ pub struct ConnectFlags {
     pub verbosity: u8,
 }
 
+/// A longer timeout for one connection would delay the whole report.
+const LONGEST_DIAL: Duration = Duration::from_secs(60);
+
+/// Checks `--dial-timeout`.
+pub(crate) fn check_dial_timeout(timeout: Duration, no_dial: bool) -> Result<(), Failure> {
+    if timeout.is_zero() && !no_dial {
+        return Err(Failure::usage("--dial-timeout must be more than zero").hint("--no-dial dials nothing"));
+    }
+    if timeout > LONGEST_DIAL {
+        return Err(Failure::usage("--dial-timeout is at most 1m"));
+    }
+    Ok(())
+}
+
 fn key_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write it like key=value".to_owned()),
+        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }
 
 impl ConnectFlags {
-    /// The options that the flags stand for. `interactive`: standard input is a terminal, so a credential plugin may ask.
+    /// The options of these flags. `interactive`: standard input is a terminal, so a credential plugin may prompt.
     pub fn complete(self, interactive: bool) -> ConnectOptions {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let file = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
@@ -124,10 +139,7 @@ impl ConnectFlags {
             tls_server_name: given(self.tls_server_name),
             request_timeout: self.request_timeout,
             disable_compression: self.disable_compression.unwrap_or_default(),
-            cache_dir: file(self.cache_dir),
             chunk_size: self.chunk_size,
-            match_server_version: self.match_server_version.unwrap_or_default(),
-            warnings_as_errors: self.warnings_as_errors.unwrap_or_default(),
             verbosity: self.verbosity,
             interactive,
         }

@@ -1,37 +1,48 @@
-//! One file per verb: its flags, its plan, its wiring.
+//! One file per verb: its flags, its plan, and how it is run.
 
-pub mod collect;
 pub mod complete;
-pub mod completion;
-mod debug_container;
-pub mod diagnose;
-pub mod exit;
-pub mod explain;
-pub mod flags;
-mod left_out;
-pub mod local;
-pub mod patience;
+pub(crate) mod completion;
+pub(crate) mod diagnose;
+pub(crate) mod explain;
+pub(crate) mod flags;
+mod local;
 mod rbac;
-pub mod reach;
-pub mod targets;
-pub mod version;
+mod save;
+mod session;
+pub(crate) mod targets;
+mod trace;
+pub(crate) mod version;
 pub mod wait_ready;
-pub mod watching;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use exit::{Exit, Failure};
-
 use crate::cluster::Log;
+use crate::exit::{self, Exit, Failure};
 use crate::io::{Environment, Io, Stream};
-use crate::model::text::{redact, sanitise};
+use crate::text::{redact, sanitise};
 
 /// How a verb ends: with an exit code after it has printed its result, or with a failure and no result.
 pub type Outcome = Result<Exit, Failure>;
 
-/// Say why pods are broken.
+/// Order of `--help`: what the verb does, examples, usage, flags, exit codes.
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+const EXAMPLES: &str = "\
+Examples:
+  # why is something broken in namespace shop?
+  kubectl podlife diagnose -n shop
+  # wait until a deployment really works
+  kubectl podlife wait-ready deployment/api -n shop --timeout 3m
+  # does anything stop a connection?
+  kubectl podlife trace deployment/web svc/db:5432 -n shop
+  # a pod for session user-42; the second time, the same one
+  kubectl podlife session create user-42 --image ide:3 --port 8080
+  # what does a finding mean, and what fixes it?
+  kubectl podlife explain ImagePullFailing";
+
+/// Explain why pods are broken, wait until they work, trace connections between them, and keep a pod for each session.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-podlife", bin_name = "kubectl podlife", version, disable_version_flag = false, args_override_self = true, after_help = exit::HELP)]
+#[command(name = "kubectl-podlife", bin_name = "kubectl podlife", version, args_override_self = true, help_template = HELP, before_help = EXAMPLES, after_help = exit::HELP)]
 pub struct Cli {
     #[command(flatten)]
     connect: flags::ConnectFlags,
@@ -43,6 +54,8 @@ pub struct Cli {
 enum Verb {
     Diagnose(Box<diagnose::DiagnoseArgs>),
     WaitReady(Box<wait_ready::WaitReadyArgs>),
+    Trace(Box<trace::TraceArgs>),
+    Session(Box<session::SessionArgs>),
     Explain(explain::ExplainArgs),
     Rbac(rbac::RbacArgs),
     Version(version::VersionArgs),
@@ -98,6 +111,8 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
     let outcome = match &cli.verb {
         Verb::Diagnose(args) => diagnose::run(args, &cli.connect, io, log).await,
         Verb::WaitReady(args) => wait_ready::run(args, &cli.connect, io, log).await,
+        Verb::Trace(args) => trace::run(args, &cli.connect, io, log).await,
+        Verb::Session(args) => Box::pin(session::run(args, &cli.connect, io, log)).await,
         Verb::Explain(args) => explain::run(args, io),
         Verb::Rbac(args) => rbac::run(args, &cli.connect, io),
         Verb::Version(args) => version::run(args, cli.connect.clone(), io, log).await,
@@ -137,7 +152,7 @@ fn written(io: &Io, exit: Exit) -> Exit {
     }
 }
 
-/// `--help` and `--version` are results; anything else is a command line that makes no sense.
+/// `--help` and `--version` are results; anything else is invalid usage.
 fn no_command(error: &clap::Error, io: &Io) -> Exit {
     if error.use_stderr() {
         let text = error.to_string();
@@ -179,7 +194,7 @@ fn explain(failure: &Failure, document: Option<&'static str>, io: &Io) {
                 "apiVersion": crate::model::report::API_VERSION,
                 "kind": "Error",
                 "message": message,
-                "exitCode": failure.exit as u8,
+                "exitCode": failure.exit.code(),
             });
             if let Some(hint) = &failure.hint {
                 error["hint"] = sanitise(hint).into();

@@ -1,47 +1,50 @@
-//! `rbac`: the least rights that a verb needs.
+//! `rbac`: the smallest rights that a verb needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::Outcome;
-use super::collect::{CLUSTER_WIDE, FIRST, ON_DEMAND};
-use super::exit::{Exit, Failure};
-use super::flags::ConnectFlags;
-use super::wait_ready;
-use super::watching::WATCHED;
+use crate::cmd::flags::ConnectFlags;
+use crate::cmd::{Outcome, session, wait_ready};
+use crate::exit::{Exit, Failure};
 use crate::io::Io;
-use crate::model::kind::{self, Kind};
-use crate::render::document::{self, Format};
+use crate::model::kind;
+use crate::model::kind::Kind;
+use crate::observe::changes::WATCHED;
+use crate::observe::reads::{CLUSTER_WIDE, FIRST, ON_DEMAND};
+use crate::render::document;
+use crate::render::document::Format;
 
-/// Print the least Role that a verb needs, ready for kubectl apply.
+/// Print the smallest Role that a verb needs, ready for kubectl apply.
 ///
-/// What is not granted is left unread and named in the answer; nothing fails for the lack of it.
+/// podlife also works with fewer rights: it names in its report what it could not read.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(help_template = crate::cmd::HELP, before_help = "\
 Examples:
   # rights to diagnose namespace shop, for a service account
   kubectl podlife rbac diagnose -n shop --bind serviceaccount:ci:deployer | kubectl apply -f -
-  # what nodes, volumes and classes say, too
+  # also read nodes, volumes and storage classes
   kubectl podlife rbac diagnose --with nodes
-  # rights to wait, and to ask the application through the API server
+  # rights to wait, and to check the application through the API server
   kubectl podlife rbac wait-ready -n shop
-  # and from inside of the cluster, and ports that do not speak HTTP
-  kubectl podlife rbac wait-ready -n shop --with in-cluster,dial")]
+  # also check from inside the cluster, and ports that do not speak HTTP
+  kubectl podlife rbac wait-ready -n shop --with in-cluster,dial
+  # rights to create sessions and to run commands in them
+  kubectl podlife rbac session -n shop --with create,exec")]
 pub struct RbacArgs {
-    /// The verb
+    /// Verb to print the rights for
     verb: Verb,
-    /// Rights for more: nodes (with volumes and classes), secrets (metadata; RBAC cannot grant less than the data), watch, dial (ports of pods), exec, debug, in-cluster (the prober of wait-ready)
+    /// Additional rights: nodes (with volumes and storage classes), secrets (podlife reads metadata only, but RBAC cannot grant less than the data), watch, dial (ports of pods), exec, debug, in-cluster (the Job of wait-ready --probe-image). The verbs of session, besides list, status and wait: touch, create (also pause, resume and delete), from (the workloads of create --from), gc, exec, logs, forward, plan
     #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
     with: Vec<With>,
-    /// Rights in every namespace: a ClusterRole instead of a Role
+    /// Rights in all namespaces: a ClusterRole instead of a Role
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// Print a binding too: user:NAME, group:NAME or serviceaccount:NAMESPACE:NAME
+    /// Also print a binding for user:NAME, group:NAME or serviceaccount:NAMESPACE:NAME
     #[arg(long, value_name = "SUBJECT", value_parser = subject)]
     bind: Option<Subject>,
-    /// Output: yaml or json
+    /// Output format: yaml or json
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
 }
@@ -50,6 +53,8 @@ pub struct RbacArgs {
 enum Verb {
     Diagnose,
     WaitReady,
+    Trace,
+    Session,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -61,6 +66,20 @@ enum With {
     Exec,
     Debug,
     InCluster,
+    Touch,
+    Create,
+    From,
+    Gc,
+    Logs,
+    Forward,
+    Plan,
+}
+
+impl With {
+    /// The word on the command line.
+    fn is(self, word: &str) -> bool {
+        self.to_possible_value().is_some_and(|value| value.matches(word, false))
+    }
 }
 
 /// Who gets the rights.
@@ -94,7 +113,7 @@ fn grant(rights: &mut Rights, kind: &Kind, verb: &'static str) {
         .insert(verb);
 }
 
-/// What `diagnose` reads within a namespace.
+/// What `diagnose` and `trace` read within a namespace.
 fn namespaced(with: &[With]) -> Rights {
     let mut rights = Rights::new();
     for kind in FIRST.iter().chain(ON_DEMAND) {
@@ -135,6 +154,13 @@ fn namespaced(with: &[With]) -> Rights {
 
 /// What a verb needs within a namespace.
 fn of_verb(verb: Verb, with: &[With]) -> Rights {
+    if verb == Verb::Session {
+        let mut rights = Rights::new();
+        for (group, resource, verbs) in session::rights::rights(|word| with.iter().any(|with| with.is(word))) {
+            rights.entry((group.to_owned(), resource.to_owned())).or_default().extend(verbs);
+        }
+        return rights;
+    }
     let mut rights = namespaced(with);
     if verb == Verb::WaitReady {
         // Its causes are those of diagnose; what it waits for is watched, and read again in the end.
@@ -160,7 +186,12 @@ fn of_verb(verb: Verb, with: &[With]) -> Rights {
 /// What it reads of the cluster as a whole.
 fn cluster_wide(verb: Verb, with: &[With]) -> Rights {
     let mut rights = Rights::new();
-    if with.contains(&With::Nodes) {
+    if with.contains(&With::Nodes) && verb == Verb::Session {
+        // What `session plan` counts.
+        for kind in [kind::NODE, kind::POD, kind::STORAGE_CLASS] {
+            grant(&mut rights, &kind, "list");
+        }
+    } else if with.contains(&With::Nodes) {
         for kind in CLUSTER_WIDE {
             grant(&mut rights, kind, "list");
         }
@@ -173,7 +204,7 @@ fn cluster_wide(verb: Verb, with: &[With]) -> Rights {
     rights
 }
 
-/// Rules of a role: resources of one group with the same verbs stand together.
+/// Rules of a role: resources of one group with the same verbs share a rule.
 fn rules(rights: &Rights) -> Vec<Value> {
     let mut together: BTreeMap<(&str, Vec<&str>), Vec<&str>> = BTreeMap::new();
     for ((group, resource), verbs) in rights {
@@ -212,6 +243,8 @@ fn roles(args: &RbacArgs, namespace: Option<&str>) -> Vec<Value> {
     let name = match args.verb {
         Verb::Diagnose => "podlife-diagnose",
         Verb::WaitReady => "podlife-wait-ready",
+        Verb::Trace => "podlife-trace",
+        Verb::Session => "podlife-session",
     };
     let mut roles = Vec::new();
     if args.all_namespaces {
@@ -240,18 +273,8 @@ pub fn run(args: &RbacArgs, connect: &ConnectFlags, io: &Io) -> Outcome {
         return Err(Failure::usage("-A and -n cannot be used together"));
     }
     let roles = roles(args, connect.namespace.as_deref());
-    match &args.output {
-        Format::Yaml => {
-            let documents: Result<Vec<String>, _> = roles.iter().map(serde_saphyr::to_string).collect();
-            let documents = documents.map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
-            io.stdout.write(&documents.join("---\n"));
-        }
-        Format::Json => {
-            let list = json!({"apiVersion": "v1", "kind": "List", "items": roles});
-            let text = document::print(&list, &Format::Json).map_err(|e| Failure::new(Exit::Fault, e))?;
-            io.stdout.write(&text.unwrap_or_default());
-        }
-        _ => return Err(Failure::usage("a role is printed as yaml or json")),
-    }
+    let text = document::manifests(&roles, &args.output).map_err(|e| Failure::new(Exit::Fault, e))?;
+    let text = text.ok_or_else(|| Failure::usage("the output format must be yaml or json"))?;
+    io.stdout.write(&text);
     Ok(Exit::Good)
 }

@@ -1,18 +1,8 @@
 //! What the user named on the command line: `TYPE/NAME`, `TYPE NAME`, `TYPE`, or a bare name.
 
-use super::exit::Failure;
-use crate::model::kind::{self, Kind};
-
-/// One thing that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// A name of a kind as the user wrote it.
-    Named(String, String),
-    /// Every object of a kind.
-    All(String),
-    /// A name alone: a pod, else the one workload of that name.
-    Bare(String),
-}
+use crate::exit::Failure;
+use crate::model::kind;
+use crate::observe::targets::Wanted;
 
 /// Reads the positional arguments as kubectl does.
 pub fn parse(arguments: &[String]) -> Result<Vec<Wanted>, Failure> {
@@ -28,7 +18,7 @@ pub fn parse(arguments: &[String]) -> Result<Vec<Wanted>, Failure> {
             .iter()
             .map(|argument| match argument.split_once('/') {
                 Some((kind, name)) => Ok(Wanted::Named(kind.to_owned(), name.to_owned())),
-                None => Err(Failure::usage(format!("{argument:?} stands beside TYPE/NAME targets, but is none"))
+                None => Err(Failure::usage(format!("{argument:?} is not TYPE/NAME, like the other targets"))
                     .hint("name every target as TYPE/NAME, or use TYPE NAME NAME...")),
             })
             .collect();
@@ -52,19 +42,6 @@ pub fn parse(arguments: &[String]) -> Result<Vec<Wanted>, Failure> {
         .flat_map(|kind| names.iter().map(move |name| Wanted::Named((*kind).to_owned(), name.clone())))
         .collect())
 }
-
-/// Kinds that a bare name may mean, in the order in which they are tried: pods first, as everywhere in kubectl.
-pub const BARE: &[Kind] = &[
-    kind::POD,
-    kind::DEPLOYMENT,
-    kind::STATEFUL_SET,
-    kind::DAEMON_SET,
-    kind::JOB,
-    kind::CRON_JOB,
-    kind::REPLICA_SET,
-    kind::SERVICE,
-    kind::INGRESS,
-];
 
 #[cfg(test)]
 mod tests {

@@ -3,17 +3,17 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::Outcome;
-use super::exit::Exit;
-use super::flags::ConnectFlags;
 use crate::cluster::{Connection, Log, ServerVersion};
+use crate::cmd::Outcome;
+use crate::cmd::flags::ConnectFlags;
+use crate::exit::Exit;
 use crate::io::Io;
 
 /// Print the version of podlife and of the API server.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:\n  kubectl podlife version\n  kubectl podlife version --client -o json")]
+#[command(help_template = crate::cmd::HELP, before_help = "Examples:\n  kubectl podlife version\n  kubectl podlife version --client -o json")]
 pub struct VersionArgs {
-    /// Only podlife's own version; no request is made
+    /// Print only podlife's own version, without a request to the server
     #[arg(long)]
     pub client: bool,
     /// Output format
@@ -95,7 +95,7 @@ fn print(versions: &Versions, format: VersionFormat) -> String {
             let client = &versions.client_version;
             let mut text = format!("Client Version: v{} ({})\n", client.version, client.platform);
             if let Some(server) = &versions.server_version {
-                text += &format!("Server Version: {}\n", crate::model::text::sanitise(&server.git_version));
+                text += &format!("Server Version: {}\n", crate::text::sanitise(&server.git_version));
             }
             text
         }

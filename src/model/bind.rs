@@ -1,43 +1,46 @@
-//! Addresses that a server binds to, in every form that people and programs write them.
+//! Addresses that a server binds to, in every common notation.
 
 use std::net::IpAddr;
 
-/// What a socket is bound to, as far as text says it.
+use crate::model::cause::ListenerOnLoopback;
+use crate::text::{Url, Words};
+
+/// The address that a socket is bound to, parsed from text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bind {
     /// 127.0.0.1, or another address of 127/8.
     LoopbackV4,
     /// `::1`
     LoopbackV6,
-    /// `::ffff:127.0.0.1`: an IPv6 socket that takes IPv4 connections of the pod itself only.
+    /// `::ffff:127.0.0.1`: an IPv6 socket that only accepts IPv4 connections from the pod itself.
     LoopbackMapped,
     /// `0.0.0.0`
     AnyV4,
-    /// `::` or `*`: both families, or IPv6 alone where the socket says so.
+    /// `::` or `*`: both families, or IPv6 only if the socket is set so.
     AnyV6,
-    /// A port without an address: servers take every address then, but text alone does not say so.
+    /// A port without an address: most servers then bind to all addresses, but the text does not prove it.
     Unspecified,
     /// One address, such as the pod's own.
     Address(IpAddr),
 }
 
 impl Bind {
-    /// Whether only processes of the same pod get there.
+    /// Whether only processes of the same pod can reach it.
     pub fn is_loopback(self) -> bool {
         matches!(self, Self::LoopbackV4 | Self::LoopbackV6 | Self::LoopbackMapped)
     }
 
-    /// Whether other pods get there as well.
+    /// Whether other pods can reach it.
     pub fn is_reachable(self) -> bool {
         matches!(self, Self::AnyV4 | Self::AnyV6 | Self::Address(_))
     }
 
-    /// The variant of `ListenerOnLoopback`; none where it is no loopback address.
-    pub fn loopback_cause(self) -> Option<&'static str> {
+    /// The variant of `ListenerOnLoopback`; none for other addresses.
+    pub fn loopback_cause(self) -> Option<ListenerOnLoopback> {
         match self {
-            Self::LoopbackV4 => Some("ipv4"),
-            Self::LoopbackV6 => Some("ipv6"),
-            Self::LoopbackMapped => Some("mapped"),
+            Self::LoopbackV4 => Some(ListenerOnLoopback::Ipv4),
+            Self::LoopbackV6 => Some(ListenerOnLoopback::Ipv6),
+            Self::LoopbackMapped => Some(ListenerOnLoopback::Mapped),
             _ => None,
         }
     }
@@ -74,30 +77,25 @@ impl std::fmt::Display for Bind {
     }
 }
 
-/// An address and a port that a server is told to bind to, or says that it does.
+/// An address and a port that a server is configured to bind to, or reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BindAddress {
     /// The address.
     pub bind: Bind,
-    /// The port, where one is said.
+    /// The port, if there is one.
     pub port: Option<u16>,
 }
 
 impl BindAddress {
     /// Reads `127.0.0.1:8080`, `[::1]:80`, `:8080`, `*`, `localhost`, `http://0.0.0.0:5000/`, Java's `localhost/127.0.0.1:9042` and Node's `:::3000`.
-    /// None for a Unix socket, a name that is not surely the loopback, a bare number, and whatever else.
+    /// None for a Unix socket, a host name other than localhost, a bare number, and anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_matches(|c| matches!(c, '"' | '\'' | '`'));
-        let text = match text.split_once("://") {
-            Some((scheme, _)) if !is_scheme(scheme) => return None,
-            Some((_, rest)) => {
-                let authority = rest.split(['/', '?', '#']).next()?;
-                // User information is what a client writes.
-                if authority.contains('@') {
-                    return None;
-                }
-                authority
-            }
+        let url = Url::parse(text);
+        let text = match url.scheme {
+            // Only a client writes user information.
+            Some(scheme) if !SCHEMES.has(&scheme.to_ascii_lowercase()) || url.user.is_some() => return None,
+            Some(_) => url.host,
             None => java(without_kind(text)),
         };
         let (host, port) = split_port(text)?;
@@ -112,7 +110,7 @@ impl BindAddress {
         Some(parsed)
     }
 
-    /// A port that is written without an address.
+    /// A port without an address.
     pub fn of_port(port: u16) -> Self {
         Self {
             bind: Bind::Unspecified,
@@ -134,7 +132,7 @@ impl std::fmt::Display for BindAddress {
     }
 }
 
-/// A written address in its parts, so that it can be shown or changed without what stands around it.
+/// The parts of a written address, so that it can be shown or changed alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written<'a> {
     /// A scheme, or the kind of the socket: `http://`, `tcp:`.
@@ -143,7 +141,7 @@ pub struct Written<'a> {
     host: &'a str,
     /// `:8080`
     port: &'a str,
-    /// A path, and whatever else: it may be anything.
+    /// A path or anything else that follows.
     after: &'a str,
 }
 
@@ -165,13 +163,13 @@ impl<'a> Written<'a> {
         Some(Self { before, host, port, after })
     }
 
-    /// As it is written, with what stands behind the address left out.
+    /// As written, without what follows the address.
     pub fn shown(&self) -> String {
         let after = if matches!(self.after, "" | "/") { self.after } else { "/…" };
         format!("{}{}{}{after}", self.before, self.host, self.port)
     }
 
-    /// The same for every address instead of the one that is written, as [`Self::shown`].
+    /// [`Self::shown`], changed to bind to all addresses.
     pub fn opened(&self, ipv6_only: bool) -> Self {
         let v6 = ipv6_only || self.host.contains("::");
         let is_bare = self.before.is_empty() && self.port.is_empty() && !self.host.starts_with('[');
@@ -184,14 +182,14 @@ impl<'a> Written<'a> {
     }
 }
 
-/// One or several written addresses as [`Written::shown`] has them; what is none is left out.
+/// One or several addresses in the form of [`Written::shown`]; anything else is left out.
 pub fn shown(text: &str) -> String {
     mapped(text, |part| {
         Written::parse(part).map_or_else(|| "…".to_owned(), |written| written.shown())
     })
 }
 
-/// One or several written addresses, each loopback among them opened to all addresses.
+/// One or several addresses, with each loopback address changed to all addresses.
 pub fn opened(text: &str, ipv6_only: bool) -> String {
     mapped(text, |part| {
         let is_loopback = BindAddress::parse(part).is_some_and(|address| address.bind.is_loopback());
@@ -202,7 +200,7 @@ pub fn opened(text: &str, ipv6_only: bool) -> String {
     })
 }
 
-/// Puts something in the place of each address of a list; Redis writes a hyphen before one that may be missing.
+/// Replaces each address of a list; Redis writes a hyphen before an optional one.
 fn mapped(text: &str, change: impl Fn(&str) -> String) -> String {
     let mut out = String::new();
     for piece in text.split_inclusive([',', ' ', ';']) {
@@ -219,7 +217,7 @@ fn mapped(text: &str, change: impl Fn(&str) -> String) -> String {
     out
 }
 
-/// A port by its number; 0 asks for any and names none.
+/// A port number; 0 means any port and gives none.
 pub fn port(text: &str) -> Option<u16> {
     text.trim()
         .trim_matches(|c| matches!(c, '"' | '\'' | ':'))
@@ -228,32 +226,13 @@ pub fn port(text: &str) -> Option<u16> {
         .filter(|port| *port > 0)
 }
 
-/// Schemes before an address to listen on; `unix` and `fd` lead to no port, and `postgres://` is what a client writes.
-fn is_scheme(scheme: &str) -> bool {
-    let scheme = scheme.to_ascii_lowercase();
-    matches!(
-        scheme.as_str(),
-        "http"
-            | "https"
-            | "tcp"
-            | "tcp4"
-            | "tcp6"
-            | "ssl"
-            | "tls"
-            | "ws"
-            | "wss"
-            | "grpc"
-            | "h2c"
-            | "plaintext"
-            | "sasl_plaintext"
-            | "sasl_ssl"
-    ) || matches!(
-        scheme.as_str(),
-        "internal" | "external" | "client" | "controller" | "broker" | "amqp" | "mqtt"
-    )
-}
+/// Schemes of listening addresses; `unix` and `fd` have no port, and `postgres://` is a client's.
+const SCHEMES: Words = Words(
+    "http, https, tcp, tcp4, tcp6, ssl, tls, ws, wss, grpc, h2c, plaintext, sasl_plaintext, sasl_ssl, \
+     internal, external, client, controller, broker, amqp, mqtt",
+);
 
-/// Twisted and others write the kind of the socket before the address: `tcp6:[::]:80`, `tls:0.0.0.0:443`.
+/// Twisted and others write the socket type before the address: `tcp6:[::]:80`, `tls:0.0.0.0:443`.
 pub fn without_kind(text: &str) -> &str {
     match text.split_once(':') {
         Some(("tcp" | "tcp4" | "tcp6" | "udp" | "udp4" | "udp6" | "tls" | "ssl" | "http" | "https" | "grpc", rest))
@@ -277,7 +256,7 @@ fn java(text: &str) -> &str {
     }
 }
 
-/// Parts address and port.
+/// Splits address and port.
 fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
@@ -301,7 +280,7 @@ fn is_joined(text: &str) -> bool {
         .is_some_and(|port| port.len() >= 2 && port.bytes().all(|c| c.is_ascii_digit()))
 }
 
-/// What a host means to a socket; none for a name whose address is not known.
+/// The bind address of a host; none for an unknown name.
 fn host_bind(host: &str) -> Option<Bind> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let plain = host.split('%').next().unwrap_or_default();
@@ -380,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_to_listen_on() {
+    fn values_that_are_no_listen_address() {
         for text in [
             "unix:/run/app.sock",
             "unix:///run/app.sock",
@@ -409,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_around_an_address_stays_and_what_may_be_anything_is_not_shown() {
+    fn only_the_address_is_changed_and_unknown_text_is_not_shown() {
         for (text, seen, open) in [
             ("127.0.0.1", "127.0.0.1", "0.0.0.0"),
             ("localhost:8080", "localhost:8080", "0.0.0.0:8080"),
@@ -445,7 +424,15 @@ mod tests {
             ("0.0.0.0", None),
             (":80", None),
         ] {
-            assert_eq!(BindAddress::parse(text).unwrap().bind.loopback_cause(), cause, "{text}");
+            assert_eq!(
+                BindAddress::parse(text)
+                    .unwrap()
+                    .bind
+                    .loopback_cause()
+                    .map(ListenerOnLoopback::as_str),
+                cause,
+                "{text}"
+            );
         }
     }
 }

@@ -45,6 +45,7 @@ codes! {
     ConfigMapMissing, SecretMissing, ConfigMapKeyMissing, SecretKeyMissing, VolumeMountFailing, ClaimMissing, ClaimPending, ClaimLost,
     NodeNotReady, NodePressure, PodEvicted, PodPreempted, PodStuckTerminating,
     RolloutStuck, RolloutPaused, ScaledToZero, UpdateOnDelete, OrderedStartBlocked, JobFailing, JobDeadlineExceeded,
+    JobKeptOpen,
     CronJobInvalid, JobSuspended, CronJobSuspended, AutoscalerUnableToScale, DisruptionBudgetBlocks,
     ApplicationError,
 }
@@ -64,6 +65,6 @@ impl FromStr for Code {
             .iter()
             .copied()
             .find(|code| code.as_str().eq_ignore_ascii_case(text))
-            .ok_or_else(|| format!("{text} is no finding code; kubectl podlife explain lists them"))
+            .ok_or_else(|| format!("{text} is not a finding code; kubectl podlife explain lists them"))
     }
 }

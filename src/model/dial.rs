@@ -86,3 +86,10 @@ pub struct Dial {
     /// From inside the pod, by port-forward: to its loopback address.
     pub inside: Reply,
 }
+
+impl Dial {
+    /// Whether the pod's address refuses, or the inside of the pod where that alone was tried.
+    pub fn is_refused(&self) -> bool {
+        self.address == Reply::Refused || (self.address == Reply::Untried && self.inside == Reply::Refused)
+    }
+}

@@ -1,11 +1,14 @@
-//! The lines of a configuration that say where a server listens: all that a snapshot keeps of a ConfigMap.
+//! The lines of a configuration that say where a server listens, and the interpreter of a script: all that a snapshot keeps of a ConfigMap.
 //!
 //! What is kept has one form, `path = value`, and the value is an address or a port and nothing else: no credential has that shape. A path leads through
 //! the sections of the file, because `host` means one thing under `server` and another under `database`.
 
 use serde_json::Value;
 
-use super::bind::{self, BindAddress};
+use crate::model::bind;
+use crate::model::bind::BindAddress;
+use crate::model::environment::names_host;
+use crate::text::{Url, Words, redact};
 
 /// Files beyond this are not configuration.
 const LONGEST: usize = 512 << 10;
@@ -33,20 +36,73 @@ pub enum Meaning {
 
 /// What is kept of one key of a ConfigMap; empty where nothing says where a server listens.
 pub fn kept(key: &str, text: &str) -> String {
+    let interpreter = interpreter(text);
     if text.len() > LONGEST {
-        return String::new();
+        return interpreter;
     }
     // A variable: the key is its name and the value an address, or a port.
     let whole = text.trim();
     if !whole.contains('\n') && is_kept(key, whole) {
         return whole.to_owned();
     }
+    if let Some(host) = called(key, whole) {
+        return host;
+    }
     let lines: Vec<String> = directives(text)
         .iter()
         .take(LINES)
         .map(|d| format!("{} = {}", d.path, d.value))
         .collect();
-    lines.join("\n")
+    format!("{interpreter}{}", lines.join("\n"))
+}
+
+/// The first line of a script, `#!/bin/sh`, with its line end but without arguments; empty for a text that names no interpreter.
+fn interpreter(text: &str) -> String {
+    let line = text.split_inclusive('\n').next().unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    let Some(path) = line.strip_prefix("#!").map(str::trim_start) else {
+        return String::new();
+    };
+    let path = &path[..path.find(|c| !is_plain(c)).unwrap_or(path.len())];
+    let end = if line.ends_with("\r\n") || line.ends_with('\r') {
+        "\r\n"
+    } else {
+        "\n"
+    };
+    format!("#!{path}{end}")
+}
+
+/// The host that the value of a variable names, without user, path and query: whom the application calls. None where it may be a credential.
+fn called(key: &str, value: &str) -> Option<String> {
+    let pair = format!("{key}={value}");
+    if value.contains(char::is_whitespace) || value.contains(',') || !value.contains(char::is_alphabetic) {
+        return None;
+    }
+    let url = Url::parse(value);
+    let is_name = |host: &str| {
+        host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+            && host.starts_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    let (host, port) = url.host.split_once(':').unwrap_or((url.host, ""));
+    let has_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    if !is_name(host) || !(port.is_empty() || has_port) {
+        return None;
+    }
+    let upper = key.to_ascii_uppercase();
+    let is_host = names_host(key) && ["HOST", "HOSTNAME", "SERVER", "SERVICE"].iter().any(|end| upper.ends_with(end));
+    match url.scheme {
+        _ if !host.contains(char::is_alphabetic) || host == "localhost" => None,
+        Some(scheme)
+            if !scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '-' | ':')) =>
+        {
+            None
+        }
+        Some(scheme) => Some(format!("{scheme}://{}", url.host)),
+        None if url.host != value || redact(&pair) != pair => None,
+        None => (has_port || host.contains(".svc") || is_host).then(|| value.to_owned()),
+    }
 }
 
 /// Every setting of an address or a port that a server listens on, in the order of the text.
@@ -69,21 +125,20 @@ pub fn meaning(path: &str) -> Option<Meaning> {
         .filter(|s| !s.is_empty())
         .collect();
     let sections: Vec<&str> = lower.split('.').map(|s| s.trim_matches('"')).collect();
-    if segments.iter().any(|s| OTHERS.contains(s)) || sections.iter().any(|s| OTHERS.contains(&s.replace(['_', '-'], "").as_str())) {
+    if segments.iter().any(|s| OTHERS.has(s)) || sections.iter().any(|s| OTHERS.has(&s.replace(['_', '-'], ""))) {
         return None;
     }
     if joined.starts_with("listenerstcp") || joined.starts_with("listenersssl") || SURE_ENDS.iter().any(|end| joined.ends_with(end)) {
         return Some(Meaning::Sure);
     }
     let (last, before) = segments.split_last()?;
-    if !ENDS.contains(last) {
+    if !ENDS.has(last) {
         return None;
     }
-    let of_server =
-        before.iter().any(|s| SERVERS.contains(s)) || sections.iter().any(|s| SERVERS.contains(&s.replace(['_', '-'], "").as_str()));
+    let of_server = before.iter().any(|s| SERVERS.has(s)) || sections.iter().any(|s| SERVERS.has(&s.replace(['_', '-'], "")));
     if of_server {
         Some(Meaning::Sure)
-    } else if before.is_empty() || before.iter().all(|s| APPLICATIONS.contains(s)) {
+    } else if before.is_empty() || before.iter().all(|s| APPLICATIONS.has(s)) {
         Some(Meaning::Vague)
     } else {
         None
@@ -91,172 +146,30 @@ pub fn meaning(path: &str) -> Option<Meaning> {
 }
 
 /// Ends of paths, without separators, that mean a listener wherever they stand.
-const SURE_ENDS: &[&str] = &[
-    "listen",
-    "listenaddress",
-    "listenaddr",
-    "listenaddresses",
-    "listenhost",
-    "listenip",
-    "listenon",
-    "listenport",
-    "listenclienturls",
-    "listeners",
-    "bind",
-    "bindaddress",
-    "bindaddr",
-    "bindhost",
-    "bindip",
-    "bindport",
-    "binding",
-    "httpaddr",
-    "httpport",
-    "clientportaddress",
-    "clientport",
-    "entrypoint",
-    "listener",
-];
+const SURE_ENDS: Words = Words(
+    "listen, listenaddress, listenaddr, listenaddresses, listenhost, listenip, listenon, listenport, listenclienturls, listeners, \
+     bind, bindaddress, bindaddr, bindhost, bindip, bindport, binding, httpaddr, httpport, clientportaddress, clientport, \
+     entrypoint, listener",
+);
 /// Last words of a path that hold an address or a port of something.
-const ENDS: &[&str] = &[
-    "host",
-    "hostname",
-    "address",
-    "addr",
-    "ip",
-    "interface",
-    "endpoint",
-    "url",
-    "urls",
-    "port",
-    "value",
-];
+const ENDS: Words = Words("host, hostname, address, addr, ip, interface, endpoint, url, urls, port, value");
 /// Words of a path that lead to a listener of the program.
-const SERVERS: &[&str] = &[
-    "server",
-    "http",
-    "https",
-    "listen",
-    "listener",
-    "listeners",
-    "bind",
-    "grpc",
-    "rest",
-    "admin",
-    "metrics",
-    "management",
-    "receivers",
-    "entrypoints",
-    "kestrel",
-    "network",
-    "net",
-    "mysqld",
-    "mariadb",
-    "debug",
-    "pprof",
-    "health",
-    "healthcheck",
-    "dev",
-    "devserver",
-];
+const SERVERS: Words = Words(
+    "server, http, https, listen, listener, listeners, bind, grpc, rest, admin, metrics, management, receivers, entrypoints, \
+     kestrel, network, net, mysqld, mariadb, debug, pprof, health, healthcheck, dev, devserver",
+);
 /// Words that may, and may not.
-const APPLICATIONS: &[&str] = &[
-    "app", "api", "web", "ui", "service", "main", "default", "config", "settings", "frontend",
-];
+const APPLICATIONS: Words = Words("app, api, web, ui, service, main, default, config, settings, frontend");
 /// Words of a path that lead to another program.
-const OTHERS: &[&str] = &[
-    "db",
-    "database",
-    "databases",
-    "datasource",
-    "datasources",
-    "redis",
-    "cache",
-    "client",
-    "clients",
-    "cluster",
-    "clusters",
-    "upstream",
-    "upstreams",
-    "backend",
-    "backends",
-    "broker",
-    "brokers",
-    "bootstrap",
-    "rabbitmq",
-    "amqp",
-    "mail",
-    "smtp",
-    "remote",
-    "exporter",
-    "exporters",
-    "target",
-    "targets",
-    "peer",
-    "peers",
-    "replica",
-    "replicas",
-    "replicaof",
-    "slaveof",
-    "master",
-    "primary",
-    "sentinel",
-    "ldap",
-    "auth",
-    "oauth",
-    "oidc",
-    "jwks",
-    "session",
-    "sessions",
-    "storage",
-    "s3",
-    "minio",
-    "zookeeper",
-    "consul",
-    "tracing",
-    "jaeger",
-    "zipkin",
-    "statsd",
-    "graphite",
-    "influxdb",
-    "sink",
-    "sinks",
-    "destination",
-    "destinations",
-    "output",
-    "outputs",
-    "loadassignment",
-    "lbendpoints",
-    "external",
-    "public",
-    "advertise",
-    "advertised",
-    "advertisedlisteners",
-    "proxy",
-    "proxies",
-    "proxypass",
-    "forward",
-    "kube",
-    "kubernetes",
-    "etcd",
-    "vault",
-    "elasticsearch",
-    "postgres",
-    "postgresql",
-    "mysql",
-    "mongo",
-    "mongodb",
-    "mongos",
-    "kafka",
-    "nats",
-    "memcached",
-    "servers",
-    "postgresqls",
-    "remotes",
-    "password",
-    "secret",
-    "token",
-    "key",
-];
+const OTHERS: Words = Words(
+    "db, database, databases, datasource, datasources, redis, cache, client, clients, cluster, clusters, upstream, upstreams, \
+     backend, backends, broker, brokers, bootstrap, rabbitmq, amqp, mail, smtp, remote, exporter, exporters, target, targets, peer, \
+     peers, replica, replicas, replicaof, slaveof, master, primary, sentinel, ldap, auth, oauth, oidc, jwks, session, sessions, \
+     storage, s3, minio, zookeeper, consul, tracing, jaeger, zipkin, statsd, graphite, influxdb, sink, sinks, destination, \
+     destinations, output, outputs, loadassignment, lbendpoints, external, public, advertise, advertised, advertisedlisteners, \
+     proxy, proxies, proxypass, forward, kube, kubernetes, etcd, vault, elasticsearch, postgres, postgresql, mysql, mongo, mongodb, \
+     mongos, kafka, nats, memcached, servers, postgresqls, remotes, password, secret, token, key",
+);
 
 /// Whether a setting is one of a listener, and its value nothing else than an address or a port.
 fn is_kept(path: &str, value: &str) -> bool {
@@ -319,7 +232,7 @@ fn by_line(text: &str, found: &mut Vec<Directive>) {
     let mut section = String::new();
     for line in text.lines() {
         let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', ';', '!']) || line.starts_with("//") {
+        if line.is_empty() || line.starts_with(['#', ';', '!', '<']) || line.starts_with("//") {
             continue;
         }
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -333,9 +246,7 @@ fn by_line(text: &str, found: &mut Vec<Directive>) {
                 format!("{section}.{name}")
             }
         };
-        if line.starts_with('<') {
-            found.extend(of_element(line));
-        } else if let Some((name, value)) = pair(line) {
+        if let Some((name, value)) = pair(line) {
             found.push(directive(&path(name), value));
         } else if let Some((word, rest)) = line.split_once(char::is_whitespace) {
             found.extend(of_words(word, rest).map(|value| directive(&path(word), &value)));
@@ -375,24 +286,6 @@ fn of_words(word: &str, rest: &str) -> Option<String> {
         "listen" | "http_listen" | "bind_address" | "listen_addresses" | "port" | "http_port" => words.next().map(str::to_owned),
         _ => None,
     }
-}
-
-/// Tomcat's `<Connector port="8080" address="127.0.0.1">` and ClickHouse's `<listen_host>::1</listen_host>`.
-fn of_element(line: &str) -> Option<Directive> {
-    if let Some(rest) = line.strip_prefix("<listen_host>") {
-        return Some(directive("listen_host", rest.split('<').next()?));
-    }
-    let attributes = line.strip_prefix("<Connector ")?;
-    let of = |name: &str| {
-        let rest = &attributes[attributes.find(&format!("{name}=\""))? + name.len() + 2..];
-        rest.split('"').next()
-    };
-    let port = of("port")?;
-    Some(match of("address") {
-        Some(address) if address.contains(':') => directive("server.address", &format!("[{address}]:{port}")),
-        Some(address) => directive("server.address", &format!("{address}:{port}")),
-        None => directive("server.port", port),
-    })
 }
 
 #[cfg(test)]
@@ -439,10 +332,6 @@ mod tests {
             ),
             ("listener 1883 127.0.0.1", "listener = 127.0.0.1:1883"),
             (
-                "<Connector port=\"8080\" protocol=\"HTTP/1.1\" address=\"127.0.0.1\" />",
-                "server.address = 127.0.0.1:8080",
-            ),
-            (
                 "server:\n  host: 127.0.0.1\n  port: 8080\ndatabase:\n  host: 127.0.0.1\n  port: 5432\n",
                 "server.host = 127.0.0.1\nserver.port = 8080",
             ),
@@ -486,11 +375,24 @@ mod tests {
             "proxy_pass http://127.0.0.1:9000;",
             "url: postgres://app:hunter2@localhost:5432/x",
             "DATABASE_URL=http://app:hunter2@localhost",
-            "#!/bin/sh\nexport TOKEN=hunter2\ncurl http://127.0.0.1:8080",
             "client:\n  address: 127.0.0.1:9000\n",
             "- 127.0.0.1\n- hunter2\n",
         ] {
             assert_eq!(kept("file", text), "", "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_script_only_its_interpreter_is_kept() {
+        for (text, expected) in [
+            ("#!/bin/sh\nexport TOKEN=hunter2\ncurl http://127.0.0.1:8080", "#!/bin/sh\n"),
+            ("#!/bin/sh\r\nexport TOKEN=hunter2\r\n", "#!/bin/sh\r\n"),
+            ("#! /usr/bin/env hunter2\n", "#!/usr/bin/env\n"),
+            ("export TOKEN=hunter2\n", ""),
+        ] {
+            let once = kept("start.sh", text);
+            assert_eq!(once, expected, "{text}");
+            assert_eq!(kept("start.sh", &once), expected, "what was kept is kept again");
         }
     }
 
@@ -504,6 +406,15 @@ mod tests {
             ("API_KEY", "8080", ""),
             ("PIN", "1234", ""),
             ("LISTEN_ADDR", "hunter2", ""),
+            ("backend", "backend:80", "backend:80"),
+            ("DATABASE_HOST", "db", "db"),
+            (
+                "DATABASE_URL",
+                "postgres://app:hunter2@db:5432/shop?sslmode=off",
+                "postgres://db:5432",
+            ),
+            ("PASSWORD", "hunter2:80", ""),
+            ("TOKEN", "hunter2", ""),
         ] {
             assert_eq!(kept(key, value), expected, "{key}");
         }

@@ -11,7 +11,7 @@ pub fn rounded(seconds: f64) -> f64 {
 ///
 /// The error says what is wrong with the text.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let bad = |why: &str| format!("{text:?} is no duration: {why}; write it like 90s, 1m30s or 500ms");
+    let bad = |why: &str| format!("{text:?} is not a duration: {why}; write it like 90s, 1m30s or 500ms");
     if text.is_empty() {
         return Err(bad("it is empty"));
     }
@@ -50,7 +50,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
             "" => return Err(bad("a unit is missing")),
-            other => return Err(bad(&format!("{other:?} is no unit"))),
+            other => return Err(bad(&format!("{other:?} is not a unit"))),
         };
         // More digits than this are below a nanosecond in any unit.
         let fraction = &fraction[..fraction.len().min(18)];

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::code::Code;
-use super::finding::{Fix, Severity};
+use crate::model::code::Code;
+use crate::model::finding::{Fix, Severity};
 
 /// The answer of `explain`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,8 +42,23 @@ pub struct ExplainedCode {
     pub explanation: String,
     /// What to do, in this order; words in capitals stand for names.
     pub steps: Vec<Fix>,
+    /// What is looked up when a message names something; empty where nothing is.
+    #[serde(default)]
+    pub joins: Vec<ExplainedJoin>,
     /// Codes worth reading next.
     pub related: Vec<Code>,
+}
+
+/// A look-up from what a message names to what provides it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedJoin {
+    /// What the message names.
+    pub names: String,
+    /// The objects and fields that are compared.
+    pub with: String,
+    /// What the finding says then.
+    pub says: String,
 }
 
 /// A variant of a code.

@@ -1,14 +1,16 @@
 //! A finding: one thing that is wrong, with its evidence and what to do. The fields are a public contract.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::code::Code;
-use super::kind::Kind;
-use super::text::{redact, sanitise, short_ids};
+use crate::model::cause::Cause;
+use crate::model::code::Code;
+use crate::model::kind::Kind;
+use crate::text::{Command, redact, sanitise, short_ids};
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +70,12 @@ impl ObjectRef {
     /// `deployment/api`
     pub fn short(&self) -> String {
         format!("{}/{}", self.kind.to_lowercase(), self.name)
+    }
+
+    /// `deployment.apps/api`, as `kubectl -o name` prints it.
+    pub fn with_group(&self) -> String {
+        let group = self.api_version.split_once('/').map(|(group, _)| format!(".{group}"));
+        format!("{}{}/{}", self.kind.to_lowercase(), group.unwrap_or_default(), self.name)
     }
 }
 
@@ -178,6 +186,41 @@ pub struct Fix {
     pub command: Option<String>,
 }
 
+/// Whether a fault may still pass by itself. While it may, the finding is pending: it is shown, and changes neither verdict nor exit code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Settles {
+    /// It does not: somebody has to change something, or it has lasted too long.
+    #[default]
+    Never,
+    /// It may, within this time.
+    Within(Duration),
+    /// It may; nothing says by when.
+    Sometime,
+}
+
+impl Settles {
+    /// Whether only the future will tell whether it is a fault.
+    pub fn is_pending(self) -> bool {
+        self != Self::Never
+    }
+
+    /// The time within which it may pass, where it is known.
+    pub const fn within(self) -> Option<Duration> {
+        match self {
+            Self::Within(left) => Some(left),
+            Self::Never | Self::Sometime => None,
+        }
+    }
+
+    fn has_no_end(&self) -> bool {
+        self.within().is_none()
+    }
+
+    fn seconds<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.within().unwrap_or_default().as_secs())
+    }
+}
+
 /// What a finding brings about, or suffers from: two findings are linked where one breaks what the other suffers from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
@@ -200,7 +243,7 @@ pub enum Effect {
 }
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Stable over runs: code, cause and subject without pods.
@@ -208,7 +251,8 @@ pub struct Finding {
     /// What kind of fault.
     pub code: Code,
     /// Which variant of it; empty where a code has none.
-    pub cause: String,
+    #[schemars(with = "String")]
+    pub cause: Cause,
     /// How much it weighs here.
     pub severity: Severity,
     /// How sure it is.
@@ -227,6 +271,14 @@ pub struct Finding {
     pub breaks: Vec<String>,
     /// What to do about it.
     pub fixes: Vec<Fix>,
+    /// Of a pending finding: the time within which it may pass by itself, where it is known.
+    #[serde(
+        rename = "settlesWithinSeconds",
+        skip_serializing_if = "Settles::has_no_end",
+        serialize_with = "Settles::seconds"
+    )]
+    #[schemars(with = "Option<u64>")]
+    pub settles: Settles,
     /// What it brings about; for linking only.
     #[serde(skip)]
     #[schemars(skip)]
@@ -242,13 +294,24 @@ fn shown(text: &str) -> String {
     short_ids(&sanitise(&redact(text)))
 }
 
+impl Fix {
+    /// Advice with the command for it.
+    pub fn command(text: impl AsRef<str>, command: impl Into<Command>) -> Self {
+        Self {
+            text: sanitise(text.as_ref()),
+            command: Some(command.into().into()),
+        }
+    }
+}
+
 impl Finding {
     /// A finding without evidence yet; every text is made safe to show.
-    pub fn new(code: Code, cause: &str, severity: Severity, confidence: Confidence, subject: Subject, summary: impl AsRef<str>) -> Self {
+    pub fn new(cause: impl Into<Cause>, severity: Severity, confidence: Confidence, subject: Subject, summary: impl AsRef<str>) -> Self {
+        let cause = cause.into();
         let mut finding = Self {
             id: String::new(),
-            code,
-            cause: cause.to_owned(),
+            code: cause.code(),
+            cause,
             severity,
             confidence,
             subject,
@@ -258,6 +321,7 @@ impl Finding {
             caused_by: Vec::new(),
             breaks: Vec::new(),
             fixes: Vec::new(),
+            settles: Settles::Never,
             effects: BTreeSet::new(),
             suffers: BTreeSet::new(),
         };
@@ -266,18 +330,18 @@ impl Finding {
     }
 
     /// An error that a component or a complete comparison proves.
-    pub fn error(code: Code, cause: &str, subject: Subject, summary: impl AsRef<str>) -> Self {
-        Self::new(code, cause, Severity::Error, Confidence::Proven, subject, summary)
+    pub fn error(cause: impl Into<Cause>, subject: Subject, summary: impl AsRef<str>) -> Self {
+        Self::new(cause, Severity::Error, Confidence::Proven, subject, summary)
     }
 
     /// A symptom: it is wrong, but something else made it so.
-    pub fn symptom(code: Code, cause: &str, subject: Subject, summary: impl AsRef<str>) -> Self {
-        Self::new(code, cause, Severity::Symptom, Confidence::Proven, subject, summary)
+    pub fn symptom(cause: impl Into<Cause>, subject: Subject, summary: impl AsRef<str>) -> Self {
+        Self::new(cause, Severity::Symptom, Confidence::Proven, subject, summary)
     }
 
     /// Advice.
-    pub fn advice(code: Code, cause: &str, subject: Subject, summary: impl AsRef<str>) -> Self {
-        Self::new(code, cause, Severity::Advice, Confidence::Proven, subject, summary)
+    pub fn advice(cause: impl Into<Cause>, subject: Subject, summary: impl AsRef<str>) -> Self {
+        Self::new(cause, Severity::Advice, Confidence::Proven, subject, summary)
     }
 
     fn identity(&self) -> String {
@@ -285,7 +349,7 @@ impl Finding {
         let mut hash = Sha256::new();
         for part in [
             self.code.as_str(),
-            &self.cause,
+            self.cause.as_str(),
             &object.kind,
             &object.namespace,
             &object.name,
@@ -336,6 +400,13 @@ impl Finding {
         self
     }
 
+    /// Adds the reason behind it to the summary.
+    #[must_use]
+    pub fn explained(mut self, why: &str) -> Self {
+        self.summary = shown(&format!("{}; {why}", self.summary));
+        self
+    }
+
     /// Adds advice in words.
     #[must_use]
     pub fn fix(mut self, text: impl AsRef<str>) -> Self {
@@ -348,11 +419,8 @@ impl Finding {
 
     /// Adds advice with the command for it.
     #[must_use]
-    pub fn fix_command(mut self, text: impl AsRef<str>, command: impl AsRef<str>) -> Self {
-        self.fixes.push(Fix {
-            text: sanitise(text.as_ref()),
-            command: Some(sanitise(command.as_ref())),
-        });
+    pub fn fix_command(mut self, text: impl AsRef<str>, command: impl Into<Command>) -> Self {
+        self.fixes.push(Fix::command(text, command));
         self
     }
 
@@ -367,6 +435,13 @@ impl Finding {
     #[must_use]
     pub fn severity(mut self, severity: Severity) -> Self {
         self.severity = severity;
+        self
+    }
+
+    /// Says whether it may still pass by itself.
+    #[must_use]
+    pub fn settling(mut self, settles: Settles) -> Self {
+        self.settles = settles;
         self
     }
 
@@ -393,6 +468,7 @@ impl Finding {
         }
         self.severity = self.severity.min(other.severity);
         self.confidence = self.confidence.min(other.confidence);
+        self.settles = self.settles.min(other.settles);
         self.effects.extend(other.effects);
         self.suffers.extend(other.suffers);
         for related in other.related {

@@ -127,6 +127,9 @@ kinds! {
     CUSTOM_RESOURCE_DEFINITION = "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" cluster ["crd" "crds"];
 }
 
+/// `leases`: the records of sessions. No rule judges them, so they are not in the table.
+pub const LEASE: Kind = Kind::new("coordination.k8s.io", "v1", "Lease", "leases", true);
+
 /// Kinds that run pods, a pod itself among them.
 pub const RUN_PODS: [Kind; 8] = [
     POD,

@@ -1,26 +1,8 @@
 //! Near misses: which of the names that exist was probably meant.
 
-/// How many letters must change (insert, drop, replace, swap neighbours) to make one name of the other.
-pub fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before[j - 2] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
-}
+pub(crate) use strsim::osa_distance as distance;
 
-/// Whether one name is probably a slip of the other: few letters differ for its length, or they differ in case or `-_.` alone.
+/// Whether one name is probably a typo of the other: few letters differ for its length, or only case or `-_.`.
 pub fn is_near(a: &str, b: &str) -> bool {
     let plain = |text: &str| -> String {
         text.chars()
@@ -54,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_near_and_other_words_are_not() {
+    fn typos_are_near_and_other_words_are_not() {
         for (a, b, near) in [
             ("api", "apii", true),
             ("api", "pai", true),

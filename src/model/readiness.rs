@@ -1,24 +1,24 @@
-//! What `wait-ready` says: the state of each object in each of the three phases, and of the whole. The fields are a public contract.
+//! The report of `wait-ready`: the state of each object in each of the three phases, and of the whole. The fields are a public contract.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::finding::{Finding, ObjectRef};
-use super::snapshot::Unchecked;
+use crate::model::finding::{Finding, ObjectRef};
+use crate::model::snapshot::Unchecked;
 
 /// How ready something is, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// It will not become ready by itself.
     Failed,
     /// It does not exist yet.
     NotFound,
-    /// On its way.
+    /// Not ready yet.
     Progressing,
     /// Nothing shows whether it is ready.
     Unknown,
-    /// At its goal.
+    /// Ready.
     Ready,
 }
 
@@ -36,14 +36,14 @@ impl State {
 }
 
 /// The three steps to an application that works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Claims, addresses of load balancers, Ingresses and Gateways, types and whatever only has to exist.
+    /// Volume claims, addresses of load balancers, Ingresses and Gateways, resource types, and objects that only have to exist.
     Infrastructure,
-    /// Pods of the current revision, and the endpoints that they become.
+    /// Pods of the current revision and their endpoints.
     Pods,
-    /// Requests that are answered.
+    /// Requests to the application.
     Application,
 }
 
@@ -62,7 +62,7 @@ impl Phase {
 }
 
 /// A pod that keeps its workload from being ready.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockingPod {
     /// Its name.
@@ -72,7 +72,7 @@ pub struct BlockingPod {
 }
 
 /// One object in one phase.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectReadiness {
     /// The object.
@@ -82,16 +82,16 @@ pub struct ObjectReadiness {
     pub phase: Phase,
     /// How ready it is.
     pub state: State,
-    /// Why; also what is behind `ready`, where there is more to say.
+    /// Why; for `ready`, what shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// Whether it was found by itself because it belongs to a target.
+    /// Whether it was included because it belongs to a target.
     #[serde(default)]
     pub related: bool,
-    /// Whether it rests until somebody lets it go on: a suspended Job, a paused roll-out, a workload at zero that is to answer.
+    /// Whether it waits to be resumed: a suspended Job, a paused rollout, or a workload at zero replicas that must answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
-    /// Whether it has failed by the clock alone: a roll-out that has missed its deadline goes on once what kept it is mended.
+    /// Whether it has only missed a deadline: such a rollout continues when its cause is fixed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overdue: bool,
     /// Pods of the current revision that are ready, where the object has pods.
@@ -100,7 +100,7 @@ pub struct ObjectReadiness {
     /// Pods that are wanted, where the object has pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted_pods: Option<usize>,
-    /// Pods that are in the way, the first of them.
+    /// The first pods that are not ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocking: Vec<BlockingPod>,
     /// Root causes that keep it from being ready, by their id.
@@ -109,14 +109,14 @@ pub struct ObjectReadiness {
 }
 
 /// One phase as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseReadiness {
-    /// Which.
+    /// The phase.
     pub phase: Phase,
     /// The worst of its objects.
     pub state: State,
-    /// What holds it up, or what it rests on.
+    /// Why it is not ready, or what shows that it is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// When it became ready, counted from the start of the run.
@@ -124,51 +124,51 @@ pub struct PhaseReadiness {
     pub ready_after_seconds: Option<f64>,
 }
 
-/// Whether something still moved when the time was up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Whether something was still changing at the timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Trend {
-    /// Something has changed for the better shortly before.
+    /// Something improved shortly before.
     Progressing,
-    /// Nothing has changed for long.
+    /// Nothing changed for a long time.
     Stuck,
 }
 
 /// One port that had to answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskedPort {
     /// `service/web:80`, or the URL.
     pub name: String,
-    /// The way, in the words of `provenBy`.
+    /// The network path, in the words of `provenBy`.
     pub via: String,
-    /// What was asked: `http`, `tcp` (a connection), `grpc` (its health) or `dns` (whether the name resolves).
+    /// The check: `http`, `tcp` (a connection), `grpc` (its health) or `dns` (whether the name resolves).
     #[serde(default)]
     pub ask: String,
-    /// The path that was asked for, or the service of gRPC.
+    /// The requested path, or the gRPC service.
     pub path: String,
-    /// Pods that were asked by themselves as well.
+    /// Pods that were also checked one by one.
     pub pods: usize,
 }
 
 /// What the application answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Application {
-    /// What was asked.
+    /// What was checked.
     pub asked: Vec<AskedPort>,
-    /// Rounds in which all of them answered, in a row and up to the end.
+    /// Successful rounds in a row, up to the end.
     pub successes: u32,
-    /// From the first of them to the last.
+    /// Time from the first of these to the last.
     pub span_seconds: f64,
     /// Rounds in all.
     pub attempts: u32,
-    /// Rounds in which something did not answer.
+    /// Failed rounds.
     pub failures: u32,
 }
 
 /// A step of a pod on its way to the first answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum HopName {
     /// It has a node.
@@ -179,11 +179,11 @@ pub enum HopName {
     Started,
     /// It is ready.
     Ready,
-    /// It is ready again, after it had been and was not any more.
+    /// It is ready again, after it was ready and then not.
     ReadyAgain,
     /// It is a ready endpoint.
     Endpoint,
-    /// What leads to it has its address.
+    /// The object that routes traffic to it has an address.
     Address,
     /// The application has answered.
     Answered,
@@ -205,34 +205,34 @@ impl HopName {
     }
 }
 
-/// When a step was done, and how long it kept the next ones waiting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// When a step was done, and how long it took.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hop {
-    /// Which.
+    /// The step.
     pub hop: HopName,
-    /// When it was done, RFC 3339, UTC. Kubernetes itself tells whole seconds.
+    /// When it was done, RFC 3339, UTC. Times from Kubernetes are in whole seconds.
     pub at: String,
-    /// Since the latest of the steps before it; zero where it was done sooner than those.
+    /// Time since the latest of the steps before it; zero if it was done before those.
     pub took_seconds: f64,
 }
 
 /// Where the time of the slowest pod went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hops {
     /// The pod.
     pub pod: String,
     /// Its namespace.
     pub namespace: String,
-    /// When it was created, RFC 3339, UTC: from there the steps are counted.
+    /// When it was created, RFC 3339, UTC; the steps are counted from here.
     pub created: String,
-    /// Its steps in order; those that nothing tells of are left out.
+    /// Its steps in order, without unknown ones.
     pub hops: Vec<Hop>,
 }
 
-/// A line of `-o ndjson`: something that is not as it was before.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// A line of `-o ndjson`: a change.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadinessEvent {
     /// `podlife/v1`
@@ -241,11 +241,11 @@ pub struct ReadinessEvent {
     pub kind: String,
     /// When, RFC 3339, UTC.
     pub at: String,
-    /// The same, counted from the start of the run.
+    /// Seconds since the start of the run.
     pub elapsed_seconds: f64,
-    /// In which phase.
+    /// The phase.
     pub phase: Phase,
-    /// Which object; none for a phase as a whole.
+    /// The object; none for a phase as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<ObjectRef>,
     /// How ready it is now.
@@ -256,7 +256,7 @@ pub struct ReadinessEvent {
 }
 
 /// The answer of `wait-ready`.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Readiness {
     /// `podlife/v1`
@@ -271,15 +271,15 @@ pub struct Readiness {
     pub reason: String,
     /// The exit code of the run.
     pub exit_code: u8,
-    /// How the run ended before its goal: whether something still moved.
+    /// At the timeout: whether something was still changing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trend: Option<Trend>,
-    /// The weakest of the ways along which it has answered: `load-balancer`, `ingress`, `gateway`, `node-port`, `in-cluster`, `url`,
-    /// `service-proxy`, which goes past kube-proxy and NetworkPolicies, or `port-forward`, which is no more than a connection inside of each
-    /// pod. None where nobody was asked.
+    /// The weakest of the network paths on which it has answered: `load-balancer`, `ingress`, `gateway`, `node-port`, `in-cluster`, `url`,
+    /// `service-proxy`, which bypasses kube-proxy and NetworkPolicies, or `port-forward`, which is only a connection inside each
+    /// pod. None if the application was not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_by: Option<String>,
-    /// What the application answered; none where there was nobody to ask, or it had not come to that.
+    /// What the application answered; none if it was not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<Application>,
     /// Where the time of the slowest pod went; none without pods.

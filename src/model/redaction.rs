@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::environment::names_host;
-use super::text::{redact, redact_path, redact_words};
+use crate::model::environment::names_host;
+use crate::text::{Url, redact, redact_path, redact_words};
 
 /// What stands for a value that is left out.
 const LEFT_OUT: &str = "***";
@@ -36,7 +36,7 @@ fn redact_fields(value: &mut Value, known: &BTreeSet<String>) {
                         }
                     }),
                     ("path", Value::String(_)) => replace(field, redact_path),
-                    ("message" | "note", Value::String(_)) => replace(field, redact),
+                    ("message" | "note" | "image" | "imageID", Value::String(_)) => replace(field, redact),
                     _ => redact_fields(field, known),
                 }
             }
@@ -121,21 +121,16 @@ fn is_host(text: &str) -> bool {
 
 /// `postgres://db:5432` for `postgres://user:password@db:5432/name?ssl=1`; anything else is left out.
 fn masked_address(value: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else {
-        return LEFT_OUT.to_owned();
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
+    let url = Url::parse(value);
     let is_plain = |text: &str| {
         !text.is_empty()
             && text
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '+' | '[' | ']' | ','))
     };
-    if is_plain(scheme) && is_plain(host) {
-        format!("{scheme}://{host}")
-    } else {
-        LEFT_OUT.to_owned()
+    match url.scheme {
+        Some(scheme) if is_plain(scheme) && is_plain(url.host) => format!("{scheme}://{}", url.host),
+        _ => LEFT_OUT.to_owned(),
     }
 }
 
@@ -164,7 +159,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn credentials_go_and_what_a_diagnosis_follows_stays() {
+    fn credentials_are_masked_and_evidence_stays() {
         let mut pod = json!({
             "metadata": {"name": "a", "annotations": {"note": "password=hunter2"}},
             "spec": {"containers": [{

@@ -1,27 +1,26 @@
 //! What a run answers: versioned data that every output format is made from.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::code::Code;
-use super::connection::Connection;
-use super::finding::{Finding, ObjectRef};
-use super::snapshot::Unchecked;
+use crate::model::code::Code;
+use crate::model::finding::{Finding, ObjectRef};
+use crate::model::snapshot::Unchecked;
 
 /// The API version of every document podlife prints.
 pub const API_VERSION: &str = "podlife/v1";
 
 /// The answer about an object or a whole scope, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// No ready capacity, a Service port that reaches nobody, a claim without a volume; or at fault for one of these.
+    /// No ready pods, a Service port that reaches no pod, a claim without a volume; or the cause of one of these.
     Broken,
-    /// An error, but it and what depends on it still serve.
+    /// There is an error, but the object and its dependants still serve.
     Degraded,
-    /// A symptom without a cause, and a read is missing that could tell.
+    /// A symptom without a known cause, and something that could explain it could not be read.
     Inconclusive,
-    /// Not at its goal, no error, inside its deadline.
+    /// Not at its goal yet, without an error and within its deadline.
     Progressing,
     /// At its goal.
     Healthy,
@@ -44,7 +43,7 @@ impl Verdict {
 pub const NEVER_APPLIED: &str = "a manifest without status: only what it says could be judged";
 
 /// One workload, Service or other object that was judged.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Judged {
     /// The object.
@@ -62,10 +61,13 @@ pub struct Judged {
     pub wanted_pods: Option<usize>,
     /// The root causes that it suffers from, most important first.
     pub causes: Vec<String>,
+    /// The pending findings that hold it now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
 }
 
 /// A finding that is not shown because the command line does not ask for it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftOut {
     /// `--container` or `--ignore`
@@ -83,7 +85,7 @@ pub struct LeftOut {
 }
 
 /// A socket that listens on a port, as far as is known.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Listener {
     /// `0.0.0.0`, `127.0.0.1`, `::`
@@ -96,7 +98,7 @@ pub struct Listener {
 }
 
 /// One port of one pod: who declares it, who uses it, and who listens there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PortRow {
     /// The workload of the pod.
@@ -124,7 +126,7 @@ pub struct PortRow {
 }
 
 /// The answer of `diagnose`.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnosis {
     /// `podlife/v1`
@@ -137,6 +139,8 @@ pub struct Diagnosis {
     pub verdict: Verdict,
     /// What must change, most important first.
     pub root_causes: Vec<Finding>,
+    /// What holds objects that may still get there by themselves, most important first; it changes neither verdict nor exit code.
+    pub pending: Vec<Finding>,
     /// What the root causes bring about.
     pub symptoms: Vec<Finding>,
     /// What would be better; breaks nothing.
@@ -146,13 +150,10 @@ pub struct Diagnosis {
     pub left_out: Vec<LeftOut>,
     /// What could not be read.
     pub unchecked: Vec<Unchecked>,
-    /// Every workload, Service and Ingress of the scope, and what stands between it and a root cause; the worst first.
+    /// Every workload, Service and Ingress of the scope with its root causes; the worst first.
     pub workloads: Vec<Judged>,
     /// The ports of one pod of each revision in the scope.
     pub ports: Vec<PortRow>,
-    /// The connection that was asked about with `--from` and `--to`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connection: Option<Connection>,
     /// How many pods are in the scope.
     pub pod_count: usize,
     /// When the objects were read, RFC 3339, UTC.

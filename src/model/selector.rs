@@ -37,6 +37,27 @@ pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
     by_label && by_expression
 }
 
+/// Writes a label selector as [`parse`] reads it; none where it takes everything or has an operator that is not known.
+pub(crate) fn to_text(selector: &LabelSelector) -> Option<String> {
+    let labels = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .map(|(key, value)| Some(format!("{key}={value}")));
+    let expressions = selector.match_expressions.iter().flatten().map(|e| {
+        let values = e.values.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(",");
+        match e.operator.as_str() {
+            "In" => Some(format!("{} in ({values})", e.key)),
+            "NotIn" => Some(format!("{} notin ({values})", e.key)),
+            "Exists" => Some(e.key.clone()),
+            "DoesNotExist" => Some(format!("!{}", e.key)),
+            _ => None,
+        }
+    });
+    let parts: Vec<String> = labels.chain(expressions).collect::<Option<_>>()?;
+    (!parts.is_empty()).then(|| parts.join(","))
+}
+
 /// Splits at commas outside parentheses.
 fn split(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();

@@ -1,6 +1,6 @@
-//! What was read from a cluster at one moment, which of it is complete, and what could not be read.
+//! What was read from a cluster at one moment, what is complete, and what could not be read.
 //!
-//! A snapshot saves to and loads from JSON; values of Secrets never enter it, and of ConfigMaps only the lines that say where a server listens.
+//! A snapshot saves to and loads from JSON; it never contains values of Secrets, and of ConfigMaps only the lines that say where a server listens.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,14 +24,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::certificate::{Certificate, CertificateKey};
-use super::dial::{Dial, DialKey, Speech};
-use super::directive;
-use super::finding::ObjectRef;
-use super::kind::{self, Kind};
-use super::redaction::redact_object;
-use super::sockets::PodSockets;
-use super::text::{redact, redact_path};
+use crate::model::certificate::{Certificate, CertificateKey};
+use crate::model::dial::{Dial, DialKey, Speech};
+use crate::model::finding::ObjectRef;
+use crate::model::kind::Kind;
+use crate::model::prune::prune;
+use crate::model::redaction::redact_object;
+use crate::model::sockets::PodSockets;
+use crate::model::{directive, kind};
+use crate::text::{redact, redact_path};
 
 /// How much of a collection was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,7 +40,7 @@ use super::text::{redact, redact_path};
 pub enum Coverage {
     /// Every object.
     Complete,
-    /// Some: what is not there may exist all the same.
+    /// A part: an object that is not in it may still exist.
     Partial,
     /// The API server does not know this kind, so there are no such objects.
     NoSuchKind,
@@ -52,21 +53,53 @@ pub enum Coverage {
 pub enum Presence {
     /// It was read.
     Present,
-    /// A complete list lacks it, or the API server answered 404.
+    /// A complete list does not have it, or the API server answered 404.
     Absent,
-    /// It was not looked for, or not allowed to be seen.
+    /// It was not read, or reading it was forbidden.
     Unknown,
 }
 
-/// Something that could not be read, and the right that would have helped.
+/// What kind of thing could not be checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum UncheckedKind {
+    /// An object or a list of objects.
+    #[default]
+    Objects,
+    /// A node or the list of nodes.
+    Nodes,
+    /// A log.
+    Logs,
+    /// A port that was not connected to.
+    Dials,
+    /// The listening sockets of a pod.
+    Sockets,
+}
+
+impl UncheckedKind {
+    /// What an unread object or list of this kind is.
+    pub fn of(kind: &Kind) -> Self {
+        if kind == &kind::NODE { Self::Nodes } else { Self::Objects }
+    }
+
+    /// Whether what is known without it still holds: nodes, dials and sockets add detail, and the status of objects tells the rest.
+    pub const fn is_extra(self) -> bool {
+        matches!(self, Self::Nodes | Self::Dials | Self::Sockets)
+    }
+}
+
+/// Something that could not be read, and the RBAC rule that would allow it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unchecked {
+    /// What kind of thing was left unread.
+    #[serde(default)]
+    pub kind: UncheckedKind,
     /// What was left unread: `events`, `log of pod/a container b`.
     pub what: String,
     /// Why.
     pub why: String,
-    /// Verb of the rule to grant; empty where no right would help.
+    /// Verb of the rule to grant; empty where RBAC is not the reason.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub verb: String,
     /// Resource of the rule to grant, with its group: `pods/log`, `deployments.apps`.
@@ -78,9 +111,10 @@ pub struct Unchecked {
 }
 
 impl Unchecked {
-    /// Something that no right would have helped to read.
-    pub fn without_right(what: impl Into<String>, why: impl Into<String>) -> Self {
+    /// Something that could not be read for reasons other than RBAC.
+    pub fn without_right(kind: UncheckedKind, what: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
+            kind,
             what: what.into(),
             why: why.into(),
             verb: String::new(),
@@ -89,12 +123,6 @@ impl Unchecked {
         }
     }
 }
-
-/// How [`Unchecked::what`] begins where a pod's listening sockets could not be seen: what else was found stands without them.
-pub const SOCKETS: &str = "listening sockets";
-
-/// What [`Unchecked::what`] holds where a port was not connected to: what else was found stands without that.
-pub const DIALS: &str = "by dialling";
 
 /// Names one container's log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -106,7 +134,7 @@ pub struct LogKey {
     pub pod: String,
     /// The container.
     pub container: String,
-    /// The log of the instance before the present one.
+    /// Whether it is the log of the previous instance.
     pub previous: bool,
 }
 
@@ -114,9 +142,17 @@ pub struct LogKey {
 struct SavedLog {
     #[serde(flatten)]
     key: LogKey,
-    /// The last lines of it; none where it could not be had.
+    /// Its last lines; none where it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+}
+
+fn saved_logs(logs: &BTreeMap<LogKey, Option<String>>) -> Vec<SavedLog> {
+    let saved = |(key, text): (&LogKey, &Option<String>)| SavedLog {
+        key: key.clone(),
+        text: text.as_deref().map(redact),
+    };
+    logs.iter().map(saved).collect()
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -127,7 +163,7 @@ struct SavedList {
     /// Empty: all namespaces, or a cluster-wide kind.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     namespace: String,
-    /// How much of it was seen.
+    /// How much of it was read.
     coverage: Coverage,
 }
 
@@ -143,10 +179,16 @@ struct Saved {
     /// When the objects were read, RFC 3339, UTC.
     #[schemars(with = "String", extend("format" = "date-time"))]
     taken_at: Timestamp,
+    /// Whether the objects come from files and not from a server.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    from_files: bool,
+    /// Whether the time is only the newest one in the files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    without_clock: bool,
     /// The namespaces that were read; none means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     namespaces: Vec<String>,
-    /// The collections that were read, and how much of each was seen.
+    /// The collections that were read, and how much of each was read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lists: Vec<SavedList>,
     /// Objects that do not exist, as the API server said.
@@ -158,13 +200,16 @@ struct Saved {
     /// What could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unchecked: Vec<Unchecked>,
-    /// Logs of containers, without what looks like a credential.
+    /// Logs of containers, with credentials masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     logs: Vec<SavedLog>,
+    /// Last lines of containers that are ready, each with its time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recent_logs: Vec<SavedLog>,
     /// Ports that were dialled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dials: Vec<Dial>,
-    /// Certificates that addresses of Ingresses serve: what every client is shown.
+    /// Public certificates that the addresses of Ingresses serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     certificates: Vec<Certificate>,
     /// Listening sockets of pods.
@@ -179,10 +224,10 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Saved)
 }
 
-/// Why a document could not be taken in.
+/// Why a document could not be added.
 #[derive(Debug)]
 pub struct Unreadable {
-    /// What the document was, as far as it says so.
+    /// What the document is.
     pub object: String,
     /// What is wrong with it.
     pub reason: String,
@@ -211,6 +256,11 @@ macro_rules! store {
                 })*
                 self.other.push(value);
                 Ok(())
+            }
+
+            fn append(&mut self, mut more: Self) {
+                $(self.$field.append(&mut more.$field);)*
+                self.other.append(&mut more.other);
             }
 
             fn remove(&mut self, of: &Kind, namespace: &str, name: &str) {
@@ -319,7 +369,7 @@ fn put<K: DeserializeOwned + ResourceExt>(list: &mut Vec<K>, value: Value) -> Re
     Ok(())
 }
 
-/// Of equal neighbours the last one stays: the newest reading of an object replaces the older one.
+/// Removes duplicates and keeps the last one: the newest version of an object.
 fn keep_newest<T>(list: &mut Vec<T>, same: impl Fn(&T, &T) -> bool) {
     list.dedup_by(|newer, older| {
         let same = same(newer, older);
@@ -330,12 +380,15 @@ fn keep_newest<T>(list: &mut Vec<T>, same: impl Fn(&T, &T) -> bool) {
     });
 }
 
-/// Everything that rules look at.
+/// The input of all rules.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// When it was taken; rules have no other clock.
+    /// When it was taken: the only clock of the rules.
     pub taken_at: Timestamp,
-    /// Whether it comes from files: then nothing more can be read.
+    /// Whether the time when it was taken is known. Otherwise `taken_at` is the newest time in the files, and the state stands as it was saved:
+    /// what is not ready is not about to become so, and what is ready has healed.
+    pub has_clock: bool,
+    /// Whether it comes from files, so that nothing more can be read.
     pub local: bool,
     /// Namespaces that were asked for; empty means all.
     pub namespaces: Vec<String>,
@@ -347,9 +400,12 @@ pub struct Snapshot {
     absent: BTreeSet<ObjectRef>,
     read_in_full: BTreeSet<ObjectRef>,
     logs: BTreeMap<LogKey, Option<String>>,
+    recent_logs: BTreeMap<LogKey, Option<String>>,
     dials: BTreeMap<DialKey, Dial>,
     certificates: BTreeMap<CertificateKey, Certificate>,
     sockets: BTreeMap<(String, String), Option<PodSockets>>,
+    /// Where the neighbourhood of one object was read: the Services (namespace, name) all of whose pods and EndpointSlices were read.
+    seen_behind: Option<BTreeSet<(String, String)>>,
 }
 
 impl Snapshot {
@@ -357,6 +413,7 @@ impl Snapshot {
     pub fn new(taken_at: Timestamp, local: bool) -> Self {
         Self {
             taken_at,
+            has_clock: true,
             local,
             namespaces: Vec::new(),
             objects: Objects::default(),
@@ -365,15 +422,17 @@ impl Snapshot {
             absent: BTreeSet::new(),
             read_in_full: BTreeSet::new(),
             logs: BTreeMap::new(),
+            recent_logs: BTreeMap::new(),
             dials: BTreeMap::new(),
             certificates: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            seen_behind: None,
         }
     }
 
-    /// Takes in one object as the API server or kubectl writes it. Values of Secrets, and all of ConfigMaps that does not say where a server
+    /// Adds one object as the API server or kubectl writes it. Values of Secrets, and everything in ConfigMaps that does not say where a server
     /// listens, are dropped before they are stored; keys stay.
-    /// Where an object is taken in again, [`Self::sort`] keeps the newest reading.
+    /// If an object is added again, [`Self::sort`] keeps the newest version.
     pub fn insert(&mut self, mut value: Value) -> Result<(), Unreadable> {
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         let (api_version, kind_name) = (text(&value["apiVersion"]), text(&value["kind"]));
@@ -404,44 +463,34 @@ impl Snapshot {
         if of == Some(&kind::CONFIG_MAP) {
             keep_directives(&mut value);
         }
-        if let Some(metadata) = value["metadata"].as_object_mut() {
-            // Who changed an object, and when, is told; which of its fields is of no use and takes a third of the room.
-            for entry in metadata
-                .get_mut("managedFields")
-                .and_then(Value::as_array_mut)
-                .into_iter()
-                .flatten()
-            {
-                if let Some(entry) = entry.as_object_mut() {
-                    entry.remove("fieldsV1");
-                }
-            }
-            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-                // The last applied manifest repeats the object, with values that were meant to be secret.
-                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-            }
-        }
+        prune(of, &mut value);
         let object = format!("{}/{name}", kind_name.to_lowercase());
         self.objects.insert(of, value).map_err(|reason| Unreadable { object, reason })
     }
 
-    /// Takes out an object that is gone.
+    /// Adds the objects and the unread parts of a snapshot of the same moment.
+    pub fn absorb(&mut self, part: Self) {
+        self.objects.append(part.objects);
+        self.unchecked.extend(part.unchecked);
+    }
+
+    /// Removes an object that is gone.
     pub fn remove(&mut self, of: &Kind, namespace: &str, name: &str) {
         self.objects.remove(of, namespace, name);
     }
 
-    /// Puts every list in order; called when reading has ended.
+    /// Sorts every list; called after the last read.
     pub fn sort(&mut self) {
         self.objects.sort();
     }
 
-    /// Notes how much of a collection was seen; `namespace` is none for all namespaces and cluster-wide kinds.
+    /// Records how much of a collection was read; `namespace` is none for all namespaces and cluster-wide kinds.
     pub fn cover(&mut self, of: &Kind, namespace: Option<&str>, coverage: Coverage) {
         self.coverage
             .insert((of.qualified_plural(), namespace.unwrap_or_default().to_owned()), coverage);
     }
 
-    /// How much of a collection was seen; none where nobody asked.
+    /// How much of a collection was read; none if it was not requested.
     pub fn coverage(&self, of: &Kind, namespace: &str) -> Option<&Coverage> {
         let plural = of.qualified_plural();
         let of_namespace = if of.namespaced { namespace } else { "" };
@@ -451,22 +500,41 @@ impl Snapshot {
             .or_else(|| self.coverage.get(&(plural, of_namespace.to_owned())))
     }
 
-    /// Whether every object of this kind in the namespace was seen.
+    /// Whether every object of this kind in the namespace was read.
     pub fn is_complete(&self, of: &Kind, namespace: &str) -> bool {
         matches!(self.coverage(of, namespace), Some(Coverage::Complete | Coverage::NoSuchKind))
     }
 
-    /// Notes that the API server answered 404 for an object.
+    /// Records that only a neighbourhood was read, and of which Services (namespace, name) it has all pods and EndpointSlices.
+    pub(crate) fn note_seen_behind(&mut self, services: BTreeSet<(String, String)>) {
+        self.seen_behind = Some(services);
+    }
+
+    /// Whether a Service is outside the neighbourhood that was read, so that its pods are unknown.
+    pub(crate) fn is_left_out(&self, namespace: &str, service: &str) -> bool {
+        let seen = self.seen_behind.as_ref();
+        seen.is_some_and(|seen| !seen.contains(&(namespace.to_owned(), service.to_owned())))
+    }
+
+    /// Whether every pod or EndpointSlice of a Service was read.
+    pub(crate) fn is_complete_behind(&self, of: &Kind, namespace: &str, service: &str) -> bool {
+        match &self.seen_behind {
+            Some(_) => !self.is_left_out(namespace, service),
+            None => self.is_complete(of, namespace),
+        }
+    }
+
+    /// Records that the API server answered 404 for an object.
     pub fn note_absent(&mut self, object: ObjectRef) {
         self.absent.insert(object);
     }
 
-    /// Whether the API server answered 404 for an object, of whatever kind.
+    /// Whether the API server answered 404 for an object of any kind.
     pub fn is_absent(&self, object: &ObjectRef) -> bool {
         self.absent.contains(object)
     }
 
-    /// Notes that an object was read with its content, not only its metadata.
+    /// Records that an object was read with its content, not only its metadata.
     pub fn note_full(&mut self, object: ObjectRef) {
         self.read_in_full.insert(object);
     }
@@ -497,17 +565,27 @@ impl Snapshot {
         })
     }
 
-    /// Stores a log, or that there is none to be had.
+    /// Stores a log, or that it could not be read.
     pub fn put_log(&mut self, key: LogKey, text: Option<String>) {
         self.logs.insert(key, text);
     }
 
-    /// A log that was read: none where nobody asked, `Some(None)` where it could not be had.
+    /// A log: none if it was not requested, `Some(None)` if it could not be read.
     pub fn log(&self, key: &LogKey) -> Option<Option<&str>> {
         self.logs.get(key).map(Option::as_deref)
     }
 
-    /// Stores what came of a dial.
+    /// Stores the last lines of a container that is ready, each with its time, or that they could not be had.
+    pub fn put_recent_log(&mut self, key: LogKey, text: Option<String>) {
+        self.recent_logs.insert(key, text);
+    }
+
+    /// The last lines of a container that is ready, each with its time: none where nobody asked, `Some(None)` where they could not be had.
+    pub fn recent_log(&self, key: &LogKey) -> Option<Option<&str>> {
+        self.recent_logs.get(key).map(Option::as_deref)
+    }
+
+    /// Stores the result of a dial.
     pub fn put_dial(&mut self, dial: Dial) {
         self.dials.insert(dial.key.clone(), dial);
     }
@@ -527,7 +605,7 @@ impl Snapshot {
         next.is_some_and(|(key, _)| key.namespace == namespace && key.pod == pod)
     }
 
-    /// What came of a dial; none where nobody dialled.
+    /// The result of a dial; none if it was not dialled.
     pub fn dial(&self, key: &DialKey) -> Option<&Dial> {
         self.dials.get(key)
     }
@@ -537,22 +615,22 @@ impl Snapshot {
         self.dials.values()
     }
 
-    /// Stores which certificate an address serves.
+    /// Stores the certificate that an address serves.
     pub fn put_certificate(&mut self, certificate: Certificate) {
         self.certificates.insert(certificate.key.clone(), certificate);
     }
 
-    /// Which certificate an address serves; none where nobody looked.
+    /// The certificate that an address serves; none if it was not requested.
     pub fn certificate(&self, key: &CertificateKey) -> Option<&Certificate> {
         self.certificates.get(key)
     }
 
-    /// Stores the listening sockets of a pod, or that they could not be seen.
+    /// Stores the listening sockets of a pod, or that they could not be read.
     pub fn put_sockets(&mut self, namespace: &str, pod: &str, sockets: Option<PodSockets>) {
         self.sockets.insert((namespace.to_owned(), pod.to_owned()), sockets);
     }
 
-    /// The listening sockets of a pod: none where nobody looked, `Some(None)` where they could not be seen.
+    /// The listening sockets of a pod: none if they were not requested, `Some(None)` if they could not be read.
     pub fn sockets(&self, namespace: &str, pod: &str) -> Option<Option<&PodSockets>> {
         self.sockets.get(&(namespace.to_owned(), pod.to_owned())).map(Option::as_ref)
     }
@@ -565,6 +643,8 @@ impl Snapshot {
             api_version: "podlife/v1".to_owned(),
             kind: "Snapshot".to_owned(),
             taken_at: self.taken_at,
+            from_files: self.local,
+            without_clock: !self.has_clock,
             namespaces: self.namespaces.clone(),
             lists: self
                 .coverage
@@ -578,14 +658,8 @@ impl Snapshot {
             absent: self.absent.iter().cloned().collect(),
             read_in_full: self.read_in_full.iter().cloned().collect(),
             unchecked: self.unchecked.iter().cloned().collect(),
-            logs: self
-                .logs
-                .iter()
-                .map(|(key, text)| SavedLog {
-                    key: key.clone(),
-                    text: text.as_deref().map(redact),
-                })
-                .collect(),
+            logs: saved_logs(&self.logs),
+            recent_logs: saved_logs(&self.recent_logs),
             dials: self.dials.values().cloned().map(without_path).collect(),
             certificates: self.certificates.values().cloned().collect(),
             sockets: self.sockets.values().flatten().cloned().collect(),
@@ -613,6 +687,7 @@ impl Snapshot {
         snapshot.absent = saved.absent.into_iter().collect();
         snapshot.unchecked = saved.unchecked.into_iter().collect();
         snapshot.logs = saved.logs.into_iter().map(|log| (log.key, log.text)).collect();
+        snapshot.recent_logs = saved.recent_logs.into_iter().map(|log| (log.key, log.text)).collect();
         snapshot.dials = saved.dials.into_iter().map(|dial| (dial.key.clone(), dial)).collect();
         let certificates = saved.certificates.into_iter();
         snapshot.certificates = certificates.map(|seen| (seen.key.clone(), seen)).collect();
@@ -622,15 +697,16 @@ impl Snapshot {
                 .insert((sockets.namespace.clone(), sockets.pod.clone()), Some(sockets));
         }
         let bad = saved.items.into_iter().filter_map(|item| snapshot.insert(item).err()).collect();
-        // A saved list of metadata is not the content of its objects, although the snapshot comes from a file.
-        snapshot.local = false;
+        // A list of metadata that was read from a server is not the content of its objects, although it is in a file now.
+        snapshot.local = saved.from_files;
+        snapshot.has_clock = !saved.without_clock;
         snapshot.read_in_full = saved.read_in_full.into_iter().collect();
         snapshot.sort();
         Ok((snapshot, bad))
     }
 }
 
-/// The path of a dial as it is kept of the probe that it was taken from, so that one is found by the other.
+/// The masked path of a dial, equal to that of its probe, so that one is found by the other.
 fn without_path(mut dial: Dial) -> Dial {
     if !dial.key.path.is_empty() {
         dial.key.path = redact_path(&dial.key.path);
@@ -664,7 +740,7 @@ fn keep_directives(value: &mut Value) {
     }
 }
 
-/// Keeps the keys of a Secret and drops what they hold.
+/// Keeps the keys of a Secret and drops the values.
 fn drop_values(value: &mut Value) {
     for field in ["data", "stringData", "binaryData"] {
         if let Some(data) = value[field].as_object_mut() {
@@ -697,10 +773,11 @@ mod tests {
     }
 
     #[test]
-    fn of_a_config_map_only_what_says_where_to_listen_enters() {
+    fn only_listening_lines_of_a_config_map_are_kept() {
         let mut s = snapshot();
         s.insert(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"},
-            "data": {"app.yaml": "server: {host: 127.0.0.1, port: 8080}\npassword: hunter2\n", "TOKEN": "hunter2", "BIND_ADDR": "127.0.0.1:80"},
+            "data": {"app.yaml": "server: {host: 127.0.0.1, port: 8080}\npassword: hunter2\n", "TOKEN": "hunter2", "BIND_ADDR": "127.0.0.1:80",
+            "backend": "backend:80", "DATABASE_URL": "postgres://app:hunter2@db/shop?x=hunter2", "PASSWORD": "hunter2:80"},
             "binaryData": {"b": "aHVudGVyMg=="}}))
             .unwrap();
         let saved = s.to_json();
@@ -713,6 +790,10 @@ mod tests {
         assert!(bad.is_empty());
         let data = again.objects.config_maps[0].data.clone().unwrap();
         assert_eq!(data["app.yaml"], "server.host = 127.0.0.1\nserver.port = 8080");
+        assert_eq!(
+            (data["backend"].as_str(), data["DATABASE_URL"].as_str()),
+            ("backend:80", "postgres://db")
+        );
         assert_eq!((data["BIND_ADDR"].as_str(), data["TOKEN"].as_str()), ("127.0.0.1:80", ""));
     }
 
@@ -751,7 +832,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_gone_and_its_namesakes_are_not() {
+    fn a_removed_object_is_gone_and_others_of_its_name_stay() {
         let mut s = snapshot();
         let kinds = [("v1", "Pod", json!({"containers": []})), ("example.org/v1", "Widget", json!({}))];
         for (api_version, kind_name, spec) in &kinds {

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_table_holds_no_socket() {
+    fn invalid_socket_tables_have_no_sockets() {
         for text in [
             "",
             "cat: can't open '/proc/net/tcp6': No such file or directory",

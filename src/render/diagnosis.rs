@@ -1,16 +1,17 @@
 //! A diagnosis for people: the verdict, then each root cause with its evidence and the next command; healthy things in one line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::connection;
-use super::paper::{Paper, Tone, width};
-use super::ports;
-use super::unchecked::by_reason;
-use crate::model::finding::{Confidence, Evidence, Finding, ObjectRef};
+use crate::model::code::Code;
+use crate::model::finding::{Finding, ObjectRef};
 use crate::model::kind;
 use crate::model::report::{Diagnosis, Judged, LeftOut, NEVER_APPLIED, PortRow, Verdict};
 use crate::model::snapshot::Unchecked;
-use crate::model::text::few;
+use crate::render::finding::{Links, Names, heading, root_cause, root_causes, tone_of};
+use crate::render::ports;
+use crate::render::text_writer::{TextWriter, Tone, width};
+use crate::render::unchecked::by_reason;
+use crate::text::{command, few};
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,64 +22,71 @@ pub struct Detail {
     pub wide: bool,
 }
 
-const EVIDENCE_SHOWN: usize = 4;
-/// Sources of evidence that are longer than this push their detail aside.
-const EVIDENCE_COLUMN: usize = 46;
-const CONSEQUENCES_SHOWN: usize = 4;
 const LEFT_OUT_SHOWN: usize = 4;
 
 /// Writes a diagnosis.
-pub fn text(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
-    let names = Names::of(diagnosis);
-    match &diagnosis.connection {
-        Some(asked) => connection::header(asked, diagnosis, paper),
-        None => header(diagnosis, paper),
-    }
-    let links = Links::of(diagnosis);
-    for finding in &diagnosis.root_causes {
-        let object = &finding.subject.object;
-        let of_object = links.root_causes(object);
-        // The first one speaks for the object.
-        if of_object.first().is_some_and(|first| first.id == finding.id) {
-            paper.gap();
-            let judged = links.judged.get(object).copied();
-            let verdict = judged.map_or(Verdict::Degraded, |j| j.verdict);
-            heading(judged, verdict, object, &names, paper);
-            for same in of_object {
-                root_cause(same, &links, &names, detail, paper);
-            }
+pub fn text(diagnosis: &Diagnosis, detail: Detail, writer: &mut TextWriter) {
+    let names = Names::of(diagnosis.workloads.iter().map(|j| &j.object));
+    let links = Links::of(
+        &diagnosis.root_causes,
+        &diagnosis.symptoms,
+        &diagnosis.workloads,
+        &diagnosis.targets,
+    );
+    header(diagnosis, writer);
+    root_causes(&diagnosis.root_causes, Verdict::Degraded, &links, &names, detail.wide, writer);
+    unexplained(diagnosis, &links, &names, writer);
+    port_tables(diagnosis, detail, writer);
+    under_way(diagnosis, &links, &names, detail.wide, writer);
+    let (notes, hidden): (Vec<&Finding>, Vec<&Finding>) = diagnosis
+        .advice
+        .iter()
+        .partition(|f| detail.advice || is_note_of_target(diagnosis, f));
+    if !notes.is_empty() {
+        writer.gap();
+        for finding in notes {
+            advice(finding, &names, writer);
         }
     }
-    unexplained(diagnosis, &links, &names, paper);
-    port_tables(diagnosis, detail, paper);
-    if let Some(asked) = &diagnosis.connection {
-        connection::hops(asked, paper);
-    }
-    under_way(diagnosis, &names, paper);
-    if detail.advice && !diagnosis.advice.is_empty() {
-        paper.gap();
-        for finding in &diagnosis.advice {
-            advice(finding, &names, paper);
-        }
-    }
-    paper.gap();
-    healthy(diagnosis, &names, detail, paper);
-    never_applied(diagnosis, &names, paper);
-    if !detail.advice && !diagnosis.advice.is_empty() && !diagnosis.root_causes.is_empty() {
-        let count = diagnosis.advice.len();
-        let lead = paper.tone(Tone::Faint, "i ");
-        paper.line(
+    writer.gap();
+    healthy(diagnosis, &names, detail, writer);
+    never_applied(diagnosis, &names, writer);
+    if !hidden.is_empty() && !diagnosis.root_causes.is_empty() {
+        let count = hidden.len();
+        let lead = writer.tone(Tone::Faint, "i ");
+        writer.line(
             &lead,
             2,
-            &format!("{count} {} with --advice", if count == 1 { "remark" } else { "remarks" }),
+            &format!(
+                "{count} {} hidden, show with --advice",
+                if count == 1 { "suggestion" } else { "suggestions" }
+            ),
         );
     }
-    left_out(&diagnosis.left_out, &names, paper);
-    unchecked(&diagnosis.unchecked, paper);
+    left_out(&diagnosis.left_out, &names, writer);
+    unchecked(&diagnosis.unchecked, writer);
+}
+
+/// Whether a suggestion tells the state of an object that the user asked for: that it rests, is held or cannot grow.
+fn is_note_of_target(diagnosis: &Diagnosis, finding: &Finding) -> bool {
+    let tells_state = matches!(
+        finding.code,
+        Code::ScaledToZero
+            | Code::JobSuspended
+            | Code::CronJobSuspended
+            | Code::RolloutPaused
+            | Code::UpdateOnDelete
+            | Code::AutoscalerUnableToScale
+            | Code::ClaimPending
+            | Code::PodStuckTerminating
+            | Code::PodEvicted
+    );
+    let is_target = |object: &ObjectRef| diagnosis.targets.contains(&object.to_string());
+    tells_state && (is_target(&finding.subject.object) || finding.related.iter().any(|related| is_target(&related.object)))
 }
 
 /// The ports of what was named, or of everything with `wide`.
-fn port_tables(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
+fn port_tables(diagnosis: &Diagnosis, detail: Detail, writer: &mut TextWriter) {
     let one = match diagnosis.targets.as_slice() {
         [one] => Some(one),
         _ => None,
@@ -89,10 +97,10 @@ fn port_tables(diagnosis: &Diagnosis, detail: Detail, paper: &mut Paper) {
         .filter(|row| detail.wide || one.is_some_and(|one| is_named(row, one)))
         .cloned()
         .collect();
-    ports::tables(&rows, paper);
+    ports::tables(&rows, writer);
 }
 
-/// Whether a row is of the workload or the pod that the user named, or of what stands behind the Service.
+/// Whether a row belongs to the workload, pod or Service that the user named.
 fn is_named(row: &PortRow, target: &str) -> bool {
     let service = target.strip_prefix(&format!("service/{}/", row.workload.namespace));
     row.workload.to_string() == target
@@ -104,94 +112,7 @@ fn is_named(row: &PortRow, target: &str) -> bool {
         })
 }
 
-/// What belongs together in a diagnosis, looked up once: there may be thousands of each.
-struct Links<'a> {
-    judged: BTreeMap<&'a ObjectRef, &'a Judged>,
-    root_causes: BTreeMap<&'a ObjectRef, Vec<&'a Finding>>,
-    symptoms: BTreeMap<&'a str, &'a Finding>,
-    symptoms_of: BTreeMap<&'a ObjectRef, Vec<&'a Finding>>,
-    suffering: BTreeMap<&'a str, Vec<&'a Judged>>,
-    targets: &'a [String],
-}
-
-impl<'a> Links<'a> {
-    fn of(diagnosis: &'a Diagnosis) -> Self {
-        let by_object = |findings: &'a [Finding]| {
-            let mut by_object: BTreeMap<&ObjectRef, Vec<&Finding>> = BTreeMap::new();
-            for finding in findings {
-                by_object.entry(&finding.subject.object).or_default().push(finding);
-            }
-            by_object
-        };
-        let mut suffering: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
-        for judged in &diagnosis.workloads {
-            for cause in &judged.causes {
-                suffering.entry(cause).or_default().push(judged);
-            }
-        }
-        Self {
-            judged: diagnosis.workloads.iter().map(|j| (&j.object, j)).collect(),
-            root_causes: by_object(&diagnosis.root_causes),
-            symptoms: diagnosis.symptoms.iter().map(|s| (s.id.as_str(), s)).collect(),
-            symptoms_of: by_object(&diagnosis.symptoms),
-            suffering,
-            targets: &diagnosis.targets,
-        }
-    }
-
-    fn root_causes(&self, object: &ObjectRef) -> &[&'a Finding] {
-        self.root_causes.get(object).map_or(&[], Vec::as_slice)
-    }
-
-    /// What suffers from a root cause.
-    fn suffering(&self, id: &str) -> impl Iterator<Item = &'a Judged> {
-        self.suffering.get(id).into_iter().flatten().copied()
-    }
-}
-
-/// How objects are named: with their namespace where several are shown.
-struct Names {
-    with_namespace: bool,
-}
-
-impl Names {
-    fn of(diagnosis: &Diagnosis) -> Self {
-        let mut namespaces = diagnosis.workloads.iter().map(|j| &j.object.namespace).filter(|n| !n.is_empty());
-        let first = namespaces.next();
-        Self {
-            with_namespace: namespaces.any(|n| Some(n) != first),
-        }
-    }
-
-    fn of_object(&self, object: &ObjectRef) -> String {
-        if self.with_namespace && !object.namespace.is_empty() {
-            format!("{}/{} (in {})", object.kind.to_lowercase(), object.name, object.namespace)
-        } else {
-            object.short()
-        }
-    }
-}
-
-fn tone_of(verdict: Verdict) -> Tone {
-    match verdict {
-        Verdict::Broken => Tone::Bad,
-        Verdict::Degraded | Verdict::Inconclusive => Tone::Doubtful,
-        Verdict::Progressing => Tone::Moving,
-        Verdict::Healthy => Tone::Good,
-    }
-}
-
-fn sign_of(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Broken => "✗",
-        Verdict::Degraded => "!",
-        Verdict::Inconclusive => "?",
-        Verdict::Progressing => "…",
-        Verdict::Healthy => "✓",
-    }
-}
-
-fn header(diagnosis: &Diagnosis, paper: &mut Paper) {
+fn header(diagnosis: &Diagnosis, writer: &mut TextWriter) {
     let word = diagnosis.verdict.as_str().to_uppercase();
     // Custom resources that run pods are workloads, too; a pod that has nothing but a fault of its own belongs to one.
     let is_part = |j: &Judged| j.object.is(&kind::POD) && j.state.is_empty();
@@ -237,195 +158,99 @@ fn header(diagnosis: &Diagnosis, paper: &mut Paper) {
     if diagnosis.elapsed_seconds > 0.0 {
         facts.push(format!("{:.1} s", diagnosis.elapsed_seconds));
     }
-    let lead = format!("{}  ", paper.tone(tone_of(diagnosis.verdict), &word));
+    let lead = format!("{}  ", writer.tone(tone_of(diagnosis.verdict), &word));
     let facts = facts.join(" · ");
     let words = if share.is_empty() { facts } else { format!("{share}   {facts}") };
-    paper.line(&lead, width(&word) + 2, &words);
-}
-
-fn heading(judged: Option<&Judged>, verdict: Verdict, object: &ObjectRef, names: &Names, paper: &mut Paper) {
-    let name = names.of_object(object);
-    let lead = format!(
-        "{} {}",
-        paper.tone(tone_of(verdict), sign_of(verdict)),
-        paper.tone(Tone::Strong, &name)
-    );
-    let state = judged.map(|j| j.state.as_str()).filter(|s| !s.is_empty());
-    let words = state.map(|s| format!("   {s}")).unwrap_or_default();
-    paper.line(&lead, width(&name) + 2, &words);
-}
-
-fn root_cause(finding: &Finding, links: &Links<'_>, names: &Names, detail: Detail, paper: &mut Paper) {
-    let code = finding.code.as_str();
-    let doubt = match finding.confidence {
-        Confidence::Proven => "",
-        Confidence::Likely => " (likely)",
-        Confidence::Possible => " (possible)",
-    };
-    paper.labelled(2, code, 0, Tone::Bad, &format!("{}{doubt}", finding.summary));
-    let shown = if detail.wide { usize::MAX } else { EVIDENCE_SHOWN };
-    // The summary has named the container already.
-    let container = finding.subject.container.as_ref().map(|name| format!(" container {name}"));
-    let source = |e: &Evidence| {
-        container
-            .as_ref()
-            .map_or_else(|| e.source.clone(), |known| e.source.replace(known.as_str(), ""))
-    };
-    let sources: Vec<String> = finding.evidence.iter().take(shown).map(source).collect();
-    // A long source stands alone on a narrow terminal, and the others keep their column.
-    let widest = paper.columns.map_or(EVIDENCE_COLUMN, |columns| EVIDENCE_COLUMN.min(columns / 3));
-    let fitting = sources.iter().map(|s| width(s)).filter(|width| *width <= widest);
-    let column = fitting.max().unwrap_or_default();
-    for (evidence, source) in finding.evidence.iter().zip(&sources) {
-        paper.labelled(4, source, column, Tone::Faint, &evidence.detail);
-    }
-    if let Some(count) = finding.subject.pod_count.filter(|count| *count > 1) {
-        let names = finding.subject.pods.join(", ");
-        let more = if count > finding.subject.pods.len() { ", …" } else { "" };
-        paper.labelled(4, &format!("{count} pods"), column, Tone::Faint, &format!("{names}{more}"));
-    }
-    consequences(finding, links, names, detail, paper);
-    for (at, fix) in finding.fixes.iter().enumerate() {
-        if !fix.text.is_empty() {
-            let words = fix.text.strip_prefix("or ").filter(|_| at > 0).unwrap_or(&fix.text);
-            paper.labelled(2, if at == 0 { "fix" } else { "or" }, 6, Tone::Good, words);
-        }
-        if let Some(command) = &fix.command {
-            paper.command(2, "run", 6, Tone::Good, command);
-        }
-    }
-}
-
-/// What a root cause brings about, nearest first; what its own controller reports is no news.
-fn consequences(finding: &Finding, links: &Links<'_>, names: &Names, detail: Detail, paper: &mut Paper) {
-    let mut order: Vec<&Finding> = Vec::new();
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    let mut open: Vec<&str> = finding.breaks.iter().map(String::as_str).collect();
-    while !open.is_empty() {
-        let mut next = Vec::new();
-        for id in open {
-            let Some(symptom) = links.symptoms.get(id) else {
-                continue;
-            };
-            if seen.insert(&symptom.id) {
-                order.push(symptom);
-                next.extend(symptom.breaks.iter().map(String::as_str));
-            }
-        }
-        open = next;
-    }
-    if !detail.wide {
-        // One line for each object: the first of its symptoms is the nearest to the cause.
-        let mut objects = BTreeSet::from([&finding.subject.object]);
-        order.retain(|s| objects.insert(&s.subject.object));
-    }
-    let line = |object: &ObjectRef, words: &str| {
-        let is_target = links.targets.contains(&object.to_string());
-        (is_target, format!("{}: {words}", names.of_object(object)))
-    };
-    let mut lines: Vec<(bool, String)> = order.iter().map(|s| line(&s.subject.object, &s.summary)).collect();
-    // What suffers without a symptom of its own to tell.
-    let told: BTreeSet<&ObjectRef> = order.iter().map(|s| &s.subject.object).chain([&finding.subject.object]).collect();
-    let state = |j: &'_ Judged| match j.verdict {
-        Verdict::Broken if j.state.is_empty() && j.object.is(&kind::SERVICE) => "reaches nobody".to_owned(),
-        _ => j.state.clone(),
-    };
-    let silent = links.suffering(&finding.id).filter(|j| !told.contains(&j.object));
-    lines.extend(
-        silent
-            .map(|j| (j, state(j)))
-            .filter(|(_, s)| !s.is_empty())
-            .map(|(j, s)| line(&j.object, &s)),
-    );
-    let shown = if detail.wide { usize::MAX } else { CONSEQUENCES_SHOWN };
-    // What was asked about is never among those that are left out.
-    let targets = lines.iter().filter(|(is_target, _)| *is_target).count();
-    let mut room = shown.saturating_sub(targets);
-    let all = lines.len();
-    lines.retain(|(is_target, _)| {
-        let fits = room > 0;
-        room = room.saturating_sub(usize::from(!is_target));
-        *is_target || fits
-    });
-    for (at, (_, line)) in lines.iter().enumerate() {
-        paper.labelled(2, if at == 0 { "breaks" } else { "" }, 6, Tone::Doubtful, line);
-    }
-    if all > lines.len() {
-        paper.labelled(2, "", 6, Tone::Doubtful, &format!("and {} more", all - lines.len()));
-    }
+    writer.line(&lead, width(&word) + 2, &words);
 }
 
 /// What is not right, and no root cause says why.
-fn unexplained(diagnosis: &Diagnosis, links: &Links<'_>, names: &Names, paper: &mut Paper) {
+fn unexplained(diagnosis: &Diagnosis, links: &Links<'_>, names: &Names, writer: &mut TextWriter) {
     let shown: BTreeSet<&str> = diagnosis.root_causes.iter().map(|f| f.id.as_str()).collect();
     let alone = diagnosis.workloads.iter().filter(|j| {
         j.verdict <= Verdict::Inconclusive && j.state != NEVER_APPLIED && !j.causes.iter().any(|id| shown.contains(id.as_str()))
     });
     for judged in alone {
-        paper.gap();
-        heading(Some(judged), judged.verdict, &judged.object, names, paper);
-        let symptoms = links.symptoms_of.get(&judged.object).map_or(&[][..], Vec::as_slice);
+        writer.gap();
+        heading(Some(judged), judged.verdict, &judged.object, names, writer);
+        let symptoms = links.symptoms_of(&judged.object);
         for symptom in symptoms {
-            root_cause(symptom, links, names, Detail::default(), paper);
+            root_cause(symptom, links, names, false, writer);
         }
         let is_hidden = |l: &&LeftOut| l.object == judged.object || judged.causes.contains(&l.id);
         let hidden: Vec<String> = diagnosis.left_out.iter().filter(is_hidden).map(|l| of_left_out(l, names)).collect();
         if !hidden.is_empty() {
-            paper.line("  ", 2, &format!("left out: {}", hidden.join(", ")));
+            writer.line("  ", 2, &format!("left out: {}", hidden.join(", ")));
         } else if symptoms.is_empty() {
-            let command = if judged.object.namespace.is_empty() {
-                format!("kubectl describe {} {}", judged.object.kind.to_lowercase(), judged.object.name)
+            let ObjectRef { kind, namespace, name, .. } = &judged.object;
+            let kind = kind.to_lowercase();
+            let describe = if namespace.is_empty() {
+                command("kubectl describe {} {}", &[&kind, name])
             } else {
-                format!(
-                    "kubectl describe {} {} -n {}",
-                    judged.object.kind.to_lowercase(),
-                    judged.object.name,
-                    judged.object.namespace
-                )
+                command("kubectl describe {} {} -n {}", &[&kind, name, namespace])
             };
-            paper.line("  ", 2, "nothing that was read says why");
-            paper.labelled(2, "look", 6, Tone::Good, &command);
+            writer.line("  ", 2, "no cause found");
+            writer.command(2, "look", 6, Tone::Good, &describe.to_string());
         }
     }
 }
 
-fn under_way(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
+/// What is still on its way, each object with what holds it now.
+fn under_way(diagnosis: &Diagnosis, links: &Links<'_>, names: &Names, wide: bool, writer: &mut TextWriter) {
     let moving: Vec<&Judged> = diagnosis.workloads.iter().filter(|j| j.verdict == Verdict::Progressing).collect();
-    if moving.is_empty() {
+    let objects: BTreeSet<&ObjectRef> = moving.iter().map(|j| &j.object).collect();
+    let of_others: Vec<&Finding> = diagnosis.pending.iter().filter(|f| !objects.contains(&f.subject.object)).collect();
+    if moving.is_empty() && of_others.is_empty() {
         return;
     }
-    paper.gap();
+    writer.gap();
     for judged in moving {
-        let state = if judged.state.is_empty() {
-            String::new()
-        } else {
-            format!("   {}", judged.state)
-        };
+        let words: Vec<&str> = [judged.state.as_str(), "still in progress"]
+            .into_iter()
+            .filter(|words| !words.is_empty())
+            .collect();
         let name = names.of_object(&judged.object);
-        let lead = format!("{} {name}", paper.tone(Tone::Moving, "…"));
-        paper.line(&lead, width(&name) + 2, &format!("{state}, still under way"));
+        let lead = format!("{} {name}", writer.tone(Tone::Moving, "…"));
+        writer.line(&lead, width(&name) + 2, &format!("   {}", words.join(", ")));
+        let (own, others): (Vec<&Finding>, Vec<&Finding>) = diagnosis
+            .pending
+            .iter()
+            .filter(|f| judged.pending.contains(&f.id))
+            .partition(|f| f.subject.object == judged.object);
+        for finding in others {
+            let cause = format!("{} ({})", names.of_object(&finding.subject.object), finding.code);
+            writer.labelled(2, "waits for", 0, Tone::Moving, &cause);
+        }
+        for finding in own {
+            root_cause(finding, links, names, wide, writer);
+            writer.gap();
+        }
+    }
+    for finding in of_others {
+        heading(None, Verdict::Progressing, &finding.subject.object, names, writer);
+        root_cause(finding, links, names, wide, writer);
     }
 }
 
-fn advice(finding: &Finding, names: &Names, paper: &mut Paper) {
+fn advice(finding: &Finding, names: &Names, writer: &mut TextWriter) {
     let object = names.of_object(&finding.subject.object);
-    let lead = format!("{} {object}  {}  ", paper.tone(Tone::Faint, "i"), finding.code);
+    let lead = format!("{} {object}  {}  ", writer.tone(Tone::Faint, "i"), finding.code);
     let seen = width(&object) + width(finding.code.as_str()) + 6;
-    let lead_width = if paper.columns.is_some_and(|columns| seen > columns / 2) {
+    let lead_width = if writer.columns.is_some_and(|columns| seen > columns / 2) {
         4
     } else {
         seen
     };
-    paper.line(&lead, lead_width, &finding.summary);
+    writer.line(&lead, lead_width, &finding.summary);
     for fix in &finding.fixes {
-        paper.labelled(4, "", 0, Tone::Plain, &fix.text);
+        writer.labelled(4, "", 0, Tone::Plain, &fix.text);
         if let Some(command) = &fix.command {
-            paper.labelled(4, "", 0, Tone::Plain, command);
+            writer.command(4, "", 0, Tone::Plain, command);
         }
     }
 }
 
-fn healthy(diagnosis: &Diagnosis, names: &Names, detail: Detail, paper: &mut Paper) {
+fn healthy(diagnosis: &Diagnosis, names: &Names, detail: Detail, writer: &mut TextWriter) {
     let well: Vec<&Judged> = diagnosis.workloads.iter().filter(|j| j.verdict == Verdict::Healthy).collect();
     if well.is_empty() {
         return;
@@ -433,22 +258,22 @@ fn healthy(diagnosis: &Diagnosis, names: &Names, detail: Detail, paper: &mut Pap
     if detail.wide {
         for judged in &well {
             let name = names.of_object(&judged.object);
-            let lead = format!("{} {name}", paper.tone(Tone::Good, "✓"));
+            let lead = format!("{} {name}", writer.tone(Tone::Good, "✓"));
             let state = if judged.state.is_empty() {
                 String::new()
             } else {
                 format!("   {}", judged.state)
             };
-            paper.line(&lead, width(&name) + 2, &state);
+            writer.line(&lead, width(&name) + 2, &state);
         }
         return;
     }
-    let lead = format!("{} ", paper.tone(Tone::Good, "✓"));
-    paper.line(&lead, 2, &format!("{} healthy: {}", well.len(), listed(&well, names)));
+    let lead = format!("{} ", writer.tone(Tone::Good, "✓"));
+    writer.line(&lead, 2, &format!("{} healthy: {}", well.len(), listed(&well, names)));
 }
 
 /// Manifests of which nothing but their text is known.
-fn never_applied(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
+fn never_applied(diagnosis: &Diagnosis, names: &Names, writer: &mut TextWriter) {
     let plans: Vec<&Judged> = diagnosis
         .workloads
         .iter()
@@ -457,13 +282,13 @@ fn never_applied(diagnosis: &Diagnosis, names: &Names, paper: &mut Paper) {
     if plans.is_empty() {
         return;
     }
-    let lead = format!("{} ", paper.tone(Tone::Doubtful, "?"));
+    let lead = format!("{} ", writer.tone(Tone::Doubtful, "?"));
     let words = format!(
-        "{} never applied: {} (without status nothing shows whether they work; nothing wrong was seen in what they say)",
+        "{} never applied: {} (they have no status that shows whether they work; no error was found in them)",
         plans.len(),
         listed(&plans, names)
     );
-    paper.line(&lead, 2, &words);
+    writer.line(&lead, 2, &words);
 }
 
 /// Names of a list that are written out.
@@ -475,8 +300,8 @@ fn listed(all: &[&Judged], names: &Names) -> String {
     few(&list, LISTED)
 }
 
-/// What the flags hide, so that nobody takes silence for health.
-fn left_out(left_out: &[LeftOut], names: &Names, paper: &mut Paper) {
+/// Findings that flags hide: silence must not look like health.
+fn left_out(left_out: &[LeftOut], names: &Names, writer: &mut TextWriter) {
     for flag in ["--container", "--ignore"] {
         let hidden: Vec<String> = left_out.iter().filter(|l| l.by == flag).map(|l| of_left_out(l, names)).collect();
         if hidden.is_empty() {
@@ -487,8 +312,8 @@ fn left_out(left_out: &[LeftOut], names: &Names, paper: &mut Paper) {
             _ => String::new(),
         };
         let some = hidden[..hidden.len().min(LEFT_OUT_SHOWN)].join(", ");
-        let lead = paper.tone(Tone::Faint, "i ");
-        paper.line(&lead, 2, &format!("left out by {flag}: {some}{more}"));
+        let lead = writer.tone(Tone::Faint, "i ");
+        writer.line(&lead, 2, &format!("left out by {flag}: {some}{more}"));
     }
 }
 
@@ -501,10 +326,10 @@ fn of_left_out(left_out: &LeftOut, names: &Names) -> String {
     format!("{} ({container}{})", left_out.code, names.of_object(&left_out.object))
 }
 
-fn unchecked(unchecked: &[Unchecked], paper: &mut Paper) {
+fn unchecked(unchecked: &[Unchecked], writer: &mut TextWriter) {
     for (what, why) in by_reason(unchecked, "diagnose") {
-        let lead = format!("{} ", paper.tone(Tone::Doubtful, "?"));
-        paper.line(&lead, 2, &format!("not checked: {what} ({why})"));
+        let lead = format!("{} ", writer.tone(Tone::Doubtful, "?"));
+        writer.line(&lead, 2, &format!("not checked: {what} ({why})"));
     }
 }
 
@@ -514,14 +339,6 @@ pub fn names(diagnosis: &Diagnosis) -> String {
         .workloads
         .iter()
         .filter(|j| j.verdict < Verdict::Progressing)
-        .map(|j| {
-            let group = j
-                .object
-                .api_version
-                .split_once('/')
-                .map(|(group, _)| format!(".{group}"))
-                .unwrap_or_default();
-            format!("{}{group}/{}\n", j.object.kind.to_lowercase(), j.object.name)
-        })
+        .map(|j| j.object.with_group() + "\n")
         .collect()
 }

@@ -2,69 +2,79 @@
 
 use std::fmt::Write as _;
 
-use super::paper::{Paper, Tone, width};
 use crate::model::explanation::{ExplainedCode, Explanation};
 use crate::model::finding::Severity;
+use crate::render::text_writer::{TextWriter, Tone, width};
 
 /// Writes every code with its severity and title, by area.
-pub fn table(explanation: &Explanation, paper: &mut Paper) {
+pub fn table(explanation: &Explanation, writer: &mut TextWriter) {
     let code_column = explanation.codes.iter().map(|c| width(c.code.as_str())).max().unwrap_or_default();
     let severity_column = width(word(Severity::Symptom));
     let mut area = "";
     for code in &explanation.codes {
         if code.area != area {
             area = &code.area;
-            paper.gap();
-            let heading = paper.tone(Tone::Strong, area);
-            paper.line(&heading, width(area), "");
+            writer.gap();
+            let heading = writer.tone(Tone::Strong, area);
+            writer.line(&heading, width(area), "");
         }
         let padded = format!("{:severity_column$}", word(code.severity));
-        let severity = paper.tone(tone(code.severity), &padded);
+        let severity = writer.tone(tone(code.severity), &padded);
         let lead = format!("  {:code_column$}  {severity}  ", code.code);
-        paper.line(&lead, code_column + severity_column + 6, &code.title);
+        writer.line(&lead, code_column + severity_column + 6, &code.title);
     }
-    paper.gap();
-    paper.line("", 0, "One of them in full: kubectl podlife explain CODE");
+    writer.gap();
+    writer.line("", 0, "One of them in full: kubectl podlife explain CODE");
 }
 
 /// Writes all that is known about one code.
-pub fn page(code: &ExplainedCode, paper: &mut Paper) {
-    let name = paper.tone(Tone::Strong, code.code.as_str());
-    paper.line(&format!("{name}  "), width(code.code.as_str()) + 2, &code.title);
+pub fn page(code: &ExplainedCode, writer: &mut TextWriter) {
+    let name = writer.tone(Tone::Strong, code.code.as_str());
+    writer.line(&format!("{name}  "), width(code.code.as_str()) + 2, &code.title);
     let column = width("severity");
-    paper.labelled(2, "severity", column, Tone::Faint, &severity(code.severity));
-    paper.labelled(2, "about", column, Tone::Faint, &code.subject);
-    paper.labelled(2, "class", column, Tone::Faint, &code.class);
+    writer.labelled(2, "severity", column, Tone::Faint, &severity(code.severity));
+    writer.labelled(2, "about", column, Tone::Faint, &code.subject);
+    writer.labelled(2, "class", column, Tone::Faint, &code.class);
     if !code.signs.is_empty() {
-        paper.labelled(2, "shows as", column, Tone::Faint, &code.signs.join(" · "));
+        writer.labelled(2, "shows as", column, Tone::Faint, &code.signs.join(" · "));
     }
-    paper.gap();
-    paper.line("", 0, &code.explanation);
+    writer.gap();
+    writer.line("", 0, &code.explanation);
     if !code.causes.is_empty() {
-        heading("Causes", paper);
+        heading("Causes", writer);
         let column = code.causes.iter().map(|c| width(&c.name)).max().unwrap_or_default();
         for cause in &code.causes {
-            paper.labelled(2, &cause.name, column, Tone::Plain, &cause.meaning);
+            writer.labelled(2, &cause.name, column, Tone::Plain, &cause.meaning);
         }
     }
-    heading("What to do (words in capitals stand for names)", paper);
+    if !code.joins.is_empty() {
+        heading("Looked up in the spec", writer);
+        for join in &code.joins {
+            writer.line(
+                "  - ",
+                4,
+                &format!("{} Compared with: {} Says: {}", join.names, join.with, join.says),
+            );
+        }
+    }
+    heading("What to do (words in capitals stand for names)", writer);
     for (at, step) in code.steps.iter().enumerate() {
-        paper.line(&format!("  {}. ", at + 1), 5, &step.text);
+        writer.line(&format!("  {}. ", at + 1), 5, &step.text);
         if let Some(command) = &step.command {
             // A command is never broken, so that it can be copied.
-            let command = paper.tone(Tone::Good, command);
-            paper.line(&format!("     {command}"), 5, "");
+            let command = writer.tone(Tone::Good, command);
+            writer.line(&format!("     {command}"), 5, "");
         }
     }
-    paper.gap();
+    writer.gap();
     let related: Vec<&str> = code.related.iter().map(|c| c.as_str()).collect();
-    paper.line("See also: ", 10, &related.join(", "));
+    writer.line("See also: ", 10, &related.join(", "));
 }
 
-fn heading(text: &str, paper: &mut Paper) {
-    paper.gap();
-    let heading = paper.tone(Tone::Strong, text);
-    paper.line(&heading, width(text), "");
+fn heading(text: &str, writer: &mut TextWriter) {
+    writer.gap();
+    let heading = writer.tone(Tone::Strong, text);
+    writer.line(&heading, width(text), "");
 }
 
 const fn word(severity: Severity) -> &'static str {
@@ -96,7 +106,7 @@ const fn tone(severity: Severity) -> Tone {
 /// The documentation of every code, for `docs/findings.md`.
 pub fn markdown(explanation: &Explanation) -> String {
     let mut text = String::from(
-        "<!-- Generated from src/rules/codes; PODLIFE_UPDATE=1 cargo test --test it docs writes it anew. -->\n\
+        "<!-- Generated from src/findings; PODLIFE_UPDATE=1 cargo test --test it docs writes it again. -->\n\
          # Findings\n\n\
          Every finding of `kubectl podlife` has a code, and many codes have causes that say which variant was seen. Both are part of the\n\
          public contract. `kubectl podlife explain CODE` prints the same text. In commands, words in capitals stand for names.\n\n\
@@ -145,6 +155,18 @@ fn section(code: &ExplainedCode, text: &mut String) {
         text.push_str("\n| Cause | Meaning |\n|---|---|\n");
         for cause in &code.causes {
             let _ = writeln!(text, "| `{}` | {} |", cause.name, escaped(&cause.meaning));
+        }
+    }
+    if !code.joins.is_empty() {
+        text.push_str("\n| When the message names | podlife looks at | and says |\n|---|---|---|\n");
+        for join in &code.joins {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} |",
+                escaped(&join.names),
+                escaped(&join.with),
+                escaped(&join.says)
+            );
         }
     }
     text.push('\n');

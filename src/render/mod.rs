@@ -1,11 +1,16 @@
 //! Every output format of every report: text for people, and documents for programs.
 
-pub mod connection;
-pub mod diagnosis;
-pub mod document;
+pub(crate) mod changes;
+pub(crate) mod diagnosis;
+pub(crate) mod document;
 pub mod explanation;
-pub mod paper;
-pub mod ports;
-pub mod readiness;
-pub mod readiness_junit;
+mod finding;
+mod jsonpath;
+pub(crate) mod plan;
+pub(crate) mod ports;
+pub(crate) mod readiness;
+pub(crate) mod readiness_junit;
+pub(crate) mod session;
+pub(crate) mod text_writer;
+pub(crate) mod trace;
 mod unchecked;

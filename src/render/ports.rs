@@ -1,12 +1,12 @@
 //! The port table: what is declared, asked by probes, sent to by Services, and what listens.
 
-use super::paper::{Paper, Tone, width};
 use crate::model::report::{Listener, PortRow};
+use crate::render::text_writer::{TextWriter, Tone, width};
 
 const HEADINGS: [&str; 6] = ["PORT", "DECLARED", "PROBED BY", "TARGETED BY", "LISTENS", "CONNECTION"];
 
 /// Writes one table per pod. Columns in which no row says anything are left out.
-pub fn tables(rows: &[PortRow], paper: &mut Paper) {
+pub fn tables(rows: &[PortRow], writer: &mut TextWriter) {
     let mut rest = rows;
     while let Some(first) = rest.first() {
         let same = rest
@@ -15,13 +15,13 @@ pub fn tables(rows: &[PortRow], paper: &mut Paper) {
             .count();
         let (of_pod, others) = rest.split_at(same);
         rest = others;
-        paper.gap();
-        paper.line("", 0, &format!("ports of pod/{}", first.pod));
-        table(of_pod, paper);
+        writer.gap();
+        writer.line("", 0, &format!("ports of pod/{}", first.pod));
+        table(of_pod, writer);
     }
 }
 
-fn table(rows: &[PortRow], paper: &mut Paper) {
+fn table(rows: &[PortRow], writer: &mut TextWriter) {
     let mut lines = vec![HEADINGS.map(str::to_owned)];
     lines.extend(rows.iter().map(cells));
     let kept: Vec<usize> = (0..HEADINGS.len())
@@ -30,8 +30,8 @@ fn table(rows: &[PortRow], paper: &mut Paper) {
     let widths = kept
         .iter()
         .map(|&column| lines.iter().map(|cells| width(&cells[column])).max().unwrap_or_default() + 2);
-    if paper.columns.is_some_and(|columns| widths.sum::<usize>() > columns) {
-        narrow(&lines, paper);
+    if writer.columns.is_some_and(|columns| widths.sum::<usize>() > columns) {
+        narrow(&lines, writer);
         return;
     }
     for (index, cells) in lines.iter().enumerate() {
@@ -44,13 +44,13 @@ fn table(rows: &[PortRow], paper: &mut Paper) {
                 line.push_str(&" ".repeat(widest.max(1).saturating_sub(width(cell)) + 2));
             }
         }
-        let line = if index == 0 { paper.tone(Tone::Faint, &line) } else { line };
-        paper.row(&line);
+        let line = if index == 0 { writer.tone(Tone::Faint, &line) } else { line };
+        writer.row(&line);
     }
 }
 
 /// A row as words, where the terminal is too narrow for columns.
-fn narrow(lines: &[[String; 6]], paper: &mut Paper) {
+fn narrow(lines: &[[String; 6]], writer: &mut TextWriter) {
     for cells in lines.iter().skip(1) {
         let [port, declared, probed, targeted, listens, answer] = cells;
         let said = [
@@ -65,7 +65,7 @@ fn narrow(lines: &[[String; 6]], paper: &mut Paper) {
             .filter(|(_, words)| !words.is_empty())
             .map(|(label, words)| format!("{label} {words}"))
             .collect();
-        paper.labelled(2, port, 0, Tone::Plain, &words.join("; "));
+        writer.labelled(2, port, 0, Tone::Plain, &words.join("; "));
     }
 }
 
@@ -139,27 +139,27 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_gets_words() {
-        let mut paper = Paper::new(false, Some(60));
-        tables(&[row(8080)], &mut paper);
+        let mut writer = TextWriter::new(false, Some(60));
+        tables(&[row(8080)], &mut writer);
         assert_eq!(
-            paper.into_text(),
+            writer.into_text(),
             "ports of pod/admin-1\n  8080  declared by admin; targeted by service/admin:80;\n        listens: 127.0.0.1:8080 (admin); connection: inside\n        \
              the pod only\n"
         );
     }
 
     #[test]
-    fn columns_are_as_wide_as_what_they_hold_and_empty_ones_are_left_out() {
-        let mut paper = Paper::new(false, None);
+    fn columns_fit_their_cells_and_empty_ones_are_left_out() {
+        let mut writer = TextWriter::new(false, None);
         let other = PortRow {
             declared: false,
             targeted_by: Vec::new(),
             answer: String::new(),
             ..row(9)
         };
-        tables(&[row(8080), other], &mut paper);
+        tables(&[row(8080), other], &mut writer);
         assert_eq!(
-            paper.into_text(),
+            writer.into_text(),
             "ports of pod/admin-1\n  PORT  DECLARED  TARGETED BY       LISTENS                 CONNECTION\n  8080  admin     service/admin:80  \
              127.0.0.1:8080 (admin)  inside the pod only\n  9     -         -                 127.0.0.1:9 (admin)     -\n"
         );

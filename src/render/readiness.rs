@@ -1,14 +1,17 @@
-//! A verdict of `wait-ready` for people: what stands in each phase, why something will not become ready, and in the last line the verdict.
+//! The text report of `wait-ready`: the objects of each phase, why something will not become ready, and the verdict in the last line.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::paper::{Paper, Tone, width};
-use super::unchecked::by_reason;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::code::Code;
 use crate::model::duration;
-use crate::model::finding::{Confidence, Finding, ObjectRef};
+use crate::model::finding::{Confidence, Finding, Fix, ObjectRef};
 use crate::model::readiness::{Hops, ObjectReadiness, Phase, Readiness, ReadinessEvent, State, Trend};
-use crate::model::text::shorten;
+use crate::render::text_writer::{TextWriter, Tone, width};
+use crate::render::unchecked::by_reason;
+use crate::text::shorten;
 
 /// Pods that are named one by one.
 const BLOCKING_SHOWN: usize = 3;
@@ -16,31 +19,41 @@ const BLOCKING_SHOWN: usize = 3;
 const READY_SHOWN: usize = 8;
 /// Targets that the verdict names one by one.
 const TARGETS_SHOWN: usize = 3;
-/// Longer names stand beside the column.
+/// Longer names are not aligned.
 const WIDEST_COLUMN: usize = 40;
 const EVIDENCE_SHOWN: usize = 3;
 const CAUSES_SHOWN: usize = 3;
 
 /// Writes a report.
-pub fn text(report: &Readiness, paper: &mut Paper) {
+pub fn text(report: &Readiness, writer: &mut TextWriter) {
     for phase in Phase::ALL {
-        objects(report, phase, paper);
+        objects(report, phase, writer);
     }
     for cause in report.root_causes.iter().take(CAUSES_SHOWN) {
-        paper.gap();
-        root_cause(cause, paper);
+        writer.gap();
+        root_cause(cause, writer);
     }
     for (what, why) in by_reason(&report.unchecked, "wait-ready").iter().take(CAUSES_SHOWN) {
-        paper.labelled(0, "unread", 6, Tone::Doubtful, &format!("{what}: {why}"));
+        writer.labelled(0, "unread", 6, Tone::Doubtful, &format!("{what}: {why}"));
     }
     if let Some(hops) = report.hops.as_ref().filter(|hops| !hops.hops.is_empty()) {
-        paper.gap();
-        paper.labelled(0, "time", 4, Tone::Faint, &hop_times(hops));
+        writer.gap();
+        writer.labelled(0, "time", 4, Tone::Faint, &hop_times(hops));
     }
-    paper.gap();
+    writer.gap();
+    if let Some(undo) = report.root_causes.iter().flat_map(|cause| &cause.fixes).find_map(undo) {
+        writer.command(0, "undo", 4, Tone::Good, undo);
+    }
     let word = word(report);
-    let lead = format!("{}  ", paper.tone(tone(report.state), &word));
-    paper.line(&lead, width(&word) + 2, &verdict(report));
+    let lead = format!("{}  ", writer.tone(tone(report.state), &word));
+    writer.line(&lead, width(&word) + 2, &verdict(report));
+}
+
+/// The command of a fix that rolls back.
+fn undo(fix: &Fix) -> Option<&str> {
+    fix.command
+        .as_deref()
+        .filter(|command| command.starts_with("kubectl rollout undo "))
 }
 
 /// `pod/web-7c9f8-x: scheduled 0s, pulled 2s, started 1s, ready 4s, endpoint 0.1s, first answer 0.3s`
@@ -70,23 +83,59 @@ fn word(report: &Readiness) -> String {
 }
 
 /// The state of a run that goes on: each phase, and what is found to keep it.
-pub fn tree(report: &Readiness, paper: &mut Paper) {
+pub fn tree(report: &Readiness, writer: &mut TextWriter) {
     for phase in Phase::ALL {
-        objects(report, phase, paper);
+        objects(report, phase, writer);
     }
     if let Some(cause) = report.root_causes.first() {
-        paper.labelled(0, cause.code.as_str(), 0, Tone::Doubtful, &cause.summary);
+        writer.labelled(0, cause.code.as_str(), 0, Tone::Doubtful, &cause.summary);
     }
 }
 
-/// What a run that goes on waits for, and for how long it has.
-pub fn waits(report: &Readiness, timeout: Duration, paper: &mut Paper) {
+/// How a run ends if nothing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// It fails at this time, because a root cause with this code is final then.
+    Fails(Timestamp, Code),
+    /// Its time is up.
+    GivesUp(Timestamp),
+}
+
+impl Ends {
+    /// Whether another end is the same: times move by seconds from one run of the rules to the next.
+    pub fn is_same(self, other: Self) -> bool {
+        let near = |a: Timestamp, b: Timestamp| a.duration_since(b).abs() <= SignedDuration::from_secs(5);
+        match (self, other) {
+            (Self::Fails(a, code), Self::Fails(b, of)) => code == of && near(a, b),
+            (Self::GivesUp(a), Self::GivesUp(b)) => near(a, b),
+            _ => false,
+        }
+    }
+
+    /// `fails at 12:04:10: ListenerOnLoopback`, `gives up at 12:05:00`
+    fn in_words(self) -> String {
+        match self {
+            Self::Fails(at, code) => format!("fails at {}: {code}", at.strftime("%H:%M:%S")),
+            Self::GivesUp(at) => format!("gives up at {}", at.strftime("%H:%M:%S")),
+        }
+    }
+}
+
+/// A line for logs that says how a run ends if nothing changes.
+pub fn ends(report: &Readiness, ends: Ends, clock: &str) -> String {
+    let clock = clock.get(11..19).unwrap_or_default();
+    format!("{clock} +{:.1}s  {}", report.elapsed_seconds, ends.in_words())
+}
+
+/// What a run that goes on waits for, for how long it has, and how it ends if nothing changes.
+pub fn waits(report: &Readiness, timeout: Duration, ends: Ends, writer: &mut TextWriter) {
     let waited = duration::short(Duration::from_secs(report.elapsed_seconds as u64));
-    let lead = paper.tone(Tone::Faint, "waiting ");
+    let lead = writer.tone(Tone::Faint, "waiting ");
     let words = format!("{waited} of {}: {}", duration::short(timeout), report.reason);
     // The tree above says it whole.
-    let room = paper.columns.map_or(usize::MAX, |columns| (2 * columns.saturating_sub(8)).max(40));
-    paper.line(&lead, 8, &shorten(&words, room));
+    let room = writer.columns.map_or(usize::MAX, |columns| (2 * columns.saturating_sub(8)).max(40));
+    writer.line(&lead, 8, &shorten(&words, room));
+    writer.line("", 0, &ends.in_words());
 }
 
 /// `12:00:07 +7.3s  pods  deployment/web  progressing  1 of 3 pods ready`
@@ -107,14 +156,14 @@ pub fn change(event: &ReadinessEvent, report: &Readiness) -> String {
 }
 
 /// A line for logs when nothing has changed for a while.
-pub fn heartbeat(report: &Readiness, timeout: Duration, clock: &str) -> String {
+pub fn heartbeat(report: &Readiness, ends: Ends, clock: &str) -> String {
     let cause = report.root_causes.first().filter(|f| !report.reason.contains(f.code.as_str()));
     let cause = cause.map(|f| format!("; {}: {}", f.code, f.summary)).unwrap_or_default();
     format!(
-        "{} +{:.1}s  still waiting, {} at most: {}{cause}",
+        "{} +{:.1}s  still waiting, {}; {}{cause}",
         clock.get(11..19).unwrap_or_default(),
         report.elapsed_seconds,
-        duration::short(timeout),
+        ends.in_words(),
         report.reason
     )
 }
@@ -129,7 +178,7 @@ fn name(report: &Readiness, object: &ObjectRef) -> String {
     }
 }
 
-/// How those are told who see standard error alone: a line of its own.
+/// One line for readers who only see standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Annotations {
     /// Workflow commands of GitHub Actions.
@@ -145,7 +194,7 @@ pub enum Annotations {
 
 /// A root cause for those who search or group by it: `SecretMissing (env) deployment/web: container app needs ...`
 pub fn in_one_line(cause: &Finding) -> String {
-    let variant = if cause.cause.is_empty() {
+    let variant = if cause.cause.as_str().is_empty() {
         String::new()
     } else {
         format!(" ({})", cause.cause)
@@ -247,7 +296,7 @@ fn sign(state: State) -> &'static str {
     }
 }
 
-fn objects(report: &Readiness, phase: Phase, paper: &mut Paper) {
+fn objects(report: &Readiness, phase: Phase, writer: &mut TextWriter) {
     let mut of_phase: Vec<&ObjectReadiness> = report.objects.iter().filter(|o| o.phase == phase).collect();
     let Some(whole) = report.phases.iter().find(|p| p.phase == phase) else {
         return;
@@ -255,14 +304,14 @@ fn objects(report: &Readiness, phase: Phase, paper: &mut Paper) {
     let title = phase.as_str();
     let lead = format!(
         "{} {}",
-        paper.tone(tone(whole.state), sign(whole.state)),
-        paper.tone(Tone::Strong, title)
+        writer.tone(tone(whole.state), sign(whole.state)),
+        writer.tone(Tone::Strong, title)
     );
     // What its objects say is said below.
     let is_told = of_phase.iter().any(|o| o.state == whole.state);
     let words = if is_told { "" } else { whole.reason.as_str() };
     let spaced = if words.is_empty() { String::new() } else { format!("   {words}") };
-    paper.line(&lead, width(title) + 2, &spaced);
+    writer.line(&lead, width(title) + 2, &spaced);
     of_phase.sort_by_key(|o| o.state);
     let column = of_phase
         .iter()
@@ -276,7 +325,7 @@ fn objects(report: &Readiness, phase: Phase, paper: &mut Paper) {
         .count()
         .saturating_sub(READY_SHOWN);
     for item in of_phase.iter().take(of_phase.len() - hidden) {
-        let lead = format!("  {} ", paper.tone(tone(item.state), sign(item.state)));
+        let lead = format!("  {} ", writer.tone(tone(item.state), sign(item.state)));
         let short = name(report, &item.object);
         let pad = " ".repeat(column.saturating_sub(width(&short)));
         let reason = if item.reason.is_empty() {
@@ -284,36 +333,36 @@ fn objects(report: &Readiness, phase: Phase, paper: &mut Paper) {
         } else {
             &item.reason
         };
-        paper.beside(4, &format!("{lead}{short}{pad}  "), width(&short).max(column) + 6, reason);
+        writer.beside(4, &format!("{lead}{short}{pad}  "), width(&short).max(column) + 6, reason);
         for blocking in item.blocking.iter().take(BLOCKING_SHOWN) {
-            let lead = format!("      {}  ", paper.tone(Tone::Faint, &format!("pod/{}", blocking.pod)));
-            paper.beside(6, &lead, width(&blocking.pod) + 12, &blocking.reason);
+            let lead = format!("      {}  ", writer.tone(Tone::Faint, &format!("pod/{}", blocking.pod)));
+            writer.beside(6, &lead, width(&blocking.pod) + 12, &blocking.reason);
         }
         if item.blocking.len() > BLOCKING_SHOWN {
-            paper.line("      ", 6, &format!("and {} more pods", item.blocking.len() - BLOCKING_SHOWN));
+            writer.line("      ", 6, &format!("and {} more pods", item.blocking.len() - BLOCKING_SHOWN));
         }
     }
     if hidden > 0 {
-        paper.line("    ", 4, &format!("and {hidden} more that are ready"));
+        writer.line("    ", 4, &format!("and {hidden} more that are ready"));
     }
 }
 
-fn root_cause(finding: &Finding, paper: &mut Paper) {
+fn root_cause(finding: &Finding, writer: &mut TextWriter) {
     let doubt = match finding.confidence {
         Confidence::Proven => "",
         Confidence::Likely => " (likely)",
         Confidence::Possible => " (possible)",
     };
-    paper.labelled(0, finding.code.as_str(), 0, Tone::Bad, &format!("{}{doubt}", finding.summary));
+    writer.labelled(0, finding.code.as_str(), 0, Tone::Bad, &format!("{}{doubt}", finding.summary));
     let shown: Vec<_> = finding.evidence.iter().take(EVIDENCE_SHOWN).collect();
     let column = shown.iter().map(|e| width(&e.source)).max().unwrap_or_default().min(46);
     for evidence in shown {
-        paper.labelled(2, &evidence.source, column, Tone::Faint, &evidence.detail);
+        writer.labelled(2, &evidence.source, column, Tone::Faint, &evidence.detail);
     }
     if let Some(fix) = finding.fixes.first() {
-        paper.labelled(2, "fix", 3, Tone::Good, &fix.text);
+        writer.labelled(2, "fix", 3, Tone::Good, &fix.text);
         if let Some(command) = &fix.command {
-            paper.command(2, "run", 3, Tone::Good, command);
+            writer.command(2, "run", 3, Tone::Good, command);
         }
     }
 }

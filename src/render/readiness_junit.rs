@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::readiness::in_one_line;
 use crate::model::finding::Finding;
 use crate::model::readiness::{Phase, PhaseReadiness, Readiness, State};
-use crate::model::text::sanitise;
+use crate::render::readiness::in_one_line;
+use crate::text::sanitise;
 
 /// The report as a JUnit document.
 pub fn junit(report: &Readiness) -> String {
     let is_failure = |state: State| state == State::Failed;
     let is_error = |state: State| matches!(state, State::NotFound | State::Progressing | State::Unknown);
-    // The first two phases are told by their objects.
+    // The first two phases are reported with their objects.
     let application: Vec<&PhaseReadiness> = report.phases.iter().filter(|p| p.phase == Phase::Application).collect();
     // Nobody was asked whether it answers: that is no success.
     let unasked = report.state == State::Ready && report.proven_by.is_none() && !report.reason.is_empty();
@@ -123,14 +123,14 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::code::Code;
+    use crate::model::cause;
     use crate::model::finding::{ObjectRef, Subject};
     use crate::model::kind;
 
     #[test]
     fn a_failure_is_named_by_its_root_cause() {
         let subject = Subject::of(ObjectRef::new(&kind::DEPLOYMENT, "shop", "web"));
-        let cause = Finding::error(Code::ImagePullFailing, "not-found", subject, "container app has no image");
+        let cause = Finding::error(cause::ImagePullFailing::NotFound, subject, "container app has no image");
         let said = told("0 of 1 pod ready", [cause].iter(), vec!["pod/web-a: waits".to_owned()]);
         let named = "ImagePullFailing (not-found) deployment/web: container app has no image";
         assert_eq!(

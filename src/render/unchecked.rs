@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::snapshot::Unchecked;
+use crate::text::few;
 
 const SHOWN: usize = 4;
 
@@ -13,14 +14,9 @@ pub(super) fn by_reason(unchecked: &[Unchecked], verb: &str) -> Vec<(String, Str
         by_reason.entry((&entry.why, entry.resource.is_empty())).or_default().push(entry);
     }
     let told = by_reason.into_iter().map(|((why, _), entries)| {
-        let mut what: Vec<&str> = entries.iter().map(|e| e.what.as_str()).collect();
+        let mut what: Vec<String> = entries.iter().map(|e| e.what.clone()).collect();
         what.dedup();
-        let more = match what.len() {
-            many if many > SHOWN => format!(" and {} more", many - SHOWN),
-            _ => String::new(),
-        };
-        let what = format!("{}{more}", what[..what.len().min(SHOWN)].join(", "));
-        (what, format!("{why}{}", grant(&entries, verb)))
+        (few(&what, SHOWN), format!("{why}{}", grant(&entries, verb)))
     });
     told.collect()
 }
@@ -64,10 +60,12 @@ fn with(entries: &[&Unchecked]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::snapshot::UncheckedKind;
 
     #[test]
     fn a_right_is_named_once_with_the_command_that_prints_it() {
         let node = |name: &str| Unchecked {
+            kind: UncheckedKind::Nodes,
             what: format!("node/{name}"),
             why: "forbidden".to_owned(),
             verb: "get".to_owned(),
@@ -77,7 +75,7 @@ mod tests {
         let told = by_reason(&[node("a"), node("b")], "wait-ready");
         let why = "forbidden; needs get nodes; see kubectl podlife rbac wait-ready --with nodes";
         assert_eq!(told, [("node/a, node/b".to_owned(), why.to_owned())]);
-        let broken = Unchecked::without_right("pods", "timeout");
+        let broken = Unchecked::without_right(UncheckedKind::Objects, "pods", "timeout");
         assert_eq!(by_reason(&[broken], "diagnose"), [("pods".to_owned(), "timeout".to_owned())]);
     }
 }

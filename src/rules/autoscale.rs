@@ -5,52 +5,23 @@ use std::time::Duration;
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::ResourceExt;
 
-use super::Context;
-use super::context::reference_of;
+use crate::model::cause::AutoscalerUnableToScale;
 use crate::model::code::Code;
-use crate::model::finding::{Effect, Finding, ObjectRef, Severity, Subject};
+use crate::model::finding::{Effect, Finding, ObjectRef, Settles, Severity, Subject};
 use crate::model::kind;
-use crate::model::text::shorten;
+use crate::text::{command, shorten};
+use crate::view::{Out, View, reference_of};
 
 /// The metrics of new pods come after this time.
 const METRICS_ARRIVE: Duration = Duration::from_secs(120);
 
 /// Autoscalers that cannot scale and budgets that block.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let objects = &context.snapshot.objects;
-    let mut found: Vec<Finding> = objects
-        .autoscalers
-        .iter()
-        .filter_map(|scaler| autoscaler(context, scaler))
-        .collect();
-    found.extend(objects.disruption_budgets.iter().filter_map(budget));
-    found
-}
-
-/// The autoscaler of a workload.
-pub fn of<'a>(context: &Context<'a>, workload: &ObjectRef) -> Option<&'a HorizontalPodAutoscaler> {
-    let all = context.snapshot.objects.autoscalers.iter();
-    all.filter(|scaler| scaler.namespace().as_deref() == Some(&workload.namespace))
-        .find(|scaler| {
-            scaler
-                .spec
-                .as_ref()
-                .is_some_and(|s| s.scale_target_ref.kind == workload.kind && s.scale_target_ref.name == workload.name)
-        })
-}
-
-/// To how many pods an autoscaler will bring a workload that has `replicas` now, as far as its spec and status say: at least to its
-/// minimum, whatever its metrics (`horizontal.go`: "the current replica count is below" minReplicas), and to none where there are none.
-pub fn asks_for(scaler: &HorizontalPodAutoscaler, replicas: usize) -> usize {
-    if replicas == 0 {
-        return 0;
-    }
-    let number = |n: i32| usize::try_from(n).unwrap_or_default();
-    let least = scaler.spec.as_ref().and_then(|s| s.min_replicas).map_or(1, number);
-    let desired = scaler.status.as_ref().map_or(0, |s| number(s.desired_replicas));
-    replicas.max(least).max(desired)
+pub fn check(view: &View<'_>, out: &mut Out) {
+    let objects = &view.snapshot.objects;
+    out.findings
+        .extend(objects.autoscalers.iter().filter_map(|scaler| autoscaler(view, scaler)));
+    out.findings.extend(objects.disruption_budgets.iter().filter_map(budget));
 }
 
 fn condition<'a>(scaler: &'a HorizontalPodAutoscaler, type_: &str, status: &str) -> Option<&'a HorizontalPodAutoscalerCondition> {
@@ -58,7 +29,7 @@ fn condition<'a>(scaler: &'a HorizontalPodAutoscaler, type_: &str, status: &str)
     conditions.iter().find(|c| c.type_ == type_ && c.status == status)
 }
 
-fn autoscaler(context: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Option<Finding> {
+fn autoscaler(view: &View<'_>, scaler: &HorizontalPodAutoscaler) -> Option<Finding> {
     let spec = scaler.spec.as_ref()?;
     let reference = reference_of(&kind::AUTOSCALER, &scaler.metadata);
     let (name, namespace) = (&reference.name, &reference.namespace);
@@ -69,9 +40,9 @@ fn autoscaler(context: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Option
         namespace: namespace.clone(),
         name: aim.name.clone(),
     };
-    let describe = format!("kubectl describe hpa {name} -n {namespace}");
-    let make = |cause: &str, severity: Severity, condition: &HorizontalPodAutoscalerCondition, summary: String| {
-        Finding::error(Code::AutoscalerUnableToScale, cause, Subject::of(reference.clone()), summary)
+    let describe = command("kubectl describe hpa {} -n {}", &[&name, &namespace]);
+    let make = |cause: AutoscalerUnableToScale, severity: Severity, condition: &HorizontalPodAutoscalerCondition, summary: String| {
+        Finding::error(cause, Subject::of(reference.clone()), summary)
             .severity(severity)
             .related("target", target.clone())
             .evidence(
@@ -89,43 +60,43 @@ fn autoscaler(context: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Option
         {
             return Some(
                 make(
-                    "target-missing",
+                    AutoscalerUnableToScale::TargetMissing,
                     Severity::Error,
                     unable,
                     format!("autoscaler {name} scales {}, which does not exist", target.short()),
                 )
                 .fix_command(
                     "correct spec.scaleTargetRef, or create the target",
-                    format!("kubectl edit hpa {name} -n {namespace}"),
+                    command("kubectl edit hpa {} -n {}", &[&name, &namespace]),
                 ),
             );
         }
     }
     if let Some(inactive) = condition(scaler, "ScalingActive", "False") {
-        return metrics(context, scaler, &target, inactive, &make).map(|f| f.fix_command("see what the autoscaler says", describe));
+        return metrics(view, scaler, &target, inactive, &make).map(|f| f.fix_command("see what the autoscaler says", describe));
     }
     let limited = condition(scaler, "ScalingLimited", "True").filter(|c| c.reason.as_deref() == Some("TooManyReplicas"))?;
     let current = scaler.status.as_ref().and_then(|s| s.current_replicas)?;
     (current >= spec.max_replicas && spec.max_replicas > spec.min_replicas.unwrap_or(1)).then(|| {
         make(
-            "at-maximum",
+            AutoscalerUnableToScale::AtMaximum,
             Severity::Advice,
             limited,
-            format!("autoscaler {name} wants more than its maximum of {} pods", spec.max_replicas),
+            format!("autoscaler {name} needs more than its maximum of {} pods", spec.max_replicas),
         )
         .fix_command(
             "raise maxReplicas if the load is real",
-            format!("kubectl edit hpa {name} -n {namespace}"),
+            command("kubectl edit hpa {} -n {}", &[&name, &namespace]),
         )
     })
 }
 
 fn metrics(
-    context: &Context<'_>,
+    view: &View<'_>,
     scaler: &HorizontalPodAutoscaler,
     target: &ObjectRef,
     inactive: &HorizontalPodAutoscalerCondition,
-    make: &dyn Fn(&str, Severity, &HorizontalPodAutoscalerCondition, String) -> Finding,
+    make: &dyn Fn(AutoscalerUnableToScale, Severity, &HorizontalPodAutoscalerCondition, String) -> Finding,
 ) -> Option<Finding> {
     let reason = inactive.reason.as_deref().unwrap_or_default();
     let message = inactive.message.as_deref().unwrap_or_default();
@@ -141,7 +112,7 @@ fn metrics(
         let of = container.map(|c| format!("container {c} of ")).unwrap_or_default();
         return Some(
             make(
-                "no-requests",
+                AutoscalerUnableToScale::NoRequests,
                 Severity::Error,
                 inactive,
                 format!(
@@ -151,30 +122,31 @@ fn metrics(
             )
             .fix_command(
                 format!("set resources.requests.{resource} on every container of the pod template"),
-                format!("kubectl edit {} -n {}", target.short(), target.namespace),
+                command("kubectl edit {} -n {}", &[&target.short(), &target.namespace]),
             ),
         );
     }
-    let age = context.age_of(inactive.last_transition_time.as_ref()).unwrap_or_default();
     let api_missing = message.contains("the server could not find the requested resource")
         || message.contains("no custom metrics API")
         || message.contains("the server is currently unable to handle the request")
         || message.contains("no known available metric versions found");
     // Metrics of pods that have just come up, or are not ready, are missing for a while.
-    if !api_missing && age < METRICS_ARRIVE {
-        return None;
-    }
+    let settles = match api_missing {
+        true => Settles::Never,
+        false => view.settles_from(inactive.last_transition_time.as_ref(), METRICS_ARRIVE),
+    };
     let what = if api_missing {
         "the metrics API does not exist or does not answer (is metrics-server installed?)"
     } else {
         "it gets no metrics"
     };
     let mut finding = make(
-        "no-metrics",
+        AutoscalerUnableToScale::NoMetrics,
         Severity::Error,
         inactive,
         format!("autoscaler {name} does not scale: {what}"),
-    );
+    )
+    .settling(settles);
     if api_missing {
         finding = finding.fix_command("see whether the metrics API is there", "kubectl get apiservices | grep metrics");
     } else {
@@ -203,7 +175,6 @@ fn budget(budget: &PodDisruptionBudget) -> Option<Finding> {
     Some(
         Finding::advice(
             Code::DisruptionBudgetBlocks,
-            "",
             Subject::of(reference.clone()),
             format!(
                 "budget {} allows no eviction although all {} pods are healthy ({setting}): a node with one of them cannot be drained",
@@ -219,19 +190,21 @@ fn budget(budget: &PodDisruptionBudget) -> Option<Finding> {
         )
         .fix_command(
             "run one more replica, or set maxUnavailable to 1",
-            format!("kubectl edit pdb {} -n {}", reference.name, reference.namespace),
+            command("kubectl edit pdb {} -n {}", &[&reference.name, &reference.namespace]),
         ),
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::model::code::Code;
-    use crate::model::finding::Severity;
-    use crate::rules::testing::check;
+    use std::time::Duration;
 
-    fn scaler(condition: &str) -> Vec<(Code, String, Severity)> {
-        let yaml = format!(
+    use crate::model::code::Code;
+    use crate::model::finding::{Settles, Severity};
+    use crate::testing::{check, pending};
+
+    fn scaler_with(condition: &str) -> String {
+        format!(
             "
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -239,10 +212,13 @@ metadata: {{name: api}}
 spec: {{minReplicas: 1, maxReplicas: 3, scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: api}}}}
 status: {{currentReplicas: 3, desiredReplicas: 3, conditions: [{condition}]}}
 "
-        );
-        check(super::check, &yaml)
+        )
+    }
+
+    fn scaler(condition: &str) -> Vec<(Code, String, Severity)> {
+        check(crate::rules::autoscale::check, &scaler_with(condition))
             .into_iter()
-            .map(|f| (f.code, f.cause, f.severity))
+            .map(|f| (f.code, f.cause.to_string(), f.severity))
             .collect()
     }
 
@@ -279,21 +255,24 @@ status: {{currentReplicas: 3, desiredReplicas: 3, conditions: [{condition}]}}
     }
 
     #[test]
-    fn an_autoscaler_that_waits_for_metrics_of_new_pods_is_silent() {
+    fn an_autoscaler_may_wait_for_metrics_of_new_pods() {
         let message = "message: 'failed to get cpu utilization: did not receive metrics for targeted pods (pods might be unready)'";
         let of = |since: &str| {
-            scaler(&format!(
+            scaler_with(&format!(
                 "{{type: ScalingActive, status: 'False', reason: FailedGetResourceMetric, lastTransitionTime: {since}, {message}}}"
             ))
         };
-        assert!(of("2026-01-01T11:59:30Z").is_empty());
-        assert_eq!(of("2026-01-01T11:50:00Z").len(), 1);
+        let (young, old) = (of("2026-01-01T11:59:30Z"), of("2026-01-01T11:50:00Z"));
+        let held = pending(crate::rules::autoscale::check, &young);
+        assert_eq!((held.len(), held[0].settles), (1, Settles::Within(Duration::from_secs(90))));
+        assert_eq!(pending(crate::rules::autoscale::check, &old).len(), 0);
+        assert_eq!(check(crate::rules::autoscale::check, &old).len(), 1);
         assert!(scaler("{type: ScalingActive, status: 'False', reason: ScalingDisabled}").is_empty());
         assert!(scaler("{type: ScalingActive, status: 'True', reason: ValidMetricFound}").is_empty());
     }
 
     #[test]
-    fn a_budget_blocks_only_where_all_is_well() {
+    fn a_disruption_budget_only_blocks_healthy_pods() {
         let budget = |healthy: i32| {
             let yaml = format!(
                 "
@@ -304,7 +283,7 @@ spec: {{minAvailable: 1}}
 status: {{currentHealthy: {healthy}, desiredHealthy: 1, disruptionsAllowed: 0, expectedPods: 1}}
 "
             );
-            check(super::check, &yaml).len()
+            check(crate::rules::autoscale::check, &yaml).len()
         };
         assert_eq!((budget(1), budget(0)), (1, 0));
     }

@@ -1,16 +1,17 @@
 //! Images that cannot be pulled.
 
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
+use serde_json::json;
 
-use super::Context;
-use super::container::ending::{counts, edit_command, owner_name};
-use super::context::{ContainerView, containers, revision};
+use crate::facts::ending::{counts, edit_command, owner_name, patch_command};
+use crate::model::cause::ImagePullFailing;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef};
-use crate::model::kind;
-use crate::model::near;
 use crate::model::snapshot::Presence;
-use crate::model::text::{redact, shorten};
+use crate::model::{kind, near};
+use crate::text::{Command, command, redact, shorten};
+use crate::view::{ContainerView, Need, Needs, Out, View, containers, revision};
 
 /// Why the kubelet waits when it has no image (`pkg/kubelet/images/types.go`).
 pub const REASONS: &[&str] = &[
@@ -24,30 +25,28 @@ pub const REASONS: &[&str] = &[
 ];
 
 /// Containers that wait for their image, and the pull secrets they lack.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for workload in context.workloads() {
-        for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
+pub fn check(view: &View<'_>, out: &mut Out) {
+    for workload in view.workloads() {
+        for &pod in workload.pods.iter().filter(|pod| counts(view, pod)) {
             for container in &containers(pod) {
-                if let Some((reason, message)) = failure(context, container) {
+                if let Some((reason, message)) = failure(view, container) {
                     let cause = cause_of(reason, &message);
-                    findings.push(failing(context, container, cause, reason, &message));
-                    findings.extend(secret_missing(context, container, cause));
+                    out.findings.push(failing(view, &mut out.needs, container, cause, reason, &message));
+                    out.findings.extend(secret_missing(view, container, cause));
                 }
             }
         }
     }
-    findings
 }
 
 /// Reason and message of a failing pull. Where the status only says back-off, the newest event of the container tells.
-fn failure<'a>(context: &Context<'a>, container: &ContainerView<'a>) -> Option<(&'a str, String)> {
+fn failure<'a>(view: &View<'a>, container: &ContainerView<'a>) -> Option<(&'a str, String)> {
     let (reason, message) = container.waiting().filter(|(reason, _)| REASONS.contains(reason))?;
     let tells = message.split_once(": Err").is_some() || !(message.is_empty() || message.starts_with("Back-off pulling image"));
     if tells {
         return Some((reason, message.to_owned()));
     }
-    let event = context.pod_events(container.pod).into_iter().find(|e| {
+    let event = view.pod_events(container.pod).into_iter().find(|e| {
         let about = e.container().is_none_or(|name| name == container.name());
         about && (e.reason() == "InspectFailed" || (e.reason() == "Failed" && e.message().starts_with("Failed to pull image")))
     });
@@ -55,28 +54,28 @@ fn failure<'a>(context: &Context<'a>, container: &ContainerView<'a>) -> Option<(
 }
 
 /// Which kind of failure a message of containerd, CRI-O or Docker speaks of.
-fn cause_of(reason: &str, message: &str) -> &'static str {
+fn cause_of(reason: &str, message: &str) -> ImagePullFailing {
     let lower = message.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
     // The name of the image may hold any of these words: it is cut out.
     match reason {
-        "ErrImageNeverPull" => return "never-pull",
-        "InvalidImageName" => return "invalid-name",
+        "ErrImageNeverPull" => return ImagePullFailing::NeverPull,
+        "InvalidImageName" => return ImagePullFailing::InvalidName,
         _ => {}
     }
     if has(&["invalid reference format", "couldn't parse image name"]) {
-        "invalid-name"
+        ImagePullFailing::InvalidName
     } else if has(&[" 429", "toomanyrequests", "too many requests", "rate limit"]) {
-        "rate-limited"
+        ImagePullFailing::RateLimited
     } else if has(&[
         "no match for platform",
         "no matching manifest for",
         "no image found in manifest list",
         "no image found in image index",
     ]) {
-        "architecture"
+        ImagePullFailing::Architecture
     } else if has(&["no space left on device"]) {
-        "no-space"
+        ImagePullFailing::NoSpace
     } else if has(&[
         "401 ",
         "403 ",
@@ -93,7 +92,7 @@ fn cause_of(reason: &str, message: &str) -> &'static str {
         "permission_denied",
         "permission denied",
     ]) {
-        "unauthorized"
+        ImagePullFailing::Unauthorized
     } else if has(&[
         "i/o timeout",
         "deadline exceeded",
@@ -101,9 +100,9 @@ fn cause_of(reason: &str, message: &str) -> &'static str {
         "handshake timeout",
         "client.timeout",
     ]) {
-        "timeout"
+        ImagePullFailing::Timeout
     } else if has(&["x509:", "tls: ", "certificate", "http response to https client"]) {
-        "tls"
+        ImagePullFailing::Tls
     } else if has(&[
         "connection refused",
         "no such host",
@@ -113,7 +112,7 @@ fn cause_of(reason: &str, message: &str) -> &'static str {
         "server misbehaving",
         "name resolution",
     ]) {
-        "registry-unreachable"
+        ImagePullFailing::RegistryUnreachable
     } else if has(&[
         "code = notfound",
         "not found",
@@ -122,7 +121,7 @@ fn cause_of(reason: &str, message: &str) -> &'static str {
         "manifest_unknown",
         "repository name not known",
     ]) {
-        "not-found"
+        ImagePullFailing::NotFound
     } else if has(&[
         " 500 ",
         " 502 ",
@@ -134,81 +133,235 @@ fn cause_of(reason: &str, message: &str) -> &'static str {
         "gateway timeout",
         "unexpected status",
     ]) {
-        "registry-error"
+        ImagePullFailing::RegistryError
     } else if has(&["dial tcp", ": eof", "unexpected eof"]) {
-        "registry-unreachable"
+        ImagePullFailing::RegistryUnreachable
     } else {
-        "unknown"
+        ImagePullFailing::Unknown
     }
 }
 
-fn failing(context: &Context<'_>, container: &ContainerView<'_>, cause: &'static str, reason: &str, message: &str) -> Finding {
+fn failing(
+    view: &View<'_>,
+    needs: &mut Needs,
+    container: &ContainerView<'_>,
+    cause: ImagePullFailing,
+    reason: &str,
+    message: &str,
+) -> Finding {
     let image = container.spec.image.as_deref().unwrap_or_default();
     let namespace = container.pod.namespace().unwrap_or_default();
     let registry = registry_of(image);
     let what = match cause {
-        "not-found" => format!("{image} does not exist in {registry}"),
-        "unauthorized" => format!("{registry} refuses access to {image}: it is private, or does not exist"),
-        "registry-unreachable" => format!("the node does not reach {registry}"),
-        "tls" if message.contains("HTTP response to HTTPS client") => {
-            format!("{registry} speaks plain HTTP, and the node asks it by HTTPS")
+        ImagePullFailing::NotFound => format!("{image} does not exist in {registry}"),
+        ImagePullFailing::Unauthorized => format!("{registry} refuses access to {image}: it is private, or does not exist"),
+        ImagePullFailing::RegistryUnreachable => format!("the node cannot reach {registry}"),
+        ImagePullFailing::Tls if message.contains("HTTP response to HTTPS client") => {
+            format!("{registry} speaks plain HTTP, but the node uses HTTPS")
         }
-        "tls" => format!("the node does not trust the TLS of {registry}"),
-        "rate-limited" => format!("{registry} limits the rate of pulls"),
-        "invalid-name" => format!("{image:?} is no valid image name"),
-        "never-pull" => format!("{image} is not on the node, and imagePullPolicy is Never"),
-        "architecture" => format!("{image} has no variant for the node's CPU architecture"),
-        "registry-error" => format!("{registry} answers with an error of its own"),
-        "timeout" => format!("{registry} does not answer in time"),
-        "no-space" => format!("the node has no space left to unpack {image}"),
+        ImagePullFailing::Tls => format!("the node does not trust the TLS certificate of {registry}"),
+        ImagePullFailing::RateLimited => format!("{registry} limits the rate of pulls"),
+        ImagePullFailing::InvalidName => format!("{image:?} is not a valid image name"),
+        ImagePullFailing::NeverPull => format!("{image} is not on the node, and imagePullPolicy is Never"),
+        ImagePullFailing::Architecture => format!("{image} has no variant for the node's CPU architecture"),
+        ImagePullFailing::RegistryError => format!("{registry} answers with a server error"),
+        ImagePullFailing::Timeout => format!("{registry} does not answer in time"),
+        ImagePullFailing::NoSpace => format!("the node has no space left to unpack {image}"),
         _ => format!("{image} cannot be pulled"),
     };
     let summary = format!(
-        "container {} of {} has no image: {what}",
+        "container {} of {} cannot get its image: {what}",
         container.name(),
-        owner_name(context, container.pod)
+        owner_name(view, container.pod)
     );
-    let mut finding = Finding::error(Code::ImagePullFailing, cause, context.subject_of(container), summary)
+    let mut finding = Finding::error(cause, view.subject_of(container), summary)
         .evidence(container.source(), format!("{reason}: {}", shorten(&redact(tail_of(message)), 200)));
-    let edit = edit_command(context, container.pod);
+    let edit = edit_command(view, container.pod);
+    if let Some((node, patch)) = is_needless(view, needs, container, cause) {
+        finding = finding
+            .evidence(format!("node/{node}"), "has this image; imagePullPolicy is Always")
+            .fix_command("set imagePullPolicy: IfNotPresent: the node has the image", patch);
+    }
     finding = match cause {
-        "not-found" | "invalid-name" => match other_tag(context, container) {
+        ImagePullFailing::NotFound | ImagePullFailing::InvalidName => match other_tag(view, container) {
             Some((tag, pod)) => finding.fix_command(format!("correct the image: pod/{pod} runs {tag}"), edit),
             None => finding.fix_command("correct the name or the tag of the image, or push it", edit),
         },
-        "unauthorized" => finding.fix_command(
-            "check the name, then give the pod an imagePullSecret for this registry",
-            format!(
-                "kubectl get pod {} -n {namespace} -o jsonpath='{{.spec.imagePullSecrets}}'",
-                container.pod.name_any()
-            ),
-        ),
-        "never-pull" => finding.fix_command("set imagePullPolicy: IfNotPresent, or load the image onto every node", edit),
-        "rate-limited" => finding.fix_command("pull with credentials, through a mirror, or wait: the kubelet tries again", edit),
-        "architecture" => finding.fix_command(
+        ImagePullFailing::Unauthorized => with_pull_secrets(view, needs, container, finding),
+        ImagePullFailing::NeverPull => {
+            let holders = holders(view, needs, image);
+            let fix = match holders.first() {
+                Some(node) => format!("set imagePullPolicy: IfNotPresent, or load the image onto the node: only {node} has it"),
+                None => "set imagePullPolicy: IfNotPresent, or load the image onto every node".to_owned(),
+            };
+            finding.fix_command(fix, edit)
+        }
+        ImagePullFailing::RateLimited => {
+            finding.fix_command("pull with credentials, through a mirror, or wait: the kubelet tries again", edit)
+        }
+        ImagePullFailing::Architecture => finding.fix_command(
             "build the image for the node's architecture too, or select nodes that fit it",
             "kubectl get nodes -L kubernetes.io/arch",
         ),
-        "no-space" => finding.fix_command("free space on the node's image file system", describe_node(container)),
-        "tls" => finding.fix_command(
+        ImagePullFailing::NoSpace => finding.fix_command("free space on the node's image file system", describe_node(container)),
+        ImagePullFailing::Tls => finding.fix_command(
             "add the registry's CA to the runtime of the nodes, or correct the scheme of the registry",
             describe_node(container),
         ),
-        "registry-unreachable" | "timeout" => finding.fix_command(
+        ImagePullFailing::RegistryUnreachable | ImagePullFailing::Timeout => finding.fix_command(
             "check name, DNS, route and proxy to the registry from the node",
             describe_node(container),
         ),
         _ => finding.fix_command(
             "the registry's own state or log says more; the kubelet tries again",
-            format!("kubectl describe pod {} -n {namespace}", container.pod.name_any()),
+            command("kubectl describe pod {} -n {}", &[&container.pod.name_any(), &namespace]),
         ),
     };
-    context.container_effects(container).into_iter().fold(finding, Finding::breaking)
+    view.container_effects(container).into_iter().fold(finding, Finding::breaking)
 }
 
-fn describe_node(container: &ContainerView<'_>) -> String {
+/// What the pod shows to a registry that refuses it, and which Secret others show there.
+fn with_pull_secrets(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, finding: Finding) -> Finding {
+    let pod = container.pod;
+    let namespace = pod.namespace().unwrap_or_default();
+    let registry = registry_of(container.spec.image.as_deref().unwrap_or_default());
+    let edit = edit_command(view, pod);
+    let own = secrets_of(pod);
+    let first = own.first();
+    let evidence = match first {
+        None => "has no imagePullSecrets".to_owned(),
+        Some(_) => format!("imagePullSecrets names {}", own.join(", ")),
+    };
+    let finding = finding.evidence(format!("pod/{} spec", pod.name_any()), evidence);
+    // Asked for with `--with secrets` alone, and then only metadata and type.
+    if let Some(name) = first.filter(|name| view.snapshot.presence(&kind::SECRET, &namespace, name) == Presence::Unknown) {
+        needs.need(Need::Object(ObjectRef::new(&kind::SECRET, &namespace, name)));
+    }
+    let types: Vec<(&str, &str)> = own
+        .iter()
+        .filter_map(|name| {
+            let secrets = &view.snapshot.objects.secrets;
+            let secret = secrets
+                .iter()
+                .find(|s| s.name_any() == *name && s.namespace().as_deref() == Some(&namespace))?;
+            Some((*name, secret.type_.as_deref()?))
+        })
+        .collect();
+    let is_used = |type_: &str| matches!(type_, "kubernetes.io/dockerconfigjson" | "kubernetes.io/dockercfg");
+    if let Some((name, type_)) = types.iter().find(|(_, type_)| !is_used(type_)) {
+        // The type of a Secret never changes, and its name is taken.
+        let other = if *name == "regcred" { "registry" } else { "regcred" };
+        return finding.evidence(format!("secret/{name}"), format!("type {type_}")).fix_command(
+            format!(
+                "Secret {name} is of type {type_}, which the kubelet does not use for pulls: create one of type \
+                     kubernetes.io/dockerconfigjson, and name that in imagePullSecrets"
+            ),
+            create_secret(other, &namespace, registry),
+        );
+    }
+    // Others pull from the same registry.
+    let shown_by_others = view
+        .snapshot
+        .objects
+        .pods
+        .iter()
+        .filter(|p| p.namespace().as_deref() == Some(&namespace))
+        .find_map(|other| {
+            let pulls = containers(other).iter().any(|c| {
+                let image = c.spec.image.as_deref().unwrap_or_default();
+                c.is_running() && registry_of(image) == registry
+            });
+            let name = secrets_of(other).into_iter().find(|name| !own.contains(name))?;
+            pulls.then(|| (name, view.workload_of(other)))
+        });
+    if let Some((name, other)) = shown_by_others {
+        return finding.fix_command(
+            format!(
+                "name Secret {name} in imagePullSecrets: {} pulls from {registry} with it",
+                other.short()
+            ),
+            edit,
+        );
+    }
+    match first {
+        None => finding.fix_command(
+            format!(
+                "check the name; if {registry} is private, create a pull secret for it and name it in imagePullSecrets of the pod template"
+            ),
+            create_secret("regcred", &namespace, registry),
+        ),
+        Some(name) => {
+            let check = format!("check the name, and whether Secret {name} is for {registry} and its user may pull this repository");
+            // Where the type is known to be right, the command that prints it tells nothing new.
+            match types.is_empty() {
+                true => finding.fix_command(
+                    check,
+                    command("kubectl get secret {} -n {} -o jsonpath='{.type}'", &[&name, &namespace]),
+                ),
+                false => finding.fix(check),
+            }
+        }
+    }
+}
+
+/// The names of the Secrets that a pod shows to registries; those of its ServiceAccount are among them.
+fn secrets_of(pod: &Pod) -> Vec<&str> {
+    let secrets = pod.spec.iter().flat_map(|s| s.image_pull_secrets.iter().flatten());
+    secrets.map(|secret| secret.name.as_str()).collect()
+}
+
+fn create_secret(name: &str, namespace: &str, registry: &str) -> Command {
+    command(
+        "kubectl create secret docker-registry {} -n {} --docker-server={} --docker-username=USER --docker-password=PASSWORD",
+        &[&name, &namespace, &registry],
+    )
+}
+
+/// The nodes that have an image. The kubelet lists its largest 50.
+fn holders<'a>(view: &View<'a>, needs: &mut Needs, image: &str) -> Vec<&'a str> {
+    needs.list(view, &kind::NODE, "");
+    let full = if image.contains(':') && !image.ends_with(":latest") || image.contains('@') {
+        image.to_owned()
+    } else {
+        format!("{}:latest", image.trim_end_matches(":latest"))
+    };
+    let is_it = |name: &String| *name == full || name.strip_suffix(&full).is_some_and(|registry| registry.ends_with('/'));
+    let nodes = view.snapshot.objects.nodes.iter();
+    let has = |node: &&Node| {
+        let images = node.status.iter().flat_map(|s| s.images.iter().flatten());
+        images.flat_map(|image| image.names.iter().flatten()).any(is_it)
+    };
+    nodes.filter(has).filter_map(|node| node.metadata.name.as_deref()).collect()
+}
+
+/// The node of a pod that has the image which it fails to pull, and the command that lets it use that one.
+fn is_needless<'a>(
+    view: &View<'a>,
+    needs: &mut Needs,
+    container: &ContainerView<'a>,
+    cause: ImagePullFailing,
+) -> Option<(&'a str, Command)> {
+    if container.spec.image_pull_policy.as_deref() != Some("Always")
+        || matches!(
+            cause,
+            ImagePullFailing::InvalidName | ImagePullFailing::NoSpace | ImagePullFailing::NeverPull
+        )
+    {
+        return None;
+    }
+    let own = container.pod.spec.as_ref()?.node_name.as_deref()?;
+    let image = container.spec.image.as_deref()?;
+    let node = holders(view, needs, image).into_iter().find(|node| *node == own)?;
+    let patch = patch_command(
+        &view.workload_of(container.pod),
+        &json!({"name": container.name(), "imagePullPolicy": "IfNotPresent"}),
+    );
+    Some((node, patch.unwrap_or_else(|| edit_command(view, container.pod))))
+}
+
+fn describe_node(container: &ContainerView<'_>) -> Command {
     let node = container.pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).unwrap_or_default();
-    format!("kubectl describe node {node}")
+    command("kubectl describe node {}", &[&node])
 }
 
 /// What stands behind the layers that repeat the image's name.
@@ -243,10 +396,10 @@ fn repository_of(image: &str) -> &str {
 }
 
 /// An image that runs in this namespace and was probably meant: another tag of the same repository, or a near miss of its name.
-fn other_tag<'a>(context: &Context<'a>, container: &ContainerView<'_>) -> Option<(&'a str, String)> {
+fn other_tag<'a>(view: &View<'a>, container: &ContainerView<'_>) -> Option<(&'a str, String)> {
     let image = container.spec.image.as_deref()?;
     let namespace = container.pod.namespace();
-    let running: Vec<(&str, String)> = context
+    let running: Vec<(&str, String)> = view
         .snapshot
         .objects
         .pods
@@ -266,13 +419,13 @@ fn other_tag<'a>(context: &Context<'a>, container: &ContainerView<'_>) -> Option
 }
 
 /// A pull secret that the kubelet did not find; it matters only where the registry wants to know who asks.
-fn secret_missing(context: &Context<'_>, container: &ContainerView<'_>, cause: &str) -> Option<Finding> {
-    if !matches!(cause, "unauthorized" | "unknown") {
+fn secret_missing(view: &View<'_>, container: &ContainerView<'_>, cause: ImagePullFailing) -> Option<Finding> {
+    if !matches!(cause, ImagePullFailing::Unauthorized | ImagePullFailing::Unknown) {
         return None;
     }
     let pod = container.pod;
     let namespace = pod.namespace().unwrap_or_default();
-    let event = context
+    let event = view
         .pod_events(pod)
         .into_iter()
         .find(|e| e.reason() == "FailedToRetrieveImagePullSecret");
@@ -284,26 +437,20 @@ fn secret_missing(context: &Context<'_>, container: &ContainerView<'_>, cause: &
         .map(str::trim)
         .filter(|n| !n.is_empty())
         .collect();
-    let referenced = pod
-        .spec
-        .iter()
-        .flat_map(|s| s.image_pull_secrets.iter().flatten())
-        .map(|r| r.name.as_str());
-    let missing =
-        referenced
-            .chain(named.iter().copied())
-            .find(|name| match context.snapshot.presence(&kind::SECRET, &namespace, name) {
-                Presence::Absent => true,
-                Presence::Present => false,
-                Presence::Unknown => named.contains(name),
-            })?;
+    let missing = secrets_of(pod).into_iter().chain(named.iter().copied()).find(|name| {
+        match view.snapshot.presence(&kind::SECRET, &namespace, name) {
+            Presence::Absent => true,
+            Presence::Present => false,
+            Presence::Unknown => named.contains(name),
+        }
+    })?;
     let summary = format!(
         "the image pull secret {missing} of {} does not exist, so its images cannot be pulled",
-        owner_name(context, pod)
+        owner_name(view, pod)
     );
-    let mut finding = Finding::error(Code::ImagePullSecretMissing, "", context.pod_subject(pod), summary)
+    let mut finding = Finding::error(Code::ImagePullSecretMissing, view.pod_subject(pod), summary)
         .related("missing", ObjectRef::new(&kind::SECRET, &namespace, missing))
-        .breaking(Effect::NotReady(context.workload_of(pod)));
+        .breaking(Effect::NotReady(view.workload_of(pod)));
     if let Some(event) = event {
         finding = finding.evidence(
             format!("pod/{} event {}", pod.name_any(), event.reason()),
@@ -312,7 +459,7 @@ fn secret_missing(context: &Context<'_>, container: &ContainerView<'_>, cause: &
     } else {
         finding = finding.evidence("secrets", format!("no secret {missing} in namespace {namespace}"));
     }
-    let names = context
+    let names = view
         .snapshot
         .objects
         .secrets
@@ -324,9 +471,10 @@ fn secret_missing(context: &Context<'_>, container: &ContainerView<'_>, cause: &
     }
     Some(finding.fix_command(
         format!("create the secret {missing}, or correct imagePullSecrets"),
-        format!(
-            "kubectl create secret docker-registry {missing} -n {namespace} --docker-server={} --docker-username=<user> --docker-password=<password>",
-            registry_of(container.spec.image.as_deref().unwrap_or_default())
+        create_secret(
+            missing,
+            &namespace,
+            registry_of(container.spec.image.as_deref().unwrap_or_default()),
         ),
     ))
 }
@@ -334,12 +482,12 @@ fn secret_missing(context: &Context<'_>, container: &ContainerView<'_>, cause: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::check;
+    use crate::testing::check;
 
     #[test]
     fn a_pod_that_runs_is_silent() {
         let yaml = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: c, image: i}]}}";
-        assert!(check(super::check, yaml).is_empty());
+        assert!(check(crate::rules::image::check, yaml).is_empty());
     }
 
     #[test]
@@ -412,7 +560,7 @@ mod tests {
             ),
             ("ErrImagePull", "something else", "unknown"),
         ] {
-            assert_eq!(cause_of(reason, message), cause, "{message}");
+            assert_eq!(cause_of(reason, message).as_str(), cause, "{message}");
         }
     }
 
@@ -436,7 +584,7 @@ lastTimestamp: "2026-01-01T11:59:00Z"
 
     #[test]
     fn a_bare_back_off_is_explained_by_its_event_and_by_the_secret_that_is_missing() {
-        let found = check(super::check, BACK_OFF);
+        let found = check(crate::rules::image::check, BACK_OFF);
         let codes: Vec<_> = found.iter().map(|f| (f.code, f.cause.as_str())).collect();
         assert_eq!(
             codes,
@@ -448,18 +596,41 @@ lastTimestamp: "2026-01-01T11:59:00Z"
             command.starts_with("kubectl create secret docker-registry regcred -n "),
             "{command}"
         );
-        assert!(command.ends_with(" --docker-password=<password>"), "{command}");
+        assert!(command.ends_with(" --docker-password=PASSWORD"), "{command}");
+    }
+
+    #[test]
+    fn a_refused_pull_is_explained_by_the_secrets_of_the_pod_and_of_others() {
+        let of_type = |type_: &str| format!("---\n{{apiVersion: v1, kind: Secret, metadata: {{name: regcred}}, type: {type_}}}\n");
+        let docker = of_type("kubernetes.io/dockerconfigjson");
+        let other = "---\n{apiVersion: v1, kind: Pod, metadata: {name: b}, spec: {imagePullSecrets: [{name: hub}], containers: [{name: c, image: 'private/b:1'}]}, \
+             status: {containerStatuses: [{name: c, image: i, imageID: '', ready: true, restartCount: 0, state: {running: {}}}]}}\n";
+        let elsewhere = other.replace("private/b:1", "registry.example/b:1");
+        let bare = BACK_OFF.replace("imagePullSecrets: [{name: regcred}], ", "");
+        for (yaml, fix) in [
+            (format!("{BACK_OFF}{docker}"), "whether Secret regcred is for docker.io"),
+            (format!("{BACK_OFF}{}", of_type("Opaque")), "Secret regcred is of type Opaque"),
+            (
+                format!("{BACK_OFF}{docker}{other}"),
+                "name Secret hub in imagePullSecrets: pod/b pulls from docker.io with it",
+            ),
+            (format!("{BACK_OFF}{docker}{elsewhere}"), "whether Secret regcred is for docker.io"),
+            (bare, "create a pull secret for it"),
+        ] {
+            let found = check(crate::rules::image::check, &yaml);
+            assert!(found[0].fixes[0].text.contains(fix), "{fix}: {:?}", found[0].fixes);
+        }
     }
 
     #[test]
     fn a_secret_that_exists_is_not_blamed() {
         let secret = "---\n{apiVersion: v1, kind: Secret, metadata: {name: regcred}}\n";
-        let found = check(super::check, &format!("{BACK_OFF}{secret}"));
+        let found = check(crate::rules::image::check, &format!("{BACK_OFF}{secret}"));
         assert_eq!(found.len(), 1);
     }
 
     #[test]
-    fn what_is_quoted_of_a_message_is_what_failed() {
+    fn the_quoted_part_of_a_message_is_the_failure() {
         for (message, tail) in [
             (
                 r#"failed to pull and unpack image "docker.io/large/app:3": failed to copy: write /var/x/data: no space left on device"#,

@@ -1,41 +1,26 @@
-//! What can be wrong with pods: one file per area, each rule a pure function of the snapshot that returns findings and notes what else it needs to see.
+//! What can be wrong with pods: one file per area, each rule a pure function of the snapshot.
 
-pub mod about;
-pub mod admission;
-pub mod assess;
-pub mod autoscale;
-pub mod causes;
-pub mod codes;
-pub mod config;
-pub mod container;
-pub mod context;
-pub mod custom;
-pub mod dependency;
-pub mod image;
-pub mod ingress;
-pub mod init;
-pub mod labelled;
-pub mod listen;
-pub mod network_policy;
-pub mod node;
-pub mod ports;
-pub mod probes;
-pub mod revision;
-pub mod scheduling;
-pub mod scope;
-pub mod service;
-#[cfg(test)]
-pub mod testing;
-pub mod verdict;
-pub mod volume;
-pub mod workload;
+pub(crate) mod admission;
+pub(crate) mod autoscale;
+pub(crate) mod config;
+pub(crate) mod container;
+pub(crate) mod dependency;
+pub(crate) mod image;
+pub(crate) mod ingress;
+pub(crate) mod init;
+pub(crate) mod listen;
+pub(crate) mod network_policy;
+pub(crate) mod node;
+pub(crate) mod probes;
+pub(crate) mod scheduling;
+pub(crate) mod service;
+pub(crate) mod volume;
+pub(crate) mod workload;
 
-pub use context::{Context, Need, Options};
+use crate::view::{Out, View};
 
-use crate::model::finding::Finding;
-
-/// A rule looks at everything in the context and says what it finds.
-pub type Rule = fn(&Context<'_>) -> Vec<Finding>;
+/// A rule looks at everything in the view and adds what it finds, and what it lacks to find more.
+pub type Rule = fn(&View<'_>, &mut Out);
 
 /// Every rule, in no particular order: causes are ranked afterwards.
 pub const RULES: &[Rule] = &[

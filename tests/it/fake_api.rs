@@ -55,6 +55,8 @@ enum Content {
     Open,
     /// The body, and then the connection breaks.
     CutOff,
+    /// A port-forward whose server closes at once, in good order or not.
+    Forward { breaks: bool },
     /// Nothing, and the connection stays open.
     Hang,
     /// Nothing, and the connection breaks.
@@ -111,6 +113,14 @@ impl Answer {
         Self {
             content: Content::Open,
             ..Self::new(200, "application/json", body)
+        }
+    }
+
+    /// Takes a port-forward, whose server closes the connection; or the connection breaks on the way.
+    pub fn forward(breaks: bool) -> Self {
+        Self {
+            content: Content::Forward { breaks },
+            ..Self::new(101, "", Vec::new())
         }
     }
 
@@ -429,15 +439,17 @@ fn acceptor(name: &str) -> tokio_rustls::TlsAcceptor {
     tokio_rustls::TlsAcceptor::from(Arc::new(config))
 }
 
-async fn serve(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, state: Arc<Mutex<State>>) {
+async fn serve(socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static, state: Arc<Mutex<State>>) {
     let service = service_fn(move |request: Request<Incoming>| answer(request, state.clone()));
     // A broken connection is what some tests want.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades()
         .await;
 }
 
-async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<Response<Body>, String> {
+async fn answer(mut request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<Response<Body>, String> {
+    let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -458,6 +470,7 @@ async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<
     let body: Body = match answer.content {
         Content::Drop => return Err("dropped".to_owned()),
         Content::Hang => std::future::pending().await,
+        Content::Forward { breaks } => return Ok(forwarded(&seen, upgrade, breaks)),
         Content::Whole => http_body_util::Full::new(bytes).boxed_unsync(),
         Content::Open => pieces(vec![bytes], Duration::ZERO, true),
         Content::Dribble(size, pause) => pieces(bytes.chunks(size).map(Bytes::copy_from_slice).collect(), pause, false),
@@ -477,6 +490,36 @@ async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<
         response = response.header(name, value);
     }
     response.body(body).map_err(|error| error.to_string())
+}
+
+/// Accepts a port-forward by WebSocket, names the port on both of its channels, and ends.
+fn forwarded(seen: &Seen, upgrade: hyper::upgrade::OnUpgrade, breaks: bool) -> Response<Body> {
+    use base64::Engine as _;
+    use sha1::Digest as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let [low, high] = seen.parameter("ports").parse::<u16>().unwrap().to_le_bytes();
+    tokio::spawn(async move {
+        let mut socket = TokioIo::new(upgrade.await.unwrap());
+        let mut frames = vec![0x82, 3, 0, low, high, 0x82, 3, 1, low, high];
+        if !breaks {
+            frames.extend([0x88, 0]);
+        }
+        socket.write_all(&frames).await.unwrap();
+        socket.flush().await.unwrap();
+        if !breaks {
+            // Until the other end has closed too.
+            let _ = socket.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    let key = seen.header("sec-websocket-key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let accept = base64::engine::general_purpose::STANDARD.encode(sha1::Sha1::digest(key));
+    let response = Response::builder()
+        .status(101)
+        .header("upgrade", "websocket")
+        .header("connection", "Upgrade")
+        .header("sec-websocket-accept", accept)
+        .header("sec-websocket-protocol", "v4.channel.k8s.io");
+    response.body(http_body_util::Empty::new().boxed_unsync()).unwrap()
 }
 
 fn pieces(pieces: Vec<Bytes>, pause: Duration, open: bool) -> Body {

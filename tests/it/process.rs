@@ -51,7 +51,7 @@ pub fn podlife_in(setting: &Setting<'_>, arguments: &[&str]) -> Answer {
         stop: podlife::io::Stop::default(),
     };
     let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-    let exit = podlife::run(&arguments, &mut io) as u8;
+    let exit = podlife::run(&arguments, &mut io).code();
     let stdout = stdout.text();
     let json = serde_json::from_str(&stdout).unwrap_or_default();
     Answer {

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use crate::cmd::exit::{Exit, Failure};
-use crate::model::kind;
-use crate::model::near;
+use crate::diagnosis::assess;
+use crate::diagnosis::assess::Question;
+use crate::exit::{Exit, Failure};
 use crate::model::snapshot::Snapshot;
-use crate::rules::assess::{self, Question};
+use crate::model::{kind, near};
 
 /// How many names a hint has room for.
 const NAMES_SHOWN: usize = 8;
 
 /// A name that no pod of the selection has is a slip, not a container without faults. Where pods may not be read nothing is known.
-pub(super) fn must_exist(question: &Question, snapshot: &Snapshot) -> Result<(), Failure> {
+pub(crate) fn must_exist(question: &Question, snapshot: &Snapshot) -> Result<(), Failure> {
     if question.containers.is_empty() {
         return Ok(());
     }
-    let context = assess::context(snapshot, question);
+    let context = assess::view(snapshot, question);
     let scope = assess::scope(&context, question);
     let mut known: BTreeSet<&str> = BTreeSet::new();
     let mut is_all_seen = true;

@@ -2,67 +2,44 @@
 
 use kube::ResourceExt;
 
-use super::{DiagnoseArgs, Plan, containers, print, read_files, save};
-use crate::cmd::Outcome;
-use crate::cmd::exit::{Exit, Failure};
-use crate::cmd::targets::{self, Wanted};
+use crate::cmd::diagnose::containers;
+use crate::cmd::diagnose::plan::Plan;
+use crate::cmd::diagnose::report::print;
+use crate::cmd::{Outcome, local, save};
+use crate::diagnosis::assess;
+use crate::diagnosis::assess::Question;
+use crate::exit::{Exit, Failure};
 use crate::io::Io;
 use crate::model::finding::ObjectRef;
-use crate::model::kind::{self, Kind};
-use crate::model::near;
+use crate::model::kind::Kind;
 use crate::model::snapshot::Snapshot;
-use crate::rules::assess;
-use crate::rules::context::{Context, selects};
-
-/// The objects of the files; those of one namespace where it is named.
-pub(super) fn snapshot(args: &DiagnoseArgs, namespace: Option<&str>, io: &mut Io) -> Result<Snapshot, Failure> {
-    let documents = read_files(args, io)?;
-    let (mut snapshot, warnings) = documents
-        .into_snapshot(namespace, (io.now)())
-        .map_err(|error| Failure::usage(format!("{error:#}")))?;
-    let left_out = !warnings.is_empty();
-    for warning in warnings {
-        io.stderr
-            .line(&format!("warning: left out {}", crate::model::text::sanitise(&warning)));
-    }
-    let known = snapshot.objects.references();
-    if known.is_empty() {
-        return Err(Failure::new(
-            if left_out { Exit::Usage } else { Exit::NotFound },
-            "the given files hold no object that can be judged",
-        ));
-    }
-    if let Some(namespace) = namespace {
-        if !snapshot.namespaces.iter().any(|n| n == namespace) && !known.iter().any(|(object, _)| object.namespace == namespace) {
-            return Err(Failure::new(
-                Exit::NotFound,
-                format!("the given files hold nothing of namespace {namespace}"),
-            ));
-        }
-        snapshot.namespaces = vec![namespace.to_owned()];
-    }
-    Ok(snapshot)
-}
+use crate::model::{kind, near};
+use crate::observe::targets::{BARE, Wanted};
+use crate::view::{View, selects};
 
 /// Judges the objects of files.
-pub(super) fn run(plan: &mut Plan<'_>, io: &mut Io) -> Outcome {
-    let args = plan.args;
-    let namespace = plan.connect.namespace.as_deref();
-    let snapshot = snapshot(args, namespace, io)?;
-    plan.question.targets = resolve_local(plan, &snapshot)?;
-    containers::must_exist(&plan.question, &snapshot)?;
-    let diagnosis = assess::assess(&snapshot, &plan.question);
-    save(args, &snapshot)?;
-    print(&diagnosis, args, namespace, io)
+pub(crate) fn run(plan: &Plan, io: &mut Io) -> Outcome {
+    let (files, recursive) = &plan.files;
+    let namespace = plan.namespace.as_deref();
+    let snapshot = local::snapshot(files, *recursive, namespace, plan.now, io)?;
+    let question = Question {
+        targets: resolve_local(plan, &snapshot)?,
+        ..plan.request.question.clone()
+    };
+    containers::must_exist(&question, &snapshot)?;
+    let diagnosis = assess::assess(&snapshot, &question);
+    save::snapshot(plan.output.save.as_deref(), &snapshot)?;
+    print(&diagnosis, &plan.output, namespace, io)
 }
 
 /// What the command line takes of the objects in files; none where it takes them all.
-fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Option<Vec<ObjectRef>>, Failure> {
+fn resolve_local(plan: &Plan, snapshot: &Snapshot) -> Result<Option<Vec<ObjectRef>>, Failure> {
+    let selection = &plan.request.selection;
     let mut found = Vec::new();
     let known = snapshot.objects.references();
-    let namespace = plan.connect.namespace.as_deref();
+    let namespace = plan.namespace.as_deref();
     let here = |object: &ObjectRef| namespace.is_none_or(|n| object.namespace.is_empty() || object.namespace == n);
-    for wanted in &plan.wanted {
+    for wanted in &selection.wanted {
         let matches: Vec<ObjectRef> = match wanted {
             Wanted::Named(kind_name, name) => {
                 let kind = kind::named(kind_name);
@@ -91,7 +68,7 @@ fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Option<Vec<Obje
                         .find(|o| here(o) && o.is(kind) && &o.name == name)
                         .cloned()
                 };
-                let object = targets::BARE.iter().find_map(of);
+                let object = BARE.iter().find_map(of);
                 // A word alone may be a type that the table does not have.
                 let of_type = || {
                     known
@@ -115,12 +92,12 @@ fn resolve_local(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Option<Vec<Obje
         }
         found.extend(matches);
     }
-    if let Some(selector) = &plan.args.selector {
-        let context = Context::new(snapshot, plan.question.options.clone());
-        let pods = snapshot.objects.pods.iter().filter(|pod| selects(&selector.parsed, pod.labels()));
-        found.extend(pods.map(|pod| context.workload_of(pod)));
+    if let Some(selector) = &selection.labels {
+        let view = View::new(snapshot, plan.request.question.options.clone());
+        let pods = snapshot.objects.pods.iter().filter(|pod| selects(selector, pod.labels()));
+        found.extend(pods.map(|pod| view.workload_of(pod)));
     }
-    let is_all = plan.wanted.is_empty() && plan.args.selector.is_none();
+    let is_all = selection.is_whole();
     Ok((!is_all).then_some(found))
 }
 

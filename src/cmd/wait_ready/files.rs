@@ -1,26 +1,27 @@
-//! The files that a run writes beside its output: never one that an earlier run has left, never a verdict that is lost for want of a place.
+//! The files that a run writes: they are tried first, and hold nothing of an earlier run.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::WaitReadyArgs;
-use crate::cmd::exit::Failure;
-use crate::model::text::redact;
+use crate::cmd::save;
+use crate::cmd::wait_ready::args::WaitReadyArgs;
+use crate::exit::Failure;
 use crate::render::readiness_junit::junit_without_verdict;
+use crate::text::redact;
 
-/// Where a run writes to.
-pub(super) struct Files<'a> {
+/// The files of a run.
+pub(crate) struct Files<'a> {
     junit: Option<&'a Path>,
     save: Option<&'a Path>,
-    /// What a report without a verdict is about.
+    /// The targets, for a report without a verdict.
     targets: String,
 }
 
 impl<'a> Files<'a> {
-    /// Tries the files before anything is asked, and takes away what an earlier run has left in them: a run that is killed must not leave
-    /// the verdict of another one. What is no file of its own, as a pipe, is left alone until there is something to write.
-    pub(super) fn open(args: &'a WaitReadyArgs) -> Result<Self, Failure> {
+    /// Tries and empties the files before anything is read: a run that is killed must not leave the verdict of an earlier one. Pipes and devices
+    /// are left alone until there is something to write.
+    pub(crate) fn open(args: &'a WaitReadyArgs) -> Result<Self, Failure> {
         let named = || {
             args.targets
                 .iter()
@@ -31,7 +32,7 @@ impl<'a> Files<'a> {
         if targets.is_empty() {
             targets = args.filename.join(", ");
         }
-        // What is read too is there for its content.
+        // Files that are read too keep their content.
         let is_ours = |path: &&Path| !is_read(path, &args.filename) && !is_stream(path);
         let junit = args.junit.as_deref();
         let save = args.save.as_deref();
@@ -42,54 +43,41 @@ impl<'a> Files<'a> {
         };
         if let Some(path) = files.junit {
             let unfinished = junit_without_verdict(&files.targets, "wait-ready was killed before it had a verdict", None);
-            empty(path, false)
-                .and_then(|()| fs::write(path, unfinished))
-                .map_err(|error| refused("--junit", path, &error))?;
+            fs::write(path, unfinished).map_err(|error| refused("--junit", path, &error))?;
         }
         if let Some(path) = files.save {
-            empty(path, true).map_err(|error| refused("--save", path, &error))?;
+            save::private(path, "").map_err(|error| refused("--save", path, &error))?;
         }
         Ok(files)
     }
 
-    /// The run has ended without a verdict: the report says why, and there is nothing that was judged.
-    pub(super) fn without_verdict(&self, failure: &Failure) {
+    /// Writes a report that says why there is no verdict, and removes the file of the judged objects.
+    pub(crate) fn without_verdict(&self, failure: &Failure) {
         if let Some(path) = self.junit {
             let report = junit_without_verdict(&self.targets, &redact(&failure.message), failure.hint.as_deref());
             if fs::write(path, report).is_err() {
                 let _ = fs::remove_file(path);
             }
         }
-        // Where it may not be removed, it is empty.
+        // Where it may not be removed, it is emptied.
         if let Some(path) = self.save
             && fs::remove_file(path).is_err()
         {
-            let _ = empty(path, true);
+            let _ = save::private(path, "");
         }
     }
 }
 
-/// Whether a file is one of those that are read, or lies in one of their folders.
+/// Whether a file is one of those that are read, or is in one of their folders.
 fn is_read(path: &Path, read: &[String]) -> bool {
     let Ok(path) = fs::canonicalize(path) else { return false };
     let read = read.iter().filter_map(|r| fs::canonicalize(r).ok());
     read.into_iter().any(|r: PathBuf| path.starts_with(r))
 }
 
-/// Whether it is no file that could be old: a pipe, a device, or a stream of this process, whatever that leads to.
+/// Whether it is a pipe, a device, or a stream of this process.
 fn is_stream(path: &Path) -> bool {
     path.starts_with("/dev") || path.starts_with("/proc") || fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
-}
-
-/// Makes an empty file; what was read of a cluster is for its reader alone.
-fn empty(path: &Path, is_private: bool) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    if is_private {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    options.open(path)?.flush()
 }
 
 fn refused(flag: &str, path: &Path, error: &std::io::Error) -> Failure {

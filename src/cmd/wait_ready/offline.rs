@@ -1,37 +1,39 @@
-//! One look at the objects of files.
+//! `--local`: judges the objects of files once.
 
-use super::{Plan, exit_of, finish, read_files, report};
+use std::time::Duration;
+
 use crate::cmd::Outcome;
-use crate::cmd::exit::{Exit, Failure};
-use crate::cmd::targets::{self, Wanted};
-use crate::gate::{self, doom, settle, verdict};
+use crate::cmd::wait_ready::plan::Plan;
+use crate::cmd::wait_ready::report::{exit_of, finish, report};
+use crate::diagnosis::assess;
+use crate::diagnosis::assess::Question;
+use crate::exit::{Exit, Failure};
 use crate::io::Io;
-use crate::model::duration;
 use crate::model::finding::ObjectRef;
-use crate::model::kind::{self, Kind};
+use crate::model::kind::Kind;
 use crate::model::readiness::{Readiness, State};
 use crate::model::snapshot::Snapshot;
-use crate::rules::Options;
-use crate::rules::assess::Question;
-use crate::rules::context::Context;
+use crate::model::{duration, kind};
+use crate::observe::targets::{BARE, Wanted};
+use crate::readiness;
+use crate::readiness::{failfast, settle, verdict};
+use crate::view::{Options, View};
 
 /// Judges the objects of files once.
-pub(super) fn run(mut plan: Plan<'_>, io: &mut Io) -> Outcome {
-    let args = plan.args;
+pub(crate) fn run(mut plan: Plan, io: &mut Io) -> Outcome {
     let start = (io.now)();
-    let documents = read_files(args, io)?;
-    let namespace = plan.connect.namespace.as_deref();
+    let documents = plan.read_files(io)?;
+    let namespace = plan.namespace.as_deref();
     let (snapshot, warnings) = documents
-        .into_snapshot(namespace, start)
+        .into_snapshot(namespace, plan.now, start)
         .map_err(|error| Failure::usage(format!("{error:#}")))?;
     for warning in &warnings {
-        io.stderr
-            .line(&format!("warning: left out {}", crate::model::text::sanitise(warning)));
+        io.stderr.line(&format!("warning: left out {}", crate::text::sanitise(warning)));
     }
     plan.gate.targets = targets_of(&plan, &snapshot)?;
     if plan.gate.targets.is_empty() {
         let exit = if warnings.is_empty() { Exit::NotFound } else { Exit::Usage };
-        return Err(Failure::new(exit, "the given files hold nothing that can be waited for"));
+        return Err(Failure::new(exit, "the given files hold no object that can be waited for"));
     }
     let mut report = judge(&plan, &snapshot);
     report.elapsed_seconds = duration::rounded((io.now)().duration_since(start).as_secs_f64());
@@ -39,19 +41,12 @@ pub(super) fn run(mut plan: Plan<'_>, io: &mut Io) -> Outcome {
     Ok(exit_of(report.state))
 }
 
-fn judge(plan: &Plan<'_>, snapshot: &Snapshot) -> Readiness {
-    let context = Context::new(snapshot, Options::default());
-    let mut judged = gate::judge(&context, &plan.gate);
-    for item in judged
-        .iter_mut()
-        .filter(|j| j.object.is(&kind::SERVICE) && j.state == State::Unknown)
-    {
-        let mut slices = snapshot.objects.endpoint_slices.iter();
-        if slices.all(|slice| slice.metadata.namespace.as_deref() != Some(item.object.namespace.as_str())) {
-            "its endpoints are not in the files: add those that kubectl get endpointslices -o yaml prints".clone_into(&mut item.reason);
-        }
-    }
-    if let Some(restless) = settle::restless(&context, &judged).filter(|_| !plan.span().is_zero()) {
+fn judge(plan: &Plan, snapshot: &Snapshot) -> Readiness {
+    let view = View::new(snapshot, Options::default());
+    let mut judged = readiness::judge(&view, &plan.gate);
+    // Without a clock, nobody can tell for how long it has been ready.
+    let is_timed = snapshot.has_clock && !plan.stable_for.is_zero();
+    if let Some(restless) = settle::restless(&view, &judged).filter(|_| is_timed) {
         for item in judged.iter_mut().filter(|j| j.state == State::Ready && j.wanted_pods.is_some()) {
             item.state = State::Progressing;
             item.reason.clone_from(&restless.reason);
@@ -61,30 +56,32 @@ fn judge(plan: &Plan<'_>, snapshot: &Snapshot) -> Readiness {
         targets: Some(plan.gate.targets.clone()),
         ..Question::default()
     };
-    let suspects = doom::suspects(snapshot, &question, &mut judged, false);
-    let causes = verdict::condemn(&mut judged, &suspects, &plan.grace, snapshot.taken_at, |_| None);
+    let suspects = failfast::suspects(snapshot, &question, assess::run(snapshot, &question), &mut judged, false);
+    let causes = verdict::condemn(&mut judged, &suspects, &plan.limits.grace, snapshot.taken_at, |_| {
+        (!snapshot.has_clock).then_some(Duration::MAX)
+    });
     let phases = verdict::phases(&judged, None);
     let targets = plan.gate.targets.iter().map(ToString::to_string).collect();
     let mut report = report(targets, phases, judged, &causes, snapshot);
     if report.state == State::Ready {
-        "judged by the objects alone: nobody was asked whether it answers".clone_into(&mut report.reason);
+        "judged by the objects alone: the application was not checked".clone_into(&mut report.reason);
     }
     report.root_causes = suspects.into_iter().map(|s| s.finding).collect();
     report
 }
 
-/// What was named, whether the files have it or not; else everything that they have.
-fn targets_of(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Vec<ObjectRef>, Failure> {
-    let context = Context::new(snapshot, Options::default());
-    let given = plan.connect.namespace.as_deref();
+/// The named objects, whether the files have them or not; without names, all objects of the files.
+fn targets_of(plan: &Plan, snapshot: &Snapshot) -> Result<Vec<ObjectRef>, Failure> {
+    let view = View::new(snapshot, Options::default());
+    let given = plan.namespace.as_deref();
     let known = snapshot.objects.references();
     let here = |object: &ObjectRef| given.is_none_or(|n| object.namespace.is_empty() || object.namespace == n);
     let mut found: Vec<ObjectRef> = Vec::new();
     if plan.wanted.is_empty() {
-        found = gate::judge::everything(&context);
+        found = readiness::judge::everything(&view);
         found.retain(here);
     }
-    // Where a name is not among the objects, it is taken to be where they are.
+    // A named object that the files do not have is expected in the namespace of the others.
     let usual = given
         .or_else(|| known.iter().map(|(o, _)| o.namespace.as_str()).find(|n| !n.is_empty()))
         .unwrap_or("default");
@@ -117,7 +114,7 @@ fn targets_of(plan: &Plan<'_>, snapshot: &Snapshot) -> Result<Vec<ObjectRef>, Fa
             }
             Wanted::Bare(name) => {
                 let of = |kind: &Kind| named(&|o: &ObjectRef| o.is(kind), Some(name)).into_iter().next();
-                match targets::BARE.iter().find_map(of) {
+                match BARE.iter().find_map(of) {
                     Some(object) => found.push(object),
                     None => found.push(ObjectRef::new(&kind::POD, usual, name)),
                 }

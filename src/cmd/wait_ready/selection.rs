@@ -1,4 +1,4 @@
-//! What is waited for: named objects, which need not exist yet, and selections, which are made anew at each look.
+//! What is waited for: named objects, which need not exist yet, and selections, which are evaluated at each look.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt as _;
 
 use crate::cluster::Connection;
-use crate::cmd::collect;
-use crate::cmd::exit::{Exit, Failure};
-use crate::cmd::targets::{self, Wanted};
-use crate::gate::progress::Lack;
+use crate::exit::{Exit, Failure};
 use crate::model::finding::ObjectRef;
-use crate::model::kind::{self, Kind};
-use crate::model::near;
+use crate::model::kind::Kind;
 use crate::model::readiness::{Phase, State};
 use crate::model::snapshot::Presence;
-use crate::model::text::sanitise;
-use crate::rules::context::{Context, selects};
+use crate::model::{kind, near};
+use crate::observe::reads;
+use crate::observe::targets::{BARE, Wanted};
+use crate::readiness::verdict::NoMatch;
+use crate::text::{command, sanitise};
+use crate::view::{View, selects};
 
-/// Each namespace takes a connection for each kind that is watched in it.
+/// Each namespace needs a connection for each kind that is watched in it.
 const MOST_NAMESPACES: usize = 8;
 
 /// One thing that was asked for.
@@ -39,7 +39,7 @@ const KNOWN_SHOWN: usize = 3;
 
 /// Everything that was asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Selection {
+pub(crate) struct Selection {
     namespace: String,
     choices: Vec<Choice>,
     /// Types that the files define and use: the API server may not serve them yet.
@@ -48,7 +48,7 @@ pub(super) struct Selection {
 
 impl Selection {
     /// Looks up the types of what was named.
-    pub(super) async fn resolve(
+    pub(crate) async fn resolve(
         connection: &Connection,
         wanted: &[Wanted],
         selector: Option<&(LabelSelector, String)>,
@@ -94,13 +94,13 @@ impl Selection {
             {
                 return Err(
                     Failure::usage(format!("{}/{name} is in namespace {of}, not in {given}", kind.singular()))
-                        .hint(format!("kubectl podlife wait-ready -f FILE -n {of}")),
+                        .hint(command("kubectl podlife wait-ready -f FILE -n {}", &[&of])),
                 );
             }
             let object = ObjectRef::new(&kind, of.as_deref().unwrap_or(&namespace), &name);
             choices.push(Choice::Object(kind, object));
         }
-        // What is named twice is meant once: by its name and in a file, or by two names of its type.
+        // An object may be named twice: by its name and in a file, or by two names of its type.
         let mut seen = BTreeSet::new();
         choices.retain(|choice| seen.insert(choice.in_words(&namespace)));
         let selection = Self {
@@ -113,13 +113,13 @@ impl Selection {
             return Err(Failure::usage(format!(
                 "the files name {count} namespaces; at most {MOST_NAMESPACES} can be watched at once"
             ))
-            .hint("wait for the objects of one namespace after the other, with -n"));
+            .hint("wait for one namespace after the other, with -n"));
         }
         Ok(selection)
     }
 
     /// Kinds beyond those that every run watches, each with the one name that matters of a cluster-wide kind.
-    pub(super) fn kinds(&self) -> Vec<(Kind, Option<String>, Option<String>)> {
+    pub(crate) fn kinds(&self) -> Vec<(Kind, Option<String>, Option<String>)> {
         let mut kinds = Vec::new();
         for choice in &self.choices {
             match choice {
@@ -129,7 +129,7 @@ impl Selection {
                 }
                 Choice::All(kind) => kinds.push((kind.clone(), kind.namespaced.then(|| self.namespace.clone()), None)),
                 Choice::Bare(_) => {
-                    kinds.extend(targets::BARE.iter().map(|k| (k.clone(), Some(self.namespace.clone()), None)));
+                    kinds.extend(BARE.iter().map(|k| (k.clone(), Some(self.namespace.clone()), None)));
                 }
                 Choice::Labels(..) => {
                     kinds.extend([kind::JOB, kind::CRON_JOB].map(|k| (k, Some(self.namespace.clone()), None)));
@@ -140,7 +140,7 @@ impl Selection {
     }
 
     /// The namespaces that anything is looked for in; none where everything is cluster-wide.
-    pub(super) fn namespaces(&self) -> Vec<String> {
+    pub(crate) fn namespaces(&self) -> Vec<String> {
         let of = |choice: &Choice| match choice {
             Choice::Object(kind, object) => kind.namespaced.then(|| object.namespace.clone()),
             Choice::All(kind) => kind.namespaced.then(|| self.namespace.clone()),
@@ -151,42 +151,42 @@ impl Selection {
     }
 
     /// Whether a namespace is itself waited for, so that it need not exist yet.
-    pub(super) fn waits_for_namespace(&self, name: &str) -> bool {
+    pub(crate) fn waits_for_namespace(&self, name: &str) -> bool {
         let is_it = |choice: &Choice| matches!(choice, Choice::Object(kind, object) if *kind == kind::NAMESPACE && object.name == name);
         self.choices.iter().any(is_it)
     }
 
     /// Types that the API server may not serve yet, because the files define them.
-    pub(super) const fn defined(&self) -> &BTreeSet<Kind> {
+    pub(crate) const fn defined(&self) -> &BTreeSet<Kind> {
         &self.defined
     }
 
     /// What was asked for, in words.
-    pub(super) fn in_words(&self) -> Vec<String> {
+    pub(crate) fn in_words(&self) -> Vec<String> {
         self.choices.iter().map(|choice| choice.in_words(&self.namespace)).collect()
     }
 
-    /// The objects that are meant now. Those that were named are meant whether they exist or not.
-    pub(super) fn targets(&self, context: &Context<'_>) -> Vec<ObjectRef> {
-        let found: BTreeSet<ObjectRef> = self.choices.iter().flat_map(|c| c.targets(context, &self.namespace)).collect();
+    /// The objects that are waited for now; named ones whether they exist or not.
+    pub(crate) fn targets(&self, view: &View<'_>) -> Vec<ObjectRef> {
+        let found: BTreeSet<ObjectRef> = self.choices.iter().flat_map(|c| c.targets(view, &self.namespace)).collect();
         found.into_iter().collect()
     }
 
     /// A selection that nothing matches now: labels always, types where nothing else was asked for that is there.
-    pub(super) fn lack(&self, context: &Context<'_>) -> Option<Lack> {
-        let is_empty = |choice: &&Choice| choice.targets(context, &self.namespace).is_empty();
+    pub(crate) fn no_match(&self, view: &View<'_>) -> Option<NoMatch> {
+        let is_empty = |choice: &&Choice| choice.targets(view, &self.namespace).is_empty();
         let empty: Vec<&Choice> = self.choices.iter().filter(is_empty).collect();
         let all_are = empty.len() == self.choices.len();
         empty.into_iter().find_map(|choice| match choice {
-            Choice::Labels(selector, text) => Some(no_labels(context, &self.namespace, selector, text)),
-            Choice::All(kind) if all_are => Some(no_object(context, &self.namespace, kind)),
+            Choice::Labels(selector, text) => Some(no_labels(view, &self.namespace, selector, text)),
+            Choice::All(kind) if all_are => Some(no_object(view, &self.namespace, kind)),
             _ => None,
         })
     }
 
-    /// What to say of a namespace that has to exist, and does not.
-    pub(super) async fn no_such_namespace(&self, connection: &Connection, name: &str) -> Failure {
-        let failure = collect::no_such_namespace(connection, name).await;
+    /// The error where a namespace has to exist, and does not.
+    pub(crate) async fn no_such_namespace(&self, connection: &Connection, name: &str) -> Failure {
+        let failure = reads::no_such_namespace(connection, name).await;
         let hint = failure.hint.clone().unwrap_or_default();
         failure.hint(format!("{hint}; to wait for it as well, name it: namespace/{name}"))
     }
@@ -202,50 +202,50 @@ impl Choice {
         }
     }
 
-    fn targets(&self, context: &Context<'_>, namespace: &str) -> BTreeSet<ObjectRef> {
+    fn targets(&self, view: &View<'_>, namespace: &str) -> BTreeSet<ObjectRef> {
         match self {
             Self::Object(_, object) => BTreeSet::from([object.clone()]),
             Self::All(kind) => {
-                let all = context.snapshot.objects.references().into_iter().map(|(object, _)| object);
+                let all = view.snapshot.objects.references().into_iter().map(|(object, _)| object);
                 all.filter(|o| o.is(kind) && (!kind.namespaced || o.namespace == namespace))
                     .collect()
             }
             Self::Bare(name) => {
-                let present = |k: &&Kind| context.snapshot.presence(k, namespace, name) == Presence::Present;
-                let kind = targets::BARE.iter().find(present).cloned().unwrap_or(kind::POD);
+                let present = |k: &&Kind| view.snapshot.presence(k, namespace, name) == Presence::Present;
+                let kind = BARE.iter().find(present).cloned().unwrap_or(kind::POD);
                 BTreeSet::from([ObjectRef::new(&kind, namespace, name)])
             }
             Self::Labels(selector, _) => {
-                let selected = pods(context, namespace).filter(|p| selects(selector, p.labels()));
-                // A workload whose pods could not be made has labels in its template all the same.
-                let by_template = context
+                let selected = pods(view, namespace).filter(|p| selects(selector, p.labels()));
+                // A workload whose pods could not be created has the labels in its template.
+                let by_template = view
                     .workloads()
                     .filter(|w| w.reference.namespace == namespace && w.object.is_some_and(|o| selects(selector, &o.pod_labels())));
                 let by_template = by_template.map(|w| w.reference.clone());
-                selected.map(|p| context.workload_of(p)).chain(by_template).collect()
+                selected.map(|p| view.workload_of(p)).chain(by_template).collect()
             }
         }
     }
 }
 
-fn pods<'a>(context: &Context<'a>, namespace: &str) -> impl Iterator<Item = &'a Pod> {
-    let pods = context.snapshot.objects.pods.iter();
+fn pods<'a>(view: &View<'a>, namespace: &str) -> impl Iterator<Item = &'a Pod> {
+    let pods = view.snapshot.objects.pods.iter();
     pods.filter(move |p| p.metadata.namespace.as_deref() == Some(namespace))
 }
 
-/// What the labels of a selection are instead, so that a slip of the pen is seen at once.
-fn no_labels(context: &Context<'_>, namespace: &str, selector: &LabelSelector, text: &str) -> Lack {
-    if !context.snapshot.is_complete(&kind::POD, namespace) {
-        return Lack {
+/// No pod has these labels; shows which labels there are, so that a typo is seen at once.
+fn no_labels(view: &View<'_>, namespace: &str, selector: &LabelSelector, text: &str) -> NoMatch {
+    if !view.snapshot.is_complete(&kind::POD, namespace) {
+        return NoMatch {
             phase: Phase::Pods,
             state: State::Unknown,
-            reason: format!("whether anything has the labels {text} cannot be told: pods could not be read in namespace {namespace}"),
+            reason: format!("cannot tell whether anything has the labels {text}: pods could not be read in namespace {namespace}"),
         };
     }
-    let count = pods(context, namespace).count();
+    let count = pods(view, namespace).count();
     let expressions = selector.match_expressions.iter().flatten().map(|e| &e.key);
     let keys: BTreeSet<&String> = selector.match_labels.iter().flat_map(|l| l.keys()).chain(expressions).collect();
-    let known: BTreeSet<String> = pods(context, namespace)
+    let known: BTreeSet<String> = pods(view, namespace)
         .flat_map(|p| p.labels().iter())
         .filter(|(key, _)| keys.contains(key))
         .map(|(key, value)| format!("{key}={value}"))
@@ -258,16 +258,17 @@ fn no_labels(context: &Context<'_>, namespace: &str, selector: &LabelSelector, t
         (_, true) => format!("none of its {count} pods has such a label"),
         (_, false) => format!("its pods have {}{more}", known.join(", ")),
     };
-    Lack {
+    NoMatch {
         phase: Phase::Pods,
         state: State::NotFound,
         reason: sanitise(&format!(
-            "nothing in namespace {namespace} has the labels {text}: {there} (kubectl get pods -n {namespace} --show-labels)"
+            "nothing in namespace {namespace} has the labels {text}: {there} ({})",
+            command("kubectl get pods -n {} --show-labels", &[&namespace])
         )),
     }
 }
 
-fn no_object(context: &Context<'_>, namespace: &str, kind: &Kind) -> Lack {
+fn no_object(view: &View<'_>, namespace: &str, kind: &Kind) -> NoMatch {
     let runs_pods = kind::RUN_PODS.contains(kind);
     let phase = if runs_pods { Phase::Pods } else { Phase::Infrastructure };
     let place = if kind.namespaced {
@@ -276,12 +277,12 @@ fn no_object(context: &Context<'_>, namespace: &str, kind: &Kind) -> Lack {
         String::new()
     };
     let of = if kind.namespaced { namespace } else { "" };
-    let (state, reason) = if context.snapshot.is_complete(kind, of) {
+    let (state, reason) = if view.snapshot.is_complete(kind, of) {
         (State::NotFound, format!("there are no {}{place}", kind.plural))
     } else {
         (State::Unknown, format!("{} could not be read{place}", kind.plural))
     };
-    Lack { phase, state, reason }
+    NoMatch { phase, state, reason }
 }
 
 async fn find_kind(connection: &Connection, name: &str) -> Result<Kind, Failure> {

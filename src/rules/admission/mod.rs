@@ -5,23 +5,24 @@ mod refusal;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 
-use super::Context;
-use super::context::reference_of;
+use crate::model::cause;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef, Subject};
-use crate::model::kind::{self, Kind};
+use crate::model::kind;
+use crate::model::kind::Kind;
 use crate::model::snapshot::Presence;
-use crate::model::text::shorten;
+use crate::text::{command, shorten};
+use crate::view::{Needs, Out, View, reference_of};
 use refusal::Refusal;
 
 /// Quota, limits, policy and references that admission refuses.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut found: Vec<Finding> = refused(context)
-        .into_iter()
-        .flat_map(|creator| finding(context, &creator))
-        .collect();
-    found.extend(terminating_namespaces(context));
-    found
+pub fn check(view: &View<'_>, out: &mut Out) {
+    out.findings.extend(
+        refused(view)
+            .into_iter()
+            .flat_map(|creator| finding(view, &mut out.needs, &creator)),
+    );
+    out.findings.extend(terminating_namespaces(view, &mut out.needs));
 }
 
 /// A controller that lacks pods because they are refused.
@@ -32,8 +33,8 @@ struct Creator {
     lacks: i32,
 }
 
-fn refused(context: &Context<'_>) -> Vec<Creator> {
-    let objects = &context.snapshot.objects;
+fn refused(view: &View<'_>) -> Vec<Creator> {
+    let objects = &view.snapshot.objects;
     let mut creators = Vec::new();
     for set in &objects.replica_sets {
         let status = set.status.as_ref();
@@ -41,7 +42,7 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
         let condition = failure(status.and_then(|s| s.conditions.as_ref()), |c| {
             (&c.type_, &c.status, c.message.as_ref(), c.last_transition_time.as_ref())
         });
-        creators.extend(creator(context, &kind::REPLICA_SET, &set.metadata, lacks, condition));
+        creators.extend(creator(view, &kind::REPLICA_SET, &set.metadata, lacks, condition));
     }
     for set in &objects.replication_controllers {
         let status = set.status.as_ref();
@@ -49,7 +50,7 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
         let condition = failure(status.and_then(|s| s.conditions.as_ref()), |c| {
             (&c.type_, &c.status, c.message.as_ref(), c.last_transition_time.as_ref())
         });
-        creators.extend(creator(context, &kind::REPLICATION_CONTROLLER, &set.metadata, lacks, condition));
+        creators.extend(creator(view, &kind::REPLICATION_CONTROLLER, &set.metadata, lacks, condition));
     }
     for deployment in &objects.deployments {
         // Where ReplicaSets could not be read, the Deployment repeats what they say.
@@ -67,18 +68,18 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
         let condition = failure(status.conditions.as_ref(), |c| {
             (&c.type_, &c.status, c.message.as_ref(), c.last_transition_time.as_ref())
         });
-        creators.extend(creator(context, &kind::DEPLOYMENT, &deployment.metadata, lacks, condition));
+        creators.extend(creator(view, &kind::DEPLOYMENT, &deployment.metadata, lacks, condition));
     }
     for set in &objects.stateful_sets {
         let lacks = wanted(set.spec.as_ref().and_then(|s| s.replicas)) - set.status.as_ref().map_or(0, |s| s.replicas);
-        creators.extend(creator(context, &kind::STATEFUL_SET, &set.metadata, lacks, None));
+        creators.extend(creator(view, &kind::STATEFUL_SET, &set.metadata, lacks, None));
     }
     for set in &objects.daemon_sets {
         let lacks = set
             .status
             .as_ref()
             .map_or(0, |s| s.desired_number_scheduled - s.current_number_scheduled);
-        creators.extend(creator(context, &kind::DAEMON_SET, &set.metadata, lacks, None));
+        creators.extend(creator(view, &kind::DAEMON_SET, &set.metadata, lacks, None));
     }
     for job in &objects.jobs {
         let status = job.status.as_ref();
@@ -88,7 +89,7 @@ fn refused(context: &Context<'_>) -> Vec<Creator> {
         });
         let active = status.and_then(|s| s.active).unwrap_or(0);
         let lacks = if is_over || active > 0 { 0 } else { 1 };
-        creators.extend(creator(context, &kind::JOB, &job.metadata, lacks, None));
+        creators.extend(creator(view, &kind::JOB, &job.metadata, lacks, None));
     }
     creators
 }
@@ -114,12 +115,12 @@ fn failure<C>(conditions: Option<&Vec<C>>, parts: impl Fn(&C) -> (&String, &Stri
 }
 
 /// A controller that lacks pods, with the newest refusal; none where the newest attempt went well.
-fn creator(context: &Context<'_>, kind: &Kind, metadata: &ObjectMeta, lacks: i32, condition: Option<Said>) -> Option<Creator> {
+fn creator(view: &View<'_>, kind: &Kind, metadata: &ObjectMeta, lacks: i32, condition: Option<Said>) -> Option<Creator> {
     if lacks <= 0 || metadata.deletion_timestamp.is_some() {
         return None;
     }
     let object = reference_of(kind, metadata);
-    let events = context.events_of(kind, metadata);
+    let events = view.events_of(kind, metadata);
     let newest = |reason: &str| events.iter().find(|e| e.reason() == reason);
     let failed = newest("FailedCreate");
     let (source, message) = match (failed, condition) {
@@ -145,12 +146,12 @@ fn creator(context: &Context<'_>, kind: &Kind, metadata: &ObjectMeta, lacks: i32
     })
 }
 
-fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
-    let workload = context.climb(&creator.object);
+fn finding(view: &View<'_>, needs: &mut Needs, creator: &Creator) -> Option<Finding> {
+    let workload = view.climb(&creator.object);
     let namespace = workload.namespace.clone();
     let refusal = refusal::parse(&creator.message);
     let code = refusal.code();
-    let edit = format!("kubectl edit {} -n {namespace}", workload.short());
+    let edit = command("kubectl edit {} -n {}", &[&workload.short(), &namespace]);
     let subject = Subject::of(workload.clone());
     let pods = if creator.lacks == 1 {
         "1 pod".to_owned()
@@ -173,20 +174,19 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
             };
             let numbers: Vec<String> = requested
                 .iter()
-                .map(|(key, asked)| format!("{key}: asks for {asked}, {} of {} used", value(used, key), value(limited, key)))
+                .map(|(key, asked)| format!("{key}: requests {asked}, {} of {} used", value(used, key), value(limited, key)))
                 .collect();
             Finding::error(
-                code,
-                "exhausted",
+                cause::QuotaExceeded::Exhausted,
                 subject,
                 format!("{lead}: quota {quota} is used up ({})", numbers.join("; ")),
             )
             .related("quota", object(&kind::RESOURCE_QUOTA, quota))
             .fix_command(
                 "see what uses the quota",
-                format!("kubectl describe resourcequota {quota} -n {namespace}"),
+                command("kubectl describe resourcequota {} -n {}", &[&quota, &namespace]),
             )
-            .fix_command("ask for less or run fewer replicas, or have the quota raised", edit)
+            .fix_command("request less, run fewer replicas, or have the quota raised", edit)
         }
         Refusal::MustSpecify { quota, values } => {
             let what: Vec<String> = values
@@ -210,24 +210,22 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
                 None => subject,
             };
             Finding::error(
-                code,
-                "must-specify",
+                cause::QuotaExceeded::MustSpecify,
                 subject,
-                format!("{lead}: quota {quota} demands that containers set {}", what.join(" and ")),
+                format!("{lead}: quota {quota} requires that containers set {}", what.join(" and ")),
             )
             .related("quota", object(&kind::RESOURCE_QUOTA, quota))
             .fix_command(format!("set resources: {}", what.join(", ")), edit)
             .fix("or give the namespace a LimitRange with defaults")
         }
         Refusal::LimitRange(text) => {
-            let ranges = context.snapshot.objects.limit_ranges.iter();
+            let ranges = view.snapshot.objects.limit_ranges.iter();
             let of_namespace: Vec<String> = ranges
                 .filter(|r| r.namespace().as_deref() == Some(&namespace))
                 .map(ResourceExt::name_any)
                 .collect();
             let mut finding = Finding::error(
                 code,
-                "",
                 subject,
                 format!(
                     "{lead}: the namespace's LimitRange does not allow its resources: {}",
@@ -238,12 +236,11 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
                 finding = finding.related("limits", object(&kind::LIMIT_RANGE, only));
             }
             finding
-                .fix_command("see the limits", format!("kubectl describe limitrange -n {namespace}"))
+                .fix_command("see the limits", command("kubectl describe limitrange -n {}", &[&namespace]))
                 .fix_command("change requests and limits to fit", edit)
         }
         Refusal::PodSecurity { level, violations } => Finding::error(
             code,
-            "",
             subject,
             format!(
                 "{lead}: the pod violates the namespace's Pod Security level {level}: {}",
@@ -252,15 +249,14 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
         )
         .related("namespace", ObjectRef::new(&kind::NAMESPACE, "", &namespace))
         .fix_command(
-            format!("set the securityContext that {level} asks for: {}", shorten(violations, 300)),
+            format!("set the securityContext that {level} requires: {}", shorten(violations, 300)),
             edit,
         ),
-        Refusal::Denied { by, reason } => Finding::error(code, "", subject, format!("{lead}: {by} denies it: {}", shorten(reason, 160)))
-            .fix_command("change the pod template to what the policy asks for", edit),
+        Refusal::Denied { by, reason } => Finding::error(code, subject, format!("{lead}: {by} denies it: {}", shorten(reason, 160)))
+            .fix_command("change the pod template as the policy requires", edit),
         Refusal::WebhookDown { webhook, service, reason } => {
             let mut finding = Finding::error(
                 code,
-                "",
                 subject,
                 format!("{lead}: the admission webhook {webhook} does not answer: {}", shorten(reason, 160)),
             );
@@ -269,8 +265,8 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
                     .related("webhook", ObjectRef::new(&kind::SERVICE, namespace, name))
                     .suffering(Effect::Service(namespace.clone(), name.clone()))
                     .fix_command(
-                        "mend what serves the webhook",
-                        format!("kubectl podlife diagnose service/{name} -n {namespace}"),
+                        "repair the Service behind the webhook",
+                        command("kubectl podlife diagnose service/{} -n {}", &[&name, &namespace]),
                     );
             }
             finding.fix_command(
@@ -279,48 +275,48 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
             )
         }
         Refusal::ServiceAccount(name) => reference(
-            context,
+            view,
+            needs,
             subject,
             code,
             &kind::SERVICE_ACCOUNT,
-            &namespace,
-            name,
+            (&namespace, name),
             &format!("{lead}: service account {name} does not exist in namespace {namespace}"),
         )?
-        .fix_command("create it", format!("kubectl create serviceaccount {name} -n {namespace}"))
+        .fix_command("create it", command("kubectl create serviceaccount {} -n {}", &[&name, &namespace]))
         .fix_command("or correct serviceAccountName", edit),
         Refusal::PriorityClass(name) => reference(
-            context,
+            view,
+            needs,
             subject,
             code,
             &kind::PRIORITY_CLASS,
-            "",
-            name,
+            ("", name),
             &format!("{lead}: priority class {name} does not exist"),
         )?
         .fix_command("see which exist", "kubectl get priorityclasses")
         .fix_command("correct priorityClassName", edit),
         Refusal::RuntimeClass(name) => reference(
-            context,
+            view,
+            needs,
             subject,
             code,
             &kind::RUNTIME_CLASS,
-            "",
-            name,
+            ("", name),
             &format!("{lead}: runtime class {name} does not exist"),
         )?
         .fix_command("see which exist", "kubectl get runtimeclasses")
         .fix_command("correct runtimeClassName", edit),
-        Refusal::Invalid(text) => Finding::error(code, "", subject, format!("{lead}: the pod is not valid: {}", shorten(text, 160)))
+        Refusal::Invalid(text) => Finding::error(code, subject, format!("{lead}: the pod is not valid: {}", shorten(text, 160)))
             .fix_command("correct the pod template (defaults of a LimitRange count too)", edit),
         // The namespace's own finding says it for everything in it.
         Refusal::Terminating => {
-            ask_for_namespace(context, &namespace);
+            ask_for_namespace(view, needs, &namespace);
             return None;
         }
-        Refusal::Other(text) => Finding::error(code, "", subject, format!("{lead}: {}", shorten(text, 160))).fix_command(
+        Refusal::Other(text) => Finding::error(code, subject, format!("{lead}: {}", shorten(text, 160))).fix_command(
             "see what the controller says",
-            format!("kubectl describe {} -n {namespace}", creator.object.short()),
+            command("kubectl describe {} -n {}", &[&creator.object.short(), &namespace]),
         ),
     };
     Some(
@@ -332,39 +328,36 @@ fn finding(context: &Context<'_>, creator: &Creator) -> Option<Finding> {
 
 /// A reference that does not resolve; none where the object has come into being since the last attempt.
 fn reference(
-    context: &Context<'_>,
+    view: &View<'_>,
+    needs: &mut Needs,
     subject: Subject,
     code: Code,
     kind: &Kind,
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
     summary: &str,
 ) -> Option<Finding> {
-    match context.snapshot.presence(kind, namespace, name) {
+    match view.snapshot.presence(kind, namespace, name) {
         Presence::Present => return None,
         // The refusal is of an earlier time: its controller tries again after ever longer pauses.
-        Presence::Unknown => context.need(super::Need::Object(ObjectRef::new(kind, namespace, name))),
+        Presence::Unknown => needs.need(crate::view::Need::Object(ObjectRef::new(kind, namespace, name))),
         Presence::Absent => {}
     }
-    Some(Finding::error(code, "", subject, summary).related("missing", ObjectRef::new(kind, namespace, name)))
+    Some(Finding::error(code, subject, summary).related("missing", ObjectRef::new(kind, namespace, name)))
 }
 
-fn ask_for_namespace(context: &Context<'_>, name: &str) {
-    if context.snapshot.presence(&kind::NAMESPACE, "", name) == Presence::Unknown {
-        context.need(super::Need::Object(ObjectRef::new(&kind::NAMESPACE, "", name)));
+fn ask_for_namespace(view: &View<'_>, needs: &mut Needs, name: &str) {
+    if view.snapshot.presence(&kind::NAMESPACE, "", name) == Presence::Unknown {
+        needs.need(crate::view::Need::Object(ObjectRef::new(&kind::NAMESPACE, "", name)));
     }
 }
 
-fn terminating_namespaces(context: &Context<'_>) -> Vec<Finding> {
-    let objects = &context.snapshot.objects;
-    for name in &context.snapshot.namespaces {
+fn terminating_namespaces(view: &View<'_>, needs: &mut Needs) -> Vec<Finding> {
+    let objects = &view.snapshot.objects;
+    for name in &view.snapshot.namespaces {
         // A namespace is worth a request where nothing in it is meant to stay.
-        let mut here = context
-            .workloads()
-            .filter(|w| w.reference.namespace == *name)
-            .filter_map(|w| w.object);
+        let mut here = view.workloads().filter(|w| w.reference.namespace == *name).filter_map(|w| w.object);
         if here.all(|object| object.metadata().deletion_timestamp.is_some()) {
-            ask_for_namespace(context, name);
+            ask_for_namespace(view, needs, name);
         }
     }
     objects
@@ -383,24 +376,23 @@ fn terminating_namespaces(context: &Context<'_>) -> Vec<Finding> {
                 .collect();
             let mut finding = Finding::error(
                 Code::NamespaceTerminating,
-                "",
                 Subject::of(reference),
                 format!(
                     "namespace {name} is being deleted (since {}): nothing new can be created in it",
-                    crate::model::age::short(context.age(since.0))
+                    crate::model::age::short(view.age(since.0))
                 ),
             )
-            .evidence(format!("namespace/{name} status"), format!("Terminating; {}", shorten(&remains.join("; "), 300)));
-            for workload in context.workloads().filter(|w| w.reference.namespace == name) {
+            .evidence(
+                format!("namespace/{name} status"),
+                format!("Terminating; {}", shorten(&remains.join("; "), 300)),
+            );
+            for workload in view.workloads().filter(|w| w.reference.namespace == name) {
                 finding = finding.breaking(Effect::NotReady(workload.reference.clone()));
             }
-            Some(
-                finding
-                    .fix_command(
-                        "wait until it is gone and create it anew; if it does not go, see what still holds it (finalizers, API services that do not answer)",
-                        format!("kubectl get namespace {name} -o yaml"),
-                    ),
-            )
+            Some(finding.fix_command(
+                "wait until it is gone and create it again; if it stays, see what holds it (finalizers, API services that do not answer)",
+                command("kubectl get namespace {} -o yaml", &[&name]),
+            ))
         })
         .collect()
 }

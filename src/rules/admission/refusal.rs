@@ -1,8 +1,9 @@
 //! What the API server says when it refuses a pod or a claim, and what that means.
 
 use crate::model::code::Code;
+use crate::text::Url;
 
-/// A refusal, understood.
+/// A parsed refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// A quota is used up.
@@ -182,13 +183,11 @@ fn quoted(text: &str) -> String {
 
 /// The Service of `Post "https://NAME.NAMESPACE.svc:443/…"`, as (namespace, name).
 fn service_of(reason: &str) -> Option<(String, String)> {
-    if let Some((_, rest)) = reason.split_once("://") {
-        let host = rest.split(['/', ':', '"', '?']).next()?;
-        let mut labels = host.split('.');
-        let (name, namespace, svc) = (labels.next()?, labels.next()?, labels.next()?);
-        return (svc == "svc").then(|| (namespace.to_owned(), name.to_owned()));
-    }
-    None
+    let url = Url::parse(reason);
+    url.scheme?;
+    let mut labels = url.host.split([':', '"']).next()?.split('.');
+    let (name, namespace, svc) = (labels.next()?, labels.next()?, labels.next()?);
+    (svc == "svc").then(|| (namespace.to_owned(), name.to_owned()))
 }
 
 #[cfg(test)]

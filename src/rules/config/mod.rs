@@ -1,48 +1,38 @@
 //! ConfigMaps and Secrets that pods refer to.
 
-mod reference;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use self::reference::{Holder, Reference, Source, references};
-use super::Context;
-use super::container::ending::counts;
-use super::context::{WorkloadObject, containers};
-use super::{Need, context};
-use crate::model::age;
+use crate::facts::ending::counts;
+use crate::facts::mount;
+use crate::facts::references::{Holder, MissingReference, Reference, Source, missing_in, references};
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity, Subject};
-use crate::model::kind::{self, Kind};
-use crate::model::near;
+use crate::model::kind::Kind;
 use crate::model::snapshot::Presence;
-use crate::model::text::shorten;
+use crate::model::{age, kind, near};
+use crate::text::{command, shorten};
+use crate::view;
+use crate::view::{Need, Needs, Out, View, WorkloadObject, containers};
 
 /// References that do not resolve, of pods that wait for them and of templates that have no pods.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for workload in context.workloads() {
-        let pods: Vec<&Pod> = workload.pods.iter().copied().filter(|pod| counts(context, pod)).collect();
+pub fn check(view: &View<'_>, out: &mut Out) {
+    for workload in view.workloads() {
+        let pods: Vec<&Pod> = workload.pods.iter().copied().filter(|pod| counts(view, pod)).collect();
         for pod in &pods {
             if waits(pod) {
-                findings.extend(of_pod(context, pod));
+                out.findings.extend(of_pod(view, &mut out.needs, pod));
             }
         }
         if workload.pods.is_empty()
             && let Some(object) = workload.object
         {
-            findings.extend(of_template(context, object, &workload.reference));
+            out.findings.extend(of_template(view, &mut out.needs, object, &workload.reference));
         }
     }
-    findings
-}
-
-/// Whether a text of the kubelet speaks of a ConfigMap or Secret: findings of this area name the object.
-pub fn names_an_object(message: &str) -> bool {
-    !said(message).is_empty()
 }
 
 /// Whether some container of the pod has never started: a reference of a pod that runs matters only at its next start.
@@ -50,68 +40,6 @@ fn waits(pod: &Pod) -> bool {
     let all = containers(pod);
     // Init containers that are done wait for nothing any more.
     all.iter().any(|c| !c.is_running() && c.newest_end().is_none() && c.restarts() == 0)
-}
-
-/// What a text says is missing: the object, or a key of it.
-#[derive(Debug, PartialEq, Eq)]
-struct Said<'m> {
-    kind: Source,
-    name: Option<&'m str>,
-    key: Option<&'m str>,
-}
-
-/// What the kubelet's messages say is missing (`pkg/kubelet/kubelet_pods.go`, `pkg/volume/{configmap,secret,projected}`).
-fn said(message: &str) -> Vec<Said<'_>> {
-    let mut all = Vec::new();
-    for (word, kind) in [("configmap", Source::ConfigMap), ("secret", Source::Secret)] {
-        // `configmap "app" not found`, also several in brackets; the API server writes `configmaps "app" not found`.
-        for opening in [format!("{word} \""), format!("{word}s \"")] {
-            for (at, _) in message.match_indices(&opening) {
-                let rest = &message[at + opening.len()..];
-                if let Some((name, after)) = rest.split_once('"')
-                    && after.starts_with(" not found")
-                {
-                    let name = name.rsplit('/').next().unwrap_or(name);
-                    all.push(Said {
-                        kind,
-                        name: Some(name),
-                        key: None,
-                    });
-                }
-            }
-        }
-    }
-    // `couldn't find key databse in ConfigMap shop/app`
-    if let Some((_, rest)) = message.split_once("couldn't find key ")
-        && let Some((key, of)) = rest.split_once(" in ")
-    {
-        let mut words = of.split_whitespace();
-        let kind = if words.next() == Some("Secret") {
-            Source::Secret
-        } else {
-            Source::ConfigMap
-        };
-        let name = words.next().and_then(|n| n.rsplit('/').next());
-        all.push(Said {
-            kind,
-            name,
-            key: Some(key),
-        });
-    }
-    for (opening, kind) in [
-        ("references non-existent config key: ", Source::ConfigMap),
-        ("references non-existent secret key: ", Source::Secret),
-    ] {
-        if let Some((_, key)) = message.split_once(opening) {
-            let key = key.split([',', ']', ' ']).next().unwrap_or(key);
-            all.push(Said {
-                kind,
-                name: None,
-                key: Some(key),
-            });
-        }
-    }
-    all
 }
 
 /// What is missing, for a person: one finding per object or key, whatever number of places refers to it.
@@ -122,7 +50,7 @@ struct Missing<'r> {
     detail: String,
 }
 
-fn of_pod(context: &Context<'_>, pod: &Pod) -> Vec<Finding> {
+fn of_pod(view: &View<'_>, needs: &mut Needs, pod: &Pod) -> Vec<Finding> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let namespace = pod.namespace().unwrap_or_default();
     let all = references(spec);
@@ -134,30 +62,30 @@ fn of_pod(context: &Context<'_>, pod: &Pod) -> Vec<Finding> {
             let of_container = |r: &&Reference<'_>| matches!(r.holder, Holder::Container(c) if c == container.name());
             let source = container.source();
             missing.extend(
-                said(message)
+                missing_in(message)
                     .iter()
-                    .filter_map(|said| confirm(context, &namespace, said, all.iter().filter(of_container), &source, message)),
+                    .filter_map(|said| confirm(view, needs, &namespace, said, all.iter().filter(of_container), &source, message)),
             );
         }
     }
-    for (volume, event) in super::volume::newest_mount_events(context, pod) {
+    for (volume, event) in mount::newest_events(view, pod) {
         let of_volume = |r: &&Reference<'_>| matches!(r.holder, Holder::Volume(v) if v == volume);
         let source = format!("pod/{name} event {}", event.reason());
         let message = event.message();
         missing.extend(
-            said(message)
+            missing_in(message)
                 .iter()
-                .filter_map(|said| confirm(context, &namespace, said, all.iter().filter(of_volume), &source, message)),
+                .filter_map(|said| confirm(view, needs, &namespace, said, all.iter().filter(of_volume), &source, message)),
         );
     }
     // What a complete list or a 404 says; a pod that waits for an image or a node will meet it next.
-    missing.extend(compare(context, &namespace, &all));
-    judge(context, &namespace, missing, |reference| {
-        let subject = context.pod_subject(pod);
-        let effects = vec![Effect::NotReady(context.workload_of(pod))];
+    missing.extend(compare(view, needs, &namespace, &all));
+    judge(view, needs, &namespace, missing, |reference| {
+        let subject = view.pod_subject(pod);
+        let effects = vec![Effect::NotReady(view.workload_of(pod))];
         match reference.holder {
             Holder::Container(c) => {
-                let of_container = Effect::Container(context.workload_of(pod), c.to_owned());
+                let of_container = Effect::Container(view.workload_of(pod), c.to_owned());
                 (subject.container(c), [effects, vec![of_container]].concat())
             }
             Holder::Volume(v) => (subject.volume(v), effects),
@@ -167,9 +95,10 @@ fn of_pod(context: &Context<'_>, pod: &Pod) -> Vec<Finding> {
 
 /// The reference that a text speaks of. Silent where the text is out of date: the object is there by now.
 fn confirm<'r>(
-    context: &Context<'_>,
+    view: &View<'_>,
+    needs: &mut Needs,
     namespace: &str,
-    said: &Said<'_>,
+    said: &MissingReference<'_>,
     mut among: impl Iterator<Item = &'r Reference<'r>>,
     source: &str,
     message: &str,
@@ -180,8 +109,8 @@ fn confirm<'r>(
         r.kind == said.kind && named && keyed && !(r.optional && said.key.is_none())
     })?;
     let out_of_date = match said.key {
-        None => context.snapshot.presence(&reference.kind.kind(), namespace, reference.name) == Presence::Present,
-        Some(key) => keys(context, namespace, reference).is_some_and(|keys| keys.contains(key)),
+        None => view.snapshot.presence(&reference.kind.kind(), namespace, reference.name) == Presence::Present,
+        Some(key) => keys(view, needs, namespace, reference).is_some_and(|keys| keys.contains(key)),
     };
     (!out_of_date).then(|| Missing {
         reference,
@@ -192,11 +121,11 @@ fn confirm<'r>(
 }
 
 /// References that a complete list or a 404 contradicts.
-fn compare<'r>(context: &Context<'_>, namespace: &str, all: &'r [Reference<'r>]) -> Vec<Missing<'r>> {
+fn compare<'r>(view: &View<'_>, needs: &mut Needs, namespace: &str, all: &'r [Reference<'r>]) -> Vec<Missing<'r>> {
     let mut missing = Vec::new();
     for reference in all.iter().filter(|r| !r.optional) {
         let object = reference.kind.singular();
-        match context.snapshot.presence(&reference.kind.kind(), namespace, reference.name) {
+        match view.snapshot.presence(&reference.kind.kind(), namespace, reference.name) {
             Presence::Absent => missing.push(Missing {
                 reference,
                 key: None,
@@ -204,7 +133,7 @@ fn compare<'r>(context: &Context<'_>, namespace: &str, all: &'r [Reference<'r>])
                 detail: format!("no {object} {}", reference.name),
             }),
             Presence::Present => {
-                if let (Some(key), Some(keys)) = (reference.key, keys(context, namespace, reference))
+                if let (Some(key), Some(keys)) = (reference.key, keys(view, needs, namespace, reference))
                     && !keys.contains(key)
                 {
                     let list = keys.iter().copied().take(10).collect::<Vec<_>>().join(", ");
@@ -227,17 +156,17 @@ fn compare<'r>(context: &Context<'_>, namespace: &str, all: &'r [Reference<'r>])
 }
 
 /// The keys of what a reference names, where they are known; those of a ConfigMap are asked for.
-fn keys<'a>(context: &Context<'a>, namespace: &str, reference: &Reference<'_>) -> Option<BTreeSet<&'a str>> {
+fn keys<'a>(view: &View<'a>, needs: &mut Needs, namespace: &str, reference: &Reference<'_>) -> Option<BTreeSet<&'a str>> {
     if reference.kind == Source::ConfigMap {
-        let keys = context.snapshot.config_map_keys(namespace, reference.name);
-        let exists = context.snapshot.presence(&kind::CONFIG_MAP, namespace, reference.name) != Presence::Absent;
-        if keys.is_none() && exists && !context.snapshot.local {
-            context.need(Need::Object(ObjectRef::new(&kind::CONFIG_MAP, namespace, reference.name)));
+        let keys = view.snapshot.config_map_keys(namespace, reference.name);
+        let exists = view.snapshot.presence(&kind::CONFIG_MAP, namespace, reference.name) != Presence::Absent;
+        if keys.is_none() && exists && !view.snapshot.local {
+            needs.need(Need::Object(ObjectRef::new(&kind::CONFIG_MAP, namespace, reference.name)));
         }
         keys
-    } else if context.snapshot.local {
+    } else if view.snapshot.local {
         // Only files hold whole Secrets; their values were dropped on the way in.
-        let secrets = &context.snapshot.objects.secrets;
+        let secrets = &view.snapshot.objects.secrets;
         let secret = secrets
             .iter()
             .find(|s| s.namespace().as_deref() == Some(namespace) && s.metadata.name.as_deref() == Some(reference.name))?;
@@ -252,9 +181,9 @@ fn keys<'a>(context: &Context<'a>, namespace: &str, reference: &Reference<'_>) -
     }
 }
 
-fn of_template(context: &Context<'_>, object: WorkloadObject<'_>, reference: &ObjectRef) -> Vec<Finding> {
+fn of_template(view: &View<'_>, needs: &mut Needs, object: WorkloadObject<'_>, reference: &ObjectRef) -> Vec<Finding> {
     let Some(spec) = object.pod_spec() else { return Vec::new() };
-    // Without pods nothing waits yet: only what is told to run now is broken by it.
+    // Without pods nothing waits yet: only workloads that should run now are broken.
     let wanted = match object {
         WorkloadObject::Job(job) => {
             job.status.as_ref().is_none_or(|s| s.completion_time.is_none()) && job.spec.as_ref().is_none_or(|s| s.suspend != Some(true))
@@ -265,10 +194,10 @@ fn of_template(context: &Context<'_>, object: WorkloadObject<'_>, reference: &Ob
     if !wanted {
         return Vec::new();
     }
-    let later = matches!(object, WorkloadObject::CronJob(_)) && !context.snapshot.local;
+    let later = matches!(object, WorkloadObject::CronJob(_)) && !view.snapshot.local;
     let all = references(spec);
-    let missing = compare(context, &reference.namespace, &all);
-    let findings = judge(context, &reference.namespace, missing, |held| {
+    let missing = compare(view, needs, &reference.namespace, &all);
+    let findings = judge(view, needs, &reference.namespace, missing, |held| {
         let subject = Subject::of(reference.clone());
         let effects = vec![Effect::NotReady(reference.clone())];
         match held.holder {
@@ -281,7 +210,8 @@ fn of_template(context: &Context<'_>, object: WorkloadObject<'_>, reference: &Ob
 }
 
 fn judge<'r>(
-    context: &Context<'_>,
+    view: &View<'_>,
+    needs: &mut Needs,
     namespace: &str,
     missing: Vec<Missing<'r>>,
     subject_of: impl Fn(&Reference<'r>) -> (Subject, Vec<Effect>),
@@ -302,13 +232,13 @@ fn judge<'r>(
         let (subject, effects) = subject_of(reference);
         let finding = effects
             .into_iter()
-            .fold(describe(context, namespace, &found, subject), Finding::breaking);
+            .fold(describe(view, needs, namespace, &found, subject), Finding::breaking);
         findings.push(finding);
     }
     findings
 }
 
-fn describe(context: &Context<'_>, namespace: &str, found: &Missing<'_>, subject: Subject) -> Finding {
+fn describe(view: &View<'_>, needs: &mut Needs, namespace: &str, found: &Missing<'_>, subject: Subject) -> Finding {
     let reference = found.reference;
     let is_secret = reference.kind == Source::Secret;
     let what = if is_secret { "Secret" } else { "ConfigMap" };
@@ -319,49 +249,49 @@ fn describe(context: &Context<'_>, namespace: &str, found: &Missing<'_>, subject
         Holder::Container(c) => format!("container {c} of {owner}"),
         Holder::Volume(v) => format!("volume {v} of {owner}"),
     };
-    let edit = format!("kubectl edit {owner} -n {namespace}");
+    let edit = command("kubectl edit {} -n {}", &[&owner, &namespace]);
     let mut finding = if let Some(key) = &found.key {
         let code = if is_secret {
             Code::SecretKeyMissing
         } else {
             Code::ConfigMapKeyMissing
         };
-        let keys = keys(context, namespace, reference);
+        let keys = keys(view, needs, namespace, reference);
         let near = keys.as_ref().and_then(|keys| near::nearest(key, keys.iter().copied()));
         let meant = near.map_or_else(String::new, |near| format!("; it has the key {near}"));
         let summary = format!("{place} needs the key {key} of {what} {name}, which has no such key{meant}");
-        let finding = Finding::error(code, "", subject, summary).related_key("missing", object.clone(), key);
+        let finding = Finding::error(code, subject, summary).related_key("missing", object.clone(), key);
         match near {
             Some(near) => finding.fix_command(format!("name the key {near}, or add the key {key} to {what} {name}"), edit),
             None => finding.fix_command(
                 format!("add the key {key} to {what} {name}, or name one that it has"),
-                format!("kubectl describe {} -n {namespace}", object.short()),
+                command("kubectl describe {} -n {}", &[&object.short(), &namespace]),
             ),
         }
     } else {
         let code = if is_secret { Code::SecretMissing } else { Code::ConfigMapMissing };
-        let near = near::nearest(name, names(context, namespace, &reference.kind.kind()));
+        let near = near::nearest(name, names(view, namespace, &reference.kind.kind()));
         let meant = near.map_or_else(String::new, |near| format!("; there is one named {near}"));
         let summary = format!("{place} needs {what} {name}, which does not exist in namespace {namespace}{meant}");
-        let finding = Finding::error(code, "", subject, summary).related("missing", object.clone());
+        let finding = Finding::error(code, subject, summary).related("missing", object.clone());
         match near {
             Some(near) => finding.fix_command(format!("name {what} {near}, or create {name}"), edit),
             None => {
-                let create = if is_secret { "create secret generic" } else { "create configmap" };
-                // A placeholder in angle brackets at its end: no shell runs that as it stands.
+                let create = if is_secret {
+                    "kubectl create secret generic {} -n {} --from-literal={}=VALUE"
+                } else {
+                    "kubectl create configmap {} -n {} --from-literal={}=VALUE"
+                };
                 finding.fix_command(
                     format!("create {what} {name}, or correct the name in the pod template"),
-                    format!(
-                        "kubectl {create} {name} -n {namespace} --from-literal={}=<value>",
-                        reference.key.unwrap_or("<key>")
-                    ),
+                    command(create, &[&name, &namespace, &reference.key.unwrap_or("KEY")]),
                 )
             }
         }
     };
     finding = finding.evidence(&found.source, &found.detail);
     if found.key.is_some()
-        && let Some(changed) = last_change(context, namespace, reference)
+        && let Some(changed) = last_change(view, namespace, reference)
     {
         finding = finding.evidence(object.short(), changed);
     }
@@ -369,8 +299,8 @@ fn describe(context: &Context<'_>, namespace: &str, found: &Missing<'_>, subject
 }
 
 /// Names of the objects of this kind in the namespace.
-fn names<'a>(context: &Context<'a>, namespace: &str, of: &Kind) -> Vec<&'a str> {
-    let objects = &context.snapshot.objects;
+fn names<'a>(view: &View<'a>, namespace: &str, of: &Kind) -> Vec<&'a str> {
+    let objects = &view.snapshot.objects;
     let here = |metadata: &'a ObjectMeta| {
         (metadata.namespace.as_deref() == Some(namespace))
             .then_some(metadata.name.as_deref())
@@ -383,19 +313,20 @@ fn names<'a>(context: &Context<'a>, namespace: &str, of: &Kind) -> Vec<&'a str> 
     }
 }
 
-/// `changed 5m ago by kubectl-edit`: whoever took a key away left a trace.
-fn last_change(context: &Context<'_>, namespace: &str, reference: &Reference<'_>) -> Option<String> {
-    let objects = &context.snapshot.objects;
+/// `changed 5m ago by kubectl-edit`, from the managed fields.
+fn last_change(view: &View<'_>, namespace: &str, reference: &Reference<'_>) -> Option<String> {
+    let objects = &view.snapshot.objects;
     let metadata: &ObjectMeta = if reference.kind == Source::Secret {
         let found = objects
             .secrets
             .iter()
-            .find(|o| context::reference_of(&kind::SECRET, &o.metadata) == ObjectRef::new(&kind::SECRET, namespace, reference.name));
+            .find(|o| view::reference_of(&kind::SECRET, &o.metadata) == ObjectRef::new(&kind::SECRET, namespace, reference.name));
         &found?.metadata
     } else {
-        let found = objects.config_maps.iter().find(|o| {
-            context::reference_of(&kind::CONFIG_MAP, &o.metadata) == ObjectRef::new(&kind::CONFIG_MAP, namespace, reference.name)
-        });
+        let found = objects
+            .config_maps
+            .iter()
+            .find(|o| view::reference_of(&kind::CONFIG_MAP, &o.metadata) == ObjectRef::new(&kind::CONFIG_MAP, namespace, reference.name));
         &found?.metadata
     };
     let newest = metadata
@@ -403,7 +334,7 @@ fn last_change(context: &Context<'_>, namespace: &str, reference: &Reference<'_>
         .iter()
         .flatten()
         .max_by_key(|f| f.time.as_ref().map(|t| t.0))?;
-    let ago = context.age_of(newest.time.as_ref())?;
+    let ago = view.age_of(newest.time.as_ref())?;
     Some(format!(
         "changed {} ago by {}",
         age::short(ago),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::rules::testing::{check, snapshot};
+use crate::testing::{check, snapshot};
 
 const POD: &str = r#"
 apiVersion: v1
@@ -19,7 +19,7 @@ const CONF: &str = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: conf
 #[test]
 fn texts_of_the_kubelet_are_understood() {
     let of = |message| {
-        said(message)
+        missing_in(message)
             .into_iter()
             .map(|s| (s.kind.singular(), s.name, s.key))
             .collect::<Vec<_>>()
@@ -56,7 +56,7 @@ fn a_missing_key_offers_the_one_that_was_meant() {
     let yaml = POD.replace("MESSAGE", "couldn't find key databse in ConfigMap shop/conf") + CONF;
     let mut s = snapshot(&yaml);
     s.note_full(ObjectRef::new(&kind::CONFIG_MAP, "shop", "conf"));
-    let found = crate::rules::testing::check_snapshot(super::check, &s);
+    let found = crate::testing::check_snapshot(crate::rules::config::check, &s);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(found[0].code, Code::ConfigMapKeyMissing);
     assert_eq!(found[0].related[0].key.as_deref(), Some("databse"));
@@ -70,7 +70,10 @@ fn a_missing_key_offers_the_one_that_was_meant() {
 
 #[test]
 fn a_missing_object_is_named_once_and_an_optional_one_never() {
-    let found = check(super::check, &POD.replace("MESSAGE", r#"configmap \"conf\" not found"#));
+    let found = check(
+        crate::rules::config::check,
+        &POD.replace("MESSAGE", r#"configmap \"conf\" not found"#),
+    );
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(
         (found[0].code, found[0].subject.container.as_deref()),
@@ -80,20 +83,29 @@ fn a_missing_object_is_named_once_and_an_optional_one_never() {
 
 /// Whoever pastes it without a thought would make an object of junk, and the fault would be hidden by it.
 #[test]
-fn a_command_with_a_placeholder_cannot_run_as_it_stands() {
-    let found = check(super::check, &POD.replace("MESSAGE", r#"configmap \"conf\" not found"#));
+fn a_command_with_a_placeholder_is_not_runnable() {
+    let found = check(
+        crate::rules::config::check,
+        &POD.replace("MESSAGE", r#"configmap \"conf\" not found"#),
+    );
     let command = found[0].fixes[0].command.as_deref().unwrap();
-    assert_eq!(command, "kubectl create configmap conf -n shop --from-literal=databse=<value>");
+    assert_eq!(command, "kubectl create configmap conf -n shop --from-literal=databse=VALUE");
     let whole = POD.replace("valueFrom: {configMapKeyRef: {name: conf, key: databse}}", "value: x");
     let whole = whole.replace("secretRef: {name: gone, optional: true}", "secretRef: {name: gone}");
-    let found = check(super::check, &whole.replace("MESSAGE", r#"secret \"gone\" not found"#));
+    let found = check(
+        crate::rules::config::check,
+        &whole.replace("MESSAGE", r#"secret \"gone\" not found"#),
+    );
     let command = found[0].fixes[0].command.as_deref().unwrap();
-    assert_eq!(command, "kubectl create secret generic gone -n shop --from-literal=<key>=<value>");
+    assert_eq!(command, "kubectl create secret generic gone -n shop --from-literal=KEY=VALUE");
 }
 
 #[test]
-fn a_text_about_what_is_there_by_now_is_out_of_date() {
-    let found = check(super::check, &(POD.replace("MESSAGE", r#"configmap \"conf\" not found"#) + CONF));
+fn a_text_about_a_missing_object_that_exists_now_is_outdated() {
+    let found = check(
+        crate::rules::config::check,
+        &(POD.replace("MESSAGE", r#"configmap \"conf\" not found"#) + CONF),
+    );
     assert!(found.is_empty(), "{found:#?}");
 }
 
@@ -101,7 +113,7 @@ fn a_text_about_what_is_there_by_now_is_out_of_date() {
 fn an_unreadable_list_proves_nothing() {
     let mut s = snapshot(&POD.replace("MESSAGE", ""));
     s.cover(&kind::CONFIG_MAP, None, crate::model::snapshot::Coverage::Unreadable);
-    assert!(crate::rules::testing::check_snapshot(super::check, &s).is_empty());
+    assert!(crate::testing::check_snapshot(crate::rules::config::check, &s).is_empty());
 }
 
 const MOUNT: &str = r#"
@@ -136,7 +148,7 @@ lastTimestamp: "2026-01-01T11:59:00Z"
 #[test]
 fn only_the_newest_mount_event_counts() {
     let secret = "---\n{apiVersion: v1, kind: Secret, metadata: {name: tls}, data: {key: eA==}}\n";
-    let found = check(super::check, &format!("{MOUNT}{CONF}{secret}"));
+    let found = check(crate::rules::config::check, &format!("{MOUNT}{CONF}{secret}"));
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(
         (found[0].code, found[0].subject.volume.as_deref()),
@@ -156,7 +168,7 @@ spec:
     metadata: {labels: {app: api}}
     spec: {containers: [{name: c, image: i, envFrom: [{configMapRef: {name: confg}}]}]}
 "#;
-    let found = check(super::check, &format!("{yaml}{CONF}"));
+    let found = check(crate::rules::config::check, &format!("{yaml}{CONF}"));
     assert_eq!(found.len(), 1);
     assert!(found[0].summary.contains("there is one named conf"), "{}", found[0].summary);
 }

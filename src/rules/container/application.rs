@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::crash::{QUOTE, memory_limit, suffering_from_all};
-use super::ending::{counts, ending, logs_command, owner_name};
-use super::explain::is_child_killed;
+use crate::facts::ending::{counts, ending, logs_command, owner_name};
+use crate::facts::log_line::is_child_killed;
+use crate::facts::provided;
+use crate::model::cause;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Finding};
-use crate::model::text::{redact, shorten};
-use crate::rules::Context;
-use crate::rules::context::{ContainerView, LogView, Role, containers};
+use crate::rules::container::crash::{QUOTE, memory_limit, suffering_from_all};
+use crate::text::{redact, shorten};
+use crate::view::{ContainerView, LogView, Needs, Role, View, containers};
 
 /// An error must be repeated this often within the last lines, and still occur among the newest.
 const REPEATED: usize = 5;
@@ -17,21 +18,21 @@ const REPEATED: usize = 5;
 const TAIL: usize = 60;
 const NEWEST: usize = 15;
 
-pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
+pub(crate) fn check(view: &View<'_>, needs: &mut Needs) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for workload in context.workloads() {
-        for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
-            let running = |c: &ContainerView<'_>| c.role != Role::Init && c.is_running() && ending(context, *c).is_none();
+    for workload in view.workloads() {
+        for &pod in workload.pods.iter().filter(|pod| counts(view, pod)) {
+            let running = |c: &ContainerView<'_>| c.role != Role::Init && c.is_running() && ending(view, *c).is_none();
             for container in containers(pod).into_iter().filter(running) {
-                let stands = context.is_representative(pod, |other| {
+                let stands = view.is_representative(pod, |other| {
                     containers(other)
                         .iter()
                         .any(|c| c.name() == container.name() && running(c) && c.is_ready() == container.is_ready())
                 });
                 // The log of a container that looks well is read only where the user named its workload: one request each.
-                if stands && (!container.is_ready() || context.is_in_focus(&workload.reference) || context.has_log(&container, false)) {
-                    let log = context.log(&container, false);
-                    findings.extend(log.and_then(|log| judge(context, &container, &log)));
+                if stands && (!container.is_ready() || view.is_in_focus(&workload.reference) || view.has_log(&container, false)) {
+                    let log = needs.log(view, &container, false);
+                    findings.extend(log.and_then(|log| judge(view, needs, &container, &log)));
                 }
             }
         }
@@ -39,8 +40,8 @@ pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-fn judge(context: &Context<'_>, container: &ContainerView<'_>, log: &LogView<'_>) -> Option<Finding> {
-    let lines: Vec<&str> = log.lines().collect();
+fn judge(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, log: &LogView<'_>) -> Option<Finding> {
+    let lines: Vec<&str> = log.lines().filter(|line| !is_about_own_request(view, container, line)).collect();
     let tail = &lines[lines.len().saturating_sub(TAIL)..];
     if let Some((line, times)) = repeated(tail, is_child_killed)
         && times >= 3
@@ -49,9 +50,9 @@ fn judge(context: &Context<'_>, container: &ContainerView<'_>, log: &LogView<'_>
         let summary = format!(
             "processes in container {} of {} are killed again and again, probably because memory runs out: the limit is {limit}",
             container.name(),
-            owner_name(context, container.pod)
+            owner_name(view, container.pod)
         );
-        let finding = Finding::error(Code::OutOfMemory, "child-process", context.subject_of(container), summary)
+        let finding = Finding::error(cause::OutOfMemory::ChildProcess, view.subject_of(container), summary)
             .confidence(Confidence::Likely)
             .evidence(format!("log of {}", container.source()), shorten(&redact(line), QUOTE))
             .fix_command(
@@ -69,17 +70,32 @@ fn judge(context: &Context<'_>, container: &ContainerView<'_>, log: &LogView<'_>
     let summary = format!(
         "container {} of {} runs, but its log reports the same error {times} times in its last {} lines",
         container.name(),
-        owner_name(context, container.pod),
+        owner_name(view, container.pod),
         tail.len()
     );
-    let finding = Finding::error(Code::ApplicationError, "", context.subject_of(container), summary)
+    let finding = Finding::error(Code::ApplicationError, view.subject_of(container), summary)
         .confidence(Confidence::Likely)
-        .evidence(format!("log of {}", container.source()), quoted)
-        .fix_command(
-            "the application itself reports a fault: the lines around it say more",
+        .evidence(format!("log of {}", container.source()), quoted);
+    let finding = match provided::of_line(view, needs, container, line) {
+        Some(provided) => provided.explain(view, container.pod, finding),
+        None => finding.fix_command(
+            "the application itself reports an error: see the lines around it",
             logs_command(container, false),
-        );
-    Some(suffering_from_all(context, container, finding))
+        ),
+    };
+    Some(suffering_from_all(view, container, finding))
+}
+
+/// Whether a line is about a path that this run requests, and no probe.
+fn is_about_own_request(view: &View<'_>, container: &ContainerView<'_>, line: &str) -> bool {
+    let spec = container.spec;
+    let probes = [&spec.startup_probe, &spec.liveness_probe, &spec.readiness_probe]
+        .into_iter()
+        .flatten();
+    let probed: Vec<&str> = probes.filter_map(|probe| probe.http_get.as_ref()?.path.as_deref()).collect();
+    let is_own = |word: &str| view.options.requested.contains(word) && !probed.contains(&word);
+    line.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '=' | '(' | ')'))
+        .any(is_own)
 }
 
 /// The newest line of the pattern that occurs most often among the lines that fit, and how often.
@@ -133,6 +149,7 @@ fn is_error(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::Options;
 
     #[test]
     fn only_levels_are_errors() {
@@ -153,6 +170,37 @@ mod tests {
         ] {
             assert!(!is_error(line), "{line}");
         }
+    }
+
+    #[test]
+    fn our_own_requests_are_no_evidence() {
+        let snapshot = crate::testing::snapshot(
+            "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: app, image: i, \
+             readinessProbe: {httpGet: {path: /readyz, port: 80}}}]}}",
+        );
+        let requested = ["/missing", "/readyz"].map(str::to_owned).into();
+        let view = View::new(
+            &snapshot,
+            Options {
+                requested,
+                ..Options::default()
+            },
+        );
+        let container = containers(&snapshot.objects.pods[0]).remove(0);
+        for (line, is_own) in [
+            ("ERROR 404 GET /missing", true),
+            ("level=error path=\"/missing\" status=404", true),
+            ("ERROR 404 GET /missing/orders", false),
+            // The kubelet requests that too.
+            ("ERROR 503 GET /readyz", false),
+        ] {
+            assert_eq!(is_about_own_request(&view, &container, line), is_own, "{line}");
+        }
+        let log = LogView {
+            text: Some("ERROR 404 \"kubectl-podlife/1.0\"\nERROR 404 \"curl/8.0\"\n"),
+            previous: false,
+        };
+        assert_eq!(log.lines().collect::<Vec<_>>(), ["ERROR 404 \"curl/8.0\""]);
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! Containers that end although they should run: crashes, exits with 0, kills by a probe, ports that are taken.
 
-use super::ending::{Ending, edit_command, ended_after, for_each_pod, groups, killed_by_probe, logs_command, may_complete, owner_name};
-use super::explain::{cause_of_line, explaining_line, is_address_in_use, is_child_killed, is_loader_missing, port_in, signal_name};
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
+
+use crate::facts::ending::{
+    Ending, edit_command, ended_after, for_each_pod, groups, killed_by_probe, logs_command, may_complete, owner_name, patch_command,
+    tail_of,
+};
+use crate::facts::log_line::{cause_of_line, explaining_line, is_address_in_use, is_child_killed, is_loader_missing, port_in, signal_name};
+use crate::facts::provided;
+use crate::model::cause::{AddressInUse, ContainerCrashing, OutOfMemory};
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, Severity};
-use crate::model::text::{redact, redact_args, shorten};
-use crate::rules::Context;
-use crate::rules::context::{ContainerView, Role};
+use crate::text::{redact, redact_args, shorten};
+use crate::view::{ContainerView, Needs, Role, View};
 
 /// How much of a log line or message is quoted.
 pub const QUOTE: usize = 200;
@@ -14,22 +21,22 @@ pub const QUOTE: usize = 200;
 /// Exit code of a container that the runtime could not start.
 const START_ERROR: i32 = 128;
 
-pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
+pub(crate) fn check(view: &View<'_>, needs: &mut Needs) -> Vec<Finding> {
     // Init containers have rules of their own.
-    groups(context, |c| c.role != Role::Init)
+    groups(view, |c| c.role != Role::Init)
         .iter()
-        .filter(|group| group.first().is_some_and(|e| !is_explained_elsewhere(context, e)))
+        .filter(|group| group.first().is_some_and(|e| !is_explained_elsewhere(view, e)))
         .flat_map(|group| {
-            let findings = group.first().map(|ending| judge(context, ending)).unwrap_or_default();
+            let findings = group.first().map(|ending| judge(view, needs, ending)).unwrap_or_default();
             findings.iter().flat_map(|f| for_each_pod(f, group)).collect::<Vec<_>>()
         })
         .collect()
 }
 
 /// Ends that other rules of this area name: memory, a failing hook, a runtime that refuses.
-fn is_explained_elsewhere(context: &Context<'_>, ending: &Ending<'_>) -> bool {
+fn is_explained_elsewhere(view: &View<'_>, ending: &Ending<'_>) -> bool {
     let hook = || {
-        context.pod_events(ending.container.pod).iter().any(|e| {
+        view.pod_events(ending.container.pod).iter().any(|e| {
             e.reason() == "FailedPostStartHook"
                 && e.container() == Some(ending.container.name())
                 && (ending.end.exit_code == 137 || ended_after(ending, e))
@@ -44,49 +51,49 @@ fn is_start_error(ending: &Ending<'_>) -> bool {
     ending.end.exit_code == START_ERROR || matches!(ending.end.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
 }
 
-fn judge(context: &Context<'_>, ending: &Ending<'_>) -> Vec<Finding> {
+fn judge(view: &View<'_>, needs: &mut Needs, ending: &Ending<'_>) -> Vec<Finding> {
     let container = &ending.container;
-    if let Some((probe, event)) = killed_by_probe(context, ending) {
+    if let Some((probe, event)) = killed_by_probe(view, ending) {
         let summary = format!(
             "the {probe} probe of container {} of {} fails, so the kubelet kills and restarts it",
             container.name(),
-            owner_name(context, container.pod)
+            owner_name(view, container.pod)
         );
-        let finding = Finding::symptom(Code::LivenessKilled, "", context.subject_of(container), summary)
-            .evidence(container.source(), ending.describe(context))
+        let finding = Finding::symptom(Code::LivenessKilled, view.subject_of(container), summary)
+            .evidence(container.source(), ending.describe(view))
             .evidence(format!("{} event Killing", container.source()), event.message());
-        return vec![with_effects(context, container, finding)];
+        return vec![with_effects(view, container, finding)];
     }
     if ending.end.exit_code == 0 && ending.end.signal.is_none() {
-        return if may_complete(context, container.pod) && container.role == Role::App {
+        return if may_complete(view, container.pod) && container.role == Role::App {
             Vec::new()
         } else {
-            vec![completes(context, ending)]
+            vec![completes(view, needs, ending)]
         };
     }
-    vec![crashes(context, ending)]
+    vec![crashes(view, needs, ending)]
 }
 
-fn with_effects(context: &Context<'_>, container: &ContainerView<'_>, finding: Finding) -> Finding {
-    context.container_effects(container).into_iter().fold(finding, Finding::breaking)
+fn with_effects(view: &View<'_>, container: &ContainerView<'_>, finding: Finding) -> Finding {
+    view.container_effects(container).into_iter().fold(finding, Finding::breaking)
 }
 
-fn completes(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
+fn completes(view: &View<'_>, needs: &mut Needs, ending: &Ending<'_>) -> Finding {
     let container = &ending.container;
     let what = if container.role == Role::Sidecar { "sidecar" } else { "container" };
     let summary = format!(
         "{what} {} of {} ends with exit code 0 after {}, but it should keep running, so it is restarted over and over",
         container.name(),
-        owner_name(context, container.pod),
+        owner_name(view, container.pod),
         crate::model::age::short(ending.lifetime())
     );
-    let mut finding = Finding::error(Code::ContainerCompletes, "", context.subject_of(container), summary)
-        .evidence(container.source(), ending.describe(context));
+    let mut finding =
+        Finding::error(Code::ContainerCompletes, view.subject_of(container), summary).evidence(container.source(), ending.describe(view));
     if let Some(command) = command_line(container) {
         finding = finding.evidence("command", command);
     }
-    if let Some(line) = context
-        .end_log(container)
+    if let Some(line) = needs
+        .end_log(view, container)
         .and_then(|log| Some((log.source(), log.lines().next_back()?)))
     {
         finding = finding.evidence(line.0, shorten(&redact(line.1), QUOTE));
@@ -97,7 +104,7 @@ fn completes(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
             logs_command(container, container.restarts() > 0 && container.terminated().is_none()),
         )
         .fix("if it is meant to end, run it as a Job, or as an init container");
-    with_effects(context, container, finding)
+    with_effects(view, container, finding)
 }
 
 /// Command and arguments on one line, without credentials; none where the image's own are used.
@@ -108,19 +115,19 @@ pub fn command_line(container: &ContainerView<'_>) -> Option<String> {
 }
 
 /// What a start error says about the program that should run; none where the fault is elsewhere (mounts, devices, security).
-pub(super) fn start_error_cause(message: &str) -> Option<&'static str> {
+pub(crate) fn start_error_cause(message: &str) -> Option<ContainerCrashing> {
     let of_program = message.contains("exec: ") || message.contains("exec /") || message.contains("exec format error");
     if !of_program {
         return None;
     }
     if message.contains("exec format error") {
-        Some("exec-format")
+        Some(ContainerCrashing::ExecFormat)
     } else if message.contains("permission denied") {
-        Some("permission-denied")
+        Some(ContainerCrashing::PermissionDenied)
     } else if message.contains("no such file or directory") || message.contains("not found") {
-        Some("command-not-found")
+        Some(ContainerCrashing::CommandNotFound)
     } else if message.contains("is a directory") {
-        Some("permission-denied")
+        Some(ContainerCrashing::PermissionDenied)
     } else {
         None
     }
@@ -133,7 +140,7 @@ fn program_of(message: &str) -> Option<&str> {
 }
 
 struct Why {
-    cause: &'static str,
+    cause: ContainerCrashing,
     /// What the summary says behind the exit code.
     reason: String,
     /// Where the line was seen, and the line.
@@ -142,13 +149,13 @@ struct Why {
     fix: String,
 }
 
-fn crashes(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
+fn crashes(view: &View<'_>, needs: &mut Needs, ending: &Ending<'_>) -> Finding {
     let container = &ending.container;
     if is_start_error(ending) {
         let message = ending.end.message.as_deref().unwrap_or_default();
-        return start_error(context, container, &ending.describe(context), message);
+        return start_error(view, needs, container, &ending.describe(view), message);
     }
-    let log = context.end_log(container);
+    let log = needs.end_log(view, container);
     let lines: Vec<&str> = log.iter().flat_map(|l| l.lines()).collect();
     let source = log.map_or("log", |l| l.source());
     let mut explained = explaining_line(&lines);
@@ -164,12 +171,24 @@ fn crashes(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
     }
     let line = explained.as_ref().map(|(line, _)| line.as_str());
     if let Some(taken) = line.filter(|l| is_address_in_use(l)) {
-        return address_in_use(context, ending, place, taken);
+        return address_in_use(view, ending, place, taken);
     }
     if ending.end.exit_code == 137 && lines.iter().rev().take(5).any(|l| is_child_killed(l)) && memory_limit(container).is_some() {
-        return child_killed(context, ending, place, lines.last().copied().unwrap_or_default());
+        return child_killed(view, ending, place, lines.last().copied().unwrap_or_default());
     }
-    let why = why(ending, explained, place);
+    let provided = line.and_then(|line| provided::of_line(view, needs, container, line));
+    if let (Some((_, strong)), Some(_)) = (explained.as_mut(), &provided) {
+        // A line that the spec explains names a fault, whatever its words.
+        *strong = true;
+    }
+    let mut why = why(ending, explained, place);
+    if let Some(provided) = &provided {
+        why.confidence = why.confidence.min(provided.confidence);
+        why.cause = provided
+            .cause
+            .filter(|_| why.cause == ContainerCrashing::ExitCode)
+            .unwrap_or(why.cause);
+    }
     let what = if container.role == Role::Sidecar { "sidecar" } else { "container" };
     let code = match ending.is_told {
         true => format!("exit code {}", ending.end.exit_code),
@@ -178,31 +197,44 @@ fn crashes(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
     let summary = format!(
         "{what} {} of {} crashes: {code}{}",
         container.name(),
-        owner_name(context, container.pod),
+        owner_name(view, container.pod),
         why.reason
     );
-    let mut finding = Finding::new(
-        Code::ContainerCrashing,
-        why.cause,
-        Severity::Error,
-        why.confidence,
-        context.subject_of(container),
-        summary,
-    )
-    .evidence(container.source(), ending.describe(context));
+    let mut finding = Finding::new(why.cause, Severity::Error, why.confidence, view.subject_of(container), summary)
+        .evidence(container.source(), ending.describe(view));
     if let Some((place, line)) = &why.line {
         finding = finding.evidence(place, line);
     } else if log.is_some_and(|l| l.text.is_some_and(|t| t.trim().is_empty())) {
         finding = finding.evidence(source, "(empty)");
     }
-    if matches!(why.cause, "command-not-found" | "permission-denied" | "exec-format" | "unknown")
-        && let Some(command) = command_line(container)
+    if matches!(
+        why.cause,
+        ContainerCrashing::CommandNotFound
+            | ContainerCrashing::PermissionDenied
+            | ContainerCrashing::ExecFormat
+            | ContainerCrashing::Unknown
+    ) && let Some(command) = command_line(container)
     {
         finding = finding.evidence("command", command);
     }
     let previous = container.terminated().is_none() && container.restarts() > 0;
-    let finding = finding.fix_command(why.fix, logs_command(container, previous));
-    with_effects(context, container, finding)
+    let is_lost = log.is_some_and(|l| l.text.is_none());
+    let finding = match provided {
+        Some(provided) => provided.explain(view, container.pod, finding),
+        None if is_lost && last_words.is_none() => lost_log(view, container, finding),
+        None => finding.fix_command(why.fix, logs_command(container, previous)),
+    };
+    with_effects(view, container, finding)
+}
+
+/// The log cannot be read any more: what keeps its last lines next time.
+fn lost_log(view: &View<'_>, container: &ContainerView<'_>, finding: Finding) -> Finding {
+    let patch = json!({"name": container.name(), "terminationMessagePolicy": "FallbackToLogsOnError"});
+    let command = patch_command(&view.workload_of(container.pod), &patch).unwrap_or_else(|| edit_command(view, container.pod));
+    finding.evidence("log", "the log of this run is gone").fix_command(
+        "keep the last lines of the log in the status of the container: set terminationMessagePolicy: FallbackToLogsOnError",
+        command,
+    )
 }
 
 fn why(ending: &Ending<'_>, explained: Option<(String, bool)>, place: &'static str) -> Why {
@@ -215,26 +247,28 @@ fn why(ending: &Ending<'_>, explained: Option<(String, bool)>, place: &'static s
         .and_then(|(line, _)| cause_of_line(line));
     let lost = matches!(ending.end.reason.as_deref(), Some("ContainerStatusUnknown" | "Unknown"));
     let (cause, confidence) = match (by_line, code) {
-        (None, _) if !ending.is_told => ("unknown", Confidence::Possible),
-        _ if lost => ("unknown", Confidence::Possible),
+        (None, _) if !ending.is_told => (ContainerCrashing::Unknown, Confidence::Possible),
+        _ if lost => (ContainerCrashing::Unknown, Confidence::Possible),
         (Some(cause), 126 | 127) => (cause, Confidence::Proven),
-        (None, 127) => ("command-not-found", Confidence::Proven),
-        (None, 126) => ("permission-denied", Confidence::Proven),
-        (_, code) if signal_name(code).is_some() || ending.end.signal.is_some_and(|s| s > 0) => ("signal", Confidence::Proven),
+        (None, 127) => (ContainerCrashing::CommandNotFound, Confidence::Proven),
+        (None, 126) => (ContainerCrashing::PermissionDenied, Confidence::Proven),
+        (_, code) if signal_name(code).is_some() || ending.end.signal.is_some_and(|s| s > 0) => {
+            (ContainerCrashing::Signal, Confidence::Proven)
+        }
         (Some(cause), _) => (cause, Confidence::Likely),
-        (None, _) => ("exit-code", Confidence::Proven),
+        (None, _) => (ContainerCrashing::ExitCode, Confidence::Proven),
     };
     let reason = match (&quoted, cause) {
-        (Some(line), "signal") if strong => format!("{}, {line}", by_signal(code)),
-        (_, "signal") => by_signal(code),
+        (Some(line), ContainerCrashing::Signal) if strong => format!("{}, {line}", by_signal(code)),
+        (_, ContainerCrashing::Signal) => by_signal(code),
         (Some(line), _) if strong => format!(", {line}"),
-        (_, "command-not-found") => ", a command was not found".to_owned(),
-        (_, "permission-denied") => ", a command may not be executed".to_owned(),
+        (_, ContainerCrashing::CommandNotFound) => ", a command was not found".to_owned(),
+        (_, ContainerCrashing::PermissionDenied) => ", a command may not be executed".to_owned(),
         _ => String::new(),
     };
     let fix = match &quoted {
-        Some(line) if cause == "command-not-found" && is_loader_missing(line) => LOADER_MISSING,
-        _ => fix_of(cause, code),
+        Some(line) if cause == ContainerCrashing::CommandNotFound && is_loader_missing(line) => LOADER_MISSING,
+        _ => fix_of(&ending.container, cause, code),
     };
     Why {
         cause,
@@ -252,34 +286,46 @@ fn by_signal(code: i32) -> String {
 const LOADER_MISSING: &str = "the file is there, but not what starts it: correct its #! line (Windows line ends?), or use an image that has \
                               the libraries it was built for (glibc, musl)";
 
-fn fix_of(cause: &str, code: i32) -> &'static str {
+fn fix_of(container: &ContainerView<'_>, cause: ContainerCrashing, code: i32) -> &'static str {
+    let has_fixed_root = container.spec.security_context.as_ref().and_then(|s| s.read_only_root_filesystem) == Some(true);
     match (cause, code) {
-        ("command-not-found", _) => "the command is not in the image, or not on its PATH: correct command and args, or the image",
-        ("permission-denied", 126) => {
+        (ContainerCrashing::CommandNotFound, _) => {
+            "the command is not in the image, or not on its PATH: correct command and args, or the image"
+        }
+        (ContainerCrashing::PermissionDenied, 126) => {
             "the file is not executable for this user: chmod +x it in the image, or run it through its interpreter"
         }
-        ("permission-denied", _) => {
-            "give the user of the container the right to this path: fsGroup, runAsUser, or the owner of the files in the image"
+        (ContainerCrashing::PermissionDenied, _) => {
+            "give the user of the container the right to this path: runAsUser, or the owner of the files"
         }
-        ("exec-format", _) => {
+        (ContainerCrashing::ExecFormat, _) => {
             "the program is built for another CPU architecture, or lacks its #! line: use an image for the node's architecture"
         }
-        ("config", _) => "correct the setting that the line names, in the environment or the configuration of the container",
-        ("no-space", _) => "free or enlarge the volume that is full, or the ephemeral-storage limit",
-        ("read-only-filesystem", _) => "mount an emptyDir where it writes, or unset securityContext.readOnlyRootFilesystem",
-        ("signal", 139) => "the program reads memory that is not its own: look for a core dump, or try another version of the image",
-        ("signal", 137) => "it was killed from outside and not by the kubelet's memory limit: look at its parent process and at the node",
+        (ContainerCrashing::Config, _) => {
+            "correct the setting that the line names, in the environment or the configuration of the container"
+        }
+        (ContainerCrashing::NoSpace, _) => "free or enlarge the volume that is full, or the ephemeral-storage limit",
+        (ContainerCrashing::ReadOnlyFilesystem, _) if !has_fixed_root => "let it write elsewhere, or see why this file system is read-only",
+        (ContainerCrashing::ReadOnlyFilesystem, _) => "mount an emptyDir where it writes, or unset securityContext.readOnlyRootFilesystem",
+        (ContainerCrashing::Signal, 139) => {
+            "the program reads memory that is not its own: look for a core dump, or try another version of the image"
+        }
+        (ContainerCrashing::Signal, 137) => {
+            "it was killed from outside and not by the kubelet's memory limit: look at its parent process and at the node"
+        }
         _ => "the log around this line says more",
     }
 }
 
 /// A program that the runtime could not start; `state` says what became of the container.
-pub(super) fn start_error(context: &Context<'_>, container: &ContainerView<'_>, state: &str, message: &str) -> Finding {
-    let cause = start_error_cause(message).unwrap_or("unknown");
+pub(crate) fn start_error(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, state: &str, message: &str) -> Finding {
+    let cause = start_error_cause(message).unwrap_or(ContainerCrashing::Unknown);
     let program = program_of(message).map_or_else(|| "its command".to_owned(), |p| shorten(&redact(p), 80));
-    let reason = match cause {
-        "exec-format" => format!("{program} is built for another CPU architecture, or lacks its #! line"),
-        "permission-denied" => format!("{program} may not be executed"),
+    let provided = provided::of_start(view, needs, container, message);
+    let reason = match (cause, &provided) {
+        (_, Some(_)) => tail_of(message),
+        (ContainerCrashing::ExecFormat, _) => format!("{program} is built for another CPU architecture, or lacks its #! line"),
+        (ContainerCrashing::PermissionDenied, _) => format!("{program} may not be executed"),
         _ => format!(
             "{program} does not exist in the image {}",
             container.spec.image.as_deref().unwrap_or_default()
@@ -288,26 +334,21 @@ pub(super) fn start_error(context: &Context<'_>, container: &ContainerView<'_>, 
     let summary = format!(
         "container {} of {} cannot start: {reason}",
         container.name(),
-        owner_name(context, container.pod)
+        owner_name(view, container.pod)
     );
-    let mut finding = Finding::error(Code::ContainerCrashing, cause, context.subject_of(container), summary)
-        .evidence(container.source(), format!("{state}: {}", tail_of(message)));
+    let mut finding =
+        Finding::error(cause, view.subject_of(container), summary).evidence(container.source(), format!("{state}: {}", tail_of(message)));
     if let Some(command) = command_line(container) {
         finding = finding.evidence("command", command);
     }
-    let finding = finding.fix_command(fix_of(cause, 126), edit_command(context, container.pod));
-    with_effects(context, container, finding)
+    let finding = match provided {
+        Some(provided) => provided.explain(view, container.pod, finding),
+        None => finding.fix_command(fix_of(container, cause, 126), edit_command(view, container.pod)),
+    };
+    with_effects(view, container, finding)
 }
 
-/// The part of a runtime's message that matters stands at its end.
-pub fn tail_of(message: &str) -> String {
-    let after = message
-        .split_once("unable to start container process: ")
-        .map_or(message, |(_, tail)| tail);
-    shorten(&redact(after), QUOTE)
-}
-
-fn address_in_use(context: &Context<'_>, ending: &Ending<'_>, place: &str, line: &str) -> Finding {
+fn address_in_use(view: &View<'_>, ending: &Ending<'_>, place: &str, line: &str) -> Finding {
     let container = &ending.container;
     let spec = container.pod.spec.as_ref();
     let host = spec.and_then(|s| s.host_network) == Some(true);
@@ -315,37 +356,49 @@ fn address_in_use(context: &Context<'_>, ending: &Ending<'_>, place: &str, line:
     // Who else says that it uses this port.
     let other = port.and_then(|port| {
         let declares = |c: &ContainerView<'_>| c.spec.ports.iter().flatten().any(|p| p.container_port == i32::from(port));
-        crate::rules::context::containers(container.pod)
+        crate::view::containers(container.pod)
             .into_iter()
             .find(|c| c.name() != container.name() && declares(c))
     });
     let port_text = port.map_or_else(|| "a port".to_owned(), |p| format!("port {p}"));
+    let node_of = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.clone());
+    let beside = |other: &Pod| host && node_of(other) == node_of(container.pod);
+    let older = provided::older(view, container.pod, beside, "shares the ports of the same node");
+    let on_node = || {
+        port.filter(|_| host)
+            .and_then(|port| provided::holder_of_port(view, container, port))
+    };
+    let holder = older.or_else(on_node);
     let whom = match (&other, host) {
-        (Some(other), _) => format!("container {} of the same pod uses it", other.name()),
-        (None, true) => "with hostNetwork another program of the node uses it".to_owned(),
-        (None, false) => "another process of the same pod uses it".to_owned(),
+        (Some(other), _) => format!(": container {} of the same pod uses it", other.name()),
+        (None, true) if holder.is_some() => String::new(),
+        (None, true) => ": with hostNetwork another program of the node uses it".to_owned(),
+        (None, false) => ": another process of the same pod uses it".to_owned(),
     };
     let summary = format!(
-        "container {} of {} cannot listen on {port_text}: {whom}",
+        "container {} of {} cannot listen on {port_text}{whom}",
         container.name(),
-        owner_name(context, container.pod)
+        owner_name(view, container.pod)
     );
-    let mut subject = context.subject_of(container);
+    let mut subject = view.subject_of(container);
     if let Some(port) = port {
         subject = subject.port(port);
     }
-    let cause = if host { "host-port" } else { "same-pod" };
+    let cause = if host { AddressInUse::HostPort } else { AddressInUse::SamePod };
     let fix = if host {
         "give it another port, or do not use hostNetwork: two pods of one node cannot share a port"
     } else {
         "containers of a pod share its ports: give one of them another port"
     };
-    let finding = Finding::error(Code::AddressInUse, cause, subject, summary)
+    let finding = Finding::error(cause, subject, summary)
         .confidence(Confidence::Likely)
-        .evidence(container.source(), ending.describe(context))
-        .evidence(place, shorten(&redact(line), QUOTE))
-        .fix_command(fix, edit_command(context, container.pod));
-    with_effects(context, container, finding)
+        .evidence(container.source(), ending.describe(view))
+        .evidence(place, shorten(&redact(line), QUOTE));
+    let finding = match holder {
+        Some(holder) => holder.explain(view, container.pod, finding),
+        None => finding.fix_command(fix, edit_command(view, container.pod)),
+    };
+    with_effects(view, container, finding)
 }
 
 /// The memory limit of a container.
@@ -354,28 +407,28 @@ pub fn memory_limit<'a>(container: &ContainerView<'a>) -> Option<&'a str> {
     limits.get("memory").map(|q| q.0.as_str())
 }
 
-fn child_killed(context: &Context<'_>, ending: &Ending<'_>, place: &str, line: &str) -> Finding {
+fn child_killed(view: &View<'_>, ending: &Ending<'_>, place: &str, line: &str) -> Finding {
     let container = &ending.container;
     let limit = memory_limit(container).unwrap_or_default();
     let summary = format!(
         "a process in container {} of {} is killed, probably because memory runs out: the limit is {limit}",
         container.name(),
-        owner_name(context, container.pod)
+        owner_name(view, container.pod)
     );
-    let finding = Finding::error(Code::OutOfMemory, "child-process", context.subject_of(container), summary)
+    let finding = Finding::error(OutOfMemory::ChildProcess, view.subject_of(container), summary)
         .confidence(Confidence::Likely)
-        .evidence(container.source(), ending.describe(context))
+        .evidence(container.source(), ending.describe(view))
         .evidence(place, shorten(&redact(line), QUOTE))
         .fix_command(
             "raise resources.limits.memory, or make the program use less",
-            edit_command(context, container.pod),
+            edit_command(view, container.pod),
         );
-    with_effects(context, container, finding)
+    with_effects(view, container, finding)
 }
 
 /// What explains this finding as well: anything that another rule says about the same container.
-pub(super) fn suffering_from_all(context: &Context<'_>, container: &ContainerView<'_>, finding: Finding) -> Finding {
-    let workload = context.workload_of(container.pod);
+pub(crate) fn suffering_from_all(view: &View<'_>, container: &ContainerView<'_>, finding: Finding) -> Finding {
+    let workload = view.workload_of(container.pod);
     finding
         .suffering(Effect::Container(workload.clone(), container.name().to_owned()))
         .suffering(Effect::NotReady(workload))

@@ -1,13 +1,12 @@
 //! Containers that the kubelet or the runtime refuses to create or start.
 
-use super::crash::{start_error, start_error_cause, tail_of};
-use super::ending::{counts, edit_command, ending, owner_name};
+use crate::facts::ending::{counts, edit_command, ending, owner_name, tail_of};
+use crate::facts::{provided, references};
 use crate::model::code::Code;
 use crate::model::finding::Finding;
-use crate::model::text::{redact, shorten};
-use crate::rules::Context;
-use crate::rules::config;
-use crate::rules::context::{ContainerView, Role, containers};
+use crate::rules::container::crash::{start_error, start_error_cause};
+use crate::text::{redact, shorten};
+use crate::view::{ContainerView, Needs, Role, View, containers};
 
 /// What passes by itself: caches of the kubelet that are not filled yet, names and deadlines of a slow runtime.
 const PASSING: &[&str] = &[
@@ -18,48 +17,56 @@ const PASSING: &[&str] = &[
     "not registered",
 ];
 
-pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
+pub(crate) fn check(view: &View<'_>, needs: &mut Needs) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for workload in context.workloads() {
-        for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
-            findings.extend(containers(pod).iter().filter_map(|c| judge(context, c)));
+    for workload in view.workloads() {
+        for &pod in workload.pods.iter().filter(|pod| counts(view, pod)) {
+            findings.extend(containers(pod).iter().filter_map(|c| judge(view, needs, c)));
         }
     }
     findings
 }
 
-fn judge(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding> {
-    let (reason, message) = refusal(context, container)?;
-    if PASSING.iter().any(|p| message.contains(p)) || config::names_an_object(message) {
+fn judge(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>) -> Option<Finding> {
+    let (reason, message) = refusal(view, container)?;
+    if PASSING.iter().any(|p| message.contains(p)) || references::names_an_object(message) {
         return None;
     }
     // The rules of ends and of init containers name what has an end already.
-    let ended = ending(context, *container).is_some();
+    let ended = ending(view, *container).is_some();
     if ended && (container.role == Role::Init || start_error_cause(message).is_some()) {
         return None;
     }
     if start_error_cause(message).is_some() {
         // The first instance has only just failed to start.
-        return Some(start_error(context, container, reason, message));
+        return Some(start_error(view, needs, container, reason, message));
     }
     let finding = if is_root_refused(message) {
-        runs_as_root(context, container, message)
+        runs_as_root(view, container, message)
     } else {
+        let provided = provided::of_start(view, needs, container, message);
+        // The runtime quotes long paths of the node, where the explanation names the path in the container.
+        let refused = match &provided {
+            Some(_) => "a mount does not fit its target".to_owned(),
+            None => why(message),
+        };
         let summary = format!(
-            "container {} of {} cannot be created: {}",
+            "container {} of {} cannot be created: {refused}",
             container.name(),
-            owner_name(context, container.pod),
-            why(message)
+            owner_name(view, container.pod)
         );
-        Finding::error(Code::ContainerCreateFailing, "", context.subject_of(container), summary)
-            .evidence(container.source(), format!("{reason}: {}", tail_of(message)))
-            .fix_command(fix_of(message), edit_command(context, container.pod))
+        let finding = Finding::error(Code::ContainerCreateFailing, view.subject_of(container), summary)
+            .evidence(container.source(), format!("{reason}: {}", tail_of(message)));
+        match provided {
+            Some(provided) => provided.explain(view, container.pod, finding),
+            None => finding.fix_command(fix_of(message), edit_command(view, container.pod)),
+        }
     };
-    Some(context.container_effects(container).into_iter().fold(finding, Finding::breaking))
+    Some(view.container_effects(container).into_iter().fold(finding, Finding::breaking))
 }
 
 /// Reason and message of a refusal: while the container waits, or as the end of an instance that never ran.
-fn refusal<'a>(context: &Context<'_>, container: &ContainerView<'a>) -> Option<(&'a str, &'a str)> {
+fn refusal<'a>(view: &View<'_>, container: &ContainerView<'a>) -> Option<(&'a str, &'a str)> {
     if let Some((reason, message)) = container.waiting()
         && matches!(
             reason,
@@ -68,7 +75,7 @@ fn refusal<'a>(context: &Context<'_>, container: &ContainerView<'a>) -> Option<(
     {
         return Some((reason, message));
     }
-    let end = ending(context, *container)?.end;
+    let end = ending(view, *container)?.end;
     let reason = end.reason.as_deref().unwrap_or_default();
     let message = end.message.as_deref().unwrap_or_default();
     matches!(reason, "StartError" | "ContainerCannotRun").then_some((reason, message))
@@ -78,7 +85,7 @@ fn is_root_refused(message: &str) -> bool {
     ["runAsNonRoot", "non-root", "nonroot"].iter().any(|w| message.contains(w))
 }
 
-fn runs_as_root(context: &Context<'_>, container: &ContainerView<'_>, message: &str) -> Finding {
+fn runs_as_root(view: &View<'_>, container: &ContainerView<'_>, message: &str) -> Finding {
     let (what, fix) = if message.contains("non-numeric user") {
         (
             "its image names its user by a word, so that the kubelet cannot tell whether it is root",
@@ -98,13 +105,13 @@ fn runs_as_root(context: &Context<'_>, container: &ContainerView<'_>, message: &
     let summary = format!(
         "container {} of {} may not start: {what}",
         container.name(),
-        owner_name(context, container.pod)
+        owner_name(view, container.pod)
     );
     // The kubelet's text repeats pod and uid behind the part that matters.
     let short = message.split(" (pod:").next().unwrap_or(message);
-    Finding::error(Code::RunAsNonRootViolated, "", context.subject_of(container), summary)
+    Finding::error(Code::RunAsNonRootViolated, view.subject_of(container), summary)
         .evidence(container.source(), shorten(short, 200))
-        .fix_command(fix, edit_command(context, container.pod))
+        .fix_command(fix, edit_command(view, container.pod))
 }
 
 /// The refusal in words: the runtime's layers repeat each other, the last one names the fault.

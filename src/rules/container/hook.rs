@@ -1,23 +1,22 @@
 //! Lifecycle hooks that fail. The kubelet kills a container whose postStart hook fails.
 
-use super::ending::{counts, edit_command, ended_after, ending, owner_name};
+use crate::facts::ending::{counts, edit_command, ended_after, ending, owner_name};
 use crate::model::code::Code;
 use crate::model::finding::Finding;
-use crate::model::text::{redact, redact_args, shorten};
-use crate::rules::Context;
-use crate::rules::context::{ContainerView, EventView, containers};
+use crate::text::{redact, redact_args, shorten};
+use crate::view::{ContainerView, EventView, View, containers};
 
-pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
+pub(crate) fn check(view: &View<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for workload in context.workloads() {
-        for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
+    for workload in view.workloads() {
+        for &pod in workload.pods.iter().filter(|pod| counts(view, pod)) {
             for container in containers(pod).iter().filter(|c| c.spec.lifecycle.is_some()) {
-                let event = context
+                let event = view
                     .pod_events(pod)
                     .into_iter()
                     .find(|e| matches!(e.reason(), "FailedPostStartHook" | "FailedPreStopHook") && e.container() == Some(container.name()));
                 if let Some(event) = event {
-                    findings.extend(judge(context, container, &event));
+                    findings.extend(judge(view, container, &event));
                 }
             }
         }
@@ -25,9 +24,9 @@ pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-fn judge(context: &Context<'_>, container: &ContainerView<'_>, event: &EventView<'_>) -> Option<Finding> {
+fn judge(view: &View<'_>, container: &ContainerView<'_>, event: &EventView<'_>) -> Option<Finding> {
     let post_start = event.reason() == "FailedPostStartHook";
-    let ended = ending(context, *container);
+    let ended = ending(view, *container);
     let lifecycle = container.spec.lifecycle.as_ref()?;
     let (name, handler) = if post_start {
         ("postStart", lifecycle.post_start.as_ref())
@@ -38,7 +37,7 @@ fn judge(context: &Context<'_>, container: &ContainerView<'_>, event: &EventView
         format!(
             "the {name} hook of container {} of {} fails{consequence}",
             container.name(),
-            owner_name(context, container.pod)
+            owner_name(view, container.pod)
         )
     };
     let mut finding = if post_start {
@@ -50,17 +49,15 @@ fn judge(context: &Context<'_>, container: &ContainerView<'_>, event: &EventView
         }
         let finding = Finding::error(
             Code::LifecycleHookFailing,
-            "",
-            context.subject_of(container),
+            view.subject_of(container),
             summary(", so the kubelet kills and restarts the container"),
         );
-        context.container_effects(container).into_iter().fold(finding, Finding::breaking)
+        view.container_effects(container).into_iter().fold(finding, Finding::breaking)
     } else {
         // The container ends all the same, only without its good-bye.
         Finding::advice(
             Code::LifecycleHookFailing,
-            "",
-            context.subject_of(container),
+            view.subject_of(container),
             summary(": the container ends without it"),
         )
     };
@@ -69,13 +66,13 @@ fn judge(context: &Context<'_>, container: &ContainerView<'_>, event: &EventView
         shorten(&redact(event.message()), 200),
     );
     if let Some(ended) = ended {
-        finding = finding.evidence(container.source(), ended.describe(context));
+        finding = finding.evidence(container.source(), ended.describe(view));
     }
     if let Some(command) = handler.and_then(|h| h.exec.as_ref()).and_then(|e| e.command.as_ref()) {
         finding = finding.evidence(format!("lifecycle.{name}"), shorten(&redact_args(command), 200));
     }
     Some(finding.fix_command(
         format!("run the command of lifecycle.{name} by hand in the container; it must exit with 0"),
-        edit_command(context, container.pod),
+        edit_command(view, container.pod),
     ))
 }

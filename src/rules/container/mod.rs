@@ -4,28 +4,20 @@ mod application;
 mod crash;
 mod create;
 
-pub mod ending;
-pub mod explain;
 mod hook;
 mod memory;
 mod sandbox;
 
-pub use crash::tail_of;
-
-use super::Context;
-use crate::model::finding::Finding;
+use crate::view::{Out, View};
 
 /// Crashes, ends, kills, refusals of the runtime, failing hooks and sandboxes, and errors in the log of what runs.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let rules: [super::Rule; 6] = [
-        crash::check,
-        memory::check,
-        create::check,
-        hook::check,
-        sandbox::check,
-        application::check,
-    ];
-    rules.iter().flat_map(|rule| rule(context)).collect()
+pub fn check(view: &View<'_>, out: &mut Out) {
+    out.findings.extend(crash::check(view, &mut out.needs));
+    out.findings.extend(memory::check(view));
+    out.findings.extend(create::check(view, &mut out.needs));
+    out.findings.extend(hook::check(view));
+    out.findings.extend(sandbox::check(view));
+    out.findings.extend(application::check(view, &mut out.needs));
 }
 
 #[cfg(test)]

@@ -6,47 +6,47 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::ending::{counts, owner_name};
-use crate::model::code::Code;
+use crate::facts::ending::{counts, owner_name};
+use crate::model::cause::PodSandboxFailing;
 use crate::model::finding::{Effect, Finding, ObjectRef, Subject};
 use crate::model::kind;
-use crate::model::text::shorten;
-use crate::rules::Context;
-use crate::rules::context::{EventView, condition, containers};
+use crate::text::{command, shorten};
+use crate::view::{EventView, View, condition, containers};
 
 /// A single failure in the first moments of a pod is retried and soon forgotten.
 const GRACE: Duration = Duration::from_secs(20);
 
-pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
-    let pods = context.workloads().flat_map(|w| w.pods.iter().copied());
-    let failing = pods.filter(|pod| counts(context, pod) && has_no_sandbox(pod)).filter_map(|pod| {
-        let event = context
-            .pod_events(pod)
-            .into_iter()
-            .find(|e| e.reason() == "FailedCreatePodSandBox")?;
-        let young = context
-            .age_of(pod.metadata.creation_timestamp.as_ref())
-            .is_some_and(|age| age < GRACE);
-        (!young || event.count() > 1).then_some((pod, event))
+pub(crate) fn check(view: &View<'_>) -> Vec<Finding> {
+    let pods = view.workloads().flat_map(|w| w.pods.iter().copied());
+    let failing = pods.filter(|pod| counts(view, pod) && has_no_sandbox(pod)).filter_map(|pod| {
+        let event = view.pod_events(pod).into_iter().find(|e| e.reason() == "FailedCreatePodSandBox")?;
+        Some((pod, event))
     });
-    let mut by_node: BTreeMap<(&str, &str), Vec<(&Pod, EventView<'_>)>> = BTreeMap::new();
+    let mut findings = Vec::new();
+    let mut by_node: BTreeMap<(&str, PodSandboxFailing), Vec<(&Pod, EventView<'_>)>> = BTreeMap::new();
     for (pod, event) in failing {
+        let settles = view.settles_from(pod.metadata.creation_timestamp.as_ref(), GRACE);
+        if settles.is_pending() && event.count() <= 1 {
+            findings.push(judge(view, pod, &event).settling(settles));
+            continue;
+        }
         let node = pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).unwrap_or_default();
         by_node.entry((node, reason(event.message()).cause)).or_default().push((pod, event));
     }
-    by_node.into_values().flat_map(|group| of_node(context, &group)).collect()
+    findings.extend(by_node.into_values().flat_map(|group| of_node(view, &group)));
+    findings
 }
 
 /// Pods of one node that fail alike: of several workloads it is the node that is at fault, unless each asks for too little memory.
-fn of_node(context: &Context<'_>, group: &[(&Pod, EventView<'_>)]) -> Vec<Finding> {
-    let workloads: BTreeSet<ObjectRef> = group.iter().map(|(pod, _)| context.workload_of(pod)).collect();
-    let each = || group.iter().map(|(pod, event)| judge(context, pod, event)).collect();
+fn of_node(view: &View<'_>, group: &[(&Pod, EventView<'_>)]) -> Vec<Finding> {
+    let workloads: BTreeSet<ObjectRef> = group.iter().map(|(pod, _)| view.workload_of(pod)).collect();
+    let each = || group.iter().map(|(pod, event)| judge(view, pod, event)).collect();
     let Some((pod, event)) = group.first().filter(|_| workloads.len() > 1) else {
         return each();
     };
     let node = pod.spec.as_ref().and_then(|s| s.node_name.clone()).unwrap_or_default();
     let reason = reason(event.message());
-    if node.is_empty() || reason.cause == "memory-limit" || is_about_the_pod(event.message()) {
+    if node.is_empty() || reason.cause == PodSandboxFailing::MemoryLimit || is_about_the_pod(event.message()) {
         return each();
     }
     let name = pod.name_any();
@@ -58,22 +58,17 @@ fn of_node(context: &Context<'_>, group: &[(&Pod, EventView<'_>)]) -> Vec<Findin
         group.len(),
         workloads.len()
     );
-    let finding = Finding::error(
-        Code::PodSandboxFailing,
-        reason.cause,
-        Subject::of(ObjectRef::new(&kind::NODE, "", &node)),
-        summary,
-    )
-    .evidence(
-        format!("pod/{name} event FailedCreatePodSandBox"),
-        shorten(said(event.message()), 400),
-    )
-    .evidence("the same on", names.join(", "))
-    .suffering(Effect::Node(node.clone()))
-    .fix_command(
-        reason.fix,
-        format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"),
-    );
+    let finding = Finding::error(reason.cause, Subject::of(ObjectRef::new(&kind::NODE, "", &node)), summary)
+        .evidence(
+            format!("pod/{name} event FailedCreatePodSandBox"),
+            shorten(said(event.message()), 400),
+        )
+        .evidence("the same on", names.join(", "))
+        .suffering(Effect::Node(node.clone()))
+        .fix_command(
+            reason.fix,
+            command("kubectl get pods -A -o wide --field-selector spec.nodeName={}", &[&node]),
+        );
     vec![workloads.into_iter().map(Effect::NotReady).fold(finding, Finding::breaking)]
 }
 
@@ -95,7 +90,7 @@ pub fn has_no_sandbox(pod: &Pod) -> bool {
 
 /// What a message says: the cause, in words, and what helps.
 struct Reason {
-    cause: &'static str,
+    cause: PodSandboxFailing,
     what: String,
     fix: &'static str,
 }
@@ -116,7 +111,7 @@ fn reason(message: &str) -> Reason {
     let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
     if let Some(image) = sandbox_image(message) {
         return Reason {
-            cause: "runtime",
+            cause: PodSandboxFailing::Runtime,
             what: format!("{image}, the image that every sandbox is made from, cannot be pulled"),
             fix: "let the node reach the registry of that image, or set the runtime's sandbox image (containerd: sandbox_image) to one that it has",
         };
@@ -130,7 +125,7 @@ fn reason(message: &str) -> Reason {
         "no free ip",
     ]) {
         (
-            "address-exhausted",
+            PodSandboxFailing::AddressExhausted,
             "no address is left",
             "free addresses (pods that ended, leaked leases), or give the node a larger pod range",
         )
@@ -143,19 +138,19 @@ fn reason(message: &str) -> Reason {
         "memory limit",
     ]) {
         (
-            "memory-limit",
+            PodSandboxFailing::MemoryLimit,
             "the memory limit is too small even to start a container",
             "raise resources.limits.memory: a unit may be missing (128Mi, not 128 or 128m)",
         )
     } else if has(&["network", "cni", "plugin type="]) {
         (
-            "network-plugin",
+            PodSandboxFailing::NetworkPlugin,
             "the network plugin fails",
             "look at the network plugin's own pods on this node",
         )
     } else {
         (
-            "runtime",
+            PodSandboxFailing::Runtime,
             "the container runtime fails",
             "look at the runtime and the kubelet of this node",
         )
@@ -167,24 +162,24 @@ fn reason(message: &str) -> Reason {
     }
 }
 
-fn judge(context: &Context<'_>, pod: &Pod, event: &EventView<'_>) -> Finding {
+fn judge(view: &View<'_>, pod: &Pod, event: &EventView<'_>) -> Finding {
     let message = event.message();
     let Reason { cause, what, fix } = reason(message);
     let node = pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).unwrap_or_default();
-    let summary = format!("pods of {} cannot be set up on node {node}: {what}", owner_name(context, pod));
+    let summary = format!("pods of {} cannot be set up on node {node}: {what}", owner_name(view, pod));
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let command = if cause == "memory-limit" {
-        format!(
-            "kubectl describe pod {name} -n {}",
-            pod.metadata.namespace.as_deref().unwrap_or_default()
+    let command = if cause == PodSandboxFailing::MemoryLimit {
+        command(
+            "kubectl describe pod {} -n {}",
+            &[&name, &pod.metadata.namespace.as_deref().unwrap_or_default()],
         )
     } else {
-        format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}")
+        command("kubectl get pods -A -o wide --field-selector spec.nodeName={}", &[&node])
     };
-    Finding::error(Code::PodSandboxFailing, cause, context.pod_subject(pod), summary)
+    Finding::error(cause, view.pod_subject(pod), summary)
         .evidence(format!("pod/{name} event FailedCreatePodSandBox"), shorten(said(message), 400))
         .evidence(format!("pod/{name}"), format!("on node {node}"))
-        .breaking(Effect::NotReady(context.workload_of(pod)))
+        .breaking(Effect::NotReady(view.workload_of(pod)))
         .suffering(Effect::Node(node.to_owned()))
         .fix_command(fix, command)
 }

@@ -1,7 +1,7 @@
 use crate::model::code::Code;
 use crate::model::finding::{Finding, Severity};
 use crate::model::snapshot::LogKey;
-use crate::rules::testing::{check, check_snapshot, snapshot};
+use crate::testing::{check, check_snapshot, snapshot};
 
 /// A Deployment's pod of one container with this status and further fields of pod and container.
 fn pod(status: &str, container: &str) -> String {
@@ -55,7 +55,7 @@ fn with_log(yaml: &str, previous: bool, log: &str) -> Vec<Finding> {
         previous,
     };
     snapshot.put_log(key, Some(log.to_owned()));
-    check_snapshot(super::check, &snapshot)
+    check_snapshot(crate::rules::container::check, &snapshot)
 }
 
 fn said(findings: &[Finding]) -> Vec<String> {
@@ -130,7 +130,7 @@ fn a_lost_previous_log_gives_way_to_the_present_one() {
         };
         s.put_log(key, Some(text.into()));
     }
-    let found = check_snapshot(super::check, &s);
+    let found = check_snapshot(crate::rules::container::check, &s);
     assert!(found[0].summary.contains("fatal: no peer"), "{}", found[0].summary);
 }
 
@@ -156,7 +156,7 @@ fn the_runtime_names_a_program_that_cannot_start() {
         ),
     ] {
         let end = format!("exitCode: 128, reason: StartError, message: \"{start}{message}\"");
-        let found = check(super::check, &pod(&back_off(5, &end), ""));
+        let found = check(crate::rules::container::check, &pod(&back_off(5, &end), ""));
         assert_eq!(said(&found), [wanted], "{message}");
     }
 }
@@ -169,7 +169,7 @@ fn a_program_that_cannot_start_is_one_finding_at_any_moment() {
     let again =
         format!("ready: false, restartCount: 1, {waiting}, lastState: {{terminated: {{exitCode: 128, reason: StartError, {message}}}}}");
     for status in [first, again] {
-        let found = check(super::check, &pod(&status, ""));
+        let found = check(crate::rules::container::check, &pod(&status, ""));
         assert_eq!(said(&found), ["ContainerCrashing command-not-found deployment/api"]);
     }
 }
@@ -178,11 +178,11 @@ fn a_program_that_cannot_start_is_one_finding_at_any_moment() {
 fn exit_0_is_wrong_only_where_it_should_stay() {
     let end = "exitCode: 0, reason: Completed";
     assert_eq!(
-        said(&check(super::check, &pod(&back_off(3, end), ""))),
+        said(&check(crate::rules::container::check, &pod(&back_off(3, end), ""))),
         ["ContainerCompletes  deployment/api"]
     );
     let finite = pod(&back_off(3, end), "").replace("nodeName: node-1,", "nodeName: node-1, restartPolicy: OnFailure,");
-    assert!(check(super::check, &finite).is_empty());
+    assert!(check(crate::rules::container::check, &finite).is_empty());
 }
 
 #[test]
@@ -194,12 +194,12 @@ fn memory_is_named_in_any_state() {
         running("2026-01-01T11:59:50Z", 5, true, oom),
         format!("ready: false, restartCount: 0, state: {{terminated: {{{oom}}}}}"),
     ] {
-        let found = check(super::check, &pod(&status, limit));
+        let found = check(crate::rules::container::check, &pod(&status, limit));
         assert_eq!(said(&found), ["OutOfMemory limit deployment/api"]);
         assert!(found[0].summary.contains("20Mi"));
     }
     assert_eq!(
-        said(&check(super::check, &pod(&back_off(5, oom), ""))),
+        said(&check(crate::rules::container::check, &pod(&back_off(5, oom), ""))),
         ["OutOfMemory node deployment/api"]
     );
 }
@@ -213,9 +213,9 @@ fn the_nodes_word_on_memory_counts_at_that_moment_only() {
              reason: SystemOOM, message: \"System OOM encountered, victim process: app, pid: 7\", lastTimestamp: \"{at}\"}}\n"
         )
     };
-    let found = check(super::check, &(yaml.clone() + &system("2026-01-01T11:59:01Z")));
+    let found = check(crate::rules::container::check, &(yaml.clone() + &system("2026-01-01T11:59:01Z")));
     assert!(said(&found).contains(&"OutOfMemory node deployment/api".to_owned()));
-    let found = check(super::check, &(yaml + &system("2026-01-01T11:20:00Z")));
+    let found = check(crate::rules::container::check, &(yaml + &system("2026-01-01T11:20:00Z")));
     assert_eq!(said(&found), ["ContainerCrashing signal deployment/api"]);
 }
 
@@ -238,13 +238,19 @@ fn a_probe_that_kills_is_a_symptom_and_no_crash() {
         "2026-01-01T11:40:00Z",
         "Container app failed liveness probe, will be restarted",
     );
-    let found = check(super::check, &(pod(&back_off(7, "exitCode: 137, reason: Error"), "") + &killing));
+    let found = check(
+        crate::rules::container::check,
+        &(pod(&back_off(7, "exitCode: 137, reason: Error"), "") + &killing),
+    );
     assert_eq!(
         (said(&found), found[0].severity),
         (vec!["LivenessKilled  deployment/api".to_owned()], Severity::Symptom)
     );
     // A program that ends with its own code long after that kill crashed by itself.
-    let found = check(super::check, &(pod(&back_off(7, "exitCode: 1, reason: Error"), "") + &killing));
+    let found = check(
+        crate::rules::container::check,
+        &(pod(&back_off(7, "exitCode: 1, reason: Error"), "") + &killing),
+    );
     assert_eq!(found[0].code, Code::ContainerCrashing);
 }
 
@@ -252,12 +258,15 @@ fn a_probe_that_kills_is_a_symptom_and_no_crash() {
 fn a_failing_hook_is_no_crash() {
     let failed = event("FailedPostStartHook", "2026-01-01T11:58:59Z", "PostStartHook failed");
     let hook = ", lifecycle: {postStart: {exec: {command: [sh, -c, exit 3]}}}";
-    let found = check(super::check, &(pod(&back_off(6, "exitCode: 137, reason: Error"), hook) + &failed));
+    let found = check(
+        crate::rules::container::check,
+        &(pod(&back_off(6, "exitCode: 137, reason: Error"), hook) + &failed),
+    );
     assert_eq!(said(&found), ["LifecycleHookFailing  deployment/api"]);
 }
 
 #[test]
-fn what_healed_is_silent() {
+fn recovered_containers_are_silent() {
     for (since, restarts, end) in [
         // Ten minutes of running.
         ("2026-01-01T11:49:00Z", 9, "exitCode: 1, reason: Error"),
@@ -265,22 +274,22 @@ fn what_healed_is_silent() {
         // The node was restarted.
         ("2026-01-01T11:59:00Z", 1, "exitCode: 255, reason: Unknown"),
     ] {
-        let found = check(super::check, &pod(&running(since, restarts, true, end), ""));
+        let found = check(crate::rules::container::check, &pod(&running(since, restarts, true, end), ""));
         assert!(found.is_empty(), "{end}: {found:#?}");
     }
     // It lost a race at its start and has held since.
     let raced = running("2026-01-01T11:57:00Z", 1, true, "exitCode: 1, reason: Error").replace("11:45:00Z", "11:40:05Z");
-    assert!(check(super::check, &pod(&raced, "")).is_empty());
+    assert!(check(crate::rules::container::check, &pod(&raced, "")).is_empty());
     // A loop between two crashes has not.
     let looping = running("2026-01-01T11:59:40Z", 6, true, "exitCode: 1, reason: Error");
     assert_eq!(
-        said(&check(super::check, &pod(&looping, ""))),
+        said(&check(crate::rules::container::check, &pod(&looping, ""))),
         ["ContainerCrashing exit-code deployment/api"]
     );
 }
 
 #[test]
-fn what_the_kubelet_refuses_is_named() {
+fn refusals_of_the_kubelet_are_named() {
     for (reason, message, wanted) in [
         (
             "CreateContainerConfigError",
@@ -299,7 +308,10 @@ fn what_the_kubelet_refuses_is_named() {
         ),
     ] {
         let status = format!("ready: false, restartCount: 0, state: {{waiting: {{reason: {reason}, message: \"{message}\"}}}}");
-        assert_eq!(said(&check(super::check, &pod(&status, ""))), [format!("{wanted}  deployment/api")]);
+        assert_eq!(
+            said(&check(crate::rules::container::check, &pod(&status, ""))),
+            [format!("{wanted}  deployment/api")]
+        );
     }
     for passing in [
         "configmap \\\"x\\\" not found",
@@ -307,12 +319,12 @@ fn what_the_kubelet_refuses_is_named() {
     ] {
         let status =
             format!("ready: false, restartCount: 0, state: {{waiting: {{reason: CreateContainerConfigError, message: \"{passing}\"}}}}");
-        assert!(check(super::check, &pod(&status, "")).is_empty(), "{passing}");
+        assert!(check(crate::rules::container::check, &pod(&status, "")).is_empty(), "{passing}");
     }
 }
 
 #[test]
-fn one_node_that_sets_up_nobody_is_one_cause() {
+fn one_node_that_starts_no_pod_is_one_cause() {
     let creating = pod("ready: false, restartCount: 0, state: {waiting: {reason: ContainerCreating}}", "");
     let failing = |message: &str| {
         let first = creating.clone() + &event("FailedCreatePodSandBox", "2026-01-01T11:59:00Z", message);
@@ -321,7 +333,7 @@ fn one_node_that_sets_up_nobody_is_one_cause() {
             .replace("u1", "u2")
             .replace("r1", "r2")
             .replace("failedcreate", "second");
-        said(&check(super::check, &format!("{first}---{second}")))
+        said(&check(crate::rules::container::check, &format!("{first}---{second}")))
     };
     assert_eq!(
         failing("desc = failed to setup network for sandbox: plugin type=\"calico\" failed (add): connection is unauthorized"),
@@ -348,7 +360,7 @@ fn a_bare_pod_that_another_one_has_replaced_is_history() {
         )
     };
     let failed = bare("old", "2026-01-01T11:40:00Z", "Failed", "api");
-    let found = |other: &str| said(&check(super::check, &(failed.clone() + other)));
+    let found = |other: &str| said(&check(crate::rules::container::check, &(failed.clone() + other)));
     let faulty = ["ContainerCrashing exit-code pod/old"];
     assert_eq!(found(""), faulty);
     assert_eq!(found(&bare("other", "2026-01-01T11:55:00Z", "Succeeded", "web")), faulty);
@@ -378,7 +390,7 @@ fn sandboxes_fail_for_reasons() {
         ),
     ] {
         let found = check(
-            super::check,
+            crate::rules::container::check,
             &(creating.clone() + &event("FailedCreatePodSandBox", "2026-01-01T11:59:00Z", message)),
         );
         assert_eq!(said(&found), [format!("PodSandboxFailing {cause} deployment/api")]);
@@ -387,7 +399,7 @@ fn sandboxes_fail_for_reasons() {
         pull image \"registry.k8s.io/pause:3.10\": failed to pull and unpack image \"registry.k8s.io/pause:3.10\": failed to resolve reference \
         \"registry.k8s.io/pause:3.10\": failed to do request: Head \"https://registry.k8s.io/v2/pause/manifests/3.10\": dial tcp: i/o timeout";
     let found = check(
-        super::check,
+        crate::rules::container::check,
         &(creating.clone() + &event("FailedCreatePodSandBox", "2026-01-01T11:59:00Z", pause)),
     );
     assert!(found[0].summary.contains("registry.k8s.io/pause:3.10"), "{}", found[0].summary);
@@ -399,7 +411,7 @@ fn sandboxes_fail_for_reasons() {
     let started = pod(&running("2026-01-01T11:30:00Z", 0, true, "exitCode: 0"), "");
     assert!(
         check(
-            super::check,
+            crate::rules::container::check,
             &(started + &event("FailedCreatePodSandBox", "2026-01-01T11:29:00Z", "x"))
         )
         .is_empty()
@@ -443,14 +455,14 @@ fn of_a_cron_job_the_newest_run_counts() {
     let old = job("n-1", "{type: Failed, status: \"True\"}") + &job_pod("n-1-a", "n-1", "2026-01-01T10:00:00Z", "Failed", 4);
     let good = job("n-2", "{type: Complete, status: \"True\"}") + &job_pod("n-2-a", "n-2", "2026-01-01T11:00:00Z", "Succeeded", 0);
     let bad = job("n-3", "") + &job_pod("n-3-a", "n-3", "2026-01-01T11:50:00Z", "Failed", 4);
-    assert!(check(super::check, &format!("{cron}{old}{good}")).is_empty());
-    let found = check(super::check, &format!("{cron}{old}{good}{bad}"));
+    assert!(check(crate::rules::container::check, &format!("{cron}{old}{good}")).is_empty());
+    let found = check(crate::rules::container::check, &format!("{cron}{old}{good}{bad}"));
     assert_eq!(said(&found), ["ContainerCrashing exit-code cronjob/nightly"]);
 }
 
 /// Right after a restart the kubelet may have counted it without having written how the instance before ended.
 #[test]
-fn a_restart_without_a_word_on_the_end_is_a_crash_that_has_not_healed() {
+fn a_restart_without_an_exit_status_is_a_crash() {
     let status =
         |since: &str, restarts: u32| format!("ready: true, restartCount: {restarts}, state: {{running: {{startedAt: \"{since}\"}}}}");
     let taken = with_log(&pod(&status("2026-01-01T11:59:58Z", 1), ""), true, "bind: Address already in use\n");
@@ -468,5 +480,5 @@ fn a_restart_without_a_word_on_the_end_is_a_crash_that_has_not_healed() {
 #[test]
 fn a_restart_of_which_nothing_is_known_any_more_is_silent() {
     let status = "ready: true, restartCount: 3, state: {running: {startedAt: \"2026-01-01T11:50:00Z\"}}";
-    assert!(check(super::check, &pod(status, "")).is_empty());
+    assert!(check(crate::rules::container::check, &pod(status, "")).is_empty());
 }

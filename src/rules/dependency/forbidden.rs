@@ -2,13 +2,13 @@
 
 use kube::ResourceExt;
 
-use super::Trouble;
-use super::callers::Caller;
+use crate::facts::calls::callers::Caller;
+use crate::facts::calls::trouble::Trouble;
 use crate::model::code::Code::ApiAccessForbidden;
 use crate::model::finding::{Confidence, Finding, ObjectRef};
 use crate::model::kind;
-use crate::model::text::{redact, shorten};
-use crate::rules::Context;
+use crate::text::{Command, command, redact, shorten};
+use crate::view::View;
 
 /// What the API server refused: `User "U" cannot VERB resource "R" in API group "G" in the namespace "N"`.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,17 +35,19 @@ impl Refusal<'_> {
         format!("{resource}{group}{below}")
     }
 
-    fn command(&self) -> String {
+    fn command(&self) -> Command {
         let (verb, resource, account) = (self.verb, self.resource(), format!("{}:{}", self.namespace, self.account));
         let name = format!("{}-{verb}-{}", self.account, self.resource.replace('/', "-"));
         match self.scope {
-            Some(scope) => format!(
-                "kubectl create role {name} --verb={verb} --resource={resource} -n {scope} && \
-                 kubectl create rolebinding {name} --role={name} --serviceaccount={account} -n {scope}"
+            Some(scope) => command(
+                "kubectl create role {} --verb={} --resource={} -n {} && \
+                 kubectl create rolebinding {} --role={} --serviceaccount={} -n {}",
+                &[&name, &verb, &resource, &scope, &name, &name, &account, &scope],
             ),
-            None => format!(
-                "kubectl create clusterrole {name} --verb={verb} --resource={resource} && \
-                 kubectl create clusterrolebinding {name} --clusterrole={name} --serviceaccount={account}"
+            None => command(
+                "kubectl create clusterrole {} --verb={} --resource={} && \
+                 kubectl create clusterrolebinding {} --clusterrole={} --serviceaccount={}",
+                &[&name, &verb, &resource, &name, &name, &account],
             ),
         }
     }
@@ -79,7 +81,7 @@ fn quoted(text: &str) -> Option<&str> {
 }
 
 /// What the API server refused to a container in trouble.
-pub fn check(context: &Context<'_>, caller: &Caller<'_>) -> Option<Finding> {
+pub fn check(view: &View<'_>, caller: &Caller<'_>) -> Option<Finding> {
     let (source, line, refusal) = caller
         .lines
         .iter()
@@ -94,8 +96,7 @@ pub fn check(context: &Context<'_>, caller: &Caller<'_>) -> Option<Finding> {
     };
     let mut finding = Finding::error(
         ApiAccessForbidden,
-        "",
-        context.subject_of(container),
+        view.subject_of(container),
         format!(
             "Container {} may not {} {} {place}: ServiceAccount {} has no such right",
             container.name(),
@@ -112,8 +113,8 @@ pub fn check(context: &Context<'_>, caller: &Caller<'_>) -> Option<Finding> {
     .evidence(source, shorten(&redact(line), 200))
     .related("account", account)
     .fix_command("grant the right, if the application should have it", refusal.command());
-    if caller.trouble != Trouble::Suspect {
-        for effect in context.container_effects(container) {
+    if !matches!(caller.trouble, Trouble::Suspect | Trouble::Ready) {
+        for effect in view.container_effects(container) {
             finding = finding.breaking(effect);
         }
     }
@@ -129,7 +130,7 @@ mod tests {
         let line = r#"Error: pods is forbidden: User "system:serviceaccount:shop:api" cannot list resource "pods" in API group "" in the namespace "shop""#;
         let refusal = parse(line).unwrap();
         assert_eq!(
-            refusal.command(),
+            refusal.command().to_string(),
             "kubectl create role api-list-pods --verb=list --resource=pods -n shop && \
              kubectl create rolebinding api-list-pods --role=api-list-pods --serviceaccount=shop:api -n shop"
         );
@@ -142,6 +143,7 @@ mod tests {
         assert!(
             refusal
                 .command()
+                .to_string()
                 .starts_with("kubectl create clusterrole bot-watch-deployments --verb=watch --resource=deployments.apps")
         );
         let scale =

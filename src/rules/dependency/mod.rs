@@ -1,68 +1,63 @@
 //! What an application needs from others: Services, names, hosts outside, the API server. A container that crashes, waits or is not ready
 //! because of another one is linked to that one's own cause.
 
-pub mod callers;
-pub mod failure;
+mod awaited;
+mod dns;
 mod forbidden;
-pub mod names;
-pub mod places;
-pub mod search;
 #[cfg(test)]
 mod tests;
-mod trouble;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use self::callers::{Caller, Failure, wrong_port};
-use self::failure::How;
-use self::places::Place;
-pub use self::trouble::Trouble;
-use super::context::Context;
-use super::ports::{self, State};
-use super::{network_policy, service};
-use crate::model::code::Code::{
-    ClusterDnsFailing, DependencyUnreachable, LocalTrafficPolicyWithoutEndpoint, ServiceMissing, ServicePortMismatch, TargetPortMismatch,
-};
+use crate::facts::calls::callers::Caller;
+use crate::facts::calls::failure::{Failure, How};
+use crate::facts::calls::places::Place;
+use crate::facts::calls::trouble::Trouble;
+use crate::facts::calls::{callers, places, stopped, trouble};
+use crate::facts::listening::dials::opens_nothing;
+use crate::facts::listening::fault::is_mismatch_proven;
+use crate::model::cause;
+use crate::model::code::Code::{DependencyUnreachable, LocalTrafficPolicyWithoutEndpoint, ServiceMissing, ServicePortMismatch};
 use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity, Subject};
-use crate::model::kind;
-use crate::model::near;
 use crate::model::snapshot::Presence;
-use crate::model::text::{redact, shorten};
+use crate::model::{kind, near};
+use crate::text::{command, redact, shorten};
+use crate::view::endpoints::{self, Endpoints};
+use crate::view::{Needs, Out, View, ports, service_effect, service_reference};
 
 /// Containers that cannot do without something that they do not reach.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for caller in callers::callers(context) {
-        if let Some(refused) = forbidden::check(context, &caller) {
-            found.push(refused);
+pub fn check(view: &View<'_>, out: &mut Out) {
+    awaited::check(view, out);
+    for caller in callers::callers(view, &mut out.needs) {
+        let settles = trouble::settles(view, &caller.container, caller.trouble);
+        if let Some(refused) = forbidden::check(view, &caller) {
+            out.findings.push(refused.settling(settles));
             continue;
         }
-        let failures = callers::of_caller(context, &caller);
+        let failures = callers::of_caller(view, &mut out.needs, &caller);
         if failures.is_empty() && caller.trouble == Trouble::Suspect {
-            found.extend(suspicions(context, &caller));
+            out.findings.extend(suspicions(view, &caller));
         }
         for failure in failures {
-            found.extend(judge(context, &failure));
+            let found = judge(view, &mut out.needs, &failure).into_iter();
+            out.findings.extend(found.map(|finding| finding.settling(settles)));
         }
     }
-    found
 }
 
-fn judge(context: &Context<'_>, failure: &Failure<'_>) -> Vec<Finding> {
+fn judge(view: &View<'_>, needs: &mut Needs, failure: &Failure<'_>) -> Vec<Finding> {
     match &failure.place {
-        Place::Own => own(context, failure).into_iter().collect(),
-        Place::Outside(host) => outside(context, failure, host).into_iter().collect(),
+        Place::Own => own(view, failure).into_iter().collect(),
+        Place::Outside(host) => outside(view, needs, failure, host).into_iter().collect(),
         Place::Service { namespace, name } => {
             let own = failure.container.pod.namespace().unwrap_or_default();
-            match places::presence(context, &own, namespace, name) {
-                Presence::Absent => vec![missing(context, failure, namespace, name)],
-                Presence::Unknown => unreachable(context, failure, namespace, name, None, Vec::new())
-                    .into_iter()
-                    .collect(),
-                Presence::Present => match context.service(namespace, name) {
-                    Some(service) => present(context, failure, service),
+            match places::presence(view, needs, &own, namespace, name) {
+                Presence::Absent => vec![missing(view, failure, namespace, name)],
+                Presence::Unknown => unreachable(view, failure, namespace, name, None, Vec::new()).into_iter().collect(),
+                Presence::Present => match view.service(namespace, name) {
+                    Some(service) => present(view, needs, failure, service),
                     None => Vec::new(),
                 },
             }
@@ -71,7 +66,7 @@ fn judge(context: &Context<'_>, failure: &Failure<'_>) -> Vec<Finding> {
 }
 
 /// The finding about the calling container, with the line that shows it and what it brings about.
-fn of_caller(context: &Context<'_>, failure: &Failure<'_>, mut finding: Finding) -> Finding {
+fn of_caller(view: &View<'_>, failure: &Failure<'_>, mut finding: Finding) -> Finding {
     let container = &failure.container;
     if let Some((source, line)) = &failure.line {
         finding = finding.evidence(source, shorten(&redact(line), 200));
@@ -88,16 +83,19 @@ fn of_caller(context: &Context<'_>, failure: &Failure<'_>, mut finding: Finding)
             format!("names {target}{port}"),
         );
     }
-    for effect in context.container_effects(container) {
-        finding = finding.breaking(effect);
+    // What is ready serves all the same.
+    let [container_fails, not_ready] = view.container_effects(container);
+    finding = finding.breaking(container_fails);
+    if failure.trouble != Trouble::Ready {
+        finding = finding.breaking(not_ready);
     }
     if failure.trouble.lasts() {
-        finding = finding.breaking(Effect::Silence(context.workload_of(container.pod), container.name().to_owned()));
+        finding = finding.breaking(Effect::Silence(view.workload_of(container.pod), container.name().to_owned()));
     }
     if failure.trouble == Trouble::Deaf {
         let namespace = container.pod.namespace().unwrap_or_default();
-        for service in context.services_selecting(&namespace, container.pod.labels()) {
-            finding = finding.breaking(service::effect(service));
+        for service in view.services_selecting(&namespace, container.pod.labels()) {
+            finding = finding.breaking(service_effect(service));
         }
     }
     finding
@@ -111,6 +109,7 @@ fn predicate(failure: &Failure<'_>) -> &'static str {
         Trouble::Unready => "is not ready because it needs",
         Trouble::Deaf => "does not listen because it needs",
         Trouble::Suspect => "calls",
+        Trouble::Ready => "keeps calling",
     }
 }
 
@@ -123,13 +122,13 @@ fn shown(failure: &Failure<'_>, namespace: &str, name: &str) -> String {
     }
 }
 
-fn missing(context: &Context<'_>, failure: &Failure<'_>, namespace: &str, name: &str) -> Finding {
+fn missing(view: &View<'_>, failure: &Failure<'_>, namespace: &str, name: &str) -> Finding {
     let container = &failure.container;
     let object = ObjectRef::new(&kind::SERVICE, namespace, name);
-    let services = &context.snapshot.objects.services;
+    let services = &view.snapshot.objects.services;
     // What leads to the caller itself is not what it looks for.
     let own = match container.pod.namespace() {
-        Some(own) if own == namespace => context.services_selecting(namespace, container.pod.labels()),
+        Some(own) if own == namespace => view.services_selecting(namespace, container.pod.labels()),
         _ => Vec::new(),
     };
     let here = services
@@ -142,24 +141,26 @@ fn missing(context: &Context<'_>, failure: &Failure<'_>, namespace: &str, name: 
         .iter()
         .find(|s| s.metadata.name.as_deref() == Some(name) && s.namespace().as_deref() != Some(namespace))
         .and_then(|s| s.namespace());
-    let workload = context
+    let workload = view
         .workloads()
         .find(|w| w.reference.namespace == namespace && w.reference.name == name);
-    let create = format!(
-        "kubectl expose {} -n {namespace} --port={}",
-        workload.map_or_else(|| format!("deployment/{name}"), |w| w.reference.short()),
-        failure.port.map_or_else(|| "<port>".to_owned(), |p| p.to_string())
+    let create = command(
+        "kubectl expose {} -n {} --port={}",
+        &[
+            &workload.map_or_else(|| format!("deployment/{name}"), |w| w.reference.short()),
+            &namespace,
+            &failure.port.map_or_else(|| "PORT".to_owned(), |p| p.to_string()),
+        ],
     );
     let mut finding = Finding::new(
         ServiceMissing,
-        "",
         Severity::Error,
-        if failure.line.is_some() {
+        if failure.line.is_some() && failure.trouble != Trouble::Ready {
             Confidence::Proven
         } else {
             Confidence::Likely
         },
-        context.subject_of(container),
+        view.subject_of(container),
         format!(
             "Container {} {} Service {}, which does not exist",
             container.name(),
@@ -170,15 +171,15 @@ fn missing(context: &Context<'_>, failure: &Failure<'_>, namespace: &str, name: 
     .related("missing", object.clone())
     .breaking(Effect::Object(object))
     .breaking(Effect::Service(namespace.to_owned(), name.to_owned()));
-    finding = of_caller(context, failure, finding).evidence(format!("namespace/{namespace}"), format!("has no Service {name}"));
+    finding = of_caller(view, failure, finding).evidence(format!("namespace/{namespace}"), format!("has no Service {name}"));
     match (near, elsewhere) {
         (Some(near), _) => finding.fix_command(
             format!("if Service {near} is meant, use that name in {}", spec_of(failure)),
-            format!("kubectl get services -n {namespace}"),
+            command("kubectl get services -n {}", &[&namespace]),
         ),
         (None, Some(other)) => finding.fix_command(
             format!("a Service {name} is in namespace {other}: if that is meant, call it {name}.{other}"),
-            format!("kubectl get service {name} -n {other}"),
+            command("kubectl get service {} -n {}", &[&name, &other]),
         ),
         (None, None) if workload.is_some() => finding.fix_command(format!("create Service {name} for the workload of that name"), create),
         (None, None) => finding.fix_command(
@@ -186,7 +187,7 @@ fn missing(context: &Context<'_>, failure: &Failure<'_>, namespace: &str, name: 
                 "create Service {name} and what is behind it, or correct the name in {}",
                 spec_of(failure)
             ),
-            format!("kubectl get services -n {namespace}"),
+            command("kubectl get services -n {}", &[&namespace]),
         ),
     }
 }
@@ -199,52 +200,52 @@ fn spec_of(failure: &Failure<'_>) -> String {
     }
 }
 
-fn present(context: &Context<'_>, failure: &Failure<'_>, service: &Service) -> Vec<Finding> {
-    let reference = service::reference(service);
+fn present(view: &View<'_>, needs: &mut Needs, failure: &Failure<'_>, service: &Service) -> Vec<Finding> {
+    let reference = service_reference(service);
     let (namespace, name) = (reference.namespace.as_str(), reference.name.as_str());
     if failure.how == How::Unresolved {
-        return unresolved(context, failure, service);
+        return dns::unresolved(view, needs, failure, service);
     }
-    if wrong_port(context, service, failure.port) {
-        return vec![port_mismatch(context, failure, service, Severity::Error)];
+    if ports::wrong_port(view, service, failure.port) {
+        return vec![port_mismatch(view, failure, service, Severity::Error)];
     }
-    let state = ports::state(context, service);
-    let denied = network_policy::of_failure(context, failure, service);
+    let state = endpoints::by_pods(view, service);
+    let denied = stopped::by_policy(view, needs, failure);
     if let Some(denied) = denied {
-        return unreachable(context, failure, namespace, name, Some(state), denied.references())
+        return unreachable(view, failure, namespace, name, Some(&state), denied.references())
             .into_iter()
             .collect();
     }
     // Without a line it is possible, no more: it gives way to what the Service suffers from, or is not told.
     if failure.line.is_none() && (failure.trouble == Trouble::Crashed || failure.trouble.lasts()) {
-        return unreachable(context, failure, namespace, name, Some(state), Vec::new())
+        return unreachable(view, failure, namespace, name, Some(&state), Vec::new())
             .into_iter()
             .map(|f| f.severity(Severity::Symptom).confidence(Confidence::Possible))
             .collect();
     }
-    // A wait without a line is told by the rule on init containers.
-    if failure.line.is_none() || failure.trouble == Trouble::Suspect || (failure.trouble == Trouble::Waits && state != State::Ready) {
+    // The rule on init containers reports a wait without a log line.
+    if failure.line.is_none() || failure.trouble == Trouble::Suspect || (failure.trouble == Trouble::Waits && !state.is_ready()) {
         return Vec::new();
     }
-    let mut found: Vec<Finding> = unreachable(context, failure, namespace, name, Some(state), Vec::new())
+    let mut found: Vec<Finding> = unreachable(view, failure, namespace, name, Some(&state), Vec::new())
         .into_iter()
         .collect();
-    if state == State::Ready {
-        found.extend(local_policy(failure, context, service));
-        found.extend(target_refuses(failure, context, service));
+    if state.is_ready() {
+        found.extend(local_policy(failure, view, service));
+        found.extend(target_refuses(failure, view, needs, service));
     }
     found
 }
 
-fn port_mismatch(context: &Context<'_>, failure: &Failure<'_>, service: &Service, severity: Severity) -> Finding {
+fn port_mismatch(view: &View<'_>, failure: &Failure<'_>, service: &Service, severity: Severity) -> Finding {
     let container = &failure.container;
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     let port = failure.port.unwrap_or_default();
     let leads = ports::of_service(service)
         .iter()
-        .find(|p| ports::target(p) == IntOrString::Int(i32::from(port)) || resolved(context, service, p).contains(&i32::from(port)));
+        .find(|p| ports::target(p) == IntOrString::Int(i32::from(port)) || resolved(view, service, p).contains(&i32::from(port)));
     let right = leads.or_else(|| ports::of_service(service).first());
-    let untranslated = ports::untranslated(context, service, port);
+    let untranslated = ports::untranslated(view, service, port);
     let (why, fix) = match untranslated {
         Some(right) => ports::mismatch_of_headless(service, port, right),
         None => {
@@ -264,14 +265,13 @@ fn port_mismatch(context: &Context<'_>, failure: &Failure<'_>, service: &Service
     };
     let finding = Finding::new(
         ServicePortMismatch,
-        "",
         severity,
         if failure.line.is_some() || failure.trouble == Trouble::Waits {
             Confidence::Likely
         } else {
             Confidence::Possible
         },
-        context.subject_of(container),
+        view.subject_of(container),
         format!(
             "Container {} {} Service {} on port {port}, {why}",
             container.name(),
@@ -280,125 +280,48 @@ fn port_mismatch(context: &Context<'_>, failure: &Failure<'_>, service: &Service
         ),
     )
     .evidence(format!("service/{name}"), format!("its ports are {}", ports::list(service)))
-    .related("service", service::reference(service))
-    .fix_command(fix, format!("kubectl get service {name} -n {namespace}"));
+    .related("service", service_reference(service))
+    .fix_command(fix, command("kubectl get service {} -n {}", &[&name, &namespace]));
     if severity == Severity::Advice {
         finding
     } else {
-        of_caller(context, failure, finding)
+        of_caller(view, failure, finding)
     }
 }
 
-fn resolved(context: &Context<'_>, service: &Service, port: &k8s_openapi::api::core::v1::ServicePort) -> Vec<i32> {
-    ports::specs_behind(context, service)
+fn resolved(view: &View<'_>, service: &Service, port: &k8s_openapi::api::core::v1::ServicePort) -> Vec<i32> {
+    ports::specs_behind(view, service)
         .into_iter()
         .filter_map(|(_, spec)| ports::resolve(spec, port))
         .collect()
 }
 
-/// A name does not resolve although its Service exists.
-fn unresolved(context: &Context<'_>, failure: &Failure<'_>, service: &Service) -> Vec<Finding> {
-    let container = &failure.container;
-    let reference = service::reference(service);
-    // The Service came after the attempt: the next one will find it.
-    let ended = match failure.trouble {
-        Trouble::Crashed => container.newest_end().and_then(|end| end.finished_at.as_ref()).map(|t| t.0),
-        _ => None,
-    };
-    let created = service.metadata.creation_timestamp.as_ref().map(|t| t.0);
-    if ended.zip(created).is_some_and(|(ended, created)| created > ended) {
-        return Vec::new();
-    }
-    let spec = container.pod.spec.as_ref();
-    let policy = spec.and_then(|s| s.dns_policy.as_deref()).unwrap_or("ClusterFirst");
-    let on_host = spec.and_then(|s| s.host_network).unwrap_or(false);
-    if let Some(denied) = network_policy::denies_dns(context, container.pod) {
-        return unreachable(context, failure, &reference.namespace, &reference.name, None, denied.references())
-            .into_iter()
-            .collect();
-    }
-    let of_host = policy == "Default" || (on_host && policy == "ClusterFirst");
-    if of_host {
-        let finding = Finding::error(
-            DependencyUnreachable,
-            "",
-            context.subject_of(container),
-            format!(
-                "Container {} cannot resolve Service {}: with dnsPolicy {policy}{} its pod asks the node's name servers, not the cluster's",
-                container.name(),
-                shown(failure, &reference.namespace, &reference.name),
-                if on_host { " and hostNetwork" } else { "" }
-            ),
-        )
-        .related("service", reference)
-        .fix("set dnsPolicy: ClusterFirstWithHostNet (with hostNetwork) or ClusterFirst in the pod template");
-        return vec![of_caller(context, failure, finding)];
-    }
-    let mut found: Vec<Finding> = unreachable(context, failure, &reference.namespace, &reference.name, None, Vec::new())
-        .into_iter()
-        .map(|f| f.suffering(Effect::Dns))
-        .collect();
-    found.extend(cluster_dns(context, failure));
-    found
-}
-
-/// The cluster's DNS, where none of its pods is ready.
-fn cluster_dns(context: &Context<'_>, failure: &Failure<'_>) -> Option<Finding> {
-    const NAMESPACE: &str = "kube-system";
-    let kinds = [&kind::SERVICE, &kind::POD, &kind::DEPLOYMENT, &kind::REPLICA_SET];
-    let read = kinds.map(|kind| context.needs_list(kind, NAMESPACE)) == [true; 4];
-    let dns = context.service(NAMESPACE, "kube-dns")?;
-    if !read || ports::state(context, dns) == State::Ready {
-        return None;
-    }
-    let behind = ports::workloads_behind(context, dns);
-    let subject = behind.first().map_or_else(|| service::reference(dns), |w| w.reference.clone());
-    let mut finding = Finding::error(
-        ClusterDnsFailing,
-        "",
-        Subject::of(subject),
-        "Cluster DNS does not answer: no pod behind Service kube-dns is ready, so names of Services do not resolve",
-    )
-    .evidence("service/kube-dns", "no ready endpoint in namespace kube-system")
-    .fix_command(
-        "make the DNS pods ready",
-        format!("kubectl get pods -n {NAMESPACE} -l k8s-app=kube-dns -o wide"),
-    )
-    .breaking(Effect::Dns);
-    if let Some((source, line)) = &failure.line {
-        finding = finding.evidence(source, shorten(&redact(line), 200));
-    }
-    for workload in behind {
-        finding = finding.suffering(Effect::NotReady(workload.reference.clone()));
-    }
-    Some(finding)
-}
+const POLICY_IN_WAY: &str = " (a NetworkPolicy is in the way)";
 
 fn unreachable(
-    context: &Context<'_>,
+    view: &View<'_>,
     failure: &Failure<'_>,
     namespace: &str,
     name: &str,
-    state: Option<State>,
+    state: Option<&Endpoints<'_>>,
     policies: Vec<ObjectRef>,
 ) -> Option<Finding> {
     let container = &failure.container;
     let port = failure.port.map(|p| format!(":{p}")).unwrap_or_default();
     let stands = match state {
-        _ if !policies.is_empty() => " (a NetworkPolicy is in the way)",
-        Some(State::NoPods) => " (it selects no pod)",
-        Some(State::NoneReady) => " (it has no ready endpoints)",
-        Some(State::Ready) => " (its pods are ready)",
+        _ if !policies.is_empty() => POLICY_IN_WAY,
+        Some(Endpoints::NoPods) => " (it selects no pod)",
+        Some(Endpoints::NoneReady) => " (it has no ready endpoints)",
+        Some(Endpoints::Ready(_)) => " (its pods are ready)",
         _ => "",
     };
     let finding = Finding::new(
         DependencyUnreachable,
-        "",
         // While the other side is on its way up, waiting for it is no fault. Who listens nowhere may have been refused long ago by one that
         // is well now.
         match state {
-            Some(State::NoneReady) if failure.trouble.lasts() => Severity::Symptom,
-            Some(State::Ready) if failure.how == How::Refused && is_deaf(context, failure) => Severity::Symptom,
+            Some(Endpoints::NoneReady) if failure.trouble.lasts() => Severity::Symptom,
+            Some(Endpoints::Ready(_)) if failure.how == How::Refused && is_deaf(view, failure) => Severity::Symptom,
             _ => Severity::Error,
         },
         if failure.trouble.lasts() {
@@ -406,7 +329,7 @@ fn unreachable(
         } else {
             Confidence::Likely
         },
-        context.subject_of(container),
+        view.subject_of(container),
         format!(
             "Container {} {} Service {}, which {}{stands}",
             container.name(),
@@ -419,28 +342,28 @@ fn unreachable(
     .suffering(Effect::Service(namespace.to_owned(), name.to_owned()))
     .fix_command(
         format!("see why Service {name} does not answer"),
-        format!("kubectl podlife diagnose service/{name} -n {namespace}"),
+        command("kubectl podlife diagnose service/{} -n {}", &[&name, &namespace]),
     );
     // One look at a crash loop can find the other side ready: what is wrong with its pods explains this all the same.
-    let behind = context.service(namespace, name).map(|s| ports::workloads_behind(context, s));
+    let behind = view.service(namespace, name).map(|s| ports::workloads_behind(view, s));
     let finding = behind
         .into_iter()
         .flatten()
         .fold(finding, |f, workload| f.suffering(Effect::NotReady(workload.reference.clone())));
     let finding = policies.into_iter().fold(finding, |f, policy| f.suffering(Effect::Object(policy)));
-    Some(of_caller(context, failure, finding))
+    Some(of_caller(view, failure, finding))
 }
 
 /// Whether nobody listens in the calling container.
-fn is_deaf(context: &Context<'_>, failure: &Failure<'_>) -> bool {
-    failure.trouble == Trouble::Deaf || (failure.trouble == Trouble::Unready && super::listen::opens_nothing(context, &failure.container))
+fn is_deaf(view: &View<'_>, failure: &Failure<'_>) -> bool {
+    failure.trouble == Trouble::Deaf || (failure.trouble == Trouble::Unready && opens_nothing(view, &failure.container))
 }
 
 /// A Service that keeps traffic on the node, called from a node where none of its pods is ready.
-fn local_policy(failure: &Failure<'_>, context: &Context<'_>, service: &Service) -> Option<Finding> {
+fn local_policy(failure: &Failure<'_>, view: &View<'_>, service: &Service) -> Option<Finding> {
     let local = service.spec.as_ref()?.internal_traffic_policy.as_deref() == Some("Local");
     let node = failure.container.pod.spec.as_ref()?.node_name.as_deref()?;
-    let behind = ports::nodes_behind(context, service);
+    let behind = ports::nodes_behind(view, service);
     if !local || behind.contains(node) || behind.is_empty() {
         return None;
     }
@@ -449,26 +372,25 @@ fn local_policy(failure: &Failure<'_>, context: &Context<'_>, service: &Service)
     Some(
         Finding::error(
             LocalTrafficPolicyWithoutEndpoint,
-            "",
-            Subject::of(service::reference(service)),
+            Subject::of(service_reference(service)),
             format!(
-                "Service {name} has internalTrafficPolicy Local, and node {node} runs none of its ready pods: callers there reach nobody"
+                "Service {name} has internalTrafficPolicy Local, and node {node} runs none of its ready pods: callers there reach no pod"
             ),
         )
         .confidence(Confidence::Likely)
         .evidence(format!("pod/{}", failure.container.pod.name_any()), format!("runs on node {node}"))
         .evidence(format!("service/{name}"), format!("its ready pods run on {}", nodes.join(", ")))
-        .related("caller", context.workload_of(failure.container.pod))
+        .related("caller", view.workload_of(failure.container.pod))
         .fix_command(
             "set internalTrafficPolicy: Cluster, or run a pod of it on every node that calls it",
-            format!("kubectl edit service {name} -n {namespace}"),
+            command("kubectl edit service {} -n {}", &[&name, &namespace]),
         )
-        .breaking(service::effect(service)),
+        .breaking(service_effect(service)),
     )
 }
 
 /// A refusal by ready pods at a number that none of them declares: what was a hint is now seen.
-fn target_refuses(failure: &Failure<'_>, context: &Context<'_>, service: &Service) -> Option<Finding> {
+fn target_refuses(failure: &Failure<'_>, view: &View<'_>, needs: &mut Needs, service: &Service) -> Option<Finding> {
     if failure.how != How::Refused || !ports::has_selector(service) {
         return None;
     }
@@ -478,15 +400,15 @@ fn target_refuses(failure: &Failure<'_>, context: &Context<'_>, service: &Servic
     let IntOrString::Int(number) = ports::target(port) else {
         return None;
     };
-    let behind = ports::specs_behind(context, service);
+    let behind = ports::specs_behind(view, service);
     let (workload, spec) = behind.first()?;
     let declared = ports::declared(spec);
     let undeclared = behind.iter().all(|(_, spec)| {
         let declared = ports::declared(spec);
         !declared.is_empty() && declared.iter().all(|d| d.number != number)
     });
-    // What was dialled as well is told as that, once.
-    if !undeclared || super::listen::is_mismatch_proven(context, service, port) {
+    // A dialled port is reported once, by the rule on listeners.
+    if !undeclared || is_mismatch_proven(view, needs, service, port) {
         return None;
     }
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
@@ -494,9 +416,8 @@ fn target_refuses(failure: &Failure<'_>, context: &Context<'_>, service: &Servic
     let offered: Vec<String> = declared.iter().map(|d| d.number.to_string()).collect();
     Some(
         Finding::error(
-            TargetPortMismatch,
-            "declared",
-            Subject::of(service::reference(service)).port(port.port),
+            cause::TargetPortMismatch::Declared,
+            Subject::of(service_reference(service)).port(port.port),
             format!(
                 "Service {name} sends port {} to {number}, where its ready pods refuse; they declare {}",
                 ports::shown(port),
@@ -515,13 +436,13 @@ fn target_refuses(failure: &Failure<'_>, context: &Context<'_>, service: &Servic
                 "set targetPort to the port that the application listens on, probably {}",
                 offered.join(" or ")
             ),
-            format!("kubectl edit service {name} -n {namespace}"),
+            command("kubectl edit service {} -n {}", &[&name, &namespace]),
         )
-        .breaking(service::effect(service)),
+        .breaking(service_effect(service)),
     )
 }
 
-fn outside(context: &Context<'_>, failure: &Failure<'_>, host: &str) -> Option<Finding> {
+fn outside(view: &View<'_>, needs: &mut Needs, failure: &Failure<'_>, host: &str) -> Option<Finding> {
     failure.line.as_ref()?;
     if failure.trouble == Trouble::Suspect {
         return None;
@@ -533,12 +454,15 @@ fn outside(context: &Context<'_>, failure: &Failure<'_>, host: &str) -> Option<F
         How::Timeout | How::NoRoute => "check the way out of the cluster: egress policies, firewall, proxy, routes",
         _ => "check that the host is up and that host and port are right",
     };
+    let policies = stopped::by_policy(view, needs, failure)
+        .map(|denied| denied.references())
+        .unwrap_or_default();
+    let stands = if policies.is_empty() { "" } else { POLICY_IN_WAY };
     let finding = Finding::error(
         DependencyUnreachable,
-        "",
-        context.subject_of(container),
+        view.subject_of(container),
         format!(
-            "Container {} {} {host}{port}, which {}",
+            "Container {} {} {host}{port}, which {}{stands}",
             container.name(),
             predicate(failure),
             failure.how.shown()
@@ -546,11 +470,12 @@ fn outside(context: &Context<'_>, failure: &Failure<'_>, host: &str) -> Option<F
     )
     .confidence(Confidence::Likely)
     .fix(fix);
-    Some(of_caller(context, failure, finding))
+    let finding = policies.into_iter().fold(finding, |f, policy| f.suffering(Effect::Object(policy)));
+    Some(of_caller(view, failure, finding))
 }
 
 /// An application that looks for another one on its own localhost.
-fn own(context: &Context<'_>, failure: &Failure<'_>) -> Option<Finding> {
+fn own(view: &View<'_>, failure: &Failure<'_>) -> Option<Finding> {
     let container = &failure.container;
     let port = failure.port?;
     let spec = container.pod.spec.as_ref()?;
@@ -560,8 +485,7 @@ fn own(context: &Context<'_>, failure: &Failure<'_>) -> Option<Finding> {
     }
     let finding = Finding::error(
         DependencyUnreachable,
-        "",
-        context.subject_of(container),
+        view.subject_of(container),
         format!(
             "Container {} ends because it needs localhost:{port}, where nothing listens: localhost is the pod itself",
             container.name()
@@ -569,20 +493,20 @@ fn own(context: &Context<'_>, failure: &Failure<'_>) -> Option<Finding> {
     )
     .confidence(Confidence::Likely)
     .fix("name the Service that offers it, for example in an environment variable, instead of localhost");
-    Some(of_caller(context, failure, finding))
+    Some(of_caller(view, failure, finding))
 }
 
 /// What the spec of a healthy container names and cannot reach, though nothing in its log complains.
-fn suspicions(context: &Context<'_>, caller: &Caller<'_>) -> Vec<Finding> {
+fn suspicions(view: &View<'_>, caller: &Caller<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for reference in &caller.references {
         let Place::Service { namespace, name } = &reference.place else {
             continue;
         };
-        let Some(service) = context.service(namespace, name) else {
+        let Some(service) = view.service(namespace, name) else {
             continue;
         };
-        if wrong_port(context, service, reference.mention.port) {
+        if ports::wrong_port(view, service, reference.mention.port) {
             let failure = Failure {
                 container: caller.container,
                 trouble: caller.trouble,
@@ -592,7 +516,7 @@ fn suspicions(context: &Context<'_>, caller: &Caller<'_>) -> Vec<Finding> {
                 named_by: reference.source.clone(),
                 line: None,
             };
-            found.push(port_mismatch(context, &failure, service, Severity::Advice));
+            found.push(port_mismatch(view, &failure, service, Severity::Advice));
         }
     }
     found

@@ -2,11 +2,12 @@
 
 mod listening;
 
-use super::check;
-use crate::model::code::Code::{self, *};
+use crate::model::code::Code;
+use crate::model::code::Code::*;
 use crate::model::finding::{Confidence, Effect, Finding, Severity};
 use crate::model::snapshot::{LogKey, Snapshot};
-use crate::rules::testing::{check_snapshot, snapshot};
+use crate::rules::dependency::check;
+use crate::testing::{check_snapshot, snapshot};
 
 /// A container that has ended twice with this command.
 fn crashed(command: &str) -> String {
@@ -67,7 +68,7 @@ fn codes(yaml: &str, log: &str) -> Vec<Code> {
 }
 
 #[test]
-fn the_last_words_of_a_crash_tell_whom_it_needed() {
+fn the_last_lines_of_a_crash_name_its_dependency() {
     let ready = crashed("app") + &db("db", "True");
     for (log, expected) in [
         ("dial tcp: lookup cache on 10.96.0.10:53: no such host", vec![ServiceMissing]),
@@ -123,7 +124,7 @@ status: {phase: Running, conditions: [{type: Ready, status: 'False'}]}
 }
 
 #[test]
-fn a_call_fails_for_what_its_service_suffers_from() {
+fn a_failed_call_is_explained_by_the_fault_of_its_service() {
     let finding = &found(
         &(crashed("app") + &db("db", "False")),
         "dial tcp 10.96.3.4:5432: connect: connection refused",
@@ -133,7 +134,7 @@ fn a_call_fails_for_what_its_service_suffers_from() {
 }
 
 #[test]
-fn traffic_that_stays_on_the_node_finds_nobody_there() {
+fn internal_traffic_policy_local_without_local_endpoint() {
     let local = db("db", "True").replace("clusterIP:", "internalTrafficPolicy: Local, clusterIP:");
     let log = "dial tcp 10.96.3.4:5432: i/o timeout";
     assert_eq!(
@@ -169,7 +170,7 @@ status:
 }
 
 #[test]
-fn a_wait_names_what_is_missing() {
+fn a_wait_names_the_missing_object() {
     let waits = "
 apiVersion: v1
 kind: Pod
@@ -210,7 +211,7 @@ status:
 }
 
 #[test]
-fn a_pod_that_says_it_is_not_ready_is_followed_to_what_its_environment_names() {
+fn an_unready_pod_is_followed_to_the_service_in_its_environment() {
     let told = |message: &str, db: &str| codes(&(unready(message) + db), "listening on :80");
     let says_no = "Readiness probe failed: HTTP probe failed with statuscode: 503";
     assert_eq!(told(says_no, &db("db", "False")), [DependencyUnreachable]);
@@ -226,7 +227,7 @@ fn a_pod_that_says_it_is_not_ready_is_followed_to_what_its_environment_names() {
 }
 
 #[test]
-fn a_crash_without_a_word_is_followed_to_what_its_command_names() {
+fn a_silent_crash_is_followed_to_the_host_in_its_command() {
     let command = crashed("nc -z db 5432 || exit 1");
     assert_eq!(codes(&(command.clone() + &db("db", "False")), ""), [DependencyUnreachable]);
     assert!(codes(&(command.clone() + &db("db", "True")), "").is_empty());
@@ -299,7 +300,7 @@ fn a_name_with_search_domains_behind_it_is_a_service_that_is_missing() {
 }
 
 #[test]
-fn a_name_that_resolves_beside_other_search_domains_is_no_fault_of_dns() {
+fn a_name_that_resolves_in_another_search_domain_is_no_dns_fault() {
     let log = "Name:\tdb.shop.svc.cluster.local\nAddress: 10.96.3.4\n\n** server can't find db.svc.cluster.local: NXDOMAIN\n";
     assert!(codes(&(crashed("nslookup db || exit 1") + &db("db", "True")), log).is_empty());
     assert_eq!(
@@ -309,4 +310,46 @@ fn a_name_that_resolves_beside_other_search_domains_is_no_fault_of_dns() {
         ),
         [DependencyUnreachable]
     );
+}
+
+#[test]
+fn the_resolver_settings_of_the_pod_explain_a_name_that_does_not_resolve() {
+    let log = "dial tcp: lookup db on 10.96.0.10:53: no such host";
+    let of = |settings: &str| {
+        let yaml = crashed("app").replace("spec: {", &format!("spec: {{{settings}")) + &db("db", "True");
+        let found = check_snapshot(check, &with_log(&yaml, log));
+        found[0].fixes[0].text.clone()
+    };
+    for (settings, fix) in [
+        ("hostNetwork: true, ", "set dnsPolicy: ClusterFirstWithHostNet in"),
+        ("dnsPolicy: Default, ", "set dnsPolicy: ClusterFirst in"),
+        (
+            "dnsPolicy: None, dnsConfig: {searches: [corp.example]}, ",
+            "add shop.svc.cluster.local to dnsConfig.searches",
+        ),
+        (
+            "dnsPolicy: None, dnsConfig: {nameservers: [1.1.1.1], searches: [shop.svc.cluster.local]}, ",
+            "the cluster's DNS address in dnsConfig.nameservers",
+        ),
+        ("", "see why Service db does not answer"),
+        (
+            "hostNetwork: true, dnsPolicy: ClusterFirstWithHostNet, ",
+            "see why Service db does not answer",
+        ),
+    ] {
+        assert!(of(settings).contains(fix), "{settings}: {}", of(settings));
+    }
+}
+
+#[test]
+fn a_word_counts_where_such_a_service_exists_or_the_spec_names_it() {
+    let log = "fatal: lookup of db failed: [Errno -2] Name or service not known";
+    let codes = |yaml: &str| -> Vec<(Code, String)> {
+        let found = check_snapshot(check, &with_log(yaml, log));
+        found.iter().map(|f| (f.code, f.subject.object.name.clone())).collect()
+    };
+    assert!(codes(&crashed("app")).is_empty());
+    assert_eq!(codes(&(crashed("app") + &db("db", "True")))[0].0, DependencyUnreachable);
+    let named = crashed("app").replace("image: i, command", "image: i, env: [{name: STORE_HOST, value: db}], command");
+    assert_eq!(codes(&named), [(ServiceMissing, "web".to_owned())]);
 }

@@ -4,13 +4,14 @@
 use k8s_openapi::api::networking::v1::{Ingress, IngressTLS};
 use kube::ResourceExt;
 
-use super::{SILENCE, is_issued, reference};
+use crate::model::cause;
 use crate::model::certificate::{CertificateKey, Served};
-use crate::model::code::Code::IngressTlsSecretMissing;
 use crate::model::finding::{Finding, ObjectRef, Subject};
 use crate::model::kind;
 use crate::model::snapshot::Presence;
-use crate::rules::Context;
+use crate::rules::ingress::{SILENCE, is_issued, reference};
+use crate::text::command;
+use crate::view::{Needs, View};
 
 /// HTTPS, where every ingress controller serves the hosts of an Ingress.
 const PORT: u16 = 443;
@@ -18,18 +19,18 @@ const PORT: u16 = 443;
 const MOST_HOSTS: usize = 5;
 
 /// Hosts for which clients get a certificate that is not for them.
-pub(super) fn check(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
+pub(crate) fn check(view: &View<'_>, needs: &mut Needs, ingress: &Ingress) -> Vec<Finding> {
     let namespace = ingress.namespace().unwrap_or_default();
     let Some(address) = address(ingress) else { return Vec::new() };
-    // Whoever issues certificates needs a moment.
-    let age = context.age_of(ingress.metadata.creation_timestamp.as_ref());
+    // Issuing a certificate takes a moment.
+    let age = view.age_of(ingress.metadata.creation_timestamp.as_ref());
     if is_issued(ingress) && age.is_none_or(|age| age < SILENCE) {
         return Vec::new();
     }
     let entries = ingress.spec.iter().flat_map(|spec| spec.tls.iter().flatten());
     let hosts = entries.flat_map(|tls| tls.hosts.iter().flatten().map(move |host| (tls, host)));
     hosts
-        .filter(|(tls, _)| !is_known_to_lack(context, &namespace, tls))
+        .filter(|(tls, _)| !is_known_to_lack(view, &namespace, tls))
         .take(MOST_HOSTS)
         .filter_map(|(tls, host)| {
             let key = CertificateKey {
@@ -40,7 +41,7 @@ pub(super) fn check(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
                 // A wildcard stands for any name: one that nobody is likely to have a certificate of its own for.
                 host: host.replacen('*', "www", 1),
             };
-            match &context.certificate(&key)?.served {
+            match &needs.certificate(view, &key)?.served {
                 Served::Certificate { names, fits: false } => Some(mismatch(ingress, tls, host, &key, names)),
                 _ => None,
             }
@@ -48,10 +49,10 @@ pub(super) fn check(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
         .collect()
 }
 
-/// That its Secret is missing is told already.
-fn is_known_to_lack(context: &Context<'_>, namespace: &str, tls: &IngressTLS) -> bool {
+/// The missing Secret is reported already.
+fn is_known_to_lack(view: &View<'_>, namespace: &str, tls: &IngressTLS) -> bool {
     let secret = tls.secret_name.as_deref();
-    secret.is_some_and(|secret| context.snapshot.presence(&kind::SECRET, namespace, secret) == Presence::Absent)
+    secret.is_some_and(|secret| view.snapshot.presence(&kind::SECRET, namespace, secret) == Presence::Absent)
 }
 
 fn address(ingress: &Ingress) -> Option<&str> {
@@ -79,8 +80,7 @@ fn mismatch(ingress: &Ingress, tls: &IngressTLS, host: &str, key: &CertificateKe
         format!("{}:{}", key.address, key.port)
     };
     let finding = Finding::error(
-        IngressTlsSecretMissing,
-        "host-mismatch",
+        cause::IngressTlsSecretMissing::HostMismatch,
         Subject::of(reference(ingress)).port(host),
         format!("clients of Ingress {of} that ask for {host} get a certificate that is {served}"),
     )
@@ -93,7 +93,7 @@ fn mismatch(ingress: &Ingress, tls: &IngressTLS, host: &str, key: &CertificateKe
             )
             .fix_command(
                 format!("name a Secret of type kubernetes.io/tls for {host} in spec.tls"),
-                format!("kubectl edit ingress {of} -n {namespace}"),
+                command("kubectl edit ingress {} -n {}", &[&of, &namespace]),
             );
     };
     let finding = finding
@@ -105,7 +105,7 @@ fn mismatch(ingress: &Ingress, tls: &IngressTLS, host: &str, key: &CertificateKe
     if is_issued(ingress) {
         finding.fix_command(
             "cert-manager should have issued it: see its Certificate",
-            format!("kubectl describe certificate -n {namespace}"),
+            command("kubectl describe certificate -n {}", &[&namespace]),
         )
     } else {
         finding.fix_command(
@@ -113,9 +113,7 @@ fn mismatch(ingress: &Ingress, tls: &IngressTLS, host: &str, key: &CertificateKe
                 "see that Secret {secret} is there, of type kubernetes.io/tls, and for {host}; without it the controller serves its own \
                  certificate (this prints the names in it, not the key)"
             ),
-            format!(
-                "kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.tls\\.crt}}' | base64 -d | openssl x509 -noout -ext subjectAltName -enddate"
-            ),
+            command("kubectl get secret {} -n {} -o jsonpath='{.data.tls\\.crt}' | base64 -d | openssl x509 -noout -ext subjectAltName -enddate", &[&secret, &namespace]),
         )
     }
 }

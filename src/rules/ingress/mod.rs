@@ -12,16 +12,15 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressBackend, IngressClass};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use super::context::{Context, reference_of};
-use super::{ports, service};
+use crate::model::cause;
 use crate::model::code::Code::{
-    IngressBackendMissing, IngressBackendPortMissing, IngressClassMissing, IngressTlsSecretMissing, IngressWithoutAddress,
-    ServicePortMismatch,
+    IngressBackendMissing, IngressBackendPortMissing, IngressClassMissing, IngressWithoutAddress, ServicePortMismatch,
 };
 use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity, Subject};
-use crate::model::kind;
-use crate::model::near;
 use crate::model::snapshot::Presence;
+use crate::model::{kind, near};
+use crate::text::{Command, command};
+use crate::view::{Needs, Out, View, ports, reference_of, service_reference};
 
 /// A controller writes the address of an Ingress within this time, or is not there.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -29,29 +28,26 @@ const SILENCE: Duration = Duration::from_secs(60);
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
 /// Ingresses, Gateways and routes that lead nowhere.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for ingress in &context.snapshot.objects.ingresses {
+pub fn check(view: &View<'_>, out: &mut Out) {
+    for ingress in &view.snapshot.objects.ingresses {
         if ingress.metadata.deletion_timestamp.is_none() {
-            found.extend(backends(context, ingress));
-            found.extend(class(context, ingress));
-            found.extend(tls(context, ingress));
-            found.extend(certificate::check(context, ingress));
+            out.findings.extend(backends(view, &mut out.needs, ingress));
+            out.findings.extend(class(view, &mut out.needs, ingress));
+            out.findings.extend(tls(view, &mut out.needs, ingress));
+            out.findings.extend(certificate::check(view, &mut out.needs, ingress));
         }
     }
-    found.extend(gateway::check(context));
-    found
+    out.findings.extend(gateway::check(view));
 }
 
 fn reference(ingress: &Ingress) -> ObjectRef {
     reference_of(&kind::INGRESS, &ingress.metadata)
 }
 
-fn edit(ingress: &Ingress) -> String {
-    format!(
+fn edit(ingress: &Ingress) -> Command {
+    command(
         "kubectl edit ingress {} -n {}",
-        ingress.name_any(),
-        ingress.namespace().unwrap_or_default()
+        &[&ingress.name_any(), &ingress.namespace().unwrap_or_default()],
     )
 }
 
@@ -67,7 +63,7 @@ fn routes(ingress: &Ingress) -> Vec<(String, &IngressBackend)> {
     default.chain(rules).collect()
 }
 
-fn backends(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
+fn backends(view: &View<'_>, needs: &mut Needs, ingress: &Ingress) -> Vec<Finding> {
     let namespace = ingress.namespace().unwrap_or_default();
     let mut found: Vec<Finding> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -77,16 +73,16 @@ fn backends(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
         if !seen.insert((to.name.clone(), wanted)) {
             continue;
         }
-        context.needs_list(&kind::SERVICE, &namespace);
-        match context.snapshot.presence(&kind::SERVICE, &namespace, &to.name) {
+        needs.list(view, &kind::SERVICE, &namespace);
+        match view.snapshot.presence(&kind::SERVICE, &namespace, &to.name) {
             // A manifest on its own may lean on Services that are elsewhere.
             Presence::Unknown => {}
-            Presence::Absent => found.push(backend_missing(context, ingress, &path, &to.name)),
+            Presence::Absent => found.push(backend_missing(view, ingress, &path, &to.name)),
             Presence::Present => {
-                if let Some(service) = context.service(&namespace, &to.name) {
+                if let Some(service) = view.service(&namespace, &to.name) {
                     let number = to.port.as_ref().and_then(|p| p.number);
                     let name = to.port.as_ref().and_then(|p| p.name.as_deref());
-                    found.extend(backend_port(context, ingress, &path, service, number, name));
+                    found.extend(backend_port(view, ingress, &path, service, number, name));
                 }
             }
         }
@@ -94,9 +90,9 @@ fn backends(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
     found
 }
 
-fn backend_missing(context: &Context<'_>, ingress: &Ingress, path: &str, name: &str) -> Finding {
+fn backend_missing(view: &View<'_>, ingress: &Ingress, path: &str, name: &str) -> Finding {
     let namespace = ingress.namespace().unwrap_or_default();
-    let services = context.snapshot.objects.services.iter();
+    let services = view.snapshot.objects.services.iter();
     let here = services
         .filter(|s| s.namespace().as_deref() == Some(&namespace))
         .map(|s| s.metadata.name.as_deref().unwrap_or_default());
@@ -106,7 +102,6 @@ fn backend_missing(context: &Context<'_>, ingress: &Ingress, path: &str, name: &
     };
     Finding::error(
         IngressBackendMissing,
-        "",
         Subject::of(reference(ingress)).port(name),
         format!(
             "Ingress {} sends {path} to Service {name}, which does not exist",
@@ -123,7 +118,7 @@ fn backend_missing(context: &Context<'_>, ingress: &Ingress, path: &str, name: &
 }
 
 fn backend_port(
-    context: &Context<'_>,
+    view: &View<'_>,
     ingress: &Ingress,
     path: &str,
     service: &k8s_openapi::api::core::v1::Service,
@@ -142,7 +137,7 @@ fn backend_port(
     }
     let (of, to) = (ingress.name_any(), service.name_any());
     let wanted = number.map(|n| n.to_string()).or_else(|| name.map(str::to_owned))?;
-    let behind = ports::specs_behind(context, service);
+    let behind = ports::specs_behind(view, service);
     let targeted = offered.iter().find(|p| {
         let target = ports::target(p);
         let by_number =
@@ -166,7 +161,6 @@ fn backend_port(
     Some(
         Finding::error(
             code,
-            "",
             Subject::of(reference(ingress)).port(&wanted),
             format!(
                 "Ingress {of} sends {path} to port {wanted} of Service {to}, which has only {}{hint}",
@@ -175,7 +169,7 @@ fn backend_port(
         )
         .evidence(format!("ingress/{of}"), format!("backend of {path} is service {to}, port {wanted}"))
         .evidence(format!("service/{to}"), format!("its ports are {}", ports::list(service)))
-        .related("service", service::reference(service))
+        .related("service", service_reference(service))
         .fix_command(format!("set the backend's port to {right}"), edit(ingress)),
     )
 }
@@ -206,17 +200,19 @@ fn is_default(class: &IngressClass) -> bool {
 }
 
 /// No class, an unknown class, or a class whose controller does not take the Ingress up.
-fn class(context: &Context<'_>, ingress: &Ingress) -> Option<Finding> {
-    // Whoever gave it an address serves it. A manifest has no status to judge by.
+fn class(view: &View<'_>, needs: &mut Needs, ingress: &Ingress) -> Option<Finding> {
+    // A controller that set its address serves it. A manifest has no status to judge by.
     if has_address(ingress) || ingress.metadata.uid.is_none() {
         return None;
     }
     let (namespace, of) = (ingress.namespace().unwrap_or_default(), ingress.name_any());
-    let read = context.needs_list(&kind::INGRESS_CLASS, "");
-    let classes = &context.snapshot.objects.ingress_classes;
+    let read = needs.list(view, &kind::INGRESS_CLASS, "");
+    let classes = &view.snapshot.objects.ingress_classes;
     let names: Vec<String> = classes.iter().map(ResourceExt::name_any).collect();
-    let age = context.age_of(ingress.metadata.creation_timestamp.as_ref())?;
-    let taken_up = !context.events_of(&kind::INGRESS, &ingress.metadata).is_empty();
+    let age = view.age_of(ingress.metadata.creation_timestamp.as_ref())?;
+    let settles = view.settles_from(ingress.metadata.creation_timestamp.as_ref(), SILENCE);
+    let sees_events = !view.snapshot.local || !view.snapshot.objects.events.is_empty();
+    let taken_up = !sees_events || !view.events_of(&kind::INGRESS, &ingress.metadata).is_empty();
     let there = if names.is_empty() {
         "this cluster has no IngressClass".to_owned()
     } else {
@@ -232,9 +228,8 @@ fn class(context: &Context<'_>, ingress: &Ingress) -> Option<Finding> {
             return Some(
                 Finding::error(
                     IngressClassMissing,
-                    "",
                     Subject::of(reference(ingress)),
-                    format!("Ingress {of} asks for class {class}, which does not exist, so no controller serves it"),
+                    format!("Ingress {of} has class {class}, which does not exist, so no controller serves it"),
                 )
                 .evidence(format!("ingress/{of}"), format!("{source} is {class}, and it has no address"))
                 .evidence("ingressclasses", there)
@@ -244,13 +239,13 @@ fn class(context: &Context<'_>, ingress: &Ingress) -> Option<Finding> {
             );
         }
     } else if read && !classes.iter().any(is_default) {
-        return (age > SILENCE && !taken_up).then(|| {
+        return (!taken_up).then(|| {
             Finding::error(
                 IngressClassMissing,
-                "",
                 Subject::of(reference(ingress)),
                 format!("Ingress {of} names no class and the cluster has no default one, so no controller serves it"),
             )
+            .settling(settles)
             .confidence(Confidence::Likely)
             .evidence(format!("ingress/{of}"), "neither spec.ingressClassName nor an address")
             .evidence("ingressclasses", there)
@@ -258,52 +253,55 @@ fn class(context: &Context<'_>, ingress: &Ingress) -> Option<Finding> {
             .breaking(Effect::Object(reference(ingress)))
         });
     }
-    if age <= SILENCE {
+    if settles.is_pending() && taken_up {
         return None;
     }
     let class = class_of(ingress).map(|(class, _)| format!(" of class {class}")).unwrap_or_default();
     Some(
         Finding::new(
             IngressWithoutAddress,
-            "",
             // Some controllers serve without writing an address; one that speaks of the Ingress is at work.
             if taken_up { Severity::Advice } else { Severity::Error },
             if taken_up { Confidence::Possible } else { Confidence::Likely },
             Subject::of(reference(ingress)),
-            format!(
-                "Ingress {of} has had no address for {} s: the controller{class} has not taken it up",
-                age.as_secs()
-            ),
+            match settles.is_pending() {
+                true => format!("Ingress {of} has no address yet: the controller{class} has not handled it so far"),
+                false => format!(
+                    "Ingress {of} has had no address for {} s: the controller{class} does not handle it",
+                    age.as_secs()
+                ),
+            },
         )
+        .settling(settles)
         .evidence(format!("ingress/{of}"), "status.loadBalancer is empty")
         .evidence("ingressclasses", there)
         .fix_command(
             "see whether the ingress controller runs and what its log says about this Ingress",
-            format!("kubectl describe ingress {of} -n {namespace}"),
+            command("kubectl describe ingress {} -n {}", &[&of, &namespace]),
         )
         .suffering(Effect::Object(reference(ingress))),
     )
 }
 
 /// Certificates that are not there. Secrets are read only where that was asked for.
-/// Whether a controller is told to issue the certificates.
+/// Whether an annotation requests the certificates from a controller.
 fn is_issued(ingress: &Ingress) -> bool {
     let mut keys = ingress.annotations().keys();
     keys.any(|key| key.starts_with("cert-manager.io/") || key == "kubernetes.io/tls-acme")
 }
 
-fn tls(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
+fn tls(view: &View<'_>, needs: &mut Needs, ingress: &Ingress) -> Vec<Finding> {
     let (namespace, of) = (ingress.namespace().unwrap_or_default(), ingress.name_any());
     let issued = is_issued(ingress);
-    let late = context
+    let late = view
         .age_of(ingress.metadata.creation_timestamp.as_ref())
         .is_none_or(|age| age > SILENCE);
     let entries = ingress.spec.iter().flat_map(|s| s.tls.iter().flatten());
     let named = entries.filter_map(|tls| Some((tls.secret_name.as_deref()?, tls.hosts.as_deref().unwrap_or_default())));
     named
         .filter(|(secret, _)| {
-            context.needs_list(&kind::SECRET, &namespace);
-            context.snapshot.presence(&kind::SECRET, &namespace, secret) == Presence::Absent
+            needs.list(view, &kind::SECRET, &namespace);
+            view.snapshot.presence(&kind::SECRET, &namespace, secret) == Presence::Absent
         })
         .filter(|_| !issued || late)
         .map(|(secret, hosts)| {
@@ -313,8 +311,7 @@ fn tls(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
                 format!(" for {}", hosts.join(", "))
             };
             let finding = Finding::error(
-                IngressTlsSecretMissing,
-                "missing",
+                cause::IngressTlsSecretMissing::Missing,
                 Subject::of(reference(ingress)).port(secret),
                 format!("Ingress {of} takes its certificate{host} from Secret {secret}, which does not exist"),
             )
@@ -323,12 +320,15 @@ fn tls(context: &Context<'_>, ingress: &Ingress) -> Vec<Finding> {
             if issued {
                 finding.fix_command(
                     "cert-manager should have made it: see its Certificate",
-                    format!("kubectl describe certificate -n {namespace}"),
+                    command("kubectl describe certificate -n {}", &[&namespace]),
                 )
             } else {
                 finding.fix_command(
                     format!("create Secret {secret} of type kubernetes.io/tls"),
-                    format!("kubectl create secret tls {secret} -n {namespace} --cert=<file> --key=<file>"),
+                    command(
+                        "kubectl create secret tls {} -n {} --cert=CERT_FILE --key=KEY_FILE",
+                        &[&secret, &namespace],
+                    ),
                 )
             }
         })

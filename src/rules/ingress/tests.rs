@@ -1,13 +1,15 @@
 //! Ingresses, Gateways and routes with the conditions that controllers write.
 
-use super::check;
 use crate::model::certificate::{Certificate, CertificateKey, Served};
-use crate::model::code::Code::{self, *};
+use crate::model::code::Code;
+use crate::model::code::Code::*;
 use crate::model::finding::Severity;
 use crate::model::kind;
 use crate::model::snapshot::Coverage;
-use crate::rules::testing::{self, check_snapshot, snapshot};
-use crate::rules::{Context, Need, Options};
+use crate::rules::ingress::check;
+use crate::testing;
+use crate::testing::{check_snapshot, run, snapshot};
+use crate::view::{Need, Options, View};
 
 const SERVICE: &str = "---\n{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: api}, ports: [{name: web, port: 80, targetPort: 8080}]}}\n";
 const CLASS: &str =
@@ -195,9 +197,8 @@ fn a_certificate_for_another_host_is_seen_where_it_is_served() {
             dial,
             ..Options::default()
         };
-        let context = Context::new(&snapshot, options);
-        check(&context);
-        context.take_needs().contains(&Need::Certificate(key.clone()))
+        let view = View::new(&snapshot, options);
+        run(check, &view).needs.into_set().contains(&Need::Certificate(key.clone()))
     };
     assert!(asks(&yaml, true) && !asks(&yaml, false));
     // Without an address there is nobody to ask, and a new one is given its time.

@@ -1,7 +1,7 @@
 //! A command that fails by itself, whatever it asks for: a program that does not take its arguments, that is not there, or that wants too much.
 
-use crate::model::text::{redact, shorten};
-use crate::rules::dependency::failure::is_usage;
+use crate::facts::calls::failure::is_usage;
+use crate::text::{redact, shell, shorten};
 
 /// Within so many last lines a command that is run again and again has said all that it says.
 const LAST_LINES: usize = 40;
@@ -9,7 +9,7 @@ const LAST_LINES: usize = 40;
 /// What a command says against itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal<'a> {
-    /// The program that does not run as it is told; empty where it is not named.
+    /// The program that fails; empty where the text does not name it.
     pub program: &'a str,
     /// The line that says so.
     pub line: &'a str,
@@ -44,7 +44,7 @@ impl Refusal<'_> {
             Why::Arguments if program == "nc" && asks_only(command) => {
                 "connect without -z, which nc of this image does not know: nc -w 2 HOST PORT </dev/null".to_owned()
             }
-            Why::Arguments => format!("write the command as {program} of this image takes it; its usage stands in the log"),
+            Why::Arguments => format!("write the command as {program} of this image expects it; its usage is in the log"),
             Why::Absent => format!("use an image that has {program}, or another program"),
         }
     }
@@ -117,11 +117,10 @@ fn usage(line: &str) -> Option<Refusal<'_>> {
 /// `sh: nc: not found`, `/bin/bash: line 1: nc: command not found`
 fn absent(line: &str) -> Option<Refusal<'_>> {
     let parts: Vec<&str> = line.trim().split(": ").collect();
-    let [shell, .., name, what] = parts.as_slice() else {
+    let [speaker, .., name, what] = parts.as_slice() else {
         return None;
     };
-    let is_shell = shell.rsplit('/').next().is_some_and(|shell| shell.ends_with("sh"));
-    (is_shell && matches!(*what, "not found" | "command not found")).then(|| Refusal {
+    (shell::is_shell(speaker) && matches!(*what, "not found" | "command not found")).then(|| Refusal {
         program: program(Some(*name)),
         line,
         why: Why::Absent,
@@ -130,7 +129,7 @@ fn absent(line: &str) -> Option<Refusal<'_>> {
 
 /// The name of a program without its folder; empty where the text is none.
 fn program(text: Option<&str>) -> &str {
-    let name = text.and_then(|t| t.trim().rsplit('/').next()).unwrap_or_default();
+    let name = shell::program(text.unwrap_or_default().trim());
     let is_name = !["error", "fatal", "panic"].contains(&name.to_ascii_lowercase().as_str())
         && name.len() <= 40
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
@@ -142,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_command_says_against_itself_is_understood() {
+    fn contradicting_flags_of_a_command_are_understood() {
         for (log, words) in [
             (
                 "nc: invalid option -- 'z'\nBusyBox v1.35.0 (Debian) multi-call binary.\nUsage: nc [-wN] [IPADDR PORT]\n\t-e PROG\tRun PROG after connect",
@@ -198,6 +197,6 @@ mod tests {
         let lines = ["nc: invalid option -- 'z'"];
         let refusal = refusal(&lines).unwrap();
         assert!(refusal.fix("sh -c until nc -zv db 80; do sleep 2; done").contains("without -z"));
-        assert!(refusal.fix("nc --wait db 80").contains("its usage stands in the log"));
+        assert!(refusal.fix("nc --wait db 80").contains("its usage is in the log"));
     }
 }

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::container::ending::{Ending, counts, edit_command, for_each_pod, groups, logs_command, owner_name};
-use super::container::explain::explaining_line;
-use super::context::{ContainerView, LogView, Role, containers};
-use super::dependency::callers::wrong_port;
-use super::dependency::failure::is_usage;
-use super::ports::{self, State};
-use super::{Context, revision};
-use crate::model::age;
+use crate::facts::awaited;
+use crate::facts::calls::failure::is_usage;
+use crate::facts::calls::names;
+use crate::facts::ending::{Ending, counts, edit_command, for_each_pod, groups, logs_command, owner_name, tail_of};
+use crate::facts::log_line::explaining_line;
+use crate::facts::provided;
+use crate::model::cause::InitContainerStuck;
 use crate::model::code::Code;
-use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity};
-use crate::model::kind;
-use crate::model::text::{redact, redact_args, shorten};
+use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Settles, Severity};
+use crate::model::{age, kind};
+use crate::text::{redact, redact_args, shorten};
+use crate::view::{ContainerView, LogView, Needs, Out, Role, View, containers, endpoints, ports, revision};
 
 /// A start takes this long without anything being wrong.
 const NORMAL: Duration = Duration::from_secs(60);
@@ -26,19 +26,17 @@ const NORMAL: Duration = Duration::from_secs(60);
 const WITH_PROGRESS: Duration = Duration::from_secs(600);
 
 /// Init containers that fail or hang; sidecars are judged with the other containers.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let failing = groups(context, |c| c.role == Role::Init);
-    let mut findings: Vec<Finding> = failing
-        .iter()
-        .filter(|group| group.first().is_some_and(|e| e.end.reason.as_deref() != Some("OOMKilled")))
-        .flat_map(|group| {
-            let finding = group.first().map(|ending| fails(context, ending));
-            finding.iter().flat_map(|f| for_each_pod(f, group)).collect::<Vec<_>>()
-        })
-        .collect();
+pub fn check(view: &View<'_>, out: &mut Out) {
+    let failing = groups(view, |c| c.role == Role::Init);
+    for group in &failing {
+        if let Some(ending) = group.first().filter(|e| e.end.reason.as_deref() != Some("OOMKilled")) {
+            let finding = fails(view, &mut out.needs, ending);
+            out.findings.extend(for_each_pod(&finding, group));
+        }
+    }
     let mut hung: BTreeMap<(ObjectRef, &str), Finding> = BTreeMap::new();
-    for workload in context.workloads() {
-        for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
+    for workload in view.workloads() {
+        for &pod in workload.pods.iter().filter(|pod| counts(view, pod)) {
             let running = |c: &ContainerView<'_>| c.role == Role::Init && c.is_running() && c.restarts() == 0;
             for container in containers(pod).into_iter().filter(running) {
                 // Later pods of the same fault take the words of the first, whose log was read.
@@ -46,122 +44,146 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
                 if let Some(first) = hung.get(&key) {
                     let mut of_pod = first.clone();
                     of_pod.subject.pods = vec![pod.name_any()];
-                    findings.push(of_pod);
-                } else if let Some(finding) = hangs(context, &container) {
-                    findings.push(finding.clone());
+                    out.findings.push(of_pod);
+                } else if let Some(finding) = hangs(view, &mut out.needs, &container) {
+                    out.findings.push(finding.clone());
                     hung.insert(key, finding);
                 }
             }
         }
     }
-    findings
 }
 
-fn fails(context: &Context<'_>, ending: &Ending<'_>) -> Finding {
+fn fails(view: &View<'_>, needs: &mut Needs, ending: &Ending<'_>) -> Finding {
     let container = &ending.container;
-    let log = context.end_log(container);
+    let log = needs.end_log(view, container);
     let lines: Vec<&str> = log.iter().flat_map(|l| l.lines()).collect();
     let message = ending.end.message.as_deref().filter(|m| !m.trim().is_empty());
     let explained = match message {
         // The runtime's own word on a program that could not be started.
-        Some(message) if ending.end.exit_code == 128 => Some(("status", super::container::tail_of(message), true)),
+        Some(message) if ending.end.exit_code == 128 => Some(("status", tail_of(message), true)),
         _ => explaining_line(&lines)
-            .map(|(line, strong)| (log.map_or("log", |l| l.source()), shorten(&redact(&line), 200), strong))
-            .or_else(|| message.map(|m| ("termination message", shorten(&redact(m), 200), true))),
+            .map(|(line, strong)| (log.map_or("log", |l| l.source()), line, strong))
+            .or_else(|| message.map(|m| ("termination message", m.to_owned(), true))),
     };
-    let reason = match &explained {
-        Some((_, line, true)) => format!(", {line}"),
+    let provided = match message {
+        Some(message) if ending.end.exit_code == 128 => provided::of_start(view, needs, container, message),
+        _ => explained
+            .as_ref()
+            .and_then(|(_, line, _)| provided::of_line(view, needs, container, line)),
+    };
+    let explained = explained.map(|(source, line, strong)| (source, shorten(&redact(&line), 200), strong));
+    let reason = match (&explained, &provided) {
+        (Some((_, line, _)), Some(_)) => format!(", {line}"),
+        (Some((_, line, true)), None) => format!(", {line}"),
         _ => String::new(),
     };
     let summary = format!(
         "init container {} of {} fails, so the pod cannot start: exit code {}{reason}",
         container.name(),
-        owner_name(context, container.pod),
+        owner_name(view, container.pod),
         ending.end.exit_code
     );
-    let mut finding = Finding::error(Code::InitContainerFailing, "", context.subject_of(container), summary)
-        .evidence(container.source(), ending.describe(context));
+    let mut finding =
+        Finding::error(Code::InitContainerFailing, view.subject_of(container), summary).evidence(container.source(), ending.describe(view));
     if let Some((source, line, _)) = &explained {
         finding = finding.evidence(source, line);
     }
     let previous = container.terminated().is_none() && container.restarts() > 0;
-    let finding = finding.fix_command(
-        "the pod goes on only when this container ends with 0: correct what its log names",
-        logs_command(container, previous),
-    );
-    with_dependencies(context, container, log.as_ref(), finding).1
+    let finding = match provided {
+        Some(provided) => provided.explain(view, container.pod, finding),
+        None => finding.fix_command(
+            "the pod goes on only when this container ends with 0: correct what its log names",
+            logs_command(container, previous),
+        ),
+    };
+    with_dependencies(view, container, log.as_ref(), finding).1
 }
 
-fn hangs(context: &Context<'_>, container: &ContainerView<'_>) -> Option<Finding> {
-    let since = context.age(container.running_since()?);
-    let is_early = since < NORMAL && !revision::is_overdue(context, container.pod);
-    let finding = holds_up(context, container, since, is_early)?;
-    // A short wait is no fault of its own: it is told where what it waits for is known to be broken, and to nobody else.
-    Some(if is_early {
-        finding.severity(Severity::Symptom).confidence(Confidence::Possible)
-    } else {
-        finding
-    })
+fn hangs(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>) -> Option<Finding> {
+    let started = container.running_since()?;
+    let settles = match revision::is_overdue(view, container.pod) {
+        true => Settles::Never,
+        false => view.settles(started, NORMAL),
+    };
+    if let Some((what, never)) = awaited::in_vain(view, needs, container) {
+        let lasting = age::short(view.age(started));
+        let summary = format!(
+            "init container {} of {} has been running for {lasting} and holds up the pod: it waits for {}",
+            container.name(),
+            owner_name(view, container.pod),
+            what.shown()
+        );
+        let finding = Finding::error(InitContainerStuck::WaitsFor, view.subject_of(container), summary)
+            .evidence(container.source(), format!("running for {lasting}"));
+        let finding = never.explain(view, container, finding);
+        return Some(view.container_effects(container).into_iter().fold(finding, Finding::breaking));
+    }
+    holds_up(view, needs, container, view.age(started), settles.is_pending()).map(|finding| finding.settling(settles))
 }
 
 /// `is_early`: it has not run for longer than a start may take.
-fn holds_up(context: &Context<'_>, container: &ContainerView<'_>, since: Duration, is_early: bool) -> Option<Finding> {
-    // Of all that merely start no log is worth a request; what it waits for is told by its command, as a rule.
-    let log = match is_early && !context.has_log(container, false) {
+fn holds_up(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, since: Duration, is_early: bool) -> Option<Finding> {
+    // Starting containers are not worth a log request; the command usually says what they wait for.
+    let log = match is_early && !view.has_log(container, false) {
         true => None,
-        false => context.log(container, false),
+        false => needs.log(view, container, false),
     };
     let lines: Vec<&str> = log.iter().flat_map(|l| l.lines()).collect();
     let waits = is_waiting(container, &lines);
     if !waits && (is_early || since < WITH_PROGRESS && shows_progress(&lines)) {
         return None;
     }
-    let owner = owner_name(context, container.pod);
+    let owner = owner_name(view, container.pod);
     let lasting = age::short(since);
     let spec = container.spec;
     let command: Vec<&String> = spec.command.iter().chain(&spec.args).flatten().collect();
     let base = Finding::new(
         Code::InitContainerStuck,
-        "",
         Severity::Error,
         Confidence::Likely,
-        context.subject_of(container),
+        view.subject_of(container),
         "",
     );
-    let (targets, _) = with_dependencies(context, container, log.as_ref(), base);
+    let (targets, _) = with_dependencies(view, container, log.as_ref(), base);
     if is_early && targets.is_empty() {
         return None;
     }
-    let is_well = are_well(context, container, log.as_ref());
+    let is_well = are_well(view, needs, container, log.as_ref());
     let at_fault = of_command(container, &lines, &called(container, log.as_ref()));
     let (cause, what) = match (&at_fault, targets.is_empty()) {
-        (Some(fault), true) => ("command-fails", format!(": its command fails by itself, {}", fault.words)),
+        (Some(fault), true) => (
+            Some(InitContainerStuck::CommandFails),
+            format!(": its command fails by itself, {}", fault.words),
+        ),
         (Some(fault), false) if is_well => (
-            "command-fails",
+            Some(InitContainerStuck::CommandFails),
             format!(": {} is ready, the command itself fails: {}", targets.join(", "), fault.words),
         ),
         (Some(fault), false) => (
-            "waits-for",
+            Some(InitContainerStuck::WaitsFor),
             format!(
                 ": it waits for {}, and its command fails by itself, {}",
                 targets.join(", "),
                 fault.words
             ),
         ),
-        (None, true) => ("", String::new()),
-        (None, false) if is_well => ("waits-for", format!(": it waits for {}, whose pods are ready", targets.join(", "))),
-        (None, false) => ("waits-for", format!(": it waits for {}", targets.join(", "))),
+        (None, true) => (None, String::new()),
+        (None, false) if is_well => (
+            Some(InitContainerStuck::WaitsFor),
+            format!(": it waits for {}, whose pods are ready", targets.join(", ")),
+        ),
+        (None, false) => (Some(InitContainerStuck::WaitsFor), format!(": it waits for {}", targets.join(", "))),
     };
     let summary = format!(
         "init container {} of {owner} has been running for {lasting} and holds up the pod{what}",
         container.name()
     );
     let mut finding = Finding::new(
-        Code::InitContainerStuck,
         cause,
         Severity::Error,
         if waits { Confidence::Likely } else { Confidence::Possible },
-        context.subject_of(container),
+        view.subject_of(container),
         summary,
     )
     .evidence(container.source(), format!("running for {lasting}"));
@@ -174,17 +196,17 @@ fn holds_up(context: &Context<'_>, container: &ContainerView<'_>, since: Duratio
     if let (Some(log), Some(line)) = (log, telling) {
         finding = finding.evidence(log.source(), shorten(&redact(line), 200));
     }
-    if let Some(fault) = at_fault.filter(|_| cause == "command-fails") {
+    if let Some(fault) = at_fault.filter(|_| cause == Some(InitContainerStuck::CommandFails)) {
         let finding = finding
-            .fix_command(fault.fix, edit_command(context, container.pod))
-            .fix_command("what it says stands in its log", logs_command(container, false));
-        let mut finding = with_dependencies(context, container, log.as_ref(), finding).1;
+            .fix_command(fault.fix, edit_command(view, container.pod))
+            .fix_command("see its log", logs_command(container, false));
+        let mut finding = with_dependencies(view, container, log.as_ref(), finding).1;
         // What it asks for has no part in it.
         finding.suffers.clear();
         return Some(finding);
     }
     let fix = if targets.is_empty() {
-        "find out what it does; an init container must come to an end".to_owned()
+        "find out what it does; an init container must end".to_owned()
     } else if is_well {
         format!(
             "see what its log says; {} has ready pods: check port, path and the command",
@@ -193,11 +215,10 @@ fn holds_up(context: &Context<'_>, container: &ContainerView<'_>, since: Duratio
     } else {
         format!("make {} answer, or correct its name and port in the command", targets.join(" and "))
     };
-    let finding = finding.fix_command(fix, logs_command(container, false)).fix_command(
-        "what it was told to do stands in the pod template",
-        edit_command(context, container.pod),
-    );
-    Some(with_dependencies(context, container, log.as_ref(), finding).1)
+    let finding = finding
+        .fix_command(fix, logs_command(container, false))
+        .fix_command("see its command in the pod template", edit_command(view, container.pod));
+    Some(with_dependencies(view, container, log.as_ref(), finding).1)
 }
 
 /// What a command does wrong by itself.
@@ -212,7 +233,7 @@ fn of_command<'a>(container: &ContainerView<'_>, lines: &[&'a str], called: &[(S
     if let Some(refusal) = command::refusal(lines) {
         return Some(AtFault {
             words: refusal.words(),
-            fix: refusal.fix(&expanded_command(container)),
+            fix: refusal.fix(&command_line(container)),
             line: refusal.line,
         });
     }
@@ -228,17 +249,17 @@ fn of_command<'a>(container: &ContainerView<'_>, lines: &[&'a str], called: &[(S
 }
 
 /// Whether all that a container calls is a Service with ready pods on that port, which no policy keeps from it.
-fn are_well(context: &Context<'_>, container: &ContainerView<'_>, log: Option<&LogView<'_>>) -> bool {
+fn are_well(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, log: Option<&LogView<'_>>) -> bool {
     let namespace = container.pod.namespace().unwrap_or_default();
     let called = called(container, log);
     let is_well = |(host, port): &(String, Option<u16>)| {
         let mut labels = host.split('.');
         let name = labels.next().unwrap_or_default();
         let of = labels.next().unwrap_or(&namespace);
-        context.service(of, name).is_some_and(|service| {
-            ports::state(context, service) == State::Ready
-                && !wrong_port(context, service, *port)
-                && super::network_policy::denies(context, container.pod, service, *port).is_none()
+        view.service(of, name).is_some_and(|service| {
+            endpoints::by_pods(view, service).is_ready()
+                && !ports::wrong_port(view, service, *port)
+                && crate::facts::policy::denies(view, needs, container.pod, service, *port).is_none()
         })
     };
     !called.is_empty() && called.iter().all(is_well)
@@ -278,7 +299,7 @@ fn shows_progress(lines: &[&str]) -> bool {
 
 /// What the container waits for or fails on, as `host:port`; the finding gives way to those Services' own causes.
 fn with_dependencies(
-    context: &Context<'_>,
+    view: &View<'_>,
     container: &ContainerView<'_>,
     log: Option<&LogView<'_>>,
     mut finding: Finding,
@@ -290,8 +311,8 @@ fn with_dependencies(
         let service = labels.next().unwrap_or_default();
         let of = labels.next().unwrap_or(&namespace);
         let object = ObjectRef::new(&kind::SERVICE, of, service);
-        let known = context.service(of, service).is_some();
-        // A name with dots that is no Service here is a host outside of the cluster.
+        let known = view.service(of, service).is_some();
+        // A name with dots that is no Service here is a host outside the cluster.
         if !host.contains('.') || known || host.contains(".svc") {
             finding = finding.suffering(Effect::Service(of.to_owned(), service.to_owned()));
             if !finding.related.iter().any(|r| r.object == object) {
@@ -304,121 +325,37 @@ fn with_dependencies(
             names.push(name);
         }
     }
-    let finding = context.container_effects(container).into_iter().fold(finding, Finding::breaking);
+    let finding = view.container_effects(container).into_iter().fold(finding, Finding::breaking);
     names.truncate(3);
     (names, finding)
 }
 
-/// The hosts that the command and the last lines of the log name. A usage text names none.
+/// The hosts that the command and the last lines of the log name, with their ports. A usage text names none.
 fn called(container: &ContainerView<'_>, log: Option<&LogView<'_>>) -> Vec<(String, Option<u16>)> {
-    let mut texts = vec![expanded_command(container)];
-    let last = log.iter().flat_map(|l| l.lines().rev().take(5));
-    texts.extend(last.filter(|line| !is_usage(line)).map(str::to_owned));
-    texts.iter().flat_map(|text| targets(text)).collect()
-}
-
-/// Command and arguments with the container's plain variables put in, as the kubelet and a shell would.
-fn expanded_command(container: &ContainerView<'_>) -> String {
-    let spec = container.spec;
-    let mut text = spec
-        .command
-        .iter()
-        .chain(&spec.args)
-        .flatten()
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(" ");
-    for (name, value) in spec.env.iter().flatten().filter_map(|e| Some((&e.name, e.value.as_ref()?))) {
-        for form in [format!("$({name})"), format!("${{{name}}}"), format!("${name}")] {
-            text = text.replace(&form, value);
+    let variables = container.spec.env.iter().flatten();
+    let environment: Vec<(String, String)> = variables.filter_map(|e| Some((e.name.clone(), e.value.clone()?))).collect();
+    let last = log.iter().flat_map(|l| l.lines().rev().take(5)).filter(|line| !is_usage(line));
+    let by_log = last.flat_map(names::in_line).filter(|m| m.is_certain && m.port.is_some());
+    let mut found = Vec::new();
+    for mention in names::in_command(&command_line(container), &environment).into_iter().chain(by_log) {
+        let host = (mention.host.clone(), mention.port);
+        if mention.ip().is_none() && mention.host != "localhost" && !found.contains(&host) {
+            found.push(host);
         }
-    }
-    text
-}
-
-/// Words before a host that stands without a port behind it.
-const BEFORE_HOST: &[&str] = &["nslookup", "getent", "ping", "dig", "host", "-h", "--host"];
-
-/// Hosts with their ports that a command or log line names: `db:5432`, `nc -z db 5432`, `http://api/health`, `nslookup db`.
-fn targets(text: &str) -> Vec<(String, Option<u16>)> {
-    let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || matches!(c, ';' | '"' | '\'' | '`' | '(' | ')' | '|' | '&' | '<' | '>' | ','))
-        .filter(|w| !w.is_empty())
-        .collect();
-    let mut found: Vec<(String, Option<u16>)> = Vec::new();
-    for (i, word) in words.iter().enumerate() {
-        let next_port = words.get(i + 1).and_then(|w| w.parse().ok());
-        let before = i.checked_sub(1).and_then(|i| words.get(i)).copied().unwrap_or_default();
-        let after_nc = words[..i]
-            .iter()
-            .rev()
-            .take(4)
-            .any(|w| matches!(*w, "nc" | "ncat" | "netcat" | "telnet"));
-        let target = if let Some((_, rest)) = word.split_once("://") {
-            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let authority = authority.rsplit('@').next().unwrap_or_default();
-            let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
-            is_host(host).then(|| (host.to_owned(), port.parse().ok()))
-        } else if let Some((host, port)) = word.trim_start_matches("tcp:").rsplit_once(':') {
-            let port = port.trim_end_matches('/').split('/').next().unwrap_or_default().parse().ok();
-            (is_host(host) && port.is_some()).then(|| (host.to_owned(), port))
-        } else if let Some(host) = word
-            .strip_prefix("--host=")
-            .or_else(|| BEFORE_HOST.contains(&before).then_some(*word))
-        {
-            let port = words
-                .iter()
-                .skip_while(|w| !matches!(**w, "-p" | "--port"))
-                .nth(1)
-                .and_then(|w| w.parse().ok());
-            (is_host(host) && host != "hosts").then(|| (host.to_owned(), port))
-        } else if before == "hosts" && words.get(i.wrapping_sub(2)) == Some(&"getent") {
-            is_host(word).then(|| ((*word).to_owned(), None))
-        } else if after_nc && next_port.is_some() {
-            is_host(word).then(|| ((*word).to_owned(), next_port))
-        } else {
-            None
-        };
-        found.extend(target.filter(|t| !found.contains(t)));
     }
     found
 }
 
-/// Whether a word can be the name of a host: letters, digits, dots and dashes, not a number, not this pod itself.
-fn is_host(word: &str) -> bool {
-    let begins = word.starts_with(|c: char| c.is_ascii_alphabetic());
-    begins && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')) && word != "localhost"
+/// Command and arguments as one line.
+fn command_line(container: &ContainerView<'_>) -> String {
+    let words = container.spec.command.iter().chain(&container.spec.args).flatten();
+    words.map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{check, check_snapshot, snapshot};
-
-    #[test]
-    fn hosts_are_found_in_commands_and_logs() {
-        for (text, wanted) in [
-            (
-                "sh -c until nc -z db 5432; do echo waiting for db:5432; sleep 2; done",
-                vec![("db", Some(5432))],
-            ),
-            ("until nc -w 2 -z db.prod.svc 5432", vec![("db.prod.svc", Some(5432))]),
-            ("curl -sf http://user:pw@api:8080/health", vec![("api", Some(8080))]),
-            (
-                "until nslookup mydb.default.svc.cluster.local; do sleep 2",
-                vec![("mydb.default.svc.cluster.local", None)],
-            ),
-            ("until getent hosts redis", vec![("redis", None)]),
-            ("pg_isready -h pg -p 5432", vec![("pg", Some(5432))]),
-            ("wait-for-it.sh rabbit:5672 -t 0", vec![("rabbit", Some(5672))]),
-            ("12:00:01 starting", vec![]),
-            ("sleep 1d", vec![]),
-        ] {
-            let found = targets(text);
-            let found: Vec<(&str, Option<u16>)> = found.iter().map(|(h, p)| (h.as_str(), *p)).collect();
-            assert_eq!(found, wanted, "{text}");
-        }
-    }
+    use crate::testing::{check, check_snapshot, snapshot};
 
     const WAITING: &str = r#"
 apiVersion: v1
@@ -434,8 +371,8 @@ status:
 "#;
 
     #[test]
-    fn a_wait_names_what_it_waits_for() {
-        let found = check(super::check, &WAITING.replace("STARTED", "2026-01-01T11:55:00Z"));
+    fn a_wait_names_its_dependency() {
+        let found = check(crate::rules::init::check, &WAITING.replace("STARTED", "2026-01-01T11:55:00Z"));
         assert_eq!((found[0].code, found[0].cause.as_str()), (Code::InitContainerStuck, "waits-for"));
         assert!(found[0].summary.contains("waits for db:5432"), "{}", found[0].summary);
         assert!(found[0].suffers.contains(&Effect::Service("shop".into(), "db".into())));
@@ -461,15 +398,15 @@ status: {phase: Running, conditions: [{type: Ready, status: "True"}]}
             previous: false,
         };
         s.put_log(key, Some(log.into()));
-        check_snapshot(super::check, &s).remove(0)
+        check_snapshot(crate::rules::init::check, &s).remove(0)
     }
 
     #[test]
-    fn a_command_that_fails_by_itself_blames_no_service_that_is_well() {
+    fn a_command_that_fails_by_itself_blames_no_healthy_service() {
         let usage =
             "nc: invalid option -- 'z'\nBusyBox v1.35.0 multi-call binary.\n\nUsage: nc [-wN]\n\n\t-e PROG\tRun PROG after connect\n";
         let found = stuck(usage, GOOD);
-        assert_eq!(found.cause, "command-fails");
+        assert_eq!(found.cause.as_str(), "command-fails");
         assert!(
             found
                 .summary
@@ -483,7 +420,7 @@ status: {phase: Running, conditions: [{type: Ready, status: "True"}]}
         assert_eq!(found.fixes[0].command.as_deref(), Some("kubectl get pod/a -o yaml -n shop"));
         // Where the Service is not there, that comes first, and both are said.
         let found = stuck(usage, "");
-        assert_eq!(found.cause, "waits-for");
+        assert_eq!(found.cause.as_str(), "waits-for");
         assert!(
             found
                 .summary
@@ -495,9 +432,9 @@ status: {phase: Running, conditions: [{type: Ready, status: "True"}]}
     }
 
     #[test]
-    fn what_is_awaited_and_ready_is_said_to_be_ready() {
+    fn a_ready_target_is_reported_ready() {
         let found = stuck("waiting\n", GOOD);
-        assert_eq!(found.cause, "waits-for");
+        assert_eq!(found.cause.as_str(), "waits-for");
         assert!(
             found.summary.ends_with("it waits for db:5432, whose pods are ready"),
             "{}",
@@ -508,21 +445,21 @@ status: {phase: Running, conditions: [{type: Ready, status: "True"}]}
 
     #[test]
     fn a_normal_start_is_silent() {
-        let found = check(super::check, &WAITING.replace("STARTED", "2026-01-01T11:59:58Z"));
+        let found = check(crate::rules::init::check, &WAITING.replace("STARTED", "2026-01-01T11:59:58Z"));
         assert!(
             found
                 .iter()
                 .all(|f| f.severity == Severity::Symptom && f.confidence == Confidence::Possible)
         );
-        assert!(crate::rules::causes::link(found).is_empty());
+        assert!(crate::diagnosis::causes::link(found).is_empty());
         let works = WAITING
             .replace("wait-db", "migrate")
             .replace("until nc -z $DB 5432; do sleep 2; done", "migrate");
-        assert!(check(super::check, &works.replace("STARTED", "2026-01-01T11:59:30Z")).is_empty());
+        assert!(check(crate::rules::init::check, &works.replace("STARTED", "2026-01-01T11:59:30Z")).is_empty());
     }
 
     #[test]
-    fn a_wait_for_what_is_broken_is_linked_at_once() {
+    fn a_wait_for_a_broken_dependency_is_linked_at_once() {
         let placed = WAITING.replace("  initContainers:", "  nodeName: node-1\n  initContainers:");
         let broken = placed.replace("STARTED", "2026-01-01T11:59:58Z")
             + r#"---
@@ -539,7 +476,7 @@ status:
   phase: Running
   containerStatuses: [{name: c, image: i, imageID: "", ready: false, restartCount: 2, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, reason: Error, finishedAt: "2026-01-01T11:59:55Z"}}}]
 "#;
-        let diagnosis = crate::rules::assess::assess(&snapshot(&broken), &Default::default());
+        let diagnosis = crate::diagnosis::assess::assess(&snapshot(&broken), &Default::default());
         let roots: Vec<(Code, &str)> = diagnosis.root_causes.iter().map(|f| (f.code, &*f.subject.object.name)).collect();
         assert_eq!(roots, [(Code::ContainerCrashing, "db")]);
         let waits = diagnosis.symptoms.iter().find(|f| f.code == Code::InitContainerStuck);
@@ -563,7 +500,7 @@ status:
             previous: true,
         };
         s.put_log(key, Some("ERROR: relation \"users\" does not exist\n".into()));
-        let found = check_snapshot(super::check, &s);
+        let found = check_snapshot(crate::rules::init::check, &s);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].code, Code::InitContainerFailing);
         assert!(found[0].summary.contains("relation \"users\""), "{}", found[0].summary);

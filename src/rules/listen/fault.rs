@@ -4,82 +4,57 @@ use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::bind::Bind;
-use super::fixes;
-use super::hints::Hint;
-use super::look::{self, Look};
-use super::source_word;
-use super::uses::Use;
+use crate::facts::ending::patch_command;
+use crate::facts::listening::bind::Bind;
+use crate::facts::listening::dials::opens_nothing;
+use crate::facts::listening::fault::{Fault, Faulty};
+use crate::facts::listening::hints::Hint;
+use crate::facts::listening::look;
+use crate::facts::listening::look::Look;
+use crate::facts::listening::uses::Use;
+use crate::model::cause::{ListenerOnLoopback, TargetPortMismatch};
 use crate::model::code::Code;
 use crate::model::dial::Reply;
-use crate::model::finding::{Confidence, Effect, Finding, Subject};
+use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Subject};
 use crate::model::kind;
-use crate::model::text::shorten;
-use crate::rules::Context;
-use crate::rules::container::ending::patch_command;
-use crate::rules::context::{ContainerView, Role, Workload, is_ready, reference_of, revision};
-use crate::rules::ports;
-
-/// What is to be told: which fault it is, and the port that listens instead.
-pub(super) enum Fault<'a> {
-    Loopback(Confidence, Bind),
-    Nothing(Confidence, Option<Named>),
-    /// Another port listens, and what shows it.
-    OtherPort(Confidence, u16, String),
-    /// The Service's number is not the one that is declared, and the declared one listens.
-    TargetPort(&'a Service, &'a ServicePort, u16),
-    OtherFamily(Confidence),
-    Hangs,
-    Fails(u16),
-}
-
-/// Another port that the container was told to listen on.
-pub(super) struct Named {
-    /// What says so.
-    pub(super) hint: Hint,
-    /// The port.
-    pub(super) port: u16,
-    /// Nobody listens there either.
-    pub(super) refuses: bool,
-}
+use crate::rules::listen::fixes;
+use crate::text::{Command, command, shorten};
+use crate::view::{ContainerView, Role, View, is_ready, ports, reference_of, revision};
 
 /// The finding about a fault of a port.
-pub(super) fn finding(
-    context: &Context<'_>,
-    workload: &Workload<'_>,
-    pod: &Pod,
-    container: &ContainerView<'_>,
-    used: &Use<'_>,
-    look: &Look<'_>,
-    fault: &Fault<'_>,
-) -> Finding {
+pub fn finding(view: &View<'_>, faulty: &Faulty<'_>) -> Finding {
+    let Faulty {
+        container,
+        used,
+        look,
+        fault,
+    } = faulty;
+    let pod = container.pod;
+    let workload = view.workload_of(pod);
     let (name, port) = (container.name(), used.port);
-    let on_container = Subject::of(workload.reference.clone())
-        .container(name)
-        .port(port)
-        .pod(&pod.name_any());
+    let on_container = Subject::of(workload.clone()).container(name).port(port).pod(&pod.name_any());
     let users = used.users();
     let namespace = pod.namespace().unwrap_or_default();
     let mut finding = match fault {
         Fault::Loopback(confidence, bind) => {
-            let cause = bind.loopback_cause().unwrap_or("ipv4");
+            let cause = bind.loopback_cause().unwrap_or(ListenerOnLoopback::Ipv4);
             let address = loopback_address(used, look, cause);
             let summary = format!(
-                "container {name} listens on {address} only, where nobody outside of the pod gets to it; {users} {}",
+                "container {name} listens on {address} only, which cannot be reached from outside the pod; {users} {}",
                 fate(used, look)
             );
-            Finding::error(Code::ListenerOnLoopback, cause, on_container, summary).confidence(*confidence)
+            Finding::error(cause, on_container, summary).confidence(*confidence)
         }
         Fault::Nothing(confidence, named) => {
             let mut summary = format!("nothing in container {name} listens on port {port}; {users} {}", fate(used, look));
             if let Some(named) = named {
-                let either = if named.refuses { ", where nobody listens either" } else { "" };
-                summary.push_str(&format!("; its {} names port {}{either}", source_word(&named.hint), named.port));
+                let either = if named.refuses { ", where nothing listens either" } else { "" };
+                summary.push_str(&format!("; its {} names port {}{either}", named.hint.source_word(), named.port));
             }
-            let finding = Finding::error(Code::NothingListening, "", on_container, summary).confidence(*confidence);
-            let is_silent = super::opens_nothing(context, container) && !look.hints.iter().any(Hint::is_of_log);
+            let finding = Finding::error(Code::NothingListening, on_container, summary).confidence(*confidence);
+            let is_silent = opens_nothing(view, container) && !look.hints.iter().any(Hint::is_of_log);
             match is_silent {
-                true => finding.suffering(Effect::Silence(workload.reference.clone(), name.to_owned())),
+                true => finding.suffering(Effect::Silence(workload.clone(), name.to_owned())),
                 false => finding,
             }
         }
@@ -93,7 +68,7 @@ pub(super) fn finding(
                     (false, true) => "use",
                 }
             );
-            Finding::error(Code::ListenerOnOtherPort, "", on_container, summary)
+            Finding::error(Code::ListenerOnOtherPort, on_container, summary)
                 .confidence(*confidence)
                 .evidence(container.source(), how)
         }
@@ -105,36 +80,40 @@ pub(super) fn finding(
                 format!("listens on {other}")
             };
             let summary = format!(
-                "Service {} sends port {} to {port}, where nobody listens; container {name} {listens}",
+                "Service {} sends port {} to {port}, where nothing listens; container {name} {listens}",
                 service.name_any(),
                 ports::shown(of)
             );
             let subject = Subject::of(reference_of(&kind::SERVICE, &service.metadata)).port(of.port);
-            Finding::error(Code::TargetPortMismatch, "proven", subject, summary)
-                .related("target", workload.reference.clone())
+            Finding::error(TargetPortMismatch::Proven, subject, summary)
+                .related("target", workload.clone())
                 .evidence("dialled", format!("port {other} accepts connections"))
         }
         Fault::OtherFamily(confidence) => {
             let (has, wants) = if look::has_ipv6(pod) { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
             let use_ = if is_plural(used) { "use" } else { "uses" };
             let summary = format!("container {name} listens on port {port} for {has} only, and {users} {use_} {wants}");
-            Finding::error(Code::ListenerAddressFamily, "", on_container, summary).confidence(*confidence)
-        }
-        Fault::Hangs => {
-            let summary = format!("container {name} accepts connections on port {port} and does not answer");
-            Finding::error(Code::ApplicationError, "", on_container, summary).confidence(Confidence::Likely)
+            Finding::error(Code::ListenerAddressFamily, on_container, summary).confidence(*confidence)
         }
         Fault::Fails(status) => {
             let summary = format!("container {name} answers requests on port {port} with status {status}");
-            Finding::error(Code::ApplicationError, "", on_container, summary).confidence(Confidence::Likely)
+            let finding = Finding::error(Code::ApplicationError, on_container, summary);
+            match view.failing(pod) {
+                Some(own) if own.status == Some(*status) => finding.evidence("asked", format!("GET {} answers {status}", own.asked)),
+                _ => finding.confidence(Confidence::Likely),
+            }
         }
     };
+    // A Service that takes its pods by mistake asks in vain, and the pods are well.
+    if matches!(fault, Fault::Nothing(..) | Fault::OtherPort(..)) && used.probes.is_empty() {
+        finding = finding.suffering(Effect::Object(workload.clone()));
+    }
     finding = evidence(container, used, look, fault, finding);
     // Who is kept from being ready by a command of its own is not kept from it by a port that no probe asks.
     let gates = [&container.spec.readiness_probe, &container.spec.startup_probe];
     let by_command = used.probes.is_empty() && gates.into_iter().flatten().any(|probe| probe.exec.is_some());
     if !is_ready(pod) && !by_command {
-        for effect in context.container_effects(container) {
+        for effect in view.container_effects(container) {
             finding = finding.breaking(effect);
         }
     }
@@ -142,16 +121,16 @@ pub(super) fn finding(
         for (service, _) in used
             .services
             .iter()
-            .filter(|(service, _)| reaches_nobody(context, workload, pod, service))
+            .filter(|(service, _)| reaches_nobody(view, &workload, pod, service))
         {
             finding = finding.breaking(Effect::Service(namespace.clone(), service.name_any()));
         }
     }
-    fix(context, container, used, look, fault, finding)
+    fix(view, container, used, look, fault, finding)
 }
 
 /// `127.0.0.1:8080`, `[::1]:8080`: as its socket has it, else as the dial or its own word tells.
-fn loopback_address(used: &Use<'_>, look: &Look<'_>, cause: &str) -> String {
+fn loopback_address(used: &Use<'_>, look: &Look<'_>, cause: ListenerOnLoopback) -> String {
     let port = used.port;
     let socket = look
         .sockets
@@ -162,11 +141,13 @@ fn loopback_address(used: &Use<'_>, look: &Look<'_>, cause: &str) -> String {
         return std::net::SocketAddr::new(socket.address, port).to_string();
     }
     match cause {
-        "ipv6" => format!("[::1]:{port}"),
-        "mapped" => format!("[::ffff:127.0.0.1]:{port}"),
+        ListenerOnLoopback::Ipv6 => format!("[::1]:{port}"),
+        ListenerOnLoopback::Mapped => format!("[::ffff:127.0.0.1]:{port}"),
         // 127.0.0.1 itself would have answered.
-        _ if look.dial.is_some_and(|dial| dial.inside == Reply::Refused) => format!("another loopback address than 127.0.0.1, port {port}"),
-        _ => format!("127.0.0.1:{port}"),
+        ListenerOnLoopback::Ipv4 if look.dial.is_some_and(|dial| dial.inside == Reply::Refused) => {
+            format!("another loopback address than 127.0.0.1, port {port}")
+        }
+        ListenerOnLoopback::Ipv4 => format!("127.0.0.1:{port}"),
     }
 }
 
@@ -189,11 +170,11 @@ fn are(used: &Use<'_>) -> &'static str {
 }
 
 /// Whether every pod behind a Service is of the revision that this pod stands for.
-fn reaches_nobody(context: &Context<'_>, workload: &Workload<'_>, pod: &Pod, service: &Service) -> bool {
-    ports::pods_behind(context, service)
+fn reaches_nobody(view: &View<'_>, workload: &ObjectRef, pod: &Pod, service: &Service) -> bool {
+    ports::pods_behind(view, service)
         .into_iter()
         .filter(|other| is_ready(other))
-        .all(|other| context.workload_of(other) == workload.reference && revision(other) == revision(pod))
+        .all(|other| view.workload_of(other) == *workload && revision(other) == revision(pod))
 }
 
 /// What was seen, the strongest first.
@@ -230,8 +211,13 @@ fn evidence(container: &ContainerView<'_>, used: &Use<'_>, look: &Look<'_>, faul
     if let Fault::Nothing(_, Some(named)) = fault {
         finding = finding.evidence(named.hint.place(), &named.hint.detail);
     }
+    if let Fault::OtherPort(_, other, _) | Fault::TargetPort(_, _, other) = fault
+        && let Some(hint) = look.hints.iter().find(|hint| hint.is_of_log() && hint.port == Some(*other))
+    {
+        finding = finding.evidence(hint.place(), &hint.detail);
+    }
     // Of who answers badly, the address is not at fault.
-    if matches!(fault, Fault::Hangs | Fault::Fails(_)) {
+    if matches!(fault, Fault::Fails(_)) {
         return finding;
     }
     for hint in (look.hints.iter())
@@ -256,7 +242,7 @@ fn said(reply: &Reply) -> String {
 }
 
 fn fix(
-    context: &Context<'_>,
+    view: &View<'_>,
     container: &ContainerView<'_>,
     used: &Use<'_>,
     look: &Look<'_>,
@@ -265,53 +251,48 @@ fn fix(
 ) -> Finding {
     let pod = container.pod;
     let namespace = pod.namespace().unwrap_or_default();
-    let (name, owner) = (container.name(), context.workload_of(pod).short());
-    let logs = format!("kubectl logs {} -c {name} -n {namespace} --tail=50", pod.name_any());
-    let edit = format!("kubectl edit {owner} -n {namespace}");
+    let (name, owner) = (container.name(), view.workload_of(pod).short());
+    let logs = command("kubectl logs {} -c {} -n {} --tail=50", &[&pod.name_any(), &name, &namespace]);
+    let edit = command("kubectl edit {} -n {}", &[&owner, &namespace]);
     match fault {
         Fault::OtherFamily(_) => {
-            let set = fixes::other_family(context, container, &look.hints, used.port);
+            let set = fixes::other_family(view, container, &look.hints, used.port);
             other_family(pod, used, look, set.unwrap_or(edit), finding)
         }
         Fault::Loopback(..) => {
-            finding
-                .fixes
-                .extend(fixes::advice(context, container, None, &look.hints, used.port));
+            finding.fixes.extend(fixes::advice(view, container, None, &look.hints, used.port));
             finding
         }
         Fault::Nothing(_, named) => {
             if let Some(named) = named.as_ref().filter(|named| !named.refuses) {
-                finding = to_other_port(context, container, used, named.port, edit.clone(), finding);
+                finding = to_other_port(view, container, used, named.port, edit.clone(), finding);
             }
             finding = finding.fix_command("see whether the server says that it listens, and where", logs);
             let sockets = match look.sockets {
                 Some(_) => {
                     return finding.fix_command(
-                        format!(
-                            "switch on what should open port {}, or take the port out of what uses it",
-                            used.port
-                        ),
+                        format!("enable what should open port {}, or remove the port from what uses it", used.port),
                         edit,
                     );
                 }
-                None => format!("kubectl podlife diagnose pod/{} -n {namespace} --exec", pod.name_any()),
+                None => command("kubectl podlife diagnose pod/{} -n {} --exec", &[&pod.name_any(), &namespace]),
             };
             finding.fix_command(
                 "see what it listens on instead (--exec where the image has cat or sh, else --debug-image)",
                 sockets,
             )
         }
-        Fault::OtherPort(_, other, _) => to_other_port(context, container, used, *other, edit, finding),
+        Fault::OtherPort(_, other, _) => to_other_port(view, container, used, *other, edit, finding),
         Fault::TargetPort(service, of, other) => finding.fix_command(
             format!("set targetPort of port {} to {other}", ports::shown(of)),
             set_target_port(service, of, *other),
         ),
-        Fault::Hangs | Fault::Fails(_) => finding.fix_command("the application itself is at fault: see what its log says", logs),
+        Fault::Fails(_) => finding.fix_command("the application itself is at fault: see what its log says", logs),
     }
 }
 
 /// Lets a server take connections of the family that its clients use.
-fn other_family(pod: &Pod, used: &Use<'_>, look: &Look<'_>, edit: String, finding: Finding) -> Finding {
+fn other_family(pod: &Pod, used: &Use<'_>, look: &Look<'_>, edit: Command, finding: Finding) -> Finding {
     let port = used.port;
     let (v4, v6) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
     let (wants, open, both) = if look::has_ipv6(pod) {
@@ -322,7 +303,7 @@ fn other_family(pod: &Pod, used: &Use<'_>, look: &Look<'_>, edit: String, findin
     let hint = look.hints.iter().find(|hint| hint.is_about(port) && !hint.is_of_log());
     let place = hint.map(|hint| format!(" (now: {})", hint.detail)).unwrap_or_default();
     let services: Vec<String> = used.services.iter().map(|(service, _)| service.name_any()).collect();
-    let finding = finding.fix_command(format!("have it listen for {wants} too: on {open}, or on {both}{place}"), edit);
+    let finding = finding.fix_command(format!("make it listen for {wants} too: on {open}, or on {both}{place}"), edit);
     match services.first() {
         Some(service) => finding.fix(format!(
             "where the cluster has both families, give Service {service} the one of the server (spec.ipFamilies)"
@@ -332,18 +313,11 @@ fn other_family(pod: &Pod, used: &Use<'_>, look: &Look<'_>, edit: String, findin
 }
 
 /// Brings what uses a port and what listens on another together.
-fn to_other_port(
-    context: &Context<'_>,
-    container: &ContainerView<'_>,
-    used: &Use<'_>,
-    other: u16,
-    edit: String,
-    finding: Finding,
-) -> Finding {
+fn to_other_port(view: &View<'_>, container: &ContainerView<'_>, used: &Use<'_>, other: u16, edit: Command, finding: Finding) -> Finding {
     match used.services.first() {
         Some((service, of)) if used.probes.is_empty() => finding.fix_command(
             format!(
-                "send port {} of Service {} to {other}, or have the application listen on {}",
+                "send port {} of Service {} to {other}, or make the application listen on {}",
                 ports::shown(of),
                 service.name_any(),
                 used.port
@@ -358,15 +332,15 @@ fn to_other_port(
                 .collect();
             finding.fix_command(
                 format!(
-                    "have {} ask port {other}, or the application listen on {}",
+                    "change {} to port {other}, or make the application listen on {}",
                     probes.join(" and "),
                     used.port
                 ),
-                set_probe_port(context, container, used, other).unwrap_or(edit),
+                set_probe_port(view, container, used, other).unwrap_or(edit),
             )
         }
         _ => finding.fix_command(
-            format!("have the application listen on {}, or change what uses it to {other}", used.port),
+            format!("make the application listen on {}, or change what uses it to {other}", used.port),
             edit,
         ),
     }
@@ -374,7 +348,7 @@ fn to_other_port(
 
 /// The command that lets the probes that ask a port ask another one; none where the pod has no template that can be patched by the name of
 /// the container.
-fn set_probe_port(context: &Context<'_>, container: &ContainerView<'_>, used: &Use<'_>, to: u16) -> Option<String> {
+fn set_probe_port(view: &View<'_>, container: &ContainerView<'_>, used: &Use<'_>, to: u16) -> Option<Command> {
     if container.role != Role::App {
         return None;
     }
@@ -387,18 +361,18 @@ fn set_probe_port(context: &Context<'_>, container: &ContainerView<'_>, used: &U
         };
         patch.insert(format!("{}Probe", which.word()), json!({way: {"port": to}}));
     }
-    patch_command(&context.workload_of(container.pod), &patch.into())
+    patch_command(&view.workload_of(container.pod), &patch.into())
 }
 
 /// The command that sends a Service's port to another port of its pods.
-fn set_target_port(service: &Service, of: &ServicePort, to: u16) -> String {
+fn set_target_port(service: &Service, of: &ServicePort, to: u16) -> Command {
     let at = ports::of_service(service)
         .iter()
         .position(|p| p.port == of.port && p.protocol == of.protocol)
         .unwrap_or_default();
-    format!(
-        "kubectl patch service {} -n {} --type=json -p '[{{\"op\":\"replace\",\"path\":\"/spec/ports/{at}/targetPort\",\"value\":{to}}}]'",
-        service.name_any(),
-        service.namespace().unwrap_or_default()
+    let patch = json!([{"op": "replace", "path": format!("/spec/ports/{at}/targetPort"), "value": to}]);
+    command(
+        "kubectl patch service {} -n {} --type=json -p {}",
+        &[&service.name_any(), &service.namespace().unwrap_or_default(), &patch],
     )
 }

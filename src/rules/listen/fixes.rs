@@ -2,23 +2,18 @@
 
 use kube::ResourceExt;
 
-use super::bind::{self, Bind, BindAddress};
-use super::hints::{Hint, Source};
-use super::servers::Server;
+use crate::facts::ending::edit_command;
+use crate::facts::listening::bind;
+use crate::facts::listening::bind::{Bind, BindAddress};
+use crate::facts::listening::hints::{Hint, Source};
+use crate::facts::listening::servers::Server;
 use crate::model::finding::Fix;
 use crate::model::kind;
-use crate::model::text::sanitise;
-use crate::rules::container::ending::edit_command;
-use crate::rules::context::{ContainerView, Context};
+use crate::text::{Command, command, sanitise};
+use crate::view::{ContainerView, View};
 
 /// How to make a container listen beyond the loopback on a port: what was seen to say otherwise comes first, then what the server is known to take.
-pub fn advice(
-    context: &Context<'_>,
-    container: &ContainerView<'_>,
-    server: Option<&'static Server>,
-    hints: &[Hint],
-    port: u16,
-) -> Vec<Fix> {
+pub fn advice(view: &View<'_>, container: &ContainerView<'_>, server: Option<&'static Server>, hints: &[Hint], port: u16) -> Vec<Fix> {
     let mut accusing: Vec<&Hint> = hints.iter().filter(|hint| hint.bind.is_loopback() && hint.is_about(port)).collect();
     // What can be changed comes before what merely shows it.
     accusing.sort_by_key(|hint| (hint.strength, matches!(hint.source, Source::Log { .. }), hint.is_default));
@@ -28,7 +23,7 @@ pub fn advice(
     let server = server
         .or_else(|| accusing.iter().find_map(|hint| hint.server))
         .or_else(|| hints.iter().find_map(|hint| hint.server));
-    let place = Place { context, container, port };
+    let place = Place { view, container, port };
     let mut fixes = Vec::new();
     match written {
         Some(hint) => {
@@ -48,19 +43,19 @@ pub fn advice(
                 container.name(),
                 place.any_with_port()
             ),
-            Some(edit_command(context, container.pod)),
+            Some(edit_command(view, container.pod)),
         ));
     }
-    if let Some(caution) = server.map(|s| s.caution).filter(|caution| !caution.is_empty()) {
+    if let Some(caution) = server.map(|s| &s.caution).filter(|caution| !caution.is_empty()) {
         fixes.push(place.fix(format!("before that: {caution}"), None));
     }
     fixes
 }
 
 /// The command that sets the variable which binds a server to one family to every address of the other one; none where no variable says it alone.
-pub fn other_family(context: &Context<'_>, container: &ContainerView<'_>, hints: &[Hint], port: u16) -> Option<String> {
-    let place = Place { context, container, port };
-    let wants_v6 = super::look::has_ipv6(container.pod);
+pub fn other_family(view: &View<'_>, container: &ContainerView<'_>, hints: &[Hint], port: u16) -> Option<Command> {
+    let place = Place { view, container, port };
+    let wants_v6 = crate::facts::listening::look::has_ipv6(container.pod);
     hints.iter().filter(|hint| hint.is_about(port)).find_map(|hint| {
         let Source::Environment(name) = &hint.source else { return None };
         let (written, value) = hint.detail.split_once('=')?;
@@ -75,16 +70,16 @@ pub fn other_family(context: &Context<'_>, container: &ContainerView<'_>, hints:
 }
 
 struct Place<'c, 'a> {
-    context: &'c Context<'a>,
+    view: &'c View<'a>,
     container: &'c ContainerView<'a>,
     port: u16,
 }
 
 impl Place<'_, '_> {
-    fn fix(&self, text: String, command: Option<String>) -> Fix {
+    fn fix(&self, text: String, command: Option<Command>) -> Fix {
         Fix {
             text: sanitise(&text),
-            command: command.as_deref().map(sanitise),
+            command: command.map(String::from),
         }
     }
 
@@ -128,7 +123,7 @@ impl Place<'_, '_> {
     /// The change of what was seen to say the loopback.
     fn change(&self, hint: &Hint) -> Fix {
         let container = self.container.name();
-        let edit = edit_command(self.context, self.container.pod);
+        let edit = edit_command(self.view, self.container.pod);
         match &hint.source {
             Source::Environment(name) => match hint.detail.split_once('=') {
                 Some((written, value)) if written == name => {
@@ -150,10 +145,10 @@ impl Place<'_, '_> {
                 let namespace = self.container.pod.namespace().unwrap_or_default();
                 self.fix(
                     format!(
-                        "in key {key} of ConfigMap {config_map}, change {}, and start the pods anew",
+                        "in key {key} of ConfigMap {config_map}, change {}, and restart the pods",
                         self.turned(&hint.detail)
                     ),
-                    Some(format!("kubectl edit configmap {config_map} -n {namespace}")),
+                    Some(command("kubectl edit configmap {} -n {}", &[&config_map, &namespace])),
                 )
             }
             Source::Command | Source::Log { .. } => self.fix(
@@ -186,11 +181,11 @@ impl Place<'_, '_> {
     /// What the server takes: its option, its variable or its directive.
     fn tell(&self, server: &Server) -> Fix {
         let container = self.container.name();
-        let edit = edit_command(self.context, self.container.pod);
+        let edit = edit_command(self.view, self.container.pod);
         let (option, variable, directive) = (
-            self.worded(server.option),
-            self.worded(server.variable),
-            self.worded(server.directive),
+            self.worded(&server.option),
+            self.worded(&server.variable),
+            self.worded(&server.directive),
         );
         let set = variable.split_once('=').and_then(|(name, value)| self.set_env(name, value));
         let text = match (option.is_empty(), variable.is_empty()) {
@@ -202,10 +197,9 @@ impl Place<'_, '_> {
         self.fix(text, set.filter(|_| !variable.is_empty()).or(Some(edit)))
     }
 
-    /// `kubectl set env deployment/api -c api BIND_ADDR=0.0.0.0:8080 -n shop`; none for a bare pod, whose variables cannot be changed,
-    /// and for what is not plain text in a shell.
-    fn set_env(&self, name: &str, value: &str) -> Option<String> {
-        let workload = self.context.workload_of(self.container.pod);
+    /// `kubectl set env deployment/api -c api BIND_ADDR=0.0.0.0:8080 -n shop`; none for a bare pod, whose variables cannot be changed.
+    fn set_env(&self, name: &str, value: &str) -> Option<Command> {
+        let workload = self.view.workload_of(self.container.pod);
         let known = [
             &kind::DEPLOYMENT,
             &kind::STATEFUL_SET,
@@ -217,25 +211,10 @@ impl Place<'_, '_> {
         if !known.iter().any(|k| workload.is(k)) {
             return None;
         }
-        let plain = |text: &str| {
-            text.chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '/' | '-' | '[' | ']' | '+' | ',' | '='))
-        };
-        if !plain(name) || !plain(value) {
-            return None;
-        }
         let argument = format!("{name}={value}");
-        // A bracket is a pattern to a shell.
-        let argument = if argument.contains(['[', '*']) {
-            format!("'{argument}'")
-        } else {
-            argument
-        };
-        Some(format!(
-            "kubectl set env {} -c {} {argument} -n {}",
-            workload.short(),
-            self.container.name(),
-            workload.namespace
+        Some(command(
+            "kubectl set env {} -c {} {} -n {}",
+            &[&workload.short(), &self.container.name(), &argument, &workload.namespace],
         ))
     }
 }

@@ -3,23 +3,24 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::look::passes_probe;
-use super::mesh::{is_mesh, mesh};
-use super::{hints, made_dial, representatives, source_word, uses};
+use crate::facts::listening::dials::{made_dial, passes_probe};
+use crate::facts::listening::mesh::{is_mesh, mesh};
+use crate::facts::listening::pods::representatives;
+use crate::facts::listening::{hints, uses};
 use crate::model::dial::Reply;
 use crate::model::finding::Confidence;
 use crate::model::report::{Listener, PortRow};
-use crate::rules::context::{Context, Role, Workload, containers};
+use crate::view::{Role, View, Workload, containers};
 
 /// The rows of one pod of each revision of a workload.
-pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
+pub fn rows(view: &View<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
     let mut rows = Vec::new();
-    for pod in representatives(context, workload) {
+    for pod in representatives(view, workload) {
         let namespace = pod.namespace().unwrap_or_default();
-        let sockets = context.snapshot.sockets(&namespace, &pod.name_any()).flatten();
-        let used = uses::of_pod(context, pod);
+        let sockets = view.snapshot.sockets(&namespace, &pod.name_any()).flatten();
+        let used = uses::of_pod(view, pod);
         for port in &used {
-            let container = port.container(context, pod);
+            let container = port.container(view, pod);
             // What the sidecar of a mesh opens for itself says nothing about the application.
             if port.services.is_empty() && container.is_some_and(|c| is_mesh(&c)) {
                 continue;
@@ -55,20 +56,20 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
                     })
                     .collect();
             } else if let Some(container) = container.filter(|_| port.protocol == "TCP") {
-                let said = hints::of_container(context, &container);
+                let said = hints::of_container(view, &container);
                 row.listens = said
                     .iter()
                     .filter(|hint| hint.port == Some(port.port) && !hint.is_udp())
                     .map(|hint| Listener {
                         address: hint.bind.to_string(),
                         container: Some(container.name().to_owned()),
-                        known_by: source_word(hint).to_owned(),
+                        known_by: hint.source_word().to_owned(),
                     })
                     .collect();
                 row.listens.sort();
                 row.listens.dedup();
             }
-            row.answer = match made_dial(context, pod, port) {
+            row.answer = match made_dial(view, pod, port) {
                 Some(dial) if dial.address.listens() => "answers".to_owned(),
                 Some(dial) if dial.address == Reply::Refused && dial.inside.listens() => "inside the pod only".to_owned(),
                 Some(dial) if dial.address == Reply::Refused || dial.inside == Reply::Refused => "refuses".to_owned(),
@@ -82,7 +83,7 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
             rows.push(row);
         }
         if sockets.is_none() {
-            rows.extend(told(context, workload, pod, &used));
+            rows.extend(told(view, workload, pod, &used));
         }
         // What listens without anybody using or declaring it.
         for socket in sockets.into_iter().flat_map(|s| &s.sockets) {
@@ -102,11 +103,11 @@ pub fn rows(context: &Context<'_>, workload: &Workload<'_>) -> Vec<PortRow> {
 }
 
 /// Ports that a container says that it listens on, or was surely told to, and that nobody uses or declares.
-fn told(context: &Context<'_>, workload: &Workload<'_>, pod: &Pod, used: &[uses::Use<'_>]) -> Vec<PortRow> {
+fn told(view: &View<'_>, workload: &Workload<'_>, pod: &Pod, used: &[uses::Use<'_>]) -> Vec<PortRow> {
     let mut rows: Vec<PortRow> = Vec::new();
     let serving = containers(pod).into_iter().filter(|c| c.role != Role::Init && !is_mesh(c));
     for container in serving {
-        for hint in hints::of_container(context, &container) {
+        for hint in hints::of_container(view, &container) {
             let Some(port) = hint.port.filter(|port| used.iter().all(|u| u.port != *port)) else {
                 continue;
             };
@@ -116,7 +117,7 @@ fn told(context: &Context<'_>, workload: &Workload<'_>, pod: &Pod, used: &[uses:
             let listener = Listener {
                 address: hint.bind.to_string(),
                 container: Some(container.name().to_owned()),
-                known_by: source_word(&hint).to_owned(),
+                known_by: hint.source_word().to_owned(),
             };
             match rows.iter_mut().find(|row| row.port == port && row.container == container.name()) {
                 Some(row) => row.listens.push(listener),

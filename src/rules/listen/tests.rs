@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 
-use super::check;
-use super::mesh::behind_meshes;
-use crate::model::code::Code::{self, *};
+use crate::model::code::Code;
+use crate::model::code::Code::*;
 use crate::model::dial::{Dial, DialKey, Reply, Speech};
 use crate::model::finding::{Confidence, Effect, Finding, Severity};
 use crate::model::snapshot::{LogKey, Snapshot};
 use crate::model::sockets::{PodSockets, Socket};
-use crate::rules::testing::{check_snapshot, noon, snapshot};
-use crate::rules::{Context, Need, Options};
+use crate::rules::listen::check;
+use crate::rules::listen::unsettled::behind_meshes;
+use crate::testing::{check_snapshot, noon, run, snapshot};
+use crate::view::{Need, Needs, Options, View};
 
 const OLD: &str = "2026-01-01T06:00:00Z";
 const YOUNG: &str = "2026-01-01T11:59:50Z";
@@ -65,12 +66,12 @@ fn after(yaml: &str, address: Reply, inside: Reply) -> Vec<(Code, String, Confid
 fn found(snapshot: &Snapshot) -> Vec<(Code, String, Confidence)> {
     check_snapshot(check, snapshot)
         .into_iter()
-        .map(|f| (f.code, f.cause, f.confidence))
+        .map(|f| (f.code, f.cause.to_string(), f.confidence))
         .collect()
 }
 
 fn asked(snapshot: &Snapshot) -> Vec<Need> {
-    let context = Context::new(
+    let view = View::new(
         snapshot,
         Options {
             dial: true,
@@ -78,8 +79,7 @@ fn asked(snapshot: &Snapshot) -> Vec<Need> {
             ..Options::default()
         },
     );
-    check(&context);
-    context.take_needs().into_iter().collect()
+    run(check, &view).needs.into_set().into_iter().collect()
 }
 
 fn said(snapshot: &mut Snapshot, line: &str) {
@@ -175,26 +175,28 @@ fn the_dial_pair_tells() {
         (TimedOut, Untried, vec![]),
         (Untried, Refused, vec![]),
         (Untried, Accepted, vec![]),
-        (Status(500), Untried, fails.clone()),
+        (Status(500), Untried, fails),
         // A gateway does not know the host that is asked for.
         (Status(503), Untried, vec![]),
         // That it does not do GET is no fault.
         (Status(501), Untried, vec![]),
-        // Port 80 of a Service is HTTP.
-        (TimedOut, Silent, fails.clone()),
+        // Who is slow looks like who hangs.
+        (TimedOut, Silent, vec![]),
     ] {
         assert_eq!(after(&plain, address.clone(), inside.clone()), expected, "{address:?} {inside:?}");
     }
 }
 
 #[test]
-fn silence_is_a_fault_where_http_is_spoken_and_only_twice() {
+fn silence_is_left_open_after_a_second_look() {
     let http = pod(OLD, "", ", name: http");
-    assert_eq!(
-        after(&http, Reply::TimedOut, Reply::Silent),
-        one(ApplicationError, "", Confidence::Likely)
-    );
-    // Not everything that is silent speaks HTTP: it is left open, in words.
+    let mut slow = snapshot(&http);
+    for again in [false, true] {
+        dialled(&mut slow, key(8080, Speech::Http, again), Reply::TimedOut, Reply::Silent);
+    }
+    assert!(found(&slow).is_empty());
+    assert_eq!(open(&slow), ["port 8080 of pod/api-1 by dialling"]);
+    // Not everything that is silent speaks HTTP.
     let unsure = pod(OLD, "", "").replace("port: 80,", "port: 9900,").replace("8080", "7777");
     let mut s = snapshot(&unsure);
     for again in [false, true] {
@@ -242,8 +244,8 @@ fn a_service_mesh_answers_in_its_place_and_that_is_said() {
     assert!(after(&mesh, Reply::Refused, Reply::Refused).is_empty());
     let s = snapshot(&mesh);
     assert!(asked(&s).is_empty());
-    let context = Context::new(&s, Options::default());
-    let unsaid: Vec<String> = behind_meshes(&context, |_| true)
+    let view = View::new(&s, Options::default());
+    let unsaid: Vec<String> = behind_meshes(&view, |_| true)
         .iter()
         .map(|u| format!("{}: {}", u.what, u.why))
         .collect();
@@ -251,8 +253,8 @@ fn a_service_mesh_answers_in_its_place_and_that_is_said() {
         unsaid,
         ["port 8080 of pod/api-1 by dialling: the service mesh's istio-proxy answers in its place; --exec shows what listens"]
     );
-    assert!(behind_meshes(&context, |_| false).is_empty());
-    let rows = super::table::rows(&context, context.workloads().next().expect("the pod"));
+    assert!(behind_meshes(&view, |_| false).is_empty());
+    let rows = crate::rules::listen::table::rows(&view, view.workloads().next().expect("the pod"));
     assert_eq!(rows[0].answer, "not tried: istio-proxy answers in its place");
     // What the kubelet's probe proves needs no dial, and what nobody uses is nobody's loss.
     let probed = pod(
@@ -263,12 +265,12 @@ fn a_service_mesh_answers_in_its_place_and_that_is_said() {
     let unused = mesh.replace("{app: api}, ports", "{app: other}, ports");
     for quiet in [probed, unused] {
         let s = snapshot(&quiet);
-        assert!(behind_meshes(&Context::new(&s, Options::default()), |_| true).is_empty(), "{quiet}");
+        assert!(behind_meshes(&View::new(&s, Options::default()), |_| true).is_empty(), "{quiet}");
     }
 }
 
 #[test]
-fn the_port_that_the_container_was_told_is_named_and_asked() {
+fn the_configured_port_is_named_and_dialled() {
     for (container, expected) in [
         (", args: [--port, '9090']", Some(("command", "--port 9090"))),
         (", env: [{name: PORT, value: '9090'}]", Some(("env PORT", "PORT=9090"))),
@@ -316,7 +318,7 @@ fn the_port_that_the_container_was_told_is_named_and_asked() {
             let shut = after(Reply::Refused);
             assert_eq!(shut.code, NothingListening);
             assert!(
-                shut.summary.ends_with("names port 9090, where nobody listens either"),
+                shut.summary.ends_with("names port 9090, where nothing listens either"),
                 "{}",
                 shut.summary
             );
@@ -333,7 +335,7 @@ fn the_port_that_the_container_was_told_is_named_and_asked() {
 }
 
 #[test]
-fn what_nobody_uses_or_a_probe_proves_is_not_dialled() {
+fn unused_ports_and_probed_ports_are_not_dialled() {
     let unused = pod(OLD, ", ports: [{containerPort: 9000}]", "").replace("{app: api}, ports", "{app: other}, ports");
     assert!(asked(&snapshot(&unused)).is_empty());
     let probed = pod(OLD, ", readinessProbe: {httpGet: {path: /, port: 8080}}", "");
@@ -345,7 +347,7 @@ fn what_nobody_uses_or_a_probe_proves_is_not_dialled() {
 }
 
 #[test]
-fn what_does_not_speak_http_is_sent_nothing() {
+fn non_http_ports_are_sent_nothing() {
     for (container, service, port) in [("", ", name: redis", 8080), ("", ", appProtocol: mysql", 8080)] {
         assert_eq!(
             asked(&snapshot(&pod(OLD, container, service))),
@@ -370,8 +372,11 @@ fn what_does_not_speak_http_is_sent_nothing() {
 
 /// What the dials leave open, in words.
 fn open(snapshot: &Snapshot) -> Vec<String> {
-    let context = Context::new(snapshot, Options::default());
-    super::unsettled(&context, |_| true).into_iter().map(|u| u.what).collect()
+    let view = View::new(snapshot, Options::default());
+    crate::rules::listen::unsettled(&view, &mut Needs::default(), |_| true)
+        .into_iter()
+        .map(|u| u.what)
+        .collect()
 }
 
 #[test]
@@ -394,7 +399,7 @@ fn a_name_that_tells_no_protocol_is_asked_like_none() {
 }
 
 #[test]
-fn who_was_told_127_0_0_1_and_refuses_there_has_not_bound_at_all() {
+fn a_program_configured_for_loopback_that_refuses_there_has_not_bound() {
     for (container, expected) in [
         (
             ", env: [{name: LISTEN, value: '127.0.0.1:8080'}]",
@@ -466,7 +471,7 @@ fn a_probe_that_asks_the_wrong_port_is_the_one_to_change() {
         );
         assert_eq!(
             all[0].fixes[0].text,
-            format!("have the {word} probe ask port 8080, or the application listen on 8081")
+            format!("change the {word} probe to port 8080, or make the application listen on 8081")
         );
     }
 }
@@ -489,7 +494,7 @@ fn of_two_services_the_wrong_one_is_to_blame() {
     assert_eq!((all[0].code, all[0].subject.object.name.as_str()), (TargetPortMismatch, "odd"));
     assert_eq!(
         all[0].summary,
-        "Service odd sends port 80 to 9999, where nobody listens; container api listens on 8080"
+        "Service odd sends port 80 to 9999, where nothing listens; container api listens on 8080"
     );
     let command = all[0].fixes[0].command.as_deref().unwrap_or_default();
     assert!(
@@ -575,7 +580,7 @@ fn an_option_for_the_address_alone_is_about_the_only_port() {
 }
 
 #[test]
-fn what_is_sent_nothing_is_taken_at_its_word_where_it_listens_inside() {
+fn an_unqueried_port_is_trusted_if_it_listens_inside_the_pod() {
     let redis = |env: &str| pod(OLD, &format!(", env: [{{name: BIND_ADDR, value: '{env}'}}]"), ", name: redis");
     let found_with = |env: &str, inside: Reply| {
         let mut s = snapshot(&redis(env));
@@ -615,7 +620,7 @@ fn the_declared_port_is_asked_before_anything_is_said_to_be_missing() {
 }
 
 #[test]
-fn the_log_names_the_address_or_the_port_that_was_dialled_in_vain() {
+fn the_log_names_the_address_or_port_of_the_failed_call() {
     for (line, expected) in [
         ("listening on 127.0.0.53:8080", one(ListenerOnLoopback, "ipv4", Confidence::Likely)),
         ("listening on [::1]:8080", one(ListenerOnLoopback, "ipv6", Confidence::Likely)),

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
-use super::allows::{Direction, Doubt, End, Identity, Outcome, Port, evaluate};
+use crate::facts::policy::allows::{Direction, Doubt, End, Identity, Outcome, Port, evaluate};
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::snapshot::{Coverage, LogKey, Snapshot};
-use crate::rules::ports::Declared;
-use crate::rules::testing::{check_snapshot, snapshot};
-use crate::rules::{Context, Need, Options};
+use crate::testing::{check_snapshot, run, snapshot};
+use crate::view::ports::Declared;
+use crate::view::{Need, Options, View};
 
 type Labels = BTreeMap<String, String>;
 
@@ -33,7 +33,7 @@ fn word(policies: &[NetworkPolicy], from: &End<'_>, to: &End<'_>, port: Port<'_>
     if let Some(denied) = answers.iter().find(|a| a.is_denied()) {
         return denied.direction.as_str();
     }
-    match answers.iter().find_map(super::allows::Evaluation::doubt) {
+    match answers.iter().find_map(crate::facts::policy::allows::Evaluation::doubt) {
         None => "allowed",
         Some(Doubt::Namespace) => "unknown namespace",
         Some(Doubt::Address) => "unknown address",
@@ -64,6 +64,17 @@ fn db(labels: &Labels) -> End<'_> {
     }
 }
 
+/// A pod with these labels in `shop`, without declared ports.
+fn caller(labels: &Labels) -> End<'_> {
+    End {
+        namespace: "shop",
+        identity: Identity::Pod(labels),
+        ip: Some("10.244.0.7".parse().unwrap()),
+        ports: Some(Vec::new()),
+        ..End::default()
+    }
+}
+
 /// Calls the database from a pod with these labels in a namespace; of `other` the labels are known, of all else they are not.
 fn passes(specs: &[&str], namespace: &str, source: &str) -> &'static str {
     let (source, of_db) = (labels(source), labels("app=db"));
@@ -71,236 +82,22 @@ fn passes(specs: &[&str], namespace: &str, source: &str) -> &'static str {
     let from = End {
         namespace,
         namespace_labels: (namespace == "other").then_some(&team),
-        identity: Identity::Pod(&source),
-        ip: Some("10.244.0.7".parse().unwrap()),
-        ports: Some(Vec::new()),
+        ..caller(&source)
     };
     word(&policies(specs), &from, &db(&of_db), SQL)
 }
 
 #[test]
 fn rules_of_the_api_hold() {
-    let db = "podSelector: {matchLabels: {app: db}}";
-    let cases: &[(&[String], &str, &str, &str)] = &[
-        (&[], "shop", "app=web", "allowed"),
-        // Default deny of the namespace, for each direction.
-        (
-            &["{podSelector: {}, policyTypes: [Ingress]}".into()],
-            "shop",
-            "app=web",
-            "ingress",
-        ),
-        (&["{podSelector: {}, policyTypes: [Egress]}".into()], "shop", "app=web", "egress"),
-        (&["{podSelector: {}}".into()], "shop", "app=web", "ingress"),
-        (
-            &["{podSelector: {}, policyTypes: [Egress]}".into()],
-            "elsewhere",
-            "app=web",
-            "allowed",
-        ),
-        // A policy that selects another pod closes nothing here.
-        (
-            &["{podSelector: {matchLabels: {app: cache}}, policyTypes: [Ingress, Egress]}".into()],
-            "shop",
-            "app=web",
-            "allowed",
-        ),
-        // By pod label, only in the policy's own namespace.
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
-            "shop",
-            "app=web",
-            "allowed",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
-            "shop",
-            "app=job",
-            "ingress",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
-            "other",
-            "app=web",
-            "ingress",
-        ),
-        // Namespace and pod selector in one peer both must hold; in two peers one is enough.
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}, podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
-            "other",
-            "app=job",
-            "ingress",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}}}, {{podSelector: {{matchLabels: {{app: web}}}}}}]}}]}}")],
-            "other",
-            "app=job",
-            "allowed",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{}}}}]}}]}}")],
-            "unread",
-            "app=job",
-            "allowed",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}}}]}}]}}")],
-            "unread",
-            "app=job",
-            "unknown namespace",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: unread}}}}}}]}}]}}")],
-            "unread",
-            "app=job",
-            "allowed",
-        ),
-        // Ports by number, range, name, protocol.
-        (&[format!("{{{db}, ingress: [{{ports: [{{port: 5432}}]}}]}}")], "shop", "app=web", "allowed"),
-        (&[format!("{{{db}, ingress: [{{ports: [{{port: 5433}}]}}]}}")], "shop", "app=web", "ingress"),
-        (
-            &[format!("{{{db}, ingress: [{{ports: [{{port: 5000, endPort: 6000}}]}}]}}")],
-            "shop",
-            "app=web",
-            "allowed",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{ports: [{{port: 5433, endPort: 6000}}]}}]}}")],
-            "shop",
-            "app=web",
-            "ingress",
-        ),
-        (&[format!("{{{db}, ingress: [{{ports: [{{port: sql}}]}}]}}")], "shop", "app=web", "allowed"),
-        (&[format!("{{{db}, ingress: [{{ports: [{{port: http}}]}}]}}")], "shop", "app=web", "ingress"),
-        (
-            &[format!("{{{db}, ingress: [{{ports: [{{port: 5432, protocol: UDP}}]}}]}}")],
-            "shop",
-            "app=web",
-            "ingress",
-        ),
-        (&[format!("{{{db}, ingress: [{{ports: [{{protocol: TCP}}]}}]}}")], "shop", "app=web", "allowed"),
-        // Address blocks and exceptions; a block with host bits is read as its network.
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{ipBlock: {{cidr: 10.244.0.5/24}}}}]}}]}}")],
-            "shop",
-            "app=web",
-            "allowed",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{ipBlock: {{cidr: 0.0.0.0/0, except: [10.244.0.0/16]}}}}]}}]}}")],
-            "shop",
-            "app=web",
-            "ingress",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{ipBlock: {{cidr: '::/0'}}}}]}}]}}")],
-            "shop",
-            "app=web",
-            "ingress",
-        ),
-        // An empty rule allows all; several policies add up.
-        (&[format!("{{{db}, ingress: [{{}}]}}")], "shop", "app=web", "allowed"),
-        (
-            &["{podSelector: {}, policyTypes: [Ingress]}".into(), format!("{{{db}, ingress: [{{}}]}}")],
-            "shop",
-            "app=web",
-            "allowed",
-        ),
-        // Egress that allows names only.
-        (
-            &["{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]}".into()],
-            "shop",
-            "app=web",
-            "egress",
-        ),
-        (
-            &["{podSelector: {matchLabels: {app: web}}, egress: [{to: [{podSelector: {matchLabels: {app: db}}}]}], policyTypes: [Egress]}".into()],
-            "shop",
-            "app=web",
-            "allowed",
-        ),
-        // With egress rules and without policyTypes a policy is about both directions.
-        (
-            &["{podSelector: {matchLabels: {app: web}}, egress: [{ports: [{port: 53, protocol: UDP}]}]}".into()],
-            "shop",
-            "app=web",
-            "egress",
-        ),
-        // matchExpressions, of pods and of namespaces.
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchExpressions: [{{key: app, operator: In, values: [web, job]}}]}}}}]}}]}}")],
-            "shop",
-            "app=job",
-            "allowed",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchExpressions: [{{key: app, operator: NotIn, values: [web]}}]}}}}]}}]}}")],
-            "shop",
-            "app=web",
-            "ingress",
-        ),
-        // A label that is not there is not among the values.
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchExpressions: [{{key: tier, operator: NotIn, values: [x]}}]}}}}]}}]}}")],
-            "shop",
-            "app=web",
-            "allowed",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{podSelector: {{matchExpressions: [{{key: tier, operator: Exists}}]}}}}]}}]}}")],
-            "shop",
-            "app=web",
-            "ingress",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchExpressions: [{{key: team, operator: DoesNotExist}}]}}}}]}}]}}")],
-            "other",
-            "app=web",
-            "ingress",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchExpressions: [{{key: team, operator: DoesNotExist}}]}}}}]}}]}}")],
-            "unread",
-            "app=web",
-            "unknown namespace",
-        ),
-        (
-            &["{podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [db]}]}}".into()],
-            "shop",
-            "app=web",
-            "allowed",
-        ),
-        // Lists that are empty are as good as none: peers and ports say everything, rules say nothing.
-        (&[format!("{{{db}, ingress: [{{from: [], ports: []}}]}}")], "shop", "app=web", "allowed"),
-        (&[format!("{{{db}, ingress: []}}")], "shop", "app=web", "ingress"),
-        // A doubt does not count where the port is wrong anyhow, nor where another rule allows it.
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}}}], ports: [{{port: 1}}]}}]}}")],
-            "unread",
-            "app=job",
-            "ingress",
-        ),
-        (
-            &[format!("{{{db}, ingress: [{{from: [{{namespaceSelector: {{matchLabels: {{team: a}}}}}}]}}, {{ports: [{{port: 5432}}]}}]}}")],
-            "unread",
-            "app=job",
-            "allowed",
-        ),
-        // Egress of the policy's own policyTypes says nothing about ingress.
-        (
-            &[format!("{{{db}, policyTypes: [Egress], ingress: [{{}}]}}")],
-            "shop",
-            "app=web",
-            "allowed",
-        ),
-    ];
-    for (specs, namespace, source, expected) in cases {
-        let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
-        assert_eq!(
-            passes(&specs, namespace, source),
-            *expected,
-            "{specs:?} from {source} in {namespace}"
-        );
+    let cases = include_str!("cases.txt").lines().filter(|line| !line.starts_with('#'));
+    for case in cases {
+        let parts: Vec<&str> = case.splitn(4, '|').map(str::trim).collect();
+        let [expected, namespace, source, specs] = parts[..] else {
+            panic!("{case}")
+        };
+        let specs = specs.replace("DB", "podSelector: {matchLabels: {app: db}}");
+        let specs: Vec<&str> = specs.split(" + ").filter(|spec| !spec.is_empty()).collect();
+        assert_eq!(passes(&specs, namespace, source), expected, "{case}");
     }
 }
 
@@ -308,13 +105,7 @@ fn rules_of_the_api_hold() {
 #[test]
 fn ports_are_those_of_the_destination() {
     let (web, of_db) = (labels("app=web"), labels("app=db"));
-    let from = End {
-        namespace: "shop",
-        identity: Identity::Pod(&web),
-        ip: Some("10.244.0.7".parse().unwrap()),
-        ports: Some(Vec::new()),
-        ..End::default()
-    };
+    let from = caller(&web);
     let dns = |protocol| Declared {
         container: "db",
         name: "dns",
@@ -352,13 +143,7 @@ fn ports_are_those_of_the_destination() {
 #[test]
 fn ends_that_are_no_pods_or_were_not_read() {
     let (web, of_db) = (labels("app=web"), labels("app=db"));
-    let pod = End {
-        namespace: "shop",
-        identity: Identity::Pod(&web),
-        ip: Some("10.244.0.7".parse().unwrap()),
-        ports: Some(Vec::new()),
-        ..End::default()
-    };
+    let pod = caller(&web);
     let on_host = End {
         identity: Identity::Host(&web),
         ip: Some("192.0.2.4".parse().unwrap()),
@@ -406,13 +191,7 @@ fn ends_that_are_no_pods_or_were_not_read() {
 #[test]
 fn the_rule_that_lets_it_pass_is_named() {
     let (web, of_db) = (labels("app=web"), labels("app=db"));
-    let from = End {
-        namespace: "shop",
-        identity: Identity::Pod(&web),
-        ip: Some("10.244.0.7".parse().unwrap()),
-        ports: Some(Vec::new()),
-        ..End::default()
-    };
+    let from = caller(&web);
     let all = policies(&[
         "{podSelector: {}}",
         "{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 1}]}, {from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}",
@@ -471,7 +250,7 @@ status: {{phase: Running, podIP: 10.244.0.9, conditions: [{{type: Ready, status:
 }
 
 fn blamed(policy: &str, log: &str) -> Vec<String> {
-    let found = check_snapshot(super::check, &called(policy, log));
+    let found = check_snapshot(crate::rules::network_policy::check, &called(policy, log));
     found.into_iter().map(|f| format!("{} {}", f.code.as_str(), f.cause)).collect()
 }
 
@@ -555,13 +334,13 @@ status: {{phase: Running, podIP: 10.244.0.11, conditions: [{{type: Ready, status
   involvedObject: {{kind: Pod, name: web, namespace: shop, uid: u, fieldPath: 'spec.containers{{web}}'}}}}
 "
     );
-    let other = crate::rules::testing::snapshot(&yaml);
+    let other = crate::testing::snapshot(&yaml);
     snapshot.objects.pods.retain(|pod| pod.metadata.name.as_deref() != Some("web"));
     snapshot.objects.pods.extend(other.objects.pods);
     snapshot.objects.services.extend(other.objects.services);
     snapshot.objects.events.extend(other.objects.events);
     snapshot.sort();
-    let found = check_snapshot(super::check, &snapshot);
+    let found = check_snapshot(crate::rules::network_policy::check, &snapshot);
     found
         .into_iter()
         .map(|f| format!("{} {}", f.cause, format!("{:?}", f.confidence).to_lowercase()))
@@ -606,7 +385,8 @@ fn a_caller_that_lives_on_and_is_not_ready_is_followed_as_one_that_ends() {
         (open, "dial tcp 10.96.3.4:5432: i/o timeout", says_no, &[]),
         (open, "listening on :80", silent, &[]),
         (closed_in, "dial tcp 10.96.3.4:5432: connect: connection refused", says_no, &[]),
-        (closed_in, "listening on :80", not_found, &[]),
+        // Whoever calls, nobody gets in.
+        (closed_in, "listening on :80", not_found, &["ingress proven"]),
     ] {
         assert_eq!(unready(policy, log, message), expected, "{policy} {log} {message}");
     }
@@ -618,11 +398,12 @@ fn a_policy_that_selects_namespaces_waits_for_their_labels() {
     let policy = "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: b}}}]}]}";
     let mut snapshot = called(policy, "dial tcp 10.96.3.4:5432: i/o timeout");
     snapshot.cover(&kind::NAMESPACE, None, Coverage::Partial);
-    let context = Context::new(&snapshot, Options::default());
-    assert!(super::check(&context).is_empty());
+    let view = View::new(&snapshot, Options::default());
+    let out = run(crate::rules::network_policy::check, &view);
+    assert!(out.findings.is_empty());
     assert!(
-        context
-            .take_needs()
+        out.needs
+            .into_set()
             .contains(&Need::Object(ObjectRef::new(&kind::NAMESPACE, "", "shop")))
     );
     for (team, expected) in [("a", 1), ("b", 0)] {
@@ -630,6 +411,10 @@ fn a_policy_that_selects_namespaces_waits_for_their_labels() {
             serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": team}}});
         snapshot.insert(namespace).unwrap();
         snapshot.sort();
-        assert_eq!(check_snapshot(super::check, &snapshot).len(), expected, "{team}");
+        assert_eq!(
+            check_snapshot(crate::rules::network_policy::check, &snapshot).len(),
+            expected,
+            "{team}"
+        );
     }
 }

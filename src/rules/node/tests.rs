@@ -1,12 +1,12 @@
 use crate::model::code::Code;
 use crate::model::finding::{Effect, ObjectRef, Severity};
 use crate::model::kind;
-use crate::rules::testing::check;
+use crate::testing::{check, run};
 
 fn found(yaml: &str) -> Vec<(Code, String, Severity)> {
-    check(super::check, yaml)
+    check(crate::rules::node::check, yaml)
         .into_iter()
-        .map(|f| (f.code, f.cause, f.severity))
+        .map(|f| (f.code, f.cause.to_string(), f.severity))
         .collect()
 }
 
@@ -28,7 +28,7 @@ status:
 
 #[test]
 fn a_node_that_stopped_reporting_explains_its_pods() {
-    let findings = check(super::check, LOST);
+    let findings = check(crate::rules::node::check, LOST);
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].code, Code::NodeNotReady);
     assert_eq!(findings[0].subject.object, ObjectRef::new(&kind::NODE, "", "node-1"));
@@ -44,11 +44,10 @@ fn a_node_that_stopped_reporting_explains_its_pods() {
 #[test]
 fn nodes_are_read_only_where_one_seems_lost() {
     let asks = |yaml: &str| {
-        let mut unread = crate::model::snapshot::Snapshot::new(crate::rules::testing::noon(), false);
+        let mut unread = crate::model::snapshot::Snapshot::new(crate::testing::noon(), false);
         unread.insert(serde_saphyr::from_str(yaml).unwrap()).unwrap();
-        let context = crate::rules::Context::new(&unread, crate::rules::Options::default());
-        super::check(&context);
-        !context.take_needs().is_empty()
+        let view = crate::view::View::new(&unread, crate::view::Options::default());
+        !run(crate::rules::node::check, &view).needs.into_set().is_empty()
     };
     let untouched = "
 apiVersion: v1
@@ -214,7 +213,7 @@ fn pods_that_one_node_does_not_let_go_are_one_fault() {
     let overdue = "deletionTimestamp: 2026-01-01T11:58:00Z, deletionGracePeriodSeconds: 30";
     let running = "running: {startedAt: 2026-01-01T11:00:00Z}";
     let pods = ["a", "b", "c"].map(|name| deleting(overdue, running).replace("metadata: {name: a,", &format!("metadata: {{name: {name},")));
-    let findings = check(super::check, &pods.join("---"));
+    let findings = check(crate::rules::node::check, &pods.join("---"));
     let said: Vec<_> = findings.iter().map(|f| (f.code, f.subject.object.short())).collect();
     assert_eq!(said, [(Code::PodStuckTerminating, "node/node-1".to_owned())]);
     assert!(findings[0].summary.contains("3 pods"), "{}", findings[0].summary);
@@ -253,9 +252,9 @@ status:
 fn a_taint_that_kubernetes_set_is_the_nodes_fault_named_or_not() {
     for message in ["untolerated taint(s)", "untolerated taint {node.kubernetes.io/disk-pressure: }"] {
         let yaml = PRESSED.replace("untolerated taint(s)", message);
-        let mut findings = check(super::check, &yaml);
+        let mut findings = check(crate::rules::node::check, &yaml);
         findings.extend(check(crate::rules::scheduling::check, &yaml));
-        let linked = crate::rules::causes::link(findings);
+        let linked = crate::diagnosis::causes::link(findings);
         let said: Vec<_> = linked.iter().map(|f| (f.code, f.severity)).collect();
         assert_eq!(
             said,
@@ -267,5 +266,5 @@ fn a_taint_that_kubernetes_set_is_the_nodes_fault_named_or_not() {
     let dedicated = PRESSED
         .replace("node.kubernetes.io/disk-pressure", "dedicated")
         .replace("{type: DiskPressure, status: 'True'", "{type: DiskPressure, status: 'False'");
-    assert!(check(super::check, &dedicated).is_empty());
+    assert!(check(crate::rules::node::check, &dedicated).is_empty());
 }

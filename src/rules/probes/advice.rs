@@ -5,29 +5,31 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::message::{self, Which};
+use crate::facts::probe as message;
+use crate::facts::probe::Which;
 use crate::model::age;
+use crate::model::cause::ProbeFailure;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Finding, Severity, Subject};
-use crate::rules::Context;
-use crate::rules::context::{Workload, WorkloadObject, containers, probe_budget};
+use crate::text::command;
+use crate::view::{View, Workload, WorkloadObject, containers, probe_budget};
 
 /// Advice on the probes of every long-running workload.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
+pub fn check(view: &View<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for workload in context.workloads() {
+    for workload in view.workloads() {
         let Some(object) = workload.object.filter(|o| !o.is_finite()) else {
             continue;
         };
         let Some(spec) = object.pod_spec() else { continue };
-        let services = context.services_selecting(&workload.reference.namespace, &object.pod_labels());
+        let services = view.services_selecting(&workload.reference.namespace, &object.pod_labels());
         for container in &spec.containers {
             let serves = services.iter().any(|service| targets(service, container, spec.containers.len()));
             found.extend(missing(workload, container, serves));
             found.extend(same(workload, container));
         }
         found.extend(over_deadline(workload));
-        found.extend(tight(context, workload));
+        found.extend(tight(view, workload));
     }
     found
 }
@@ -37,8 +39,11 @@ fn subject(workload: &Workload<'_>, container: &Container) -> Subject {
 }
 
 fn advise(code: Code, workload: &Workload<'_>, container: &Container, summary: String, fix: &str) -> Finding {
-    let command = format!("kubectl edit {} -n {}", workload.reference.short(), workload.reference.namespace);
-    Finding::advice(code, "", subject(workload, container), summary).fix_command(fix, command)
+    let command = command(
+        "kubectl edit {} -n {}",
+        &[&workload.reference.short(), &workload.reference.namespace],
+    );
+    Finding::advice(code, subject(workload, container), summary).fix_command(fix, command)
 }
 
 /// Whether a Service sends its traffic to this container.
@@ -65,7 +70,7 @@ fn missing(workload: &Workload<'_>, container: &Container, serves: bool) -> Vec<
                 "container {} serves a Service without a readiness probe: it gets traffic as soon as its process runs",
                 container.name
             ),
-            "add a readinessProbe that asks what clients need",
+            "add a readinessProbe that checks what clients need",
         ));
     }
     if serves && container.liveness_probe.is_none() {
@@ -77,7 +82,7 @@ fn missing(workload: &Workload<'_>, container: &Container, serves: bool) -> Vec<
                 "container {} has no liveness probe: if it hangs, nothing restarts it",
                 container.name
             ),
-            "if the application can hang, add a livenessProbe that asks the process alone, not what it depends on",
+            "if the application can hang, add a livenessProbe that checks the process alone, not its dependencies",
         ));
     }
     found
@@ -96,10 +101,10 @@ fn same(workload: &Workload<'_>, container: &Container) -> Option<Finding> {
         workload,
         container,
         format!(
-            "the liveness probe of container {} asks the same as its readiness probe and is no more patient: a busy moment restarts it",
+            "the liveness probe of container {} checks the same as its readiness probe and is no more tolerant: a busy moment restarts the container",
             container.name
         ),
-        "let the liveness probe ask less, or give it a higher failureThreshold",
+        "let the liveness probe check less, or give it a higher failureThreshold",
     ))
 }
 
@@ -120,45 +125,42 @@ fn over_deadline(workload: &Workload<'_>) -> Option<Finding> {
     (budget > deadline).then(|| {
         Finding::advice(
             Code::ReadinessBudgetOverDeadline,
-            "",
             Subject::of(workload.reference.clone()),
             format!(
-                "its probes allow a start of {}, but the roll-out is given up after progressDeadlineSeconds {}",
+                "its probes allow a start of {}, but the rollout fails after progressDeadlineSeconds {}",
                 age::short(budget),
                 deadline.as_secs()
             ),
         )
         .fix_command(
             format!("set progressDeadlineSeconds above {}, or shorten the probes", budget.as_secs()),
-            format!("kubectl edit {} -n {}", workload.reference.short(), workload.reference.namespace),
+            command(
+                "kubectl edit {} -n {}",
+                &[&workload.reference.short(), &workload.reference.namespace],
+            ),
         )
     })
 }
 
 /// A probe that has timed out on a container that is ready: the answer takes about as long as the probe waits.
-fn tight(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
+fn tight(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     workload.pods.iter().find_map(|pod| {
         containers(pod).into_iter().filter(|c| c.is_ready()).find_map(|container| {
-            let events = context.pod_events(pod);
-            let (which, text, count) = events
-                .iter()
-                .filter(|event| event.reason() == "Unhealthy" && event.container() == Some(container.name()))
-                .filter_map(|event| message::parse(event.message()).map(|(which, text)| (which, text, event.count())))
-                .find(|(which, text, _)| {
-                    which
-                        .of(container.spec)
-                        .is_some_and(|probe| message::cause(text, probe, container.spec) == "timeout")
-                })?;
+            let (which, event, text) = message::all_failures(view, &container).find(|(which, _, text)| {
+                which
+                    .of(container.spec)
+                    .is_some_and(|probe| message::cause(text, probe, container.spec) == Some(ProbeFailure::Timeout))
+            })?;
+            let count = event.count();
             let probe = which.of(container.spec)?;
             Some(
                 Finding::new(
                     Code::ProbeTimeoutTight,
-                    "",
                     Severity::Advice,
                     Confidence::Likely,
-                    context.subject_of(&container),
+                    view.subject_of(&container),
                     format!(
-                        "the {} probe of container {} has timed out now and then: it waits {} s for {}",
+                        "the {} probe of container {} sometimes times out: it waits {} s for {}",
                         which.word(),
                         container.name(),
                         probe.timeout_seconds.unwrap_or(1),
@@ -168,7 +170,10 @@ fn tight(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 .evidence(format!("{} event Unhealthy", container.source()), format!("{count} times: {text}"))
                 .fix_command(
                     format!("raise {}Probe.timeoutSeconds", Which::word(which)),
-                    format!("kubectl edit {} -n {}", workload.reference.short(), workload.reference.namespace),
+                    command(
+                        "kubectl edit {} -n {}",
+                        &[&workload.reference.short(), &workload.reference.namespace],
+                    ),
                 ),
             )
         })

@@ -7,18 +7,18 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Probe};
 use kube::ResourceExt;
 
-use super::cut_off::{self, CutOff};
-use super::message::{describe, status_code};
-use super::{Failing, Which, remedy};
-use crate::model::age;
+use crate::facts::ending::logs_command;
+use crate::facts::listening::uses;
+use crate::facts::probe::describe;
 use crate::model::bind::Bind;
+use crate::model::cause::ProbeFailure;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Finding};
-use crate::model::text::{counted, redact, shorten};
-use crate::rules::Context;
-use crate::rules::container::ending::logs_command;
-use crate::rules::context::{LogView, containers, probe_budget};
-use crate::rules::listen;
+use crate::rules::probes::cut_off::CutOff;
+use crate::rules::probes::run::{RunLog, last_run, may_be_starting, shortest};
+use crate::rules::probes::{Failing, Which, cut_off, remedy};
+use crate::text::{Command, Words, counted, redact, redact_args, shell, shorten};
+use crate::view::{LogView, Needs, View, containers, probe_budget};
 
 /// How long a start takes, and what says so.
 struct Start {
@@ -43,7 +43,7 @@ pub enum Judgement {
 const AMPLE: Duration = Duration::from_secs(300);
 
 /// Compares what a probe that kills leaves with what the application needs.
-pub fn judge(context: &Context<'_>, failing: &Failing<'_>) -> Judgement {
+pub fn judge(view: &View<'_>, needs: &mut Needs, failing: &Failing<'_>) -> Judgement {
     let container = &failing.container;
     let Some(probe) = failing.which.of(container.spec) else {
         return Judgement::Fits;
@@ -53,52 +53,42 @@ pub fn judge(context: &Context<'_>, failing: &Failing<'_>) -> Judgement {
     if is_late || !may_be_starting(failing) || container.restarts() == 0 && container.terminated().is_none() {
         return Judgement::Fits;
     }
-    let log = log(context, failing);
+    let log = log(view, needs, failing);
     let became_ready = from_status(failing);
     let is_known = became_ready.is_some();
     let start = became_ready
         .or_else(|| from_command(container.spec))
-        .or_else(|| from_log(context, failing, log.as_ref()));
+        .or_else(|| from_log(view, failing, log.as_ref()));
     // Who answers may have opened its port at once, and still be loading.
-    let answers = !matches!(failing.cause, "refused" | "");
+    let answers = !matches!(failing.cause, Some(ProbeFailure::Refused) | None);
     match start {
         Some(start) if start.takes >= shortest(probe) || start.at_least => {
-            return Judgement::TooShort(Box::new(seen(context, failing, probe, start)));
+            return Judgement::TooShort(Box::new(seen(view, failing, probe, start)));
         }
         Some(_) if is_known || !answers => return Judgement::Fits,
         _ => {}
     }
     // One pod of the revision speaks for all.
-    if !is_representative(context, failing) {
+    if !is_representative(view, failing) {
         return Judgement::Fits;
     }
     let lines: Vec<&str> = log.iter().flat_map(|log| log.lines()).collect();
-    let said = Said {
+    let said = RunLog {
         started: lines.iter().any(|line| contains(line, STARTED) && !contains(line, STARTING)),
         trouble: lines.iter().any(|line| contains(line, TROUBLE)),
-        too_late: listen::probe_port(probe, container.spec).and_then(|port| opened(&lines, port)),
+        too_late: uses::probe_port(probe, container.spec).and_then(|port| opened(&lines, port)),
     };
-    match cut_off::of(context, failing, &said) {
+    match cut_off::of(view, needs, failing, &said) {
         None => Judgement::Fits,
-        Some(cut_off) if cut_off.is_likely => Judgement::TooShort(Box::new(unseen(context, failing, probe, log.as_ref(), &said))),
+        Some(cut_off) if cut_off.is_likely => Judgement::TooShort(Box::new(unseen(view, failing, probe, log.as_ref(), &said))),
         Some(cut_off) => Judgement::Perhaps(cut_off),
     }
-}
-
-/// What the log of a run that was ended tells of it.
-pub(super) struct Said<'a> {
-    /// That it has started.
-    pub started: bool,
-    /// That something goes wrong.
-    pub trouble: bool,
-    /// That it listens where the probe asks, for everybody: who was refused until the end asked before that.
-    pub too_late: Option<&'a str>,
 }
 
 /// The line that says that a port is open on every address, or on that of the pod.
 fn opened<'a>(lines: &[&'a str], port: u16) -> Option<&'a str> {
     let tells = |line: &&str| {
-        let told = listen::log_lines::of_line(line);
+        let told = crate::facts::listening::log_lines::of_line(line);
         told.iter()
             .any(|told| told.address.port == Some(port) && matches!(told.address.bind, Bind::AnyV4 | Bind::AnyV6 | Bind::Address(_)))
     };
@@ -110,15 +100,15 @@ fn seconds(time: Duration) -> u64 {
 }
 
 /// What is to be done where a start may take longer than a probe waits, and nothing shows how long it takes.
-pub fn perhaps_more_time(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe) -> (String, String) {
+pub fn perhaps_more_time(view: &View<'_>, failing: &Failing<'_>, probe: &Probe) -> (String, Command) {
     let budget = probe_budget(probe);
-    let (change, command) = remedy::more_time(context, failing, AMPLE.max(budget * 4));
+    let (change, command) = remedy::more_time(view, failing, AMPLE.max(budget * 4));
     (format!("if it needs longer than {} s to start, {change}", seconds(budget)), command)
 }
 
 /// When the last run was ended, and why a run may need more: `, the last time 14 s after its start; it may need longer …`.
-pub fn perhaps(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe) -> String {
-    let after = last_run(context, failing).map_or_else(String::new, |(lived, _)| {
+pub fn perhaps(view: &View<'_>, failing: &Failing<'_>, probe: &Probe) -> String {
+    let after = last_run(view, failing).map_or_else(String::new, |(lived, _)| {
         format!(", the last time {} s after its start", seconds(lived))
     });
     format!(
@@ -136,18 +126,18 @@ pub fn evidence_of_budget(failing: &Failing<'_>, probe: &Probe, finding: Finding
 }
 
 /// The finding where nobody listened in any run on a port that is meant to be served, and nothing shows why.
-fn unseen(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, log: Option<&LogView<'_>>, said: &Said<'_>) -> Finding {
+fn unseen(view: &View<'_>, failing: &Failing<'_>, probe: &Probe, log: Option<&LogView<'_>>, said: &RunLog<'_>) -> Finding {
     let container = &failing.container;
     let budget = seconds(probe_budget(probe));
-    let port = super::port(probe).unwrap_or_default();
+    let port = crate::rules::probes::port(probe).unwrap_or_default();
     let summary = format!(
-        "container {} is killed before it listens on port {port}: its {} probe gives it {budget} s ({}), and it may need longer than that to start",
+        "container {} is killed before it listens on port {port}: its {} probe allows {budget} s ({}), and it may need longer than that to start",
         container.name(),
         failing.which.word(),
         sum(probe),
     );
-    let mut finding = frame(context, failing, probe, summary);
-    finding = ended_by_kubelet(context, failing, finding).evidence(
+    let mut finding = frame(view, failing, probe, summary);
+    finding = ended_by_kubelet(view, failing, finding).evidence(
         format!("pod/{} event Unhealthy", container.pod.name_any()),
         shorten(&failing.text, 200),
     );
@@ -158,31 +148,30 @@ fn unseen(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, log: Opti
             None => finding.evidence(source, "says neither that it has started nor what is wrong"),
         };
     }
-    let (change, command) = perhaps_more_time(context, failing, probe);
+    let (change, command) = perhaps_more_time(view, failing, probe);
     let previous = container.restarts() > 0 && container.terminated().is_none();
     finding.fix_command(change, command).fix_command(
-        format!("if it starts sooner than that, see why it does not listen on port {port} of the pod's address, or ask the port that it listens on"),
+        format!("if it starts sooner than that, see why it does not listen on port {port} of the pod's address, or probe the port that it listens on"),
         logs_command(container, previous),
     )
 }
 
-fn frame(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, summary: String) -> Finding {
+fn frame(view: &View<'_>, failing: &Failing<'_>, probe: &Probe, summary: String) -> Finding {
     let container = &failing.container;
     let finding = Finding::new(
         Code::ProbeBudgetTooShort,
-        "",
         crate::model::finding::Severity::Error,
         Confidence::Likely,
-        context.subject_of(container),
+        view.subject_of(container),
         summary,
     );
     let finding = evidence_of_budget(failing, probe, finding);
-    context.container_effects(container).into_iter().fold(finding, Finding::breaking)
+    view.container_effects(container).into_iter().fold(finding, Finding::breaking)
 }
 
-fn ended_by_kubelet(context: &Context<'_>, failing: &Failing<'_>, finding: Finding) -> Finding {
+fn ended_by_kubelet(view: &View<'_>, failing: &Failing<'_>, finding: Finding) -> Finding {
     let container = &failing.container;
-    match last_run(context, failing) {
+    match last_run(view, failing) {
         Some((lived, ended)) => finding.evidence(
             container.source(),
             format!(
@@ -196,7 +185,7 @@ fn ended_by_kubelet(context: &Context<'_>, failing: &Failing<'_>, finding: Findi
 }
 
 /// The finding where it is known how long a start takes.
-fn seen(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, start: Start) -> Finding {
+fn seen(view: &View<'_>, failing: &Failing<'_>, probe: &Probe, start: Start) -> Finding {
     let container = &failing.container;
     let budget = probe_budget(probe);
     let took = format!("{}{} s", if start.at_least { "more than " } else { "about " }, seconds(start.takes));
@@ -207,24 +196,10 @@ fn seen(context: &Context<'_>, failing: &Failing<'_>, probe: &Probe, start: Star
         seconds(budget),
         sum(probe),
     );
-    let finding = frame(context, failing, probe, summary).evidence(start.source, start.detail);
+    let finding = frame(view, failing, probe, summary).evidence(start.source, start.detail);
     let wanted = (start.takes.max(budget) * 2).max(Duration::from_secs(60));
-    let (change, command) = remedy::more_time(context, failing, wanted);
-    ended_by_kubelet(context, failing, finding).fix_command(change, command)
-}
-
-/// An application that is still starting refuses, hangs, or answers that it is not there yet; it does not answer 404.
-pub(super) fn may_be_starting(failing: &Failing<'_>) -> bool {
-    match failing.cause {
-        "http-status" => status_code(&failing.text).is_some_and(|status| status >= 500),
-        cause => matches!(cause, "refused" | "timeout" | "reset" | "grpc" | "exec-exit" | ""),
-    }
-}
-
-/// The earliest moment at which the probe can have used up its failures.
-pub(super) fn shortest(probe: &Probe) -> Duration {
-    let period = Duration::from_secs(u64::try_from(probe.period_seconds.unwrap_or(10)).unwrap_or(10));
-    probe_budget(probe).saturating_sub(period)
+    let (change, command) = remedy::more_time(view, failing, wanted);
+    ended_by_kubelet(view, failing, finding).fix_command(change, command)
 }
 
 /// `initialDelaySeconds 5 + periodSeconds 2 × failureThreshold 3`
@@ -239,12 +214,6 @@ fn sum(probe: &Probe) -> String {
         probe.period_seconds.unwrap_or(10),
         probe.failure_threshold.unwrap_or(3)
     )
-}
-
-pub(super) fn last_run(context: &Context<'_>, failing: &Failing<'_>) -> Option<(Duration, String)> {
-    let end = failing.container.newest_end()?;
-    let (from, to) = (end.started_at.as_ref()?.0, end.finished_at.as_ref()?.0);
-    Some((Duration::try_from(to.duration_since(from)).ok()?, age::short(context.age(to))))
 }
 
 /// A run that did start, seen by the pod's own condition: it became ready this long after the container began.
@@ -267,104 +236,73 @@ fn from_status(failing: &Failing<'_>) -> Option<Start> {
 
 /// A script that sleeps before it starts its server.
 fn from_command(container: &Container) -> Option<Start> {
-    let words = container.command.iter().chain(&container.args).flatten();
-    let script = words.map(String::as_str).collect::<Vec<_>>().join(" ");
-    let seconds = sleeps_before_last_step(&script);
+    let words: Vec<String> = container.command.iter().chain(&container.args).flatten().cloned().collect();
+    let seconds = sleeps_before_last_step(&words);
     (seconds > 0).then(|| Start {
         takes: Duration::from_secs(seconds),
         at_least: false,
         source: "spec".to_owned(),
         detail: format!(
             "its command sleeps {seconds} s before its last step: {}",
-            shorten(&redact(&script), 120)
+            shorten(&redact_args(&words), 120)
         ),
     })
 }
 
-fn sleeps_before_last_step(script: &str) -> u64 {
-    let steps: Vec<&str> = script
-        .split([';', '&', '|', '\n'])
-        .map(str::trim)
-        .filter(|s| !s.is_empty())
-        .collect();
-    let Some((last, before)) = steps.split_last() else { return 0 };
+fn sleeps_before_last_step(words: &[String]) -> u64 {
+    let steps = shell::commands(words);
+    let Some((_, before)) = steps.split_last() else { return 0 };
     // A loop that sleeps is waiting for something, not starting.
-    if *last == "done" || script.contains("while ") || script.contains("until ") {
+    if steps
+        .iter()
+        .flatten()
+        .any(|word| matches!(word.as_str(), "while" | "until" | "done"))
+    {
         return 0;
     }
-    before
-        .iter()
-        .filter_map(|step| {
-            let mut words = step.split_whitespace().skip_while(|word| *word != "sleep").skip(1);
-            let word = words.next()?;
-            word.trim_end_matches('s').parse::<f64>().ok().filter(|seconds| seconds.is_finite())
-        })
-        .sum::<f64>() as u64
+    let sleeps = before.iter().filter_map(|step| {
+        let at = step.iter().position(|word| word == "sleep")?;
+        let seconds: f64 = step.get(at + 1)?.trim_end_matches('s').parse().ok()?;
+        Some(seconds).filter(|seconds| seconds.is_finite())
+    });
+    sleeps.sum::<f64>() as u64
 }
 
 /// Whether this pod speaks for its revision: logs are asked for one alone.
-fn is_representative(context: &Context<'_>, failing: &Failing<'_>) -> bool {
+fn is_representative(view: &View<'_>, failing: &Failing<'_>) -> bool {
     let container = failing.container;
     let same = |other: &k8s_openapi::api::core::v1::Pod| {
         containers(other)
             .iter()
             .any(|c| c.name() == container.name() && (c.restarts() > 0 || c.terminated().is_some()))
     };
-    context.is_representative(container.pod, same)
+    view.is_representative(container.pod, same)
 }
 
-fn log<'a>(context: &Context<'a>, failing: &Failing<'_>) -> Option<LogView<'a>> {
-    is_representative(context, failing).then(|| context.end_log(&failing.container))?
+fn log<'a>(view: &View<'a>, needs: &mut Needs, failing: &Failing<'_>) -> Option<LogView<'a>> {
+    is_representative(view, failing).then(|| needs.end_log(view, &failing.container))?
 }
 
-fn from_log(context: &Context<'_>, failing: &Failing<'_>, log: Option<&LogView<'_>>) -> Option<Start> {
+fn from_log(view: &View<'_>, failing: &Failing<'_>, log: Option<&LogView<'_>>) -> Option<Start> {
     let (container, log) = (failing.container, log?);
-    let lived = last_run(context, failing).map(|(lived, _)| lived);
+    let lived = last_run(view, failing).map(|(lived, _)| lived);
     let mut start = read_log(log, lived)?;
     start.source = format!("pod/{} {} {}", container.pod.name_any(), log.source(), container.name());
     Some(start)
 }
 
-const STARTED: &[&str] = &[
-    "listening",
-    "started",
-    "ready to accept",
-    "ready for",
-    "is ready",
-    "now ready",
-    "server running",
-    "serving",
-    "accepting connections",
-    "up and running",
-    "startup complete",
-];
-const STARTING: &[&str] = &[
-    "starting",
-    "loading",
-    "initializ",
-    "initialis",
-    "migrat",
-    "warming",
-    "warm-up",
-    "warmup",
-    "booting",
-    "bootstrap",
-    "compiling",
-    "building",
-    "indexing",
-    "importing",
-    "preparing",
-    "restoring",
-    "replaying",
-    "recovering",
-    "fetching",
-    "downloading",
-];
-const TROUBLE: &[&str] = &["error", "fatal", "panic", "exception", "traceback", "refused", "denied", "no such"];
+const STARTED: Words = Words(
+    "listening, started, ready to accept, ready for, is ready, now ready, server running, serving, accepting connections, \
+     up and running, startup complete",
+);
+const STARTING: Words = Words(
+    "starting, loading, initializ, initialis, migrat, warming, warm-up, warmup, booting, bootstrap, compiling, building, \
+     indexing, importing, preparing, restoring, replaying, recovering, fetching, downloading",
+);
+const TROUBLE: Words = Words("error, fatal, panic, exception, traceback, refused, denied, no such");
 
-fn contains(line: &str, words: &[&str]) -> bool {
-    let line = line.to_lowercase();
-    words.iter().any(|word| line.contains(word))
+fn contains(line: &str, words: Words) -> bool {
+    words.occur_in(&line.to_lowercase())
 }
 
 /// How long a start takes, as a log says: in words (`Started in 45.2 seconds`), by its time stamps, or because it ends in the middle.
@@ -470,7 +408,11 @@ mod tests {
             ("sh -c while true; do sleep 60; date; done", 0),
             ("sh -c sleep infinity; x", 0),
         ] {
-            assert_eq!(sleeps_before_last_step(script), expected, "{script}");
+            let words: Vec<String> = match script.strip_prefix("sh -c ") {
+                Some(script) => vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()],
+                None => script.split(' ').map(str::to_owned).collect(),
+            };
+            assert_eq!(sleeps_before_last_step(&words), expected, "{script}");
         }
     }
 }

@@ -5,17 +5,16 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Probe;
 use serde_json::{Value, json};
 
-use super::message::describe;
-use super::{Failing, Which};
-use crate::model::text::{redact, redact_path};
-use crate::rules::Context;
-use crate::rules::container::ending::{edit_command, patch_command};
-use crate::rules::context::{ContainerView, Role};
+use crate::facts::ending::{edit_command, patch_command};
+use crate::facts::probe::describe;
+use crate::rules::probes::{Failing, Which};
+use crate::text::{Command, redact, redact_path};
+use crate::view::{ContainerView, Role, View};
 
 /// What to change so that a probe that kills leaves a start at least this long, in words and as a command.
-pub(super) fn more_time(context: &Context<'_>, failing: &Failing<'_>, wanted: Duration) -> (String, String) {
+pub(crate) fn more_time(view: &View<'_>, failing: &Failing<'_>, wanted: Duration) -> (String, Command) {
     let container = &failing.container;
-    let edit = || edit_command(context, container.pod);
+    let edit = || edit_command(view, container.pod);
     let Some(probe) = failing.which.of(container.spec) else {
         return (String::new(), edit());
     };
@@ -30,14 +29,14 @@ pub(super) fn more_time(context: &Context<'_>, failing: &Failing<'_>, wanted: Du
     } else {
         (
             format!(
-                "add a startupProbe that asks the same ({}) with periodSeconds {period}, failureThreshold {threshold} ({total} s); the liveness \
+                "add a startupProbe with the same check ({}) with periodSeconds {period}, failureThreshold {threshold} ({total} s); the liveness \
                  probe then begins after it has passed",
                 describe(probe)
             ),
             same(probe, period, threshold),
         )
     };
-    let command = startup.and_then(|startup| patch(context, container, &startup));
+    let command = startup.and_then(|startup| patch(view, container, &startup));
     (words, command.unwrap_or_else(edit))
 }
 
@@ -54,7 +53,7 @@ fn same(probe: &Probe, period: u64, threshold: u64) -> Option<Value> {
     } else {
         let exec = probe.exec.as_ref()?;
         let words = exec.command.as_deref().unwrap_or_default().join(" ");
-        let shown = crate::model::text::redact_args(exec.command.iter().flatten());
+        let shown = crate::text::redact_args(exec.command.iter().flatten());
         ("exec", (shown == words && redact(&words) == words).then(|| json!(exec))?)
     };
     let mut startup = json!({"periodSeconds": period, "failureThreshold": threshold});
@@ -66,10 +65,10 @@ fn same(probe: &Probe, period: u64, threshold: u64) -> Option<Value> {
 }
 
 /// The command that gives a container this start-up probe, or these fields of the one it has.
-fn patch(context: &Context<'_>, container: &ContainerView<'_>, startup: &Value) -> Option<String> {
+fn patch(view: &View<'_>, container: &ContainerView<'_>, startup: &Value) -> Option<Command> {
     if container.role != Role::App {
         return None;
     }
     let fields = json!({"name": container.name(), "startupProbe": startup});
-    patch_command(&context.workload_of(container.pod), &fields)
+    patch_command(&view.workload_of(container.pod), &fields)
 }

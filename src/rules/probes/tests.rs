@@ -4,7 +4,7 @@ use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity};
 use crate::model::kind;
 use crate::model::snapshot::LogKey;
-use crate::rules::testing::{check, check_snapshot, snapshot};
+use crate::testing::{check, check_snapshot, pending, snapshot};
 
 /// A running pod of a Deployment; `more` is put into the container, `status` into its status.
 fn pod(more: &str, status: &str) -> String {
@@ -41,9 +41,9 @@ involvedObject: {{kind: Pod, name: api-1, namespace: shop, uid: u1, fieldPath: '
 }
 
 fn errors(yaml: &str) -> Vec<(Code, String)> {
-    let found = check(super::check, yaml);
+    let found = check(crate::rules::probes::check, yaml);
     let errors = found.iter().filter(|f| f.severity == Severity::Error);
-    errors.map(|f| (f.code, f.cause.clone())).collect()
+    errors.map(|f| (f.code, f.cause.to_string())).collect()
 }
 
 const REFUSED: &str = "'Readiness probe failed: Get \"http://10.244.0.3:8080/\": dial tcp 10.244.0.3:8080: connect: connection refused'";
@@ -53,7 +53,7 @@ const UNREADY: &str = "ready: false, started: true, restartCount: 0, state: {run
 #[test]
 fn an_unready_container_names_why_its_probe_fails() {
     let yaml = pod(READINESS, UNREADY) + &event("Unhealthy", REFUSED);
-    let found = check(super::check, &yaml);
+    let found = check(crate::rules::probes::check, &yaml);
     let error = &found[0];
     assert_eq!((error.code, error.cause.as_str()), (Code::ReadinessProbeFailing, "refused"));
     let deployment = ObjectRef::new(&kind::DEPLOYMENT, "shop", "api");
@@ -78,7 +78,7 @@ fn a_start_inside_its_budget_is_silent() {
 }
 
 #[test]
-fn a_program_that_is_not_in_the_image_is_told_at_once() {
+fn a_program_missing_from_the_image_is_reported_at_once() {
     let exec = "readinessProbe: {exec: {command: [curl, localhost]}}";
     let starting = "ready: false, started: true, restartCount: 0, state: {running: {startedAt: 2026-01-01T11:59:55Z}}";
     let message = r#"'Readiness probe errored and resulted in unknown state: rpc error: code = Unknown desc = failed to exec in container: failed to start exec "97": OCI runtime exec failed: exec failed: unable to start container process: exec: "curl": executable file not found in $PATH: unknown'"#;
@@ -105,11 +105,32 @@ const LIVENESS: &str = "livenessProbe: {httpGet: {path: /nope, port: 8080}, peri
 const KILLED: &str = "ready: true, started: true, restartCount: 3, state: {running: {startedAt: 2026-01-01T11:59:50Z}}, lastState: {terminated: {exitCode: 137, reason: Error, startedAt: 2026-01-01T11:59:38Z, finishedAt: 2026-01-01T11:59:50Z}}";
 
 #[test]
-fn a_liveness_probe_that_kills_is_told_even_while_the_pod_looks_ready() {
+fn a_killing_liveness_probe_is_reported_while_the_pod_is_ready() {
     let yaml = pod(LIVENESS, KILLED)
         + &event("Unhealthy", "'Liveness probe failed: HTTP probe failed with statuscode: 404'")
         + &event("Killing", "Container c failed liveness probe, will be restarted");
     assert_eq!(errors(&yaml), [(Code::LivenessProbeFailing, "http-status".to_owned())]);
+}
+
+#[test]
+fn a_failing_liveness_probe_is_pending_until_it_kills() {
+    let runs = "ready: true, started: true, restartCount: 0, state: {running: {startedAt: 2026-01-01T11:51:00Z}}";
+    let failed = event("Unhealthy", "'Liveness probe failed: HTTP probe failed with statuscode: 404'");
+    let at = |seen: &str, probe: &str| {
+        let yaml = pod(probe, runs) + &failed.replace("11:58:00", seen);
+        assert!(errors(&yaml).is_empty(), "{seen}");
+        let held = pending(crate::rules::probes::check, &yaml);
+        held.first().map(|f| (f.code, f.settles.within().map(|left| left.as_secs())))
+    };
+    assert_eq!(at("11:59:58", LIVENESS), Some((Code::LivenessProbeFailing, Some(7))));
+    assert_eq!(at("11:59:45", LIVENESS), None, "it has passed since then");
+    let both = format!("{LIVENESS}, {READINESS}");
+    let unready = pod(&both, UNREADY) + &failed.replace("11:58:00", "11:59:58");
+    assert_eq!(
+        errors(&unready),
+        [(Code::ReadinessProbeFailing, String::new())],
+        "that one has lasted"
+    );
 }
 
 #[test]
@@ -150,7 +171,7 @@ fn a_container_that_is_killed_while_it_starts_gets_both_figures() {
         + &event("Killing", "Container c failed liveness probe, will be restarted");
     let mut snapshot = snapshot(&yaml);
     assert!(
-        budget(&check_snapshot(super::check, &snapshot)).is_none(),
+        budget(&check_snapshot(crate::rules::probes::check, &snapshot)).is_none(),
         "nothing shows how long a start takes"
     );
     let key = LogKey {
@@ -160,7 +181,7 @@ fn a_container_that_is_killed_while_it_starts_gets_both_figures() {
         previous: true,
     };
     snapshot.put_log(key, Some("starting up\nloading model, takes 40 s\n".into()));
-    let found = check_snapshot(super::check, &snapshot);
+    let found = check_snapshot(crate::rules::probes::check, &snapshot);
     let finding = budget(&found).unwrap();
     assert!(
         finding.summary.contains("6 s") && finding.summary.contains("40 s"),
@@ -178,7 +199,7 @@ fn a_start_up_probe_shorter_than_the_start() {
             "'Startup probe failed: dial tcp 10.244.0.7:8080: connect: connection refused'",
         )
         + &event("Killing", "Container c failed startup probe, will be restarted");
-    let found = check(super::check, &yaml);
+    let found = check(crate::rules::probes::check, &yaml);
     assert_eq!(
         found.iter().map(|f| f.code).collect::<Vec<_>>(),
         [Code::ProbeBudgetTooShort, Code::StartupProbeFailing]
@@ -206,11 +227,11 @@ fn a_wrong_path_is_not_a_short_budget() {
     let yaml = pod(&LIVENESS.replace("periodSeconds", "initialDelaySeconds: 1, periodSeconds"), KILLED)
         + &event("Unhealthy", "'Liveness probe failed: HTTP probe failed with statuscode: 404'")
         + &event("Killing", "Container c failed liveness probe, will be restarted");
-    assert!(budget(&check(super::check, &yaml)).is_none());
+    assert!(budget(&check(crate::rules::probes::check, &yaml)).is_none());
 }
 
 #[test]
-fn a_gate_that_nobody_opens_is_named() {
+fn a_closed_readiness_gate_is_named() {
     let gate = "
 apiVersion: v1
 kind: Pod
@@ -223,11 +244,11 @@ status:
   - {type: ContainersReady, status: 'True'}
   containerStatuses: [{name: c, image: i, imageID: i, ready: true, started: true, restartCount: 0, state: {running: {startedAt: 2026-01-01T11:50:03Z}}}]
 ";
-    let found = check(super::check, gate);
+    let found = check(crate::rules::probes::check, gate);
     assert_eq!(found.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::ReadinessGateUnmet]);
     assert!(found[0].summary.contains("example.com/lb-attached"));
     let open = gate.replace("conditions:", "conditions:\n  - {type: example.com/lb-attached, status: 'True'}");
-    assert!(check(super::check, &open).is_empty());
+    assert!(check(crate::rules::probes::check, &open).is_empty());
 }
 
 #[test]
@@ -251,7 +272,7 @@ kind: Service
 metadata: {name: api}
 spec: {selector: {app: api}, ports: [{port: 80}]}
 ";
-    let found = check(super::check, yaml);
+    let found = check(crate::rules::probes::check, yaml);
     assert!(found.iter().all(|f| f.severity == Severity::Advice));
     let codes: Vec<Code> = found.iter().map(|f| f.code).collect();
     assert_eq!(
@@ -268,16 +289,16 @@ spec: {selector: {app: api}, ports: [{port: 80}]}
 #[test]
 fn the_last_word_of_a_failing_probe_is_short_and_of_this_run_of_the_container() {
     let said = |probe: &str, text: &str, seen: &str| {
-        let seen = crate::rules::testing::snapshot(&format!(
+        let seen = crate::testing::snapshot(&format!(
             "{{kind: Pod, apiVersion: v1, metadata: {{name: web, namespace: shop, uid: u}}, spec: {{containers: [{{name: app, readinessProbe: {probe}}}]}}, \
              status: {{phase: Running, containerStatuses: [{{name: app, image: a, imageID: a, ready: false, restartCount: 0, \
              state: {{running: {{startedAt: '2026-01-01T11:50:00Z'}}}}}}]}}}}\n---\n\
              {{kind: Event, apiVersion: v1, metadata: {{name: e, namespace: shop}}, type: Warning, reason: Unhealthy, message: {text:?}, \
              lastTimestamp: '{seen}', involvedObject: {{kind: Pod, namespace: shop, name: web, uid: u, fieldPath: 'spec.containers{{app}}'}}}}"
         ));
-        let context = crate::rules::context::Context::new(&seen, crate::rules::Options::default());
+        let view = crate::view::View::new(&seen, crate::view::Options::default());
         let pod = &seen.objects.pods[0];
-        super::last_word(&context, &crate::rules::context::containers(pod)[0], super::Which::Readiness)
+        crate::facts::probe::last_word(&view, &crate::view::containers(pod)[0], crate::rules::probes::Which::Readiness)
     };
     let http = "{httpGet: {path: /, port: 80}}";
     let now = "2026-01-01T11:55:00Z";
@@ -307,4 +328,124 @@ fn the_last_word_of_a_failing_probe_is_short_and_of_this_run_of_the_container() 
         "2026-01-01T11:49:00Z",
     );
     assert_eq!(before, None, "the container has been started again since");
+}
+
+#[test]
+fn a_probe_that_times_out_now_and_then_is_explained_by_its_other_answers() {
+    let causes = |answered: (i32, &str), timed_out: i32| {
+        let failure = |text: &str, count: i32, seen: &str| {
+            event("Unhealthy", &format!("'Readiness probe failed: Get: {text}'"))
+                .replace("e-Unhealthy", &format!("e-{count}"))
+                .replace("count: 25", &format!("count: {count}"))
+                .replace("11:58:00", seen)
+        };
+        let answered = failure("EOF", answered.0, answered.1);
+        errors(&(pod(READINESS, UNREADY) + &answered + &failure("context deadline exceeded", timed_out, "11:58:00")))
+    };
+    let failing = |cause: &str| [(Code::ReadinessProbeFailing, cause.to_owned())];
+    assert_eq!(causes((20, "11:57:58"), 2), failing("reset"));
+    assert_eq!(causes((2, "11:57:58"), 20), failing("timeout"), "most are time-outs");
+    assert_eq!(causes((20, "11:52:00"), 2), failing("timeout"), "the other answer is old");
+}
+
+/// What is said of a readiness probe that fails with these words, and the first fix.
+fn explained(more: &str, words: &str, log: &str) -> (String, String) {
+    let pod = pod(more, UNREADY).replace("phase: Running", "phase: Running\n  podIP: 10.244.0.3");
+    let mut s = snapshot(&(pod + &event("Unhealthy", words)));
+    let key = LogKey {
+        namespace: "shop".into(),
+        pod: "api-1".into(),
+        container: "c".into(),
+        previous: false,
+    };
+    s.put_log(key, Some(log.into()));
+    let found = check_snapshot(crate::rules::probes::check, &s);
+    (found[0].summary.clone(), found[0].fixes[0].text.clone())
+}
+
+const STATUS_400: &str = "'Readiness probe failed: HTTP probe failed with statuscode: 400'";
+const REJECTS: &str = "Invalid HTTP_HOST header: '10.244.0.3:8080'. You may need to add '10.244.0.3' to ALLOWED_HOSTS.";
+
+#[test]
+fn a_host_that_the_application_rejects_is_told_only_where_its_log_says_so() {
+    let (summary, fix) = explained(READINESS, STATUS_400, REJECTS);
+    assert!(summary.contains("rejects the host 10.244.0.3"), "{summary}");
+    assert!(fix.contains("header Host with a host that it knows"), "{fix}");
+    let with_host = "readinessProbe: {httpGet: {path: /, port: 8080, httpHeaders: [{name: Host, value: shop.example}]}, periodSeconds: 2}";
+    for (more, log) in [(READINESS, "GET / 400"), (with_host, REJECTS)] {
+        let (summary, fix) = explained(more, STATUS_400, log);
+        assert!(
+            !summary.contains("rejects the host") && !fix.contains("header Host"),
+            "{summary}: {fix}"
+        );
+    }
+}
+
+#[test]
+fn credentials_and_redirects_are_explained_by_what_the_probe_sends() {
+    let probe = |headers: &str| format!("readinessProbe: {{httpGet: {{path: /, port: 8080, httpHeaders: [{headers}]}}, periodSeconds: 2}}");
+    let status_403 = "'Readiness probe failed: HTTP probe failed with statuscode: 403'";
+    let redirected = "'Readiness probe failed: Get \"https://10.244.0.3/\": dial tcp 10.244.0.3:443: connect: connection refused'";
+    for (headers, words, fix) in [
+        ("", status_403, "answers without credentials"),
+        ("{name: Authorization, value: x}", status_403, "correct the Authorization header"),
+        ("", redirected, "X-Forwarded-Proto: https"),
+        ("{name: X-Forwarded-Proto, value: https}", redirected, "does not redirect"),
+    ] {
+        let (_, first) = explained(&probe(headers), words, "");
+        assert!(first.contains(fix), "{headers} {words}: {first}");
+    }
+}
+
+#[test]
+fn localhost_is_explained_only_where_the_application_listens_on_the_other_family() {
+    let probe = |bind: &str, target: &str| {
+        format!(
+            "command: [python3, -m, http.server, --bind, '{bind}', '8080'], ports: [{{containerPort: 8080}}], readinessProbe: {{exec: {{command: [check, '{target}']}}, periodSeconds: 2}}"
+        )
+    };
+    let refused = "'Readiness probe failed: connect localhost (::1) port 8080: Connection refused'";
+    let (summary, fix) = explained(&probe("0.0.0.0", "localhost:8080"), refused, "");
+    assert!(
+        summary.contains("localhost as ::1") && fix.contains("call 127.0.0.1"),
+        "{summary}: {fix}"
+    );
+    for (bind, target, words) in [
+        ("::", "localhost:8080", refused),
+        (
+            "0.0.0.0",
+            "localhost:9090",
+            "'Readiness probe failed: connect localhost (::1) port 9090: Connection refused'",
+        ),
+        ("0.0.0.0", "localhost:8080", "'Readiness probe failed: localhost:8080 answers 500'"),
+    ] {
+        let (summary, fix) = explained(&probe(bind, target), words, "");
+        assert!(
+            !summary.contains("localhost as") && !fix.contains("call 127.0.0.1"),
+            "{summary}: {fix}"
+        );
+    }
+}
+
+#[test]
+fn a_probe_whose_threshold_hides_its_failures_is_told_only_while_it_fails() {
+    let probe = |threshold: u8| format!("readinessProbe: {{exec: {{command: [check]}}, periodSeconds: 5, failureThreshold: {threshold}}}");
+    let hidden = |threshold: u8, ready_since: &str, seen: &str| {
+        let status = "ready: true, started: true, restartCount: 0, state: {running: {startedAt: 2026-01-01T11:00:00Z}}";
+        let conditions =
+            format!("phase: Running\n  conditions: [{{type: ContainersReady, status: 'True', lastTransitionTime: '{ready_since}'}}]");
+        let event = event("Unhealthy", "'Readiness probe failed: no'").replace("2026-01-01T11:58:00Z", seen);
+        errors(&(pod(&probe(threshold), status).replace("phase: Running", &conditions) + &event))
+    };
+    let told = [(Code::ReadinessProbeFailing, "exec-exit".to_owned())];
+    assert_eq!(hidden(100, "2026-01-01T11:10:00Z", "2026-01-01T11:58:00Z"), told);
+    for (threshold, ready_since, seen) in [
+        // Three failures in a row would have been seen.
+        (3, "2026-01-01T11:10:00Z", "2026-01-01T11:58:00Z"),
+        // It failed while the application started, and does not any more.
+        (100, "2026-01-01T11:59:00Z", "2026-01-01T11:58:00Z"),
+        (100, "2026-01-01T11:10:00Z", "2026-01-01T11:50:00Z"),
+    ] {
+        assert!(hidden(threshold, ready_since, seen).is_empty(), "{threshold} {ready_since} {seen}");
+    }
 }

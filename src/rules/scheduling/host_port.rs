@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use crate::facts::provided;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef};
 use crate::model::kind;
-use crate::model::text::shorten;
-use crate::rules::Context;
-use crate::rules::context::has_ended;
+use crate::text::{command, shorten};
+use crate::view::{View, has_ended};
 
 fn host_ports(pod: &Pod) -> BTreeSet<(i32, String)> {
     let spec = pod.spec.as_ref();
@@ -29,11 +29,11 @@ fn host_ports(pod: &Pod) -> BTreeSet<(i32, String)> {
 }
 
 /// The finding about a pod whose host port is taken, with who holds it where that can be seen.
-pub fn conflict(context: &Context<'_>, pod: &Pod, message: &str) -> Finding {
+pub fn conflict(view: &View<'_>, pod: &Pod, message: &str) -> Finding {
     let wanted = host_ports(pod);
-    let workload = context.workload_of(pod);
+    let workload = view.workload_of(pod);
     let namespace = pod.namespace().unwrap_or_default();
-    let holders: Vec<(&Pod, i32)> = context
+    let holders: Vec<(&Pod, i32)> = view
         .snapshot
         .objects
         .pods
@@ -45,7 +45,7 @@ pub fn conflict(context: &Context<'_>, pod: &Pod, message: &str) -> Finding {
     let ports: Vec<String> = wanted.iter().map(|(number, _)| number.to_string()).collect();
     let ports = ports.join(", ");
     let who = match holders.first() {
-        Some((holder, port)) if context.workload_of(holder) == workload => format!(
+        Some((holder, port)) if view.workload_of(holder) == workload => format!(
             "another pod of the same workload holds port {port} of {}, and one node has it only once",
             holder.spec.as_ref().and_then(|s| s.node_name.as_deref()).unwrap_or("its node")
         ),
@@ -58,9 +58,8 @@ pub fn conflict(context: &Context<'_>, pod: &Pod, message: &str) -> Finding {
     };
     let mut finding = Finding::error(
         Code::HostPortConflict,
-        "",
-        context.pod_subject(pod),
-        format!("the pod asks for host port {ports}, which is taken: {who}"),
+        view.pod_subject(pod),
+        format!("the pod needs host port {ports}, which is taken: {who}"),
     )
     .evidence(format!("pod/{} status", pod.name_any()), shorten(message, 200))
     .breaking(Effect::NotReady(workload.clone()));
@@ -70,8 +69,17 @@ pub fn conflict(context: &Context<'_>, pod: &Pod, message: &str) -> Finding {
             ObjectRef::new(&kind::POD, &holder.namespace().unwrap_or_default(), &holder.name_any()),
         );
     }
+    let node_of = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.clone());
+    let holder = holders.first().and_then(|(holder, port)| Some((node_of(holder)?, *port)));
+    let older = holder.and_then(|(node, port)| {
+        let holds = |other: &Pod| node_of(other).as_ref() == Some(&node) && host_ports(other).iter().any(|(number, _)| *number == port);
+        provided::older(view, pod, holds, &format!("holds port {port} of {node}"))
+    });
+    if let Some(older) = older {
+        return older.explain(view, pod, finding);
+    }
     finding.fix_command(
         "use a Service instead of the host port, choose another port, or run no more pods than nodes",
-        format!("kubectl edit {} -n {namespace}", workload.short()),
+        command("kubectl edit {} -n {}", &[&workload.short(), &namespace]),
     )
 }

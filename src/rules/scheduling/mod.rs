@@ -2,19 +2,22 @@
 
 mod capacity;
 mod host_port;
+mod labels;
 mod reasons;
+mod volumes;
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
-use super::Context;
-use super::context::{condition, has_ended, is_terminating, phase};
-use crate::model::age;
-use crate::model::code::Code;
-use crate::model::finding::{Confidence, Effect, Finding, Severity};
-use crate::model::text::shorten;
+use crate::facts::node;
+use crate::facts::provided::holder;
+use crate::model::cause::Unschedulable;
+use crate::model::finding::{Confidence, Effect, Finding, Settles, Severity};
+use crate::model::{age, kind};
+use crate::text::{command, shorten};
+use crate::view::{Needs, Out, View, condition, has_ended, is_terminating, phase};
 use reasons::Reason;
 
 /// A scheduler that runs looks at a pod within this time.
@@ -24,98 +27,133 @@ const GATE_OVERDUE: Duration = Duration::from_secs(600);
 /// A claim that is being provisioned, or a node that an autoscaler has ordered, makes a pod wait this long without a fault.
 const SETTLES: Duration = Duration::from_secs(10);
 const SCALE_UP: Duration = Duration::from_secs(600);
+/// Labels of nodes that a cloud or an autoscaler manages in pools.
+const NODE_POOLS: [&str; 5] = [
+    "karpenter.sh/nodepool",
+    "eks.amazonaws.com/nodegroup",
+    "cloud.google.com/gke-nodepool",
+    "kubernetes.azure.com/agentpool",
+    "node.cluster.x-k8s.io/machine-pool",
+];
 
 /// Pods that no node takes.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for pod in &context.snapshot.objects.pods {
+pub fn check(view: &View<'_>, out: &mut Out) {
+    for pod in &view.snapshot.objects.pods {
         if is_terminating(pod) {
             continue;
         }
         if has_ended(pod) {
-            found.extend(rejected(context, pod));
+            out.findings.extend(rejected(view, pod));
         } else if pod.spec.as_ref().is_none_or(|s| s.node_name.is_none()) {
-            found.extend(waiting(context, pod));
+            out.findings.extend(waiting(view, &mut out.needs, pod));
         }
     }
-    found
 }
 
-fn waiting(context: &Context<'_>, pod: &Pod) -> Vec<Finding> {
-    let Some(age) = context.age_of(pod.metadata.creation_timestamp.as_ref()) else {
+fn waiting(view: &View<'_>, needs: &mut Needs, pod: &Pod) -> Vec<Finding> {
+    let Some(age) = view.age_of(pod.metadata.creation_timestamp.as_ref()) else {
         return Vec::new();
     };
     let Some((status, reason, message)) = condition(pod, "PodScheduled") else {
-        return scheduler_missing(context, pod, age).into_iter().collect();
+        return scheduler_missing(view, pod, age).into_iter().collect();
     };
     if status == "True" {
         return Vec::new();
     }
     if reason == "SchedulingGated" {
-        return vec![gated(context, pod, age)];
-    }
-    // A new node is on its way, says the cluster autoscaler.
-    let ordered = |event: &super::context::EventView<'_>| {
-        matches!(event.reason(), "TriggeredScaleUp" | "Nominated") && event.last_seen.is_some_and(|seen| context.age(seen) < SCALE_UP)
-    };
-    if age < SETTLES || context.pod_events(pod).iter().any(ordered) {
-        return Vec::new();
+        return vec![gated(view, pod, age)];
     }
     let reasons = reasons::parse(message, pod);
-    let several = reasons.len() > 1 && reasons.iter().any(|r| matches!(r.cause, "node-selector" | "node-affinity"));
-    let decisive = reasons::decisive(&reasons, pod, several && fits_a_node(context, pod));
-    let mut finding = unschedulable(context, pod, decisive, &reasons, message);
-    match decisive.map(|r| r.cause) {
-        Some("host-port") => {
-            let mut conflict = host_port::conflict(context, pod, message);
-            if super::node::was_preempted(context, &context.workload_of(pod)) {
+    let several = reasons.len() > 1
+        && reasons
+            .iter()
+            .any(|r| matches!(r.cause, Some(Unschedulable::NodeSelector | Unschedulable::NodeAffinity)));
+    let decisive = reasons::decisive(&reasons, pod, several && fits_a_node(view, needs, pod));
+    let settles = settles(view, needs, pod, decisive.and_then(|r| r.cause));
+    let mut finding = unschedulable(view, needs, pod, decisive, &reasons, message).settling(settles);
+    match decisive.and_then(|r| r.cause) {
+        Some(Unschedulable::HostPort) => {
+            let mut conflict = host_port::conflict(view, pod, message).settling(settles);
+            if node::was_preempted(view, &view.workload_of(pod)) {
                 conflict.severity = Severity::Symptom;
-                conflict = conflict.suffering(Effect::NotReady(context.workload_of(pod)));
+                conflict = conflict.suffering(Effect::NotReady(view.workload_of(pod)));
             }
             // The conflict is the fault; that no node takes the pod follows from it.
             finding.severity = Severity::Symptom;
-            finding = finding.suffering(Effect::NotReady(context.workload_of(pod)));
+            finding = finding.suffering(Effect::NotReady(view.workload_of(pod)));
             vec![conflict, finding]
         }
         // A taint that Kubernetes has set because a node is not well is the node's fault.
-        Some("taint") => vec![super::node::ill(context).fold(finding, |finding, node| finding.suffering(Effect::Node(node.to_owned())))],
+        Some(Unschedulable::Taint) => {
+            vec![node::ill(view).fold(finding, |finding, node| finding.suffering(Effect::Node(node.to_owned())))]
+        }
         _ => vec![finding],
     }
 }
 
+/// Whether a pod may still get a node by itself.
+fn settles(view: &View<'_>, needs: &mut Needs, pod: &Pod, cause: Option<Unschedulable>) -> Settles {
+    // A new node is on its way, says the cluster autoscaler.
+    let events = view.pod_events(pod);
+    let ordered = events
+        .iter()
+        .find(|event| matches!(event.reason(), "TriggeredScaleUp" | "Nominated"));
+    if let Some(ordered) = ordered.and_then(|event| event.last_seen) {
+        let settles = view.settles(ordered, SCALE_UP);
+        if settles.is_pending() {
+            return settles;
+        }
+    }
+    // Labels of nodes do not change by themselves; only an autoscaler brings other ones.
+    let by_labels = matches!(cause, Some(Unschedulable::NodeSelector | Unschedulable::NodeAffinity));
+    if by_labels && needs.list(view, &kind::NODE, "") && !view.snapshot.objects.nodes.iter().any(is_of_pool) {
+        return Settles::Never;
+    }
+    view.settles_from(pod.metadata.creation_timestamp.as_ref(), SETTLES)
+}
+
+/// Whether a node belongs to a pool that an autoscaler may extend.
+fn is_of_pool(node: &Node) -> bool {
+    NODE_POOLS.iter().any(|label| node.labels().contains_key(*label))
+}
+
 /// Whether some node that was read has the labels of the pod's nodeSelector. Affinity is taken as unmet: it is seldom needed, and then most nodes decide.
-fn fits_a_node(context: &Context<'_>, pod: &Pod) -> bool {
+fn fits_a_node(view: &View<'_>, needs: &mut Needs, pod: &Pod) -> bool {
     let spec = pod.spec.as_ref();
     let affinity = spec.and_then(|s| s.affinity.as_ref()).is_some_and(|a| a.node_affinity.is_some());
     let Some(selector) = spec.and_then(|s| s.node_selector.as_ref()).filter(|s| !s.is_empty() && !affinity) else {
         return false;
     };
-    context.needs_list(&crate::model::kind::NODE, "");
-    let has_all = |node: &k8s_openapi::api::core::v1::Node| selector.iter().all(|(key, value)| node.labels().get(key) == Some(value));
-    context.snapshot.objects.nodes.iter().any(has_all)
+    needs.list(view, &kind::NODE, "");
+    let has_all = |node: &Node| selector.iter().all(|(key, value)| node.labels().get(key) == Some(value));
+    view.snapshot.objects.nodes.iter().any(has_all)
 }
 
-fn scheduler_missing(context: &Context<'_>, pod: &Pod, age: Duration) -> Option<Finding> {
+fn scheduler_missing(view: &View<'_>, pod: &Pod, age: Duration) -> Option<Finding> {
     // The scheduler writes the condition on its first attempt, whatever comes of it. A manifest has no status at all.
-    if phase(pod) != "Pending" || age < SCHEDULER_ANSWERS {
-        return None;
-    }
+    let settles = view.settles_from(pod.metadata.creation_timestamp.as_ref(), SCHEDULER_ANSWERS);
     let spec = pod.spec.as_ref()?;
     let scheduler = spec.scheduler_name.as_deref().unwrap_or("default-scheduler");
+    // The default scheduler answers in a moment as a rule; another one may not be there.
+    let may_answer = settles.is_pending() || !view.snapshot.has_clock;
+    if phase(pod) != "Pending" || may_answer && scheduler == "default-scheduler" {
+        return None;
+    }
     let namespace = pod.namespace().unwrap_or_default();
-    let workload = context.workload_of(pod);
+    let workload = view.workload_of(pod);
     let custom = scheduler != "default-scheduler";
     let finding = Finding::new(
-        Code::Unschedulable,
-        "scheduler-missing",
+        Unschedulable::SchedulerMissing,
         Severity::Error,
         Confidence::Likely,
-        context.pod_subject(pod),
+        view.pod_subject(pod),
         format!(
-            "no scheduler has looked at the pod for {}: it asks for {scheduler}, which does not seem to run",
-            age::short(age)
+            "no scheduler has handled the pod for {}: its schedulerName is {scheduler}{}",
+            age::short(age),
+            if settles.is_pending() { "" } else { ", which does not seem to run" }
         ),
     )
+    .settling(settles)
     .evidence(
         format!("pod/{} status", pod.name_any()),
         format!("Pending for {}, without the condition PodScheduled", age::short(age)),
@@ -125,7 +163,7 @@ fn scheduler_missing(context: &Context<'_>, pod: &Pod, age: Duration) -> Option<
     Some(if custom {
         finding.fix_command(
             format!("install the scheduler {scheduler}, or remove schedulerName from the pod template"),
-            format!("kubectl edit {} -n {namespace}", workload.short()),
+            command("kubectl edit {} -n {}", &[&workload.short(), &namespace]),
         )
     } else {
         finding.fix_command(
@@ -135,83 +173,82 @@ fn scheduler_missing(context: &Context<'_>, pod: &Pod, age: Duration) -> Option<
     })
 }
 
-fn gated(context: &Context<'_>, pod: &Pod, age: Duration) -> Finding {
+fn gated(view: &View<'_>, pod: &Pod, age: Duration) -> Finding {
     let gates: Vec<&str> = pod
         .spec
         .iter()
         .flat_map(|s| s.scheduling_gates.iter().flatten())
         .map(|gate| gate.name.as_str())
         .collect();
-    let workload = context.workload_of(pod);
+    let workload = view.workload_of(pod);
     let namespace = pod.namespace().unwrap_or_default();
-    let severity = if age >= GATE_OVERDUE { Severity::Error } else { Severity::Advice };
-    Finding::new(
-        Code::Unschedulable,
-        "gated",
-        severity,
-        Confidence::Proven,
-        context.pod_subject(pod),
+    Finding::error(
+        Unschedulable::Gated,
+        view.pod_subject(pod),
         format!(
             "the pod is held back by its scheduling gate {} for {}",
             gates.join(", "),
             age::short(age)
         ),
     )
+    .settling(view.settles_from(pod.metadata.creation_timestamp.as_ref(), GATE_OVERDUE))
     .evidence(format!("pod/{} status", pod.name_any()), "PodScheduled=False SchedulingGated")
     .breaking(Effect::NotReady(workload))
     .fix_command(
         "see why the controller that set the gate does not remove it",
-        format!("kubectl get pod {} -n {namespace} -o yaml", pod.name_any()),
+        command("kubectl get pod {} -n {} -o yaml", &[&pod.name_any(), &namespace]),
     )
 }
 
-fn unschedulable(context: &Context<'_>, pod: &Pod, decisive: Option<&Reason>, reasons: &[Reason], message: &str) -> Finding {
-    let workload = context.workload_of(pod);
+fn unschedulable(view: &View<'_>, needs: &mut Needs, pod: &Pod, decisive: Option<&Reason>, reasons: &[Reason], message: &str) -> Finding {
+    let workload = view.workload_of(pod);
     let namespace = pod.namespace().unwrap_or_default();
-    let cause = decisive.map_or("", |r| r.cause);
+    let cause = decisive.and_then(|r| r.cause);
     let spec = pod.spec.clone().unwrap_or_default();
     let resource = match cause {
-        "cpu" | "memory" | "ephemeral-storage" => Some(cause.to_owned()),
-        "extended-resource" => decisive.and_then(|r| r.text.strip_prefix("Insufficient ")).map(str::to_owned),
+        Some(Unschedulable::Cpu | Unschedulable::Memory | Unschedulable::EphemeralStorage) => cause.map(|cause| cause.as_str().to_owned()),
+        Some(Unschedulable::ExtendedResource) => decisive.and_then(|r| r.text.strip_prefix("Insufficient ")).map(str::to_owned),
         _ => None,
     };
-    let numbers = resource.as_deref().and_then(|resource| capacity::compare(context, pod, resource));
+    let numbers = resource
+        .as_deref()
+        .and_then(|resource| capacity::compare(view, needs, pod, resource));
+    let label = decisive.and_then(|reason| labels::missing(view, needs, pod, reason.cause?, &reason.text));
+    let tied = decisive.filter(|reason| reason.text.contains("volume node affinity conflict"));
+    let tied = tied.and_then(|_| volumes::tied(view, needs, pod, &claims(pod)));
     let what = match cause {
-        "cpu" | "memory" | "ephemeral-storage" | "extended-resource" => {
+        _ if tied.is_some() => tied.as_ref().map(|tied| tied.what.clone()).unwrap_or_default(),
+        _ if label.is_some() => label.as_ref().map(|label| label.what.clone()).unwrap_or_default(),
+        Some(Unschedulable::Cpu | Unschedulable::Memory | Unschedulable::EphemeralStorage | Unschedulable::ExtendedResource) => {
             let resource = resource.clone().unwrap_or_default();
             match &numbers {
                 Some(numbers) => format!("not enough {resource}: the pod {numbers}"),
                 None => format!("not enough {resource}"),
             }
         }
-        "pods-per-node" => "every node that fits runs as many pods as it may".to_owned(),
-        "node-selector" => {
+        Some(Unschedulable::PodsPerNode) => "every node that fits runs its maximum number of pods".to_owned(),
+        Some(Unschedulable::NodeSelector) => {
             let wanted: Vec<String> = spec.node_selector.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
-            format!("no node has the labels that its nodeSelector asks for ({})", wanted.join(", "))
+            format!("no node has the labels of its nodeSelector ({})", wanted.join(", "))
         }
-        "node-affinity" => "no node matches its required node affinity".to_owned(),
-        "pod-affinity" => "its required pod affinity finds no pod to be near to".to_owned(),
-        "pod-anti-affinity" => "every node that fits already runs a pod that its anti-affinity keeps away from".to_owned(),
-        "taint" => format!(
+        Some(Unschedulable::NodeAffinity) => "no node matches its required node affinity".to_owned(),
+        Some(Unschedulable::PodAffinity) => "no node has the pods that its required pod affinity needs".to_owned(),
+        Some(Unschedulable::PodAntiAffinity) => "every node that fits already runs a pod that its anti-affinity excludes".to_owned(),
+        Some(Unschedulable::Taint) => format!(
             "it does not tolerate the taint of the nodes ({})",
             decisive.map_or("", |r| braces(&r.text))
         ),
-        "cordoned" => "the nodes that fit are cordoned".to_owned(),
-        "volume" => format!("its volumes fit no node: {}", decisive.map_or("", |r| &r.text)),
-        "host-port" => "its host port is taken on every node that fits".to_owned(),
-        "topology-spread" => "no node satisfies its topology spread constraints".to_owned(),
-        "no-nodes" => "the cluster has no nodes".to_owned(),
-        "resource-claim" => format!("its resource claims cannot be met: {}", decisive.map_or("", |r| &r.text)),
+        Some(Unschedulable::Cordoned) => "the nodes that fit are cordoned".to_owned(),
+        Some(Unschedulable::Volume) => format!("its volumes fit no node: {}", decisive.map_or("", |r| &r.text)),
+        Some(Unschedulable::HostPort) => "its host port is taken on every node that fits".to_owned(),
+        Some(Unschedulable::TopologySpread) => "no node satisfies its topology spread constraints".to_owned(),
+        Some(Unschedulable::NoNodes) => "the cluster has no nodes".to_owned(),
+        Some(Unschedulable::ResourceClaim) => format!("its resource claims cannot be met: {}", decisive.map_or("", |r| &r.text)),
         _ => shorten(message, 160),
     };
-    let mut finding = Finding::error(
-        Code::Unschedulable,
-        cause,
-        context.pod_subject(pod),
-        format!("no node takes the pod: {what}"),
-    )
-    .evidence(format!("pod/{} condition PodScheduled", pod.name_any()), shorten(message, 200))
-    .breaking(Effect::NotReady(workload.clone()));
+    let mut finding = Finding::error(cause, view.pod_subject(pod), format!("no node takes the pod: {what}"))
+        .evidence(format!("pod/{} condition PodScheduled", pod.name_any()), shorten(message, 200))
+        .breaking(Effect::NotReady(workload.clone()));
     if let Some(numbers) = numbers {
         finding = finding.evidence("nodes", numbers);
     }
@@ -219,23 +256,40 @@ fn unschedulable(context: &Context<'_>, pod: &Pod, decisive: Option<&Reason>, re
         let all: Vec<String> = reasons.iter().map(|r| format!("{} × {}", r.nodes.max(1), r.text)).collect();
         finding = finding.evidence("reasons", shorten(&all.join("; "), 200));
     }
-    if cause == "volume" {
+    if cause == Some(Unschedulable::Volume) {
         for claim in claims(pod) {
             finding = finding.suffering(Effect::Claim(namespace.clone(), claim));
         }
     }
     if message.contains("node.kubernetes.io/") {
         // Taints that Kubernetes puts on a node that is not well.
-        for node in &context.snapshot.objects.nodes {
+        for node in &view.snapshot.objects.nodes {
             finding = finding.suffering(Effect::Node(node.name_any()));
         }
     }
     // A pod of higher priority took the place: that explains why there is none now.
-    if super::node::was_preempted(context, &workload) {
+    if node::was_preempted(view, &workload) {
         finding.severity = Severity::Symptom;
         finding = finding.suffering(Effect::NotReady(workload.clone()));
     }
-    fixes(finding, cause, &workload.short(), &namespace)
+    if let Some(tied) = tied {
+        return finding.fix_command(tied.fix, tied.command);
+    }
+    // ReadWriteOncePod: the claim is held by one pod, whatever its node.
+    let is_held = cause == Some(Unschedulable::Volume) && message.contains("ReadWriteOncePod");
+    let holder = claims(pod).iter().filter(|_| is_held).find_map(|claim| holder(view, pod, claim));
+    if let Some(holder) = holder {
+        return holder.explain(view, pod, finding);
+    }
+    let Some(label) = label else {
+        return fixes(view, finding, cause, &workload.short(), &namespace);
+    };
+    if let Some(instead) = label.instead {
+        finding = finding.evidence("nodes", instead);
+    }
+    finding
+        .fix_command(label.fix, command("kubectl edit {} -n {}", &[&workload.short(), &namespace]))
+        .fix_command("or label a node", command("kubectl label node NODE {}", &[&label.label]))
 }
 
 /// The names of the claims that a pod mounts, those that its ephemeral volumes make included.
@@ -256,54 +310,64 @@ fn braces(text: &str) -> &str {
     }
 }
 
-fn fixes(finding: Finding, cause: &str, object: &str, namespace: &str) -> Finding {
-    let edit = format!("kubectl edit {object} -n {namespace}");
+fn fixes(view: &View<'_>, finding: Finding, cause: Option<Unschedulable>, object: &str, namespace: &str) -> Finding {
+    let is_cordoned = |node: &&k8s_openapi::api::core::v1::Node| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true));
+    let cordoned = view.snapshot.objects.nodes.iter().find(is_cordoned).map(|node| node.name_any());
+    let edit = command("kubectl edit {} -n {}", &[&object, &namespace]);
     match cause {
-        "cpu" | "memory" | "ephemeral-storage" => finding
+        Some(Unschedulable::Cpu | Unschedulable::Memory | Unschedulable::EphemeralStorage) => finding
             .fix_command(
-                format!("lower the {cause} request in the pod template, or add a node that has it"),
+                format!(
+                    "lower the {} request in the pod template, or add a node that has it",
+                    cause.map_or("", Unschedulable::as_str)
+                ),
                 edit,
             )
             .fix_command("see what the nodes have left", "kubectl describe nodes"),
-        "extended-resource" => finding
+        Some(Unschedulable::ExtendedResource) => finding
             .fix_command(
                 "see whether a node offers it (is its device plugin installed?)",
                 "kubectl get nodes -o custom-columns=NAME:.metadata.name,ALLOCATABLE:.status.allocatable",
             )
             .fix_command("or remove the limit", edit),
-        "pods-per-node" => finding.fix_command("add a node, or scale something down", "kubectl get pods -A -o wide"),
-        "node-selector" | "node-affinity" => finding
+        Some(Unschedulable::PodsPerNode) => finding.fix_command("add a node, or scale something down", "kubectl get pods -A -o wide"),
+        Some(Unschedulable::NodeSelector | Unschedulable::NodeAffinity) => finding
             .fix_command("compare with the labels of the nodes", "kubectl get nodes --show-labels")
             .fix_command("correct the selector, or label a node", edit),
-        "pod-affinity" | "pod-anti-affinity" | "topology-spread" => finding.fix_command(
+        Some(Unschedulable::PodAffinity | Unschedulable::PodAntiAffinity | Unschedulable::TopologySpread) => finding.fix_command(
             "run fewer replicas, add nodes, or make the rule preferred instead of required",
             edit,
         ),
-        "taint" => finding
+        Some(Unschedulable::Taint) => finding
             .fix_command(
                 "see the taints",
                 "kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints",
             )
             .fix_command(
-                "add a toleration where the node is meant for such pods; a taint of node.kubernetes.io/ says that the node itself is ill",
+                "add a toleration where the node is meant for such pods; a taint of node.kubernetes.io/ means that the node itself has a problem",
                 edit,
             ),
-        "cordoned" => finding.fix_command(
+        Some(Unschedulable::Cordoned) => finding.fix_command(
             "uncordon a node when its maintenance is over",
-            "kubectl get nodes && kubectl uncordon <node>",
+            match cordoned {
+                Some(node) => command("kubectl uncordon {}", &[&node]),
+                None => "kubectl get nodes && kubectl uncordon NODE".into(),
+            },
         ),
-        "volume" => finding.fix_command("look at the claims", format!("kubectl get pvc -n {namespace}")),
-        "host-port" => finding.fix_command("use a Service instead of a host port, or run no more pods than nodes", edit),
-        "no-nodes" => finding.fix_command("add a node", "kubectl get nodes"),
-        "resource-claim" => finding.fix_command("look at the claims", format!("kubectl get resourceclaims -n {namespace}")),
-        _ => finding.fix_command("see what the scheduler says", format!("kubectl describe {object} -n {namespace}")),
+        Some(Unschedulable::Volume) => finding.fix_command("look at the claims", command("kubectl get pvc -n {}", &[&namespace])),
+        Some(Unschedulable::HostPort) => finding.fix_command("use a Service instead of a host port, or run no more pods than nodes", edit),
+        Some(Unschedulable::NoNodes) => finding.fix_command("add a node", "kubectl get nodes"),
+        Some(Unschedulable::ResourceClaim) => {
+            finding.fix_command("look at the claims", command("kubectl get resourceclaims -n {}", &[&namespace]))
+        }
+        _ => finding.fix_command("see what the scheduler says", command("kubectl describe {} -n {}", &[&object, &namespace])),
     }
 }
 
 /// A pod that its node refused on arrival (bare pods with nodeName, static pods, races): nothing tries it again.
-fn rejected(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
+fn rejected(view: &View<'_>, pod: &Pod) -> Option<Finding> {
     let status = pod.status.as_ref()?;
-    let workload = context.workload_of(pod);
+    let workload = view.workload_of(pod);
     let is_bare = workload.is(&crate::model::kind::POD);
     let reason = status.reason.as_deref()?;
     if phase(pod) != "Failed" || !is_bare {
@@ -312,28 +376,27 @@ fn rejected(context: &Context<'_>, pod: &Pod) -> Option<Finding> {
     }
     let message = status.message.as_deref().unwrap_or_default();
     let cause = match reason {
-        "OutOfcpu" => "cpu",
-        "OutOfmemory" => "memory",
-        "OutOfephemeral-storage" => "ephemeral-storage",
-        "OutOfpods" => "pods-per-node",
-        "NodeAffinity" => "node-selector",
-        "NodePorts" => return Some(host_port::conflict(context, pod, message)),
-        other if other.starts_with("OutOf") => "extended-resource",
+        "OutOfcpu" => Unschedulable::Cpu,
+        "OutOfmemory" => Unschedulable::Memory,
+        "OutOfephemeral-storage" => Unschedulable::EphemeralStorage,
+        "OutOfpods" => Unschedulable::PodsPerNode,
+        "NodeAffinity" => Unschedulable::NodeSelector,
+        "NodePorts" => return Some(host_port::conflict(view, pod, message)),
+        other if other.starts_with("OutOf") => Unschedulable::ExtendedResource,
         _ => return None,
     };
     let namespace = pod.namespace().unwrap_or_default();
     let node = pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).unwrap_or("its node");
     let finding = Finding::error(
-        Code::Unschedulable,
         cause,
-        context.pod_subject(pod),
+        view.pod_subject(pod),
         format!("{node} refused the pod when it arrived: {}", shorten(message, 160)),
     )
     .evidence(format!("pod/{} status", pod.name_any()), format!("Failed, {reason}"))
     .breaking(Effect::NotReady(workload.clone()));
-    Some(fixes(finding, cause, &workload.short(), &namespace).fix_command(
-        "nothing starts a refused pod again: delete it and create it anew",
-        format!("kubectl delete pod {} -n {namespace}", pod.name_any()),
+    Some(fixes(view, finding, Some(cause), &workload.short(), &namespace).fix_command(
+        "a refused pod is not started again: delete it and create it again",
+        command("kubectl delete pod {} -n {}", &[&pod.name_any(), &namespace]),
     ))
 }
 

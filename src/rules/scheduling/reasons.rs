@@ -2,13 +2,14 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::rules::context::controller;
+use crate::model::cause::Unschedulable;
+use crate::view::controller;
 
 /// Why some nodes do not take a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     /// The variant, in the words of finding-codes.
-    pub cause: &'static str,
+    pub cause: Option<Unschedulable>,
     /// How many nodes say so.
     pub nodes: u32,
     /// The scheduler's words, without the count.
@@ -19,7 +20,7 @@ pub struct Reason {
 pub fn parse(message: &str, pod: &Pod) -> Vec<Reason> {
     if message.starts_with("no nodes available") || message.starts_with("0/0 nodes") {
         return vec![Reason {
-            cause: "no-nodes",
+            cause: Some(Unschedulable::NoNodes),
             nodes: 0,
             text: "there are no nodes".to_owned(),
         }];
@@ -71,47 +72,51 @@ fn reason(text: &str, pod: &Pod) -> Reason {
     }
 }
 
-fn cause(words: &str, pod: &Pod) -> &'static str {
+fn cause(words: &str, pod: &Pod) -> Option<Unschedulable> {
     let has = |needle: &str| words.contains(needle);
     if let Some(resource) = words.strip_prefix("Insufficient ") {
-        return match resource {
-            "cpu" => "cpu",
-            "memory" => "memory",
-            "ephemeral-storage" => "ephemeral-storage",
-            "pods" => "pods-per-node",
-            _ => "extended-resource",
-        };
+        return Some(match resource {
+            "cpu" => Unschedulable::Cpu,
+            "memory" => Unschedulable::Memory,
+            "ephemeral-storage" => Unschedulable::EphemeralStorage,
+            "pods" => Unschedulable::PodsPerNode,
+            _ => Unschedulable::ExtendedResource,
+        });
     }
-    if has("Too many pods") {
-        "pods-per-node"
+    Some(if has("Too many pods") {
+        Unschedulable::PodsPerNode
     } else if has("node.kubernetes.io/unschedulable") || has("were unschedulable") {
-        "cordoned"
+        Unschedulable::Cordoned
     } else if has("untolerated taint") {
-        "taint"
+        Unschedulable::Taint
     } else if has("pod anti-affinity") || has("pods anti-affinity") {
-        "pod-anti-affinity"
+        Unschedulable::PodAntiAffinity
     } else if has("pod affinity") {
-        "pod-affinity"
+        Unschedulable::PodAffinity
     } else if has("topology spread") {
-        "topology-spread"
+        Unschedulable::TopologySpread
     } else if has("free ports") {
-        "host-port"
+        Unschedulable::HostPort
     } else if has("resource claim")
         || has("resourceclaim")
         || has("cannot allocate all claims")
         || has("ResourceClaim")
         || has("device class ")
     {
-        "resource-claim"
+        Unschedulable::ResourceClaim
     } else if has("olume") || has("persistentvolumeclaim") {
-        "volume"
+        Unschedulable::Volume
     } else if has("node affinity") || has("NodeAffinity") || has("node selector") {
-        if asks_by_affinity(pod) { "node-affinity" } else { "node-selector" }
+        if asks_by_affinity(pod) {
+            Unschedulable::NodeAffinity
+        } else {
+            Unschedulable::NodeSelector
+        }
     } else if has("requested node name") {
-        "node-selector"
+        Unschedulable::NodeSelector
     } else {
-        ""
-    }
+        return None;
+    })
 }
 
 fn asks_by_affinity(pod: &Pod) -> bool {
@@ -123,12 +128,12 @@ fn asks_by_affinity(pod: &Pod) -> bool {
 
 /// How close a node came to taking the pod. The scheduler asks whether a node is cordoned, then for its taints, then for its labels: one that
 /// says anything else has passed all of these, and is a node that the pod was meant for, be the others ever so many.
-fn weight(cause: &str) -> u8 {
+fn weight(cause: Option<Unschedulable>) -> u8 {
     match cause {
-        "" => 0,
-        "taint" | "cordoned" => 1,
-        "node-selector" | "node-affinity" => 2,
-        _ => 3,
+        None => 0,
+        Some(Unschedulable::Taint | Unschedulable::Cordoned) => 1,
+        Some(Unschedulable::NodeSelector | Unschedulable::NodeAffinity) => 2,
+        Some(_) => 3,
     }
 }
 
@@ -138,8 +143,8 @@ pub fn decisive<'a>(reasons: &'a [Reason], pod: &Pod, fits_a_node: bool) -> Opti
     let of_daemon_set = controller(&pod.metadata).is_some_and(|owner| owner.kind == "DaemonSet");
     let aside = |reason: &Reason| {
         // A pod of a DaemonSet is for one node, so all others refuse it; control planes are kept free on purpose.
-        ((of_daemon_set || fits_a_node) && matches!(reason.cause, "node-affinity" | "node-selector"))
-            || (reason.cause == "taint"
+        ((of_daemon_set || fits_a_node) && matches!(reason.cause, Some(Unschedulable::NodeAffinity | Unschedulable::NodeSelector)))
+            || (reason.cause == Some(Unschedulable::Taint)
                 && ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"]
                     .iter()
                     .any(|t| reason.text.contains(t)))
@@ -263,7 +268,7 @@ mod tests {
             let pod = pod(spec);
             let reasons = parse(&format!("{message}{tail}"), &pod);
             assert_eq!(
-                decisive(&reasons, &pod, false).map(|r| r.cause),
+                decisive(&reasons, &pod, false).and_then(|r| r.cause).map(Unschedulable::as_str),
                 Some(expected),
                 "{message}: {reasons:?}"
             );
@@ -285,7 +290,11 @@ mod tests {
             ),
         ] {
             let reasons = parse(&format!("0/5 nodes are available: {list}. preemption: x"), &pod);
-            assert_eq!(decisive(&reasons, &pod, false).map(|r| r.cause), Some(cause), "{list}");
+            assert_eq!(
+                decisive(&reasons, &pod, false).and_then(|r| r.cause).map(Unschedulable::as_str),
+                Some(cause),
+                "{list}"
+            );
         }
     }
 
@@ -296,8 +305,14 @@ mod tests {
             "0/3 nodes are available: 1 node(s) had untolerated taint {gpu: }, 2 node(s) didn't match Pod's node affinity/selector. preemption: x",
             &pod,
         );
-        assert_eq!(decisive(&reasons, &pod, true).map(|r| r.cause), Some("taint"));
-        assert_eq!(decisive(&reasons, &pod, false).map(|r| r.cause), Some("node-selector"));
+        assert_eq!(
+            decisive(&reasons, &pod, true).and_then(|r| r.cause).map(Unschedulable::as_str),
+            Some("taint")
+        );
+        assert_eq!(
+            decisive(&reasons, &pod, false).and_then(|r| r.cause).map(Unschedulable::as_str),
+            Some("node-selector")
+        );
     }
 
     #[test]
@@ -310,6 +325,9 @@ mod tests {
             "0/5 nodes are available: 1 Insufficient cpu, 4 node(s) didn't match Pod's node affinity/selector. preemption: 0/5 …",
             &pod,
         );
-        assert_eq!(decisive(&reasons, &pod, false).map(|r| r.cause), Some("cpu"));
+        assert_eq!(
+            decisive(&reasons, &pod, false).and_then(|r| r.cause).map(Unschedulable::as_str),
+            Some("cpu")
+        );
     }
 }

@@ -3,13 +3,13 @@
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 
-use super::{effect, reference, subject};
 use crate::model::code::Code::{DependencyUnreachable, ServiceMissing};
 use crate::model::finding::{Effect, Finding, ObjectRef, Subject};
 use crate::model::kind;
 use crate::model::snapshot::Presence;
-use crate::rules::context::{Context, Need};
-use crate::rules::ports;
+use crate::rules::service::subject;
+use crate::text::command;
+use crate::view::{Need, Needs, View, ports, service_effect, service_reference};
 
 /// Resolvers follow no longer chain of names.
 const LONGEST_CHAIN: usize = 8;
@@ -26,11 +26,11 @@ pub enum Step {
 }
 
 /// One step from a Service, to which `chain` has led, to the one that it names.
-pub fn step(context: &Context<'_>, service: &Service, chain: &[ObjectRef], next: &ObjectRef) -> Step {
+pub fn step(view: &View<'_>, service: &Service, chain: &[ObjectRef], next: &ObjectRef) -> Step {
     if chain.contains(next) || chain.len() >= LONGEST_CHAIN {
         return Step::Ends(Box::new(circle(service, chain, next)));
     }
-    match context.snapshot.presence(&kind::SERVICE, &next.namespace, &next.name) {
+    match view.snapshot.presence(&kind::SERVICE, &next.namespace, &next.name) {
         Presence::Present => Step::Leads,
         Presence::Absent => Step::Ends(Box::new(missing(service, next))),
         Presence::Unknown => Step::Unknown,
@@ -38,23 +38,23 @@ pub fn step(context: &Context<'_>, service: &Service, chain: &[ObjectRef], next:
 }
 
 /// What ends the way of another name. It is told of the Service at whose step the way ends, and of a circle once; the others suffer from that.
-pub fn check(context: &Context<'_>, first: &Service) -> Option<Finding> {
-    let own = reference(first);
+pub fn check(view: &View<'_>, needs: &mut Needs, first: &Service) -> Option<Finding> {
+    let own = service_reference(first);
     let mut chain = vec![own.clone()];
     let mut service = first;
     while ports::is_external_name(service) {
         let next = of_cluster(&external_name(service))?;
-        match step(context, service, &chain, &next) {
+        match step(view, service, &chain, &next) {
             Step::Leads => {}
             Step::Unknown => {
-                context.need(Need::Object(next));
+                needs.need(Need::Object(next));
                 return None;
             }
             Step::Ends(finding) => {
                 let circle_at = chain.iter().position(|o| *o == next);
                 let at_fault = match circle_at {
                     Some(at) => chain[at..].iter().min().cloned().unwrap_or_else(|| own.clone()),
-                    None => reference(service),
+                    None => service_reference(service),
                 };
                 return Some(match circle_at {
                     _ if at_fault != own => suffers(first, &at_fault),
@@ -64,7 +64,7 @@ pub fn check(context: &Context<'_>, first: &Service) -> Option<Finding> {
             }
         }
         chain.push(next.clone());
-        service = context.service(&next.namespace, &next.name)?;
+        service = view.service(&next.namespace, &next.name)?;
     }
     None
 }
@@ -73,9 +73,8 @@ fn suffers(service: &Service, at_fault: &ObjectRef) -> Finding {
     let name = service.name_any();
     Finding::symptom(
         DependencyUnreachable,
-        "",
         subject(service),
-        format!("Service {name} is another name for {}, which leads nowhere", external_name(service)),
+        format!("Service {name} is an alias for {}, which does not exist", external_name(service)),
     )
     .evidence(format!("service/{name}"), format!("externalName is {}", external_name(service)))
     .suffering(Effect::Service(at_fault.namespace.clone(), at_fault.name.clone()))
@@ -99,22 +98,21 @@ fn missing(service: &Service, named: &ObjectRef) -> Finding {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     Finding::error(
         ServiceMissing,
-        "",
-        Subject::of(reference(service)),
+        Subject::of(service_reference(service)),
         format!(
-            "Service {name} is another name for Service {} in namespace {}, which does not exist",
+            "Service {name} is an alias for Service {} in namespace {}, which does not exist",
             named.name, named.namespace
         ),
     )
     .evidence(format!("service/{name}"), format!("externalName is {}", external_name(service)))
     .related("missing", named.clone())
-    .breaking(effect(service))
+    .breaking(service_effect(service))
     .fix_command(
         format!(
             "create Service {} in namespace {}, or name another one",
             named.name, named.namespace
         ),
-        format!("kubectl edit service {name} -n {namespace}"),
+        command("kubectl edit service {} -n {}", &[&name, &namespace]),
     )
 }
 
@@ -128,14 +126,13 @@ fn circle(service: &Service, chain: &[ObjectRef], next: &ObjectRef) -> Finding {
     };
     Finding::error(
         DependencyUnreachable,
-        "",
-        Subject::of(reference(service)),
-        format!("Services are other names for each other {words}: {}", names.join(" → ")),
+        Subject::of(service_reference(service)),
+        format!("Services are aliases for each other {words}: {}", names.join(" → ")),
     )
     .evidence(format!("service/{name}"), format!("externalName is {}", external_name(service)))
-    .breaking(effect(service))
+    .breaking(service_effect(service))
     .fix_command(
         "name a Service that has pods in one of them",
-        format!("kubectl edit service {name} -n {namespace}"),
+        command("kubectl edit service {} -n {}", &[&name, &namespace]),
     )
 }

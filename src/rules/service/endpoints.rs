@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::ResourceExt;
 
-use super::{effect, subject};
 use crate::model::code::Code::{EndpointsStale, LocalTrafficPolicyWithoutEndpoint, ServiceHasNoReadyEndpoints};
 use crate::model::finding::{Confidence, Effect, Finding, Severity};
 use crate::model::kind;
-use crate::rules::context::{Context, WorkloadObject, condition, is_ready};
-use crate::rules::ports::{self, State};
+use crate::rules::service::subject;
+use crate::text::command;
+use crate::view::endpoints::{self, Endpoints};
+use crate::view::{Needs, View, WorkloadObject, condition, is_ready, ports, service_effect};
 
 /// A start that takes longer than this is no start any more, even if nothing else explains it (the default progress deadline).
 const START: Duration = Duration::from_secs(600);
@@ -20,33 +21,30 @@ const START: Duration = Duration::from_secs(600);
 const LAG: Duration = Duration::from_secs(60);
 
 /// What is wrong with the endpoints of a Service that selects something.
-pub fn check(context: &Context<'_>, service: &Service) -> Vec<Finding> {
+pub fn check(view: &View<'_>, needs: &mut Needs, service: &Service) -> Vec<Finding> {
     if !ports::has_selector(service) {
         return Vec::new();
     }
-    [
-        none_ready(context, service),
-        local_policy(context, service),
-        stale(context, service),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [none_ready(view, service), local_policy(view, needs, service), stale(view, service)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
-fn none_ready(context: &Context<'_>, service: &Service) -> Option<Finding> {
+fn none_ready(view: &View<'_>, service: &Service) -> Option<Finding> {
     let name = service.name_any();
-    let behind = ports::workloads_behind(context, service);
+    let behind = ports::workloads_behind(view, service);
     let lasting = behind.iter().any(|w| !w.object.is_some_and(WorkloadObject::is_finite));
     // A manifest has no status, and the pods of a Job come and go.
-    if !lasting || ports::publishes_unready(service) || !context.snapshot.is_complete(&kind::POD, &service.namespace().unwrap_or_default())
-    {
+    let namespace = service.namespace().unwrap_or_default();
+    let sees_pods = view.snapshot.is_complete_behind(&kind::POD, &namespace, &name);
+    if !lasting || ports::publishes_unready(service) || !sees_pods {
         return None;
     }
-    if ports::state(context, service) != State::NoneReady {
+    if !matches!(endpoints::by_pods(view, service), Endpoints::NoneReady) {
         return None;
     }
-    let pods = ports::pods_behind(context, service);
+    let pods = ports::pods_behind(view, service);
     let names: Vec<String> = behind.iter().map(|w| w.reference.short()).collect();
     let to_zero = behind.iter().all(|w| w.object.and_then(WorkloadObject::wanted) == Some(0));
     let summary = if to_zero {
@@ -63,19 +61,18 @@ fn none_ready(context: &Context<'_>, service: &Service) -> Option<Finding> {
     };
     let youngest = pods
         .iter()
-        .filter_map(|pod| context.age_of(pod.metadata.creation_timestamp.as_ref()))
+        .filter_map(|pod| view.age_of(pod.metadata.creation_timestamp.as_ref()))
         .min();
     let overdue = !to_zero && youngest.is_some_and(|age| age > START);
     let mut finding = Finding::new(
         ServiceHasNoReadyEndpoints,
-        "",
         // Pods that are starting are no fault; what keeps them from it is found by others, and this tells what follows from that.
         if overdue { Severity::Error } else { Severity::Symptom },
         if overdue { Confidence::Proven } else { Confidence::Possible },
         subject(service),
         summary,
     )
-    .breaking(effect(service));
+    .breaking(service_effect(service));
     for workload in &behind {
         finding = finding
             .suffering(Effect::NotReady(workload.reference.clone()))
@@ -95,10 +92,9 @@ fn none_ready(context: &Context<'_>, service: &Service) -> Option<Finding> {
     }
     Some(finding.fix_command(
         "make the pods behind it ready",
-        format!(
+        command(
             "kubectl get pods -n {} -l {}",
-            service.namespace().unwrap_or_default(),
-            selector(service)
+            &[&service.namespace().unwrap_or_default(), &selector(service)],
         ),
     ))
 }
@@ -126,15 +122,15 @@ fn is_left_out(node: &Node) -> bool {
 }
 
 /// A load balancer sends to nodes with endpoints only; where all of these are nodes that it leaves out, it sends nowhere.
-fn local_policy(context: &Context<'_>, service: &Service) -> Option<Finding> {
+fn local_policy(view: &View<'_>, needs: &mut Needs, service: &Service) -> Option<Finding> {
     let spec = service.spec.as_ref()?;
     let external = spec.external_traffic_policy.as_deref() == Some("Local") && spec.type_.as_deref() == Some("LoadBalancer");
-    let behind = ports::nodes_behind(context, service);
+    let behind = ports::nodes_behind(view, service);
     if !external || behind.is_empty() {
         return None;
     }
-    context.needs_list(&kind::NODE, "");
-    let nodes: Vec<&Node> = context
+    needs.list(view, &kind::NODE, "");
+    let nodes: Vec<&Node> = view
         .snapshot
         .objects
         .nodes
@@ -149,7 +145,6 @@ fn local_policy(context: &Context<'_>, service: &Service) -> Option<Finding> {
     Some(
         Finding::error(
             LocalTrafficPolicyWithoutEndpoint,
-            "",
             subject(service),
             format!(
                 "Service {name} has externalTrafficPolicy Local, but its pods run only on nodes that load balancers leave out: {}",
@@ -162,19 +157,20 @@ fn local_policy(context: &Context<'_>, service: &Service) -> Option<Finding> {
         )
         .fix_command(
             "set externalTrafficPolicy: Cluster, or let the pods run on nodes that the load balancer uses",
-            format!("kubectl edit service {name} -n {namespace}"),
+            command("kubectl edit service {} -n {}", &[&name, &namespace]),
         ),
     )
 }
 
 /// Pods that are ready for long and are not among the endpoints, or endpoints whose pods are gone: the controller is not at work.
-fn stale(context: &Context<'_>, service: &Service) -> Option<Finding> {
+fn stale(view: &View<'_>, service: &Service) -> Option<Finding> {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
-    let snapshot = context.snapshot;
-    if !snapshot.is_complete(&kind::POD, &namespace) || !snapshot.is_complete(&kind::ENDPOINT_SLICE, &namespace) {
+    let snapshot = view.snapshot;
+    let is_unseen = |of: &kind::Kind| !snapshot.is_complete_behind(of, &namespace, &name);
+    if is_unseen(&kind::POD) || is_unseen(&kind::ENDPOINT_SLICE) {
         return None;
     }
-    let slices: Vec<_> = ports::slices(context, service)
+    let slices: Vec<_> = ports::slices(view, service)
         .into_iter()
         .filter(|slice| {
             slice
@@ -188,23 +184,23 @@ fn stale(context: &Context<'_>, service: &Service) -> Option<Finding> {
         .flat_map(|s| s.endpoints.iter())
         .flat_map(|e| e.addresses.iter().map(String::as_str))
         .collect();
-    let old_service = context
+    let old_service = view
         .age_of(service.metadata.creation_timestamp.as_ref())
         .is_some_and(|age| age > LAG);
-    let left_out = ports::pods_behind(context, service).into_iter().find(|pod| {
+    let left_out = ports::pods_behind(view, service).into_iter().find(|pod| {
         let ip = pod.status.as_ref().and_then(|s| s.pod_ip.as_deref());
         let since = pod
             .status
             .iter()
             .flat_map(|s| s.conditions.iter().flatten())
             .find(|c| c.type_ == "Ready")
-            .and_then(|c| context.age_of(c.last_transition_time.as_ref()));
+            .and_then(|c| view.age_of(c.last_transition_time.as_ref()));
         is_ready(pod) && old_service && ip.is_some_and(|ip| !listed.contains(ip)) && since.is_some_and(|age| age > LAG)
     });
     let gone = || {
         slices
             .iter()
-            .filter(|slice| written(slice).is_some_and(|at| context.age(at) > LAG))
+            .filter(|slice| written(slice).is_some_and(|at| view.age(at) > LAG))
             .flat_map(|slice| slice.endpoints.iter())
             .filter(|e| e.conditions.as_ref().and_then(|c| c.ready).unwrap_or(true))
             .filter_map(|e| e.target_ref.as_ref().filter(|r| r.kind.as_deref() == Some("Pod"))?.name.clone())
@@ -223,17 +219,16 @@ fn stale(context: &Context<'_>, service: &Service) -> Option<Finding> {
     Some(
         Finding::error(
             EndpointsStale,
-            "",
             subject(service),
             format!("The endpoints of Service {name} are out of date: {detail}"),
         )
         .confidence(Confidence::Likely)
         .evidence(format!("endpointslices of service/{name}"), detail)
         .fix_command(
-            "see why the EndpointSlice controller (kube-controller-manager) does not write; deleting the slices makes it write them anew",
-            format!("kubectl get endpointslices -n {namespace} -l kubernetes.io/service-name={name} -o yaml"),
+            "see why the EndpointSlice controller (kube-controller-manager) does not update them; after they are deleted it writes them again",
+            command("kubectl get endpointslices -n {} -l kubernetes.io/service-name={} -o yaml", &[&namespace, &name]),
         )
-        .breaking(effect(service)),
+        .breaking(service_effect(service)),
     )
 }
 

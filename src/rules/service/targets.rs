@@ -7,30 +7,33 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::{effect, subject};
-use crate::model::code::Code::{ServiceProtocolMismatch, TargetPortMismatch, TargetPortNameUnresolved};
+use crate::facts::ending::patch_command;
+use crate::facts::listening::fault;
+use crate::facts::listening::fault::PortAnswer;
+use crate::model::cause;
+use crate::model::code::Code::{ServiceProtocolMismatch, TargetPortNameUnresolved};
 use crate::model::finding::{Confidence, Finding, Severity};
 use crate::model::near;
-use crate::rules::container::ending::patch_command;
-use crate::rules::context::{Context, Workload};
-use crate::rules::listen;
-use crate::rules::ports::{self, Declared};
+use crate::rules::service::subject;
+use crate::text::command;
+use crate::view::ports::Declared;
+use crate::view::{Needs, View, Workload, ports, service_effect};
 
 /// What is wrong with the ports of a Service that selects something.
-pub fn check(context: &Context<'_>, service: &Service) -> Vec<Finding> {
+pub fn check(view: &View<'_>, needs: &mut Needs, service: &Service) -> Vec<Finding> {
     if !ports::has_selector(service) {
         return Vec::new();
     }
-    let behind = ports::specs_behind(context, service);
+    let behind = ports::specs_behind(view, service);
     if behind.is_empty() {
         return Vec::new();
     }
     ports::of_service(service)
         .iter()
         .filter_map(|port| match ports::target(port) {
-            IntOrString::String(name) => named(context, service, port, &name, &behind),
+            IntOrString::String(name) => named(view, needs, service, port, &name, &behind),
             IntOrString::Int(number) => {
-                numbered(context, service, port, number, &behind).filter(|_| !listen::is_mismatch_proven(context, service, port))
+                numbered(view, needs, service, port, number, &behind).filter(|_| !fault::is_mismatch_proven(view, needs, service, port))
             }
         })
         .collect()
@@ -68,7 +71,8 @@ fn list(declared: &[Declared<'_>]) -> String {
 }
 
 fn named(
-    context: &Context<'_>,
+    view: &View<'_>,
+    needs: &mut Needs,
     service: &Service,
     port: &ServicePort,
     name: &str,
@@ -82,14 +86,14 @@ fn named(
     let protocol = ports::protocol(port.protocol.as_ref());
     let declared = declared_by_all(behind);
     let workload = behind.first().map(|(w, _)| w.reference.clone())?;
-    let without_port = ports::slices(context, service)
+    let without_port = ports::slices(view, service)
         .iter()
         .any(|slice| slice.ports.as_ref().is_none_or(Vec::is_empty) && !slice.endpoints.is_empty());
     if let Some(other) = declared.iter().find(|d| d.name == name) {
         return Some(
-            protocol_differs(context, service, port, other, Confidence::Proven)
+            protocol_differs(view, needs, service, port, other, Confidence::Proven)
                 .related("target", workload)
-                .breaking(effect(service)),
+                .breaking(service_effect(service)),
         );
     }
     let same_number = declared.iter().find(|d| d.number == port.port && !d.name.is_empty());
@@ -106,7 +110,6 @@ fn named(
     };
     let mut finding = Finding::error(
         TargetPortNameUnresolved,
-        "",
         subject(service).port(port.port),
         format!(
             "Service {of} sends port {} to a port named {name}, but no container of {} declares that name",
@@ -122,9 +125,9 @@ fn named(
     .related("target", workload)
     .fix_command(
         format!("{remedy}, or give the container's port the name {name}"),
-        format!("kubectl edit service {of} -n {namespace}"),
+        command("kubectl edit service {} -n {}", &[&of, &namespace]),
     )
-    .breaking(effect(service));
+    .breaking(service_effect(service));
     if without_port {
         finding = finding.evidence(
             format!("endpointslices of service/{of}"),
@@ -135,7 +138,8 @@ fn named(
 }
 
 fn protocol_differs(
-    context: &Context<'_>,
+    view: &View<'_>,
+    needs: &mut Needs,
     service: &Service,
     port: &ServicePort,
     declared: &Declared<'_>,
@@ -145,7 +149,6 @@ fn protocol_differs(
     let protocol = ports::protocol(port.protocol.as_ref());
     let finding = Finding::new(
         ServiceProtocolMismatch,
-        "",
         Severity::Error,
         confidence,
         subject(service).port(port.port),
@@ -169,22 +172,22 @@ fn protocol_differs(
         format!("container {}", declared.container),
         format!("declares containerPort {} with protocol {}", declared.number, declared.protocol),
     );
-    // Whoever answers as the Service says has only been declared wrongly.
+    // A port that answers where the Service sends to is only declared wrongly.
     let answers = |pod: &&k8s_openapi::api::core::v1::Pod| {
         let number = u16::try_from(declared.number).unwrap_or_default();
         matches!(
-            listen::answer(context, pod, number, protocol),
-            listen::Answer::Listens(_) | listen::Answer::Inside
+            fault::answer(view, needs, pod, number, protocol),
+            PortAnswer::Listens(_) | PortAnswer::Inside
         )
     };
     if protocol == "TCP"
-        && let Some(pod) = ports::pods_behind(context, service).into_iter().find(answers)
+        && let Some(pod) = ports::pods_behind(view, service).into_iter().find(answers)
     {
-        let workload = context.workload_of(pod);
+        let workload = view.workload_of(pod);
         let container = declared.container;
         let port = json!({"containerPort": declared.number, "protocol": protocol});
         let command = patch_command(&workload, &json!({"name": container, "ports": [port]}))
-            .unwrap_or_else(|| format!("kubectl edit {} -n {namespace}", workload.short()));
+            .unwrap_or_else(|| command("kubectl edit {} -n {}", &[&workload.short(), &namespace]));
         return finding
             .evidence("dialled", format!("port {} accepts {protocol} connections", declared.number))
             .fix_command(
@@ -201,7 +204,7 @@ fn protocol_differs(
             declared.protocol,
             ports::shown(port)
         ),
-        format!("kubectl edit service {name} -n {namespace}"),
+        command("kubectl edit service {} -n {}", &[&name, &namespace]),
     )
 }
 
@@ -213,7 +216,8 @@ fn shown(target: &IntOrString) -> String {
 }
 
 fn numbered(
-    context: &Context<'_>,
+    view: &View<'_>,
+    needs: &mut Needs,
     service: &Service,
     port: &ServicePort,
     number: i32,
@@ -234,16 +238,15 @@ fn numbered(
             .iter()
             .any(|p| ports::target(p) == IntOrString::Int(number) && ports::protocol(p.protocol.as_ref()) != protocol);
         return (!both).then(|| {
-            protocol_differs(context, service, port, other, Confidence::Likely)
+            protocol_differs(view, needs, service, port, other, Confidence::Likely)
                 .related("target", workload)
-                .breaking(effect(service))
+                .breaking(service_effect(service))
         });
     }
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     Some(
         Finding::advice(
-            TargetPortMismatch,
-            "declared",
+            cause::TargetPortMismatch::Declared,
             subject(service).port(port.port),
             format!(
                 "Service {name} sends port {} to {number}, which no container of {} declares",
@@ -260,7 +263,7 @@ fn numbered(
         .related("target", workload)
         .fix_command(
             "if the application listens on the declared port, make targetPort the same; declare the port otherwise",
-            format!("kubectl edit service {name} -n {namespace}"),
+            command("kubectl edit service {} -n {}", &[&name, &namespace]),
         ),
     )
 }

@@ -1,11 +1,12 @@
 //! Services as the API server shows them.
 
-use super::check;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, Severity};
 use crate::model::kind;
 use crate::model::snapshot::Coverage;
-use crate::rules::testing::{self, check_snapshot, snapshot};
+use crate::rules::service::check;
+use crate::testing;
+use crate::testing::{check_snapshot, snapshot};
 
 const API: &str = "
 apiVersion: apps/v1
@@ -47,7 +48,7 @@ ports: [{port: 8080}]
 fn found(yaml: &str) -> Vec<(Code, String, Severity)> {
     testing::check(check, yaml)
         .into_iter()
-        .map(|f| (f.code, f.cause, f.severity))
+        .map(|f| (f.code, f.cause.to_string(), f.severity))
         .collect()
 }
 
@@ -58,7 +59,7 @@ fn only(yaml: &str) -> Finding {
 }
 
 #[test]
-fn what_leads_to_ready_pods_is_silent() {
+fn services_of_ready_pods_are_silent() {
     for spec in [
         "{selector: {app: api}, ports: [{port: 80, targetPort: http}]}",
         "{selector: {app: api}, ports: [{port: 80, targetPort: 8080}]}",
@@ -87,10 +88,10 @@ fn a_selector_is_compared_with_the_nearest_workload() {
         )
     };
     for (selector, near) in [
-        ("{app: apii}", "deployment/api has app=api"),
-        ("{app: API}", "deployment/api has app=api"),
-        ("{app: api, version: v2}", "deployment/api has no label version"),
-        ("{name: api}", "deployment/api has app=api"),
+        ("{app: apii}", "the pods of deployment/api have app=api"),
+        ("{app: API}", "the pods of deployment/api have app=api"),
+        ("{app: api, version: v2}", "the pods of deployment/api have no label version"),
+        ("{name: api}", "the pods of deployment/api have app=api"),
     ] {
         let finding = only(&all(selector));
         assert_eq!(
@@ -133,14 +134,14 @@ fn a_workload_scaled_to_zero_is_still_selected() {
 #[test]
 fn nothing_is_missing_where_not_all_was_read() {
     let mut partial = snapshot(&service("{selector: {app: billing}, ports: [{port: 80}]}"));
-    assert_eq!(check_snapshot(check, &partial)[0].cause, "no-workload");
+    assert_eq!(check_snapshot(check, &partial)[0].cause.as_str(), "no-workload");
     partial.cover(&kind::DEPLOYMENT, None, Coverage::Partial);
     assert!(check_snapshot(check, &partial).is_empty());
 }
 
 #[test]
 fn neither_selector_nor_endpoints() {
-    assert_eq!(only(&service("{ports: [{port: 80}]}")).cause, "no-selector");
+    assert_eq!(only(&service("{ports: [{port: 80}]}")).cause.as_str(), "no-selector");
     assert!(found(&format!("{}{SLICE}", service("{ports: [{port: 80}]}"))).is_empty());
     let api_server = service("{ports: [{port: 443}]}").replace("name: api,", "name: kubernetes, namespace: default,");
     assert!(found(&api_server).is_empty());
@@ -213,7 +214,7 @@ fn no_ready_endpoint_is_a_symptom_of_its_workload() {
 }
 
 #[test]
-fn endpoints_that_nobody_keeps_are_stale() {
+fn endpoints_without_controller_are_stale() {
     let gone = SLICE.replace("name: api-1}", "name: api-0}").replace("10.244.0.9", "10.244.0.8");
     let finding = only(&format!(
         "{API}{gone}{}",
@@ -244,7 +245,7 @@ fn the_controller_need_not_have_noted_when_it_wrote_a_slice() {
 }
 
 #[test]
-fn a_load_balancer_is_given_time_and_an_error_is_told_at_once() {
+fn a_load_balancer_gets_time_and_an_error_is_reported_at_once() {
     let lb = |extra: &str, created: &str| {
         let spec = format!("{{type: LoadBalancer, selector: {{app: api}}, ports: [{{port: 80, targetPort: http}}]{extra}}}");
         format!(
@@ -281,7 +282,7 @@ fn a_load_balancer_is_given_time_and_an_error_is_told_at_once() {
 }
 
 #[test]
-fn another_name_for_nothing_is_told_of_who_names_it() {
+fn an_external_name_without_target_is_reported_at_its_service() {
     let alias = |name: &str, of: &str| {
         format!("---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{type: ExternalName, externalName: {of}}}}}\n")
     };
@@ -304,14 +305,43 @@ fn another_name_for_nothing_is_told_of_who_names_it() {
             vec![],
         ),
     ] {
-        let snapshot = crate::rules::testing::snapshot(&yaml);
-        let context = crate::rules::Context::new(&snapshot, crate::rules::Options::default());
+        let snapshot = crate::testing::snapshot(&yaml);
+        let view = crate::view::View::new(&snapshot, crate::view::Options::default());
         let services = snapshot.objects.services.iter();
         let mut found: Vec<String> = services
-            .filter_map(|s| super::alias::check(&context, s))
+            .filter_map(|s| crate::rules::service::alias::check(&view, &mut crate::view::Needs::default(), s))
             .map(|f| format!("{} {} {:?}", f.subject.object.name, f.code.as_str(), f.severity))
             .collect();
         found.sort();
         assert_eq!(found, expected, "{yaml}");
+    }
+}
+
+#[test]
+fn a_hand_made_slice_is_compared_with_the_service() {
+    let cause = |service: &str, slice: &str| {
+        let yaml = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: s, creationTimestamp: '2026-01-01T11:00:00Z'}}, spec: {{ipFamilies: [IPv4], ports: [{service}]}}}}\n\
+             ---\n{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: s-1, creationTimestamp: '2026-01-01T11:00:00Z', \
+             labels: {{kubernetes.io/service-name: s}}}}, {slice}}}\n"
+        );
+        let found = testing::check(check, &yaml);
+        found.iter().map(|f| f.cause.to_string()).next().unwrap_or_default()
+    };
+    let of = |port: &str| format!("addressType: IPv4, ports: [{port}], endpoints: [{{addresses: [10.1.2.3]}}]");
+    for (service, slice, expected) in [
+        ("{port: 80}", of("{port: 8080}"), ""),
+        ("{name: http, port: 80}", of("{name: http, port: 8080}"), ""),
+        ("{port: 80}", of("{name: http, port: 8080}"), "slice-port"),
+        ("{port: 80, protocol: UDP}", of("{port: 8080}"), "slice-port"),
+        ("{port: 80}", "addressType: IPv4, ports: [], endpoints: []".to_owned(), ""),
+        ("{port: 80}", of("{port: 8080}").replace("IPv4", "IPv6"), "slice-family"),
+        (
+            "{port: 80}",
+            of("{port: 8080}").replace("[10.1.2.3]", "[10.1.2.3], conditions: {ready: false}"),
+            "slice-unready",
+        ),
+    ] {
+        assert_eq!(cause(service, &slice), expected, "{service} {slice}");
     }
 }

@@ -6,34 +6,33 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
-use super::mount::claim_of;
-use crate::model::age;
+use crate::facts::ending::counts;
+use crate::facts::mount::claim_of;
+use crate::model::cause::{Cause, ClaimPending};
 use crate::model::code::Code;
-use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Severity, Subject};
-use crate::model::kind;
-use crate::model::near;
+use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Settles, Severity, Subject};
 use crate::model::snapshot::Presence;
-use crate::model::text::{redact, shorten};
-use crate::rules::Context;
-use crate::rules::container::ending::counts;
-use crate::rules::context::{EventView, WorkloadObject, condition};
+use crate::model::{age, kind, near};
+use crate::text::{Command, command, redact, shorten};
+use crate::view::{EventView, Needs, View, WorkloadObject, condition};
 
 /// What nobody uses is gone within this time.
 const TAKES_AWAY: Duration = Duration::from_secs(30);
 /// A provisioner that works needs some seconds.
 const PROVISIONING: Duration = Duration::from_secs(60);
 
-pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut findings = missing(context);
-    findings.extend(context.snapshot.objects.claims.iter().filter_map(|claim| judge(context, claim)));
+pub(crate) fn check(view: &View<'_>, needs: &mut Needs) -> Vec<Finding> {
+    let mut findings = missing(view);
+    let claims = view.snapshot.objects.claims.iter();
+    findings.extend(claims.filter_map(|claim| judge(view, needs, claim)));
     findings
 }
 
 /// Claims that pods or templates name and that are not there. The pod waits for its node meanwhile.
-fn missing(context: &Context<'_>) -> Vec<Finding> {
+fn missing(view: &View<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for workload in context.workloads() {
-        for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
+    for workload in view.workloads() {
+        for &pod in workload.pods.iter().filter(|pod| counts(view, pod)) {
             let bound = pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).is_some();
             for volume in pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()) {
                 // The claim of an ephemeral volume is made by a controller, not by the user.
@@ -42,14 +41,14 @@ fn missing(context: &Context<'_>) -> Vec<Finding> {
                 let said = condition(pod, "PodScheduled")
                     .map(|(_, _, message)| message)
                     .filter(|m| m.contains(&format!("persistentvolumeclaim \"{}\" not found", source.claim_name)));
-                let absent = match context.snapshot.presence(&kind::CLAIM, &namespace, &source.claim_name) {
+                let absent = match view.snapshot.presence(&kind::CLAIM, &namespace, &source.claim_name) {
                     Presence::Absent => true,
                     Presence::Present => false,
                     Presence::Unknown => said.is_some(),
                 };
                 if absent && !bound {
-                    let subject = context.pod_subject(pod).volume(&volume.name);
-                    findings.push(gone(context, &workload.reference, subject, &namespace, &source.claim_name, said));
+                    let subject = view.pod_subject(pod).volume(&volume.name);
+                    findings.push(gone(view, &workload.reference, subject, &namespace, &source.claim_name, said));
                 }
             }
         }
@@ -63,17 +62,17 @@ fn missing(context: &Context<'_>) -> Vec<Finding> {
         for volume in spec.volumes.iter().flatten() {
             let Some(source) = &volume.persistent_volume_claim else { continue };
             let namespace = &workload.reference.namespace;
-            if context.snapshot.presence(&kind::CLAIM, namespace, &source.claim_name) == Presence::Absent {
+            if view.snapshot.presence(&kind::CLAIM, namespace, &source.claim_name) == Presence::Absent {
                 let subject = Subject::of(workload.reference.clone()).volume(&volume.name);
-                findings.push(gone(context, &workload.reference, subject, namespace, &source.claim_name, None));
+                findings.push(gone(view, &workload.reference, subject, namespace, &source.claim_name, None));
             }
         }
     }
     findings
 }
 
-fn gone(context: &Context<'_>, owner: &ObjectRef, subject: Subject, namespace: &str, claim: &str, said: Option<&str>) -> Finding {
-    let names = context
+fn gone(view: &View<'_>, owner: &ObjectRef, subject: Subject, namespace: &str, claim: &str, said: Option<&str>) -> Finding {
+    let names = view
         .snapshot
         .objects
         .claims
@@ -88,79 +87,92 @@ fn gone(context: &Context<'_>, owner: &ObjectRef, subject: Subject, namespace: &
         owner.short()
     );
     let fix = match near {
-        Some(near) => format!("name the claim {near}, or create {claim}"),
+        Some(near) => format!("use the claim {near}, or create {claim}"),
         None => format!("create the claim {claim}, or correct claimName in the pod template"),
     };
     let (source, detail) = match said {
         Some(said) => ("condition PodScheduled".to_owned(), shorten(said, 200)),
         None => (format!("claims of namespace {namespace}"), format!("no claim {claim}")),
     };
-    Finding::error(Code::ClaimMissing, "", subject, summary)
+    Finding::error(Code::ClaimMissing, subject, summary)
         .related("missing", ObjectRef::new(&kind::CLAIM, namespace, claim))
         .evidence(source, detail)
         .breaking(Effect::Claim(namespace.to_owned(), claim.to_owned()))
         .breaking(Effect::NotReady(owner.clone()))
-        .fix_command(fix, format!("kubectl get pvc -n {namespace}"))
+        .fix_command(fix, command("kubectl get pvc -n {}", &[&namespace]))
 }
 
 /// Pods that use a claim and wait for it.
-fn users<'a>(context: &Context<'a>, claim: &PersistentVolumeClaim) -> Vec<&'a Pod> {
+fn users<'a>(view: &View<'a>, claim: &PersistentVolumeClaim) -> Vec<&'a Pod> {
     let name = claim.name_any();
     let uses = |pod: &&Pod| {
         pod.namespace() == claim.namespace()
-            && counts(context, pod)
+            && counts(view, pod)
             && pod
                 .spec
                 .iter()
                 .flat_map(|s| s.volumes.iter().flatten())
                 .any(|v| claim_of(pod, v).as_deref() == Some(&name))
     };
-    context.snapshot.objects.pods.iter().filter(uses).collect()
+    view.snapshot.objects.pods.iter().filter(uses).collect()
 }
 
 struct Why<'a> {
-    cause: &'static str,
+    cause: Cause,
     what: String,
     fix: String,
+    command: Option<Command>,
     event: Option<EventView<'a>>,
 }
 
-fn judge(context: &Context<'_>, claim: &PersistentVolumeClaim) -> Option<Finding> {
+fn judge(view: &View<'_>, needs: &mut Needs, claim: &PersistentVolumeClaim) -> Option<Finding> {
     let phase = claim.status.as_ref()?.phase.as_deref()?;
     let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
-    let pods = users(context, claim);
+    let pods = users(view, claim);
     if let Some(since) = &claim.metadata.deletion_timestamp {
-        return terminating(context, claim, context.age(since.0), &pods);
+        return Some(terminating(view, claim, view.age(since.0), &pods).settling(view.settles(since.0, TAKES_AWAY)));
     }
-    let (code, why) = match phase {
+    let why = match phase {
         "Lost" => {
             let volume = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()).unwrap_or_default();
-            let why = Why {
-                cause: "",
+            Why {
+                cause: Code::ClaimLost.into(),
                 what: format!("its PersistentVolume {volume} is gone, and with it perhaps the data"),
                 fix: "restore the volume from a backup and make a new claim: a lost claim does not come back".to_owned(),
+                command: None,
                 event: None,
-            };
-            (Code::ClaimLost, why)
+            }
         }
-        "Pending" => (Code::ClaimPending, why_pending(context, claim, &pods)?),
+        "Pending" => why_pending(view, needs, claim, &pods)?,
         _ => return None,
     };
     let reference = ObjectRef::new(&kind::CLAIM, &namespace, &name);
-    let owners: BTreeSet<ObjectRef> = pods.iter().map(|pod| context.workload_of(pod)).collect();
+    let owners: BTreeSet<ObjectRef> = pods.iter().map(|pod| view.workload_of(pod)).collect();
     let users = match owners.first() {
         Some(owner) => format!(", so {} waits", owner.short()),
         None => String::new(),
     };
-    let state = if code == Code::ClaimLost { "is lost" } else { "gets no volume" };
+    let state = if phase == "Lost" { "is lost" } else { "gets no volume" };
     let summary = format!("PersistentVolumeClaim {name} {state}: {}{users}", why.what);
     // Nothing is broken as long as nobody uses the claim, unless it is what was asked about.
-    let unused = owners.is_empty() && !context.is_in_focus(&reference);
+    let unused = owners.is_empty() && !view.is_in_focus(&reference);
     let severity = if unused { Severity::Advice } else { Severity::Error };
-    let mut finding = Finding::new(code, why.cause, severity, Confidence::Proven, Subject::of(reference), summary)
+    // Every claim passes through this, the more so without a provisioner.
+    let settles = match why.cause {
+        Cause::ClaimPending(ClaimPending::NoProvisioner) if !unused => {
+            view.settles_from(claim.metadata.creation_timestamp.as_ref(), PROVISIONING)
+        }
+        _ => Settles::Never,
+    };
+    let mut finding = Finding::new(why.cause, severity, Confidence::Proven, Subject::of(reference), summary)
+        .settling(settles)
         .evidence(format!("pvc/{name}"), format!("phase {phase}"))
         .breaking(Effect::Claim(namespace.clone(), name.clone()))
-        .fix_command(why.fix, format!("kubectl describe pvc {name} -n {namespace}"));
+        .fix_command(
+            why.fix,
+            why.command
+                .unwrap_or_else(|| command("kubectl describe pvc {} -n {}", &[&name, &namespace])),
+        );
     if let Some(event) = why.event {
         finding = finding.evidence(
             format!("pvc/{name} event {}", event.reason()),
@@ -171,18 +183,11 @@ fn judge(context: &Context<'_>, claim: &PersistentVolumeClaim) -> Option<Finding
 }
 
 /// A claim that is being deleted stays as long as a pod has it, and nothing else may use it meanwhile.
-fn terminating(context: &Context<'_>, claim: &PersistentVolumeClaim, since: Duration, pods: &[&Pod]) -> Option<Finding> {
+fn terminating(view: &View<'_>, claim: &PersistentVolumeClaim, since: Duration, pods: &[&Pod]) -> Finding {
     let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
     let has_node = |pod: &&&Pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
     let holders: Vec<String> = pods.iter().filter(has_node).map(|pod| pod.name_any()).collect();
-    let waiting: BTreeSet<ObjectRef> = pods
-        .iter()
-        .filter(|pod| !has_node(pod))
-        .map(|pod| context.workload_of(pod))
-        .collect();
-    if since < TAKES_AWAY {
-        return None;
-    }
+    let waiting: BTreeSet<ObjectRef> = pods.iter().filter(|pod| !has_node(pod)).map(|pod| view.workload_of(pod)).collect();
     let finalizers = claim.metadata.finalizers.clone().unwrap_or_default().join(", ");
     let held = match holders.first() {
         Some(pod) => format!("pod {pod} still has it"),
@@ -190,7 +195,7 @@ fn terminating(context: &Context<'_>, claim: &PersistentVolumeClaim, since: Dura
     };
     let consequence = match waiting.first() {
         Some(owner) => format!(", so {} gets no volume", owner.short()),
-        None => " and goes with its data as soon as it may".to_owned(),
+        None => " and will be deleted with its data".to_owned(),
     };
     let severity = if waiting.is_empty() { Severity::Advice } else { Severity::Error };
     let summary = format!(
@@ -199,8 +204,7 @@ fn terminating(context: &Context<'_>, claim: &PersistentVolumeClaim, since: Dura
     );
     let reference = ObjectRef::new(&kind::CLAIM, &namespace, &name);
     let finding = Finding::new(
-        Code::ClaimPending,
-        "terminating",
+        ClaimPending::Terminating,
         severity,
         Confidence::Proven,
         Subject::of(reference),
@@ -209,67 +213,83 @@ fn terminating(context: &Context<'_>, claim: &PersistentVolumeClaim, since: Dura
     .evidence(format!("pvc/{name}"), format!("deletionTimestamp is set; finalizers: {finalizers}"))
     .breaking(Effect::Claim(namespace.clone(), name.clone()))
     .fix_command(
-        "a deletion cannot be taken back: save the data, let the pods that have it end, and make the claim anew",
-        format!("kubectl describe pvc {name} -n {namespace}"),
+        "a deletion cannot be undone: save the data, let the pods that use it end, and recreate the claim",
+        command("kubectl describe pvc {} -n {}", &[&name, &namespace]),
     );
-    Some(waiting.into_iter().map(Effect::NotReady).fold(finding, Finding::breaking))
+    waiting.into_iter().map(Effect::NotReady).fold(finding, Finding::breaking)
 }
 
 /// Why a claim has no volume; none while that is in order.
-fn why_pending<'a>(context: &Context<'a>, claim: &PersistentVolumeClaim, pods: &[&Pod]) -> Option<Why<'a>> {
-    let events = context.events_of(&kind::CLAIM, &claim.metadata);
+fn why_pending<'a>(view: &View<'a>, needs: &mut Needs, claim: &PersistentVolumeClaim, pods: &[&Pod]) -> Option<Why<'a>> {
+    let events = view.events_of(&kind::CLAIM, &claim.metadata);
     let newest = events.first().copied();
     let spec = claim.spec.as_ref();
     let class = spec.and_then(|s| s.storage_class_name.as_deref());
-    let age = context.age_of(claim.metadata.creation_timestamp.as_ref()).unwrap_or(PROVISIONING);
-    let class_absent = |name: &str| !name.is_empty() && context.snapshot.presence(&kind::STORAGE_CLASS, "", name) == Presence::Absent;
+    let age = view.age_of(claim.metadata.creation_timestamp.as_ref()).unwrap_or(PROVISIONING);
+    let class_absent = |name: &str| !name.is_empty() && view.snapshot.presence(&kind::STORAGE_CLASS, "", name) == Presence::Absent;
     if let Some(name) = class.filter(|name| class_absent(name)) {
-        return Some(class_missing(context, name, newest));
+        return Some(class_missing(view, name, newest));
     }
     let event = newest?;
     let message = event.message();
     match event.reason() {
         "ProvisioningFailed" if message.contains("storageclass.storage.k8s.io") && message.contains("not found") => {
-            let known = class.is_some_and(|name| context.snapshot.presence(&kind::STORAGE_CLASS, "", name) == Presence::Present);
+            let known = class.is_some_and(|name| view.snapshot.presence(&kind::STORAGE_CLASS, "", name) == Presence::Present);
             // The class came later than the claim: the controller will look again.
-            (!known).then(|| class_missing(context, class.unwrap_or_default(), newest))
+            (!known).then(|| class_missing(view, class.unwrap_or_default(), newest))
         }
         "ProvisioningFailed" => Some(Why {
-            cause: "provisioning-failed",
+            cause: ClaimPending::ProvisioningFailed.into(),
             what: format!("the provisioner fails: {}", shorten(&redact(message), 160)),
             fix: "correct what the provisioner's message names: quota, zone, parameters of the class, size".to_owned(),
+            command: None,
             event: newest,
         }),
         "FailedBinding" => {
+            if let Some((what, fix, command)) = held_volume(view, needs, claim) {
+                return Some(Why {
+                    cause: ClaimPending::NoMatchingVolume.into(),
+                    what,
+                    fix,
+                    command: Some(command),
+                    event: newest,
+                });
+            }
             let what = match spec.and_then(|s| s.volume_name.as_deref()) {
-                Some(volume) => format!("it asks for PersistentVolume {volume}, which it cannot have"),
+                Some(volume) => format!("it needs PersistentVolume {volume}, which it cannot have"),
                 None => "it has no storage class, and no PersistentVolume fits it".to_owned(),
             };
             Some(Why {
-                cause: "no-matching-volume",
+                cause: ClaimPending::NoMatchingVolume.into(),
                 what,
                 fix: "name a storage class, mark one as default, or create a PersistentVolume that fits in size, access mode and class"
                     .to_owned(),
+                command: None,
                 event: newest,
             })
         }
-        // Every claim passes through this, the more so without a provisioner.
-        "ExternalProvisioning" if age >= PROVISIONING => {
+        "ExternalProvisioning" if age >= PROVISIONING || !pods.is_empty() => {
             let provisioner = message.split('\'').nth(1).unwrap_or("its provisioner");
+            let lacks = if age >= PROVISIONING {
+                "does not answer"
+            } else {
+                "has not made it yet"
+            };
             Some(Why {
-                cause: "no-provisioner",
-                what: format!("the provisioner {provisioner} of its class does not answer"),
+                cause: ClaimPending::NoProvisioner.into(),
+                what: format!("the provisioner {provisioner} of its class {lacks}"),
                 fix: format!("install or repair the provisioner {provisioner}, or use another storage class"),
+                command: None,
                 event: newest,
             })
         }
-        "WaitForFirstConsumer" | "WaitForPodScheduled" => for_consumer(context, class, pods, newest),
+        "WaitForFirstConsumer" | "WaitForPodScheduled" => for_consumer(view, class, pods, newest),
         _ => None,
     }
 }
 
-fn class_missing<'a>(context: &Context<'_>, name: &str, event: Option<EventView<'a>>) -> Why<'a> {
-    let classes: Vec<&str> = context
+fn class_missing<'a>(view: &View<'_>, name: &str, event: Option<EventView<'a>>) -> Why<'a> {
+    let classes: Vec<&str> = view
         .snapshot
         .objects
         .storage_classes
@@ -283,27 +303,82 @@ fn class_missing<'a>(context: &Context<'_>, name: &str, event: Option<EventView<
         None => format!("; there are {}", classes.join(", ")),
     };
     Why {
-        cause: "storage-class-missing",
+        cause: ClaimPending::StorageClassMissing.into(),
         what: format!("its storage class {name} does not exist{there}"),
-        fix: "make the claim anew with a class that exists (the class of a claim cannot be changed), or create the class".to_owned(),
+        fix: "recreate the claim with a class that exists (the class of a claim cannot be changed), or create the class".to_owned(),
+        command: None,
         event: event.filter(|e| e.reason() == "ProvisioningFailed"),
     }
 }
 
+/// A volume that would do and is held for another claim: what holds it, and the change and command that free it.
+fn held_volume(view: &View<'_>, needs: &mut Needs, claim: &PersistentVolumeClaim) -> Option<(String, String, Command)> {
+    if !needs.list(view, &kind::VOLUME, "") {
+        return None;
+    }
+    let (namespace, name) = (claim.namespace(), claim.name_any());
+    let wanted = claim
+        .spec
+        .as_ref()
+        .and_then(|s| s.volume_name.as_deref())
+        .filter(|name| !name.is_empty());
+    let volumes = view.snapshot.objects.volumes.iter();
+    let (volume, held_by) = volumes
+        .filter_map(|volume| Some((volume, volume.spec.as_ref()?.claim_ref.as_ref()?)))
+        .find(|(volume, holder)| {
+            let is_own = holder.namespace == namespace && holder.name.as_deref() == Some(&name);
+            // A claim of that name that was deleted had another uid.
+            let is_earlier = is_own && holder.uid.is_some() && holder.uid != claim.metadata.uid;
+            match wanted {
+                Some(wanted) => volume.name_any() == wanted && (is_earlier || !is_own),
+                None => is_earlier,
+            }
+        })?;
+    let volume = volume.name_any();
+    let (of, holder) = (
+        held_by.namespace.clone().unwrap_or_default(),
+        held_by.name.clone().unwrap_or_default(),
+    );
+    let release = command(
+        "kubectl patch pv {} --type json -p '[{\"op\":\"remove\",\"path\":\"/spec/claimRef\"}]'",
+        &[&volume],
+    );
+    let is_earlier = Some(&of) == namespace.as_ref() && holder == name;
+    Some(if is_earlier {
+        (
+            format!("PersistentVolume {volume} is still held for an earlier claim of this name, which was deleted"),
+            format!("release the volume (its data stays): remove spec.claimRef of PersistentVolume {volume}"),
+            release,
+        )
+    } else if view.snapshot.presence(&kind::CLAIM, &of, &holder) == Presence::Absent {
+        (
+            format!("PersistentVolume {volume} is held for claim {holder} in namespace {of}, which does not exist"),
+            format!("release the volume (its data stays): remove spec.claimRef of PersistentVolume {volume}"),
+            release,
+        )
+    } else {
+        (
+            format!("PersistentVolume {volume} is bound to claim {holder} in namespace {of}"),
+            format!("use another volume, or delete claim {holder} and then remove spec.claimRef of PersistentVolume {volume}"),
+            command("kubectl get pvc {} -n {}", &[&holder, &of]),
+        )
+    })
+}
+
 /// A claim that waits for its pod to be scheduled: in order, unless the pod cannot be placed for want of a volume.
-fn for_consumer<'a>(context: &Context<'_>, class: Option<&str>, pods: &[&Pod], event: Option<EventView<'a>>) -> Option<Why<'a>> {
+fn for_consumer<'a>(view: &View<'_>, class: Option<&str>, pods: &[&Pod], event: Option<EventView<'a>>) -> Option<Why<'a>> {
     let message = pods.iter().find_map(|pod| {
         condition(pod, "PodScheduled")
             .filter(|(status, reason, _)| *status == "False" && *reason == "Unschedulable")
             .map(|(_, _, message)| message)
     })?;
     let no_volume = message.contains("didn't find available persistent volumes to bind");
-    let classes = &context.snapshot.objects.storage_classes;
+    let classes = &view.snapshot.objects.storage_classes;
     let manual = classes
         .iter()
         .any(|c| c.metadata.name.as_deref() == class && c.provisioner == "kubernetes.io/no-provisioner");
     no_volume.then(|| Why {
-        cause: "no-matching-volume",
+        cause: ClaimPending::NoMatchingVolume.into(),
         what: if manual {
             format!(
                 "no PersistentVolume of class {} is free on any node that the pod may use",
@@ -313,6 +388,7 @@ fn for_consumer<'a>(context: &Context<'_>, class: Option<&str>, pods: &[&Pod], e
             "no PersistentVolume fits on any node that the pod may use".to_owned()
         },
         fix: "create a PersistentVolume that fits in size, access mode, class and node".to_owned(),
+        command: None,
         event,
     })
 }
@@ -320,7 +396,7 @@ fn for_consumer<'a>(context: &Context<'_>, class: Option<&str>, pods: &[&Pod], e
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::check;
+    use crate::testing::check;
 
     fn claim(class: &str, age: &str, reason: &str, message: &str) -> String {
         format!(
@@ -351,20 +427,20 @@ lastTimestamp: "2026-01-01T11:59:50Z"
         "Waiting for a volume to be created either by the external provisioner 'example.com/none' or manually by the system administrator.";
 
     fn cause(yaml: &str) -> Option<String> {
-        check(super::super::check, yaml)
+        check(crate::rules::volume::check, yaml)
             .into_iter()
             .find(|f| f.severity == Severity::Error)
             .map(|f| format!("{} {}", f.code, f.cause))
     }
 
     #[test]
-    fn a_claim_that_is_being_deleted_is_told_where_somebody_waits_for_it() {
+    fn a_terminating_claim_is_reported_if_a_pod_waits_for_it() {
         let claim = "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data, finalizers: [kubernetes.io/pvc-protection], \
              deletionTimestamp: '2026-01-01T11:50:00Z'}, status: {phase: Bound}}\n";
         let holder = USER.replace("name: a}", "name: b}").replace("spec: {", "spec: {nodeName: n1, ");
         let said = |yaml: &str| {
-            let found = check(super::super::check, yaml);
-            found.iter().map(|f| (f.severity, f.cause.clone(), f.summary.clone())).next()
+            let found = check(crate::rules::volume::check, yaml);
+            found.iter().map(|f| (f.severity, f.cause.to_string(), f.summary.clone())).next()
         };
         let (severity, cause, summary) = said(&format!("{claim}{USER}{holder}")).unwrap();
         assert_eq!((severity, cause.as_str()), (Severity::Error, "terminating"));
@@ -420,7 +496,7 @@ lastTimestamp: "2026-01-01T11:59:50Z"
     }
 
     #[test]
-    fn a_claim_that_is_being_provisioned_or_that_nobody_uses_is_silent() {
+    fn a_claim_that_is_being_provisioned_or_unused_is_silent() {
         assert_eq!(
             cause(&(claim("standard", "2026-01-01T11:59:45Z", "ExternalProvisioning", WAITING) + USER)),
             None

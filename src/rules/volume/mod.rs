@@ -3,14 +3,10 @@
 mod claim;
 mod mount;
 
-pub use mount::newest_mount_events;
-
-use super::Context;
-use crate::model::finding::Finding;
+use crate::view::{Out, View};
 
 /// Mounts that fail and claims that are missing, pending or lost.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut findings = mount::check(context);
-    findings.extend(claim::check(context));
-    findings
+pub fn check(view: &View<'_>, out: &mut Out) {
+    out.findings.extend(mount::check(view));
+    out.findings.extend(claim::check(view, &mut out.needs));
 }

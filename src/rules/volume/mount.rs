@@ -2,22 +2,24 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, Volume};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use crate::facts::ending::{counts, owner_name};
+use crate::facts::mount::claim_of;
+use crate::facts::provided::holder;
+use crate::facts::{mount, references};
+use crate::model::cause::{Cause, PodSandboxFailing, VolumeMountFailing};
 use crate::model::code::Code;
-use crate::model::finding::{Effect, Finding, ObjectRef};
+use crate::model::finding::{Effect, Finding, ObjectRef, Settles};
 use crate::model::kind;
-use crate::model::text::{redact, shorten};
-use crate::rules::Context;
-use crate::rules::config;
-use crate::rules::container::ending::{counts, owner_name};
-use crate::rules::context::{EventView, containers};
+use crate::text::{command, redact, shorten};
+use crate::view::{EventView, View, containers};
 
 /// Mounts are retried from the first second on; what lasts longer than this is no hiccup of a start.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// What passes by itself: caches of the kubelet that are not filled yet, an attach that is still under way.
+/// What passes by itself: caches of the kubelet that are not filled yet, an attach that is still in progress.
 const PASSING: &[&str] = &[
     "failed to sync",
     "not registered",
@@ -26,18 +28,16 @@ const PASSING: &[&str] = &[
     "not attached according to node status",
 ];
 
-pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
+pub(crate) fn check(view: &View<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for workload in context.workloads() {
-        for &pod in workload.pods.iter().filter(|pod| counts(context, pod)) {
-            let young = context
-                .age_of(pod.metadata.creation_timestamp.as_ref())
-                .is_some_and(|age| age < GRACE);
-            for (volume, event) in newest_mount_events(context, pod) {
+    for workload in view.workloads() {
+        for &pod in workload.pods.iter().filter(|pod| counts(view, pod)) {
+            let settles = view.settles_from(pod.metadata.creation_timestamp.as_ref(), GRACE);
+            for (volume, event) in mount::newest_events(view, pod) {
                 let message = event.message();
-                let passing = PASSING.iter().any(|p| message.contains(p)) || (young && event.count() < 3);
-                if !passing && !config::names_an_object(message) {
-                    findings.push(judge(context, pod, &volume, &event));
+                if !PASSING.iter().any(|p| message.contains(p)) && !references::names_an_object(message) {
+                    let settles = if event.count() < 3 { settles } else { Settles::Never };
+                    findings.push(judge(view, pod, &volume, &event).settling(settles));
                 }
             }
         }
@@ -45,77 +45,15 @@ pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The newest event about each volume of a pod that could not be mounted or attached, as long as no container of the pod has started.
-/// An event that only lists what is unmounted counts where nothing says why.
-pub fn newest_mount_events<'a>(context: &Context<'a>, pod: &Pod) -> Vec<(String, EventView<'a>)> {
-    let started = containers(pod)
-        .iter()
-        .any(|c| c.is_running() || c.newest_end().is_some() || c.restarts() > 0);
-    if started {
-        return Vec::new();
-    }
-    let mut found: Vec<(String, EventView<'a>)> = Vec::new();
-    let mut lists: Vec<(String, EventView<'a>)> = Vec::new();
-    for event in context.pod_events(pod) {
-        if !matches!(event.reason(), "FailedMount" | "FailedAttachVolume" | "FailedMapVolume") {
-            continue;
-        }
-        match volume_of(event.message()) {
-            Some(name) => {
-                let name = volume_name(pod, name).unwrap_or(name).to_owned();
-                if !found.iter().any(|(known, _)| *known == name) {
-                    found.push((name, event));
-                }
-            }
-            None => lists.extend(unmounted(event.message()).map(|name| (name, event))),
-        }
-    }
-    if found.is_empty() {
-        lists.truncate(1);
-        return lists;
-    }
-    found
-}
-
-/// The volume in `MountVolume.SetUp failed for volume "NAME" : …`.
-fn volume_of(message: &str) -> Option<&str> {
-    let rest = message.split_once("for volume \"")?.1;
-    rest.split_once('"').map(|(name, _)| name)
-}
-
-/// The first of `unmounted volumes=[a b]`.
-fn unmounted(message: &str) -> Option<String> {
-    let rest = message.split_once("unmounted volumes=[")?.1;
-    rest.split([' ', ']', ',']).next().filter(|n| !n.is_empty()).map(str::to_owned)
-}
-
-/// Events about claims name the PersistentVolume: the pod's own name for it is the one that has a claim bound to it.
-fn volume_name<'p>(pod: &'p Pod, name: &str) -> Option<&'p str> {
-    let volumes = || pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-    let own = volumes().find(|v| v.name == name);
-    let mut claims = volumes().filter(|v| claim_of(pod, v).is_some());
-    let only_claim = || claims.next().filter(|_| claims.next().is_none());
-    own.or_else(only_claim).map(|v| v.name.as_str())
-}
-
-/// The claim that a volume of a pod uses.
-pub(super) fn claim_of(pod: &Pod, volume: &Volume) -> Option<String> {
-    match (&volume.persistent_volume_claim, &volume.ephemeral) {
-        (Some(source), _) => Some(source.claim_name.clone()),
-        (None, Some(_)) => Some(format!("{}-{}", pod.name_any(), volume.name)),
-        _ => None,
-    }
-}
-
-fn cause_of(event: &EventView<'_>) -> &'static str {
+fn cause_of(event: &EventView<'_>) -> VolumeMountFailing {
     let lower = event.message().to_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
     if has(&["multi-attach error"]) {
-        "multi-attach"
+        VolumeMountFailing::MultiAttach
     } else if event.reason() == "FailedAttachVolume" || has(&["attachvolume.attach failed", "failed to attach"]) {
-        "attach"
+        VolumeMountFailing::Attach
     } else if has(&["permission denied", "access denied", "operation not permitted"]) {
-        "permission"
+        VolumeMountFailing::Permission
     } else if has(&[
         "hostpath type check failed",
         "no such file or directory",
@@ -125,39 +63,45 @@ fn cause_of(event: &EventView<'_>) -> &'static str {
         "is not a file",
         "subpath",
     ]) {
-        "path"
+        VolumeMountFailing::Path
     } else if has(&["timed out", "deadline exceeded", "timeout"]) {
-        "timeout"
+        VolumeMountFailing::Timeout
     } else {
-        "unknown"
+        VolumeMountFailing::Unknown
     }
 }
 
-fn judge(context: &Context<'_>, pod: &Pod, volume: &str, event: &EventView<'_>) -> Finding {
+fn judge(view: &View<'_>, pod: &Pod, volume: &str, event: &EventView<'_>) -> Finding {
     let namespace = pod.namespace().unwrap_or_default();
     let message = event.message();
-    let (code, cause) = match memory_full(pod, message) {
-        true => (Code::PodSandboxFailing, "memory-limit"),
-        false => (Code::VolumeMountFailing, cause_of(event)),
+    let cause: Cause = match memory_full(pod, message) {
+        true => PodSandboxFailing::MemoryLimit.into(),
+        false => cause_of(event).into(),
     };
-    let owner = owner_name(context, pod);
+    let owner = owner_name(view, pod);
     let why = why(message);
     let summary = match cause {
-        "memory-limit" => format!("pods of {owner} cannot be set up: the memory limit is too small even for the files that every pod gets"),
-        "multi-attach" => format!("volume {volume} of {owner} is still attached to another node, and only one node may use it"),
-        "attach" => format!("volume {volume} of {owner} cannot be attached to its node: {why}"),
-        "timeout" => format!("volume {volume} of {owner} does not mount in time: {why}"),
+        Cause::PodSandboxFailing(_) => {
+            format!("pods of {owner} cannot be set up: the memory limit is too small even for the files that every pod gets")
+        }
+        Cause::VolumeMountFailing(VolumeMountFailing::MultiAttach) => {
+            format!("volume {volume} of {owner} is still attached to another node, and only one node may use it")
+        }
+        Cause::VolumeMountFailing(VolumeMountFailing::Attach) => {
+            format!("volume {volume} of {owner} cannot be attached to its node: {why}")
+        }
+        Cause::VolumeMountFailing(VolumeMountFailing::Timeout) => format!("volume {volume} of {owner} does not mount in time: {why}"),
         _ => format!("volume {volume} of {owner} cannot be mounted: {why}"),
     };
     let source = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()).find(|v| v.name == volume);
-    let mut subject = context.pod_subject(pod);
-    if code == Code::VolumeMountFailing {
+    let mut subject = view.pod_subject(pod);
+    if cause.code() == Code::VolumeMountFailing {
         subject = subject.volume(volume);
     }
     let name = pod.name_any();
-    let mut finding = Finding::error(code, cause, subject, summary)
+    let mut finding = Finding::error(cause, subject, summary)
         .evidence(format!("pod/{name} event {}", event.reason()), shorten(&redact(message), 300))
-        .breaking(Effect::NotReady(context.workload_of(pod)));
+        .breaking(Effect::NotReady(view.workload_of(pod)));
     if let Some(node) = pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) {
         finding = finding.suffering(Effect::Node(node.to_owned()));
     }
@@ -166,25 +110,27 @@ fn judge(context: &Context<'_>, pod: &Pod, volume: &str, event: &EventView<'_>) 
             .related("claim", ObjectRef::new(&kind::CLAIM, &namespace, &claim))
             .suffering(Effect::Claim(namespace.clone(), claim));
     }
-    let describe = format!("kubectl describe pod {name} -n {namespace}");
+    let describe = command("kubectl describe pod {} -n {}", &[&name, &namespace]);
+    let holder = source.and_then(|v| claim_of(pod, v)).and_then(|claim| holder(view, pod, &claim));
     match cause {
-        "memory-limit" => finding.fix_command(
+        Cause::VolumeMountFailing(VolumeMountFailing::MultiAttach) if let Some(holder) = holder => holder.explain(view, pod, finding),
+        Cause::PodSandboxFailing(_) => finding.fix_command(
             "raise resources.limits.memory: a unit may be missing (128Mi, not 128 or 128m)",
             describe,
         ),
-        "multi-attach" => finding.fix_command(
+        Cause::VolumeMountFailing(VolumeMountFailing::MultiAttach) => finding.fix_command(
             "delete the other pod that uses the claim, or let a Deployment with a ReadWriteOnce claim use the strategy Recreate",
-            format!("kubectl get pods -o wide -n {namespace}"),
+            command("kubectl get pods -o wide -n {}", &[&namespace]),
         ),
-        "path" => finding.fix_command(
+        Cause::VolumeMountFailing(VolumeMountFailing::Path) => finding.fix_command(
             "correct the path or its type in the volume, or create it on the node (hostPath type DirectoryOrCreate)",
             describe,
         ),
-        "permission" => finding.fix_command(
+        Cause::VolumeMountFailing(VolumeMountFailing::Permission) => finding.fix_command(
             "give the node the right to this export, or correct the credentials of the volume",
             describe,
         ),
-        "timeout" => finding.fix_command(
+        Cause::VolumeMountFailing(VolumeMountFailing::Timeout) => finding.fix_command(
             "check that the storage server answers from the node, and that the CSI driver runs there",
             describe,
         ),
@@ -232,7 +178,7 @@ fn why(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::check;
+    use crate::testing::check;
 
     fn pod(state: &str, reason: &str, message: &str) -> String {
         let message = serde_json::to_string(message).unwrap();
@@ -292,7 +238,7 @@ lastTimestamp: "2026-01-01T11:59:00Z"
                 "timeout",
             ),
         ] {
-            let found = check(super::super::check, &pod(CREATING, reason, message));
+            let found = check(crate::rules::volume::check, &pod(CREATING, reason, message));
             assert_eq!(found.len(), 1, "{message}");
             assert_eq!(
                 (found[0].code, found[0].cause.as_str()),
@@ -305,7 +251,7 @@ lastTimestamp: "2026-01-01T11:59:00Z"
     #[test]
     fn a_tiny_memory_limit_is_named() {
         let message = "MountVolume.SetUp failed for volume \"kube-api-access-dc8js\" : write /var/lib/kubelet/pods/x/volumes/kubernetes.io~projected/kube-api-access-dc8js/..2026/namespace: no space left on device";
-        let found = check(super::super::check, &pod(CREATING, "FailedMount", message));
+        let found = check(crate::rules::volume::check, &pod(CREATING, "FailedMount", message));
         assert_eq!((found[0].code, found[0].cause.as_str()), (Code::PodSandboxFailing, "memory-limit"));
     }
 
@@ -313,14 +259,14 @@ lastTimestamp: "2026-01-01T11:59:00Z"
     fn events_of_a_start_that_went_well_are_silent() {
         let message = "MountVolume.SetUp failed for volume \"v\" : hostPath type check failed: /no/such is not a directory";
         let running = "{running: {startedAt: \"2026-01-01T11:59:30Z\"}}";
-        assert!(check(super::super::check, &pod(running, "FailedMount", message)).is_empty());
+        assert!(check(crate::rules::volume::check, &pod(running, "FailedMount", message)).is_empty());
         let cache = "MountVolume.SetUp failed for volume \"kube-api-access-x\" : failed to sync configmap cache: timed out waiting for the condition";
-        assert!(check(super::super::check, &pod(CREATING, "FailedMount", cache)).is_empty());
+        assert!(check(crate::rules::volume::check, &pod(CREATING, "FailedMount", cache)).is_empty());
     }
 
     #[test]
     fn a_missing_secret_is_left_to_its_own_rule() {
         let message = "MountVolume.SetUp failed for volume \"v\" : secret \"nosec\" not found";
-        assert!(check(super::super::check, &pod(CREATING, "FailedMount", message)).is_empty());
+        assert!(check(crate::rules::volume::check, &pod(CREATING, "FailedMount", message)).is_empty());
     }
 }

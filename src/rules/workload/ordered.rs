@@ -7,18 +7,18 @@ use kube::ResourceExt;
 
 use crate::model::age;
 use crate::model::code::Code;
-use crate::model::finding::{Effect, Finding, Subject};
-use crate::rules::Context;
-use crate::rules::context::{WorkloadObject, condition, containers, is_ready, is_terminating, probe_budget, revision};
+use crate::model::finding::{Effect, Finding, Severity, Subject};
+use crate::text::command;
+use crate::view::{View, WorkloadObject, condition, containers, is_ready, is_terminating, probe_budget, revision};
 
-/// A pod may take this long before those that wait for it are worth a word.
+/// A pod that looks bad may take this long before it holds up those that wait for it.
 const WAITS: Duration = Duration::from_secs(60);
 
-/// A start that takes longer than this is worth a word even where nothing looks bad: the default deadline of Deployments.
+/// A start that takes longer than this holds them up even where nothing looks bad: the default deadline of Deployments.
 const LONG_START: Duration = Duration::from_secs(600);
 
 /// Whether a pod shows more than a start that takes its time.
-fn looks_bad(context: &Context<'_>, pod: &Pod) -> bool {
+fn looks_bad(view: &View<'_>, pod: &Pod) -> bool {
     let unscheduled = condition(pod, "PodScheduled").is_some_and(|(status, ..)| status == "False");
     unscheduled
         || containers(pod).iter().any(|container| {
@@ -28,13 +28,13 @@ fn looks_bad(context: &Context<'_>, pod: &Pod) -> bool {
             let budget = container.spec.readiness_probe.as_ref().map(probe_budget).unwrap_or_default();
             let unready = container.is_started() && !container.is_ready();
             let since = container.running_since().filter(|_| unready);
-            waits || container.restarts() > 0 || since.is_some_and(|t| context.age(t) > budget.max(WAITS / 2))
+            waits || container.restarts() > 0 || since.is_some_and(|t| view.age(t) > budget.max(WAITS / 2))
         })
 }
 
 /// StatefulSets with ordered pods.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    context
+pub fn check(view: &View<'_>) -> Vec<Finding> {
+    view
         .workloads()
         .filter_map(|workload| {
             let Some(WorkloadObject::StatefulSet(set)) = workload.object else { return None };
@@ -46,7 +46,7 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
             let mut pods: Vec<(u32, &Pod)> = workload.pods.iter().filter_map(|p| Some((ordinal(&p.name_any())?, *p))).collect();
             pods.sort_by_key(|(ordinal, _)| *ordinal);
             let (first, pod) = pods.iter().find(|(_, p)| !is_ready(p)).copied()?;
-            let age = context.age_of(pod.metadata.creation_timestamp.as_ref())?;
+            let age = view.age_of(pod.metadata.creation_timestamp.as_ref())?;
             let wanted = spec.replicas.unwrap_or(1);
             let missing = wanted - status.replicas;
             let update = status.update_revision.as_deref().unwrap_or_default();
@@ -55,32 +55,34 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
             let subject = Subject::of(reference.clone()).pod(&pod.name_any());
             let name = pod.name_any();
             let namespace = &reference.namespace;
-            if is_old && age >= WAITS && !is_terminating(pod) {
+            let settles = |patience| view.settles_from(pod.metadata.creation_timestamp.as_ref(), patience);
+            if is_old && !is_terminating(pod) {
                 // The controller waits for the pod of the bad revision to become ready before it puts the mended one in its place
                 // (documented as "forced rollback"): only deleting the pod helps.
                 return Some(
                     Finding::error(
                         Code::OrderedStartBlocked,
-                        "",
                         subject,
                         format!(
-                            "{name} is of an older revision and does not become ready; the newer one waits for it, so {} stays stuck until the pod is deleted",
+                            "{name} is of an older revision and does not become ready; the newer one waits for it, so {} is stuck until the pod is deleted",
                             reference.short()
                         ),
                     )
+                    .settling(settles(WAITS))
                     .evidence(format!("pod/{name}"), format!("revision {}, not ready, {} old", revision(pod), age::short(age)))
                     .evidence(format!("{} status", reference.short()), format!("updateRevision {update}"))
                     .breaking(Effect::NotReady(reference.clone()))
-                    .fix_command("delete the pod; it comes back with the new revision", format!("kubectl delete pod {name} -n {namespace}")),
+                    .fix_command("delete the pod; it comes back with the new revision", command("kubectl delete pod {} -n {}", &[&name, &namespace])),
                 );
             }
-            if missing <= 0 || age < WAITS || (age < LONG_START && !looks_bad(context, pod)) {
+            if missing <= 0 {
                 return None;
             }
+            let settles = settles(if looks_bad(view, pod) { WAITS } else { LONG_START });
+            let severity = if settles.is_pending() { Severity::Error } else { Severity::Symptom };
             Some(
-                Finding::symptom(
+                Finding::error(
                     Code::OrderedStartBlocked,
-                    "",
                     subject,
                     format!(
                         "{name} is not ready, so ordinal {} and later are not made: {} of {wanted} pods exist",
@@ -88,9 +90,11 @@ pub fn check(context: &Context<'_>) -> Vec<Finding> {
                         status.replicas
                     ),
                 )
+                .severity(severity)
+                .settling(settles)
                 .evidence(format!("{} status", reference.short()), format!("replicas {} of {wanted}, {name} not ready for {}", status.replicas, age::short(age)))
                 .suffering(Effect::NotReady(reference.clone()))
-                .fix_command("mend that pod first", format!("kubectl podlife diagnose pod/{name} -n {namespace}")),
+                .fix_command("fix that pod first", command("kubectl podlife diagnose pod/{} -n {}", &[&name, &namespace])),
             )
         })
         .collect()

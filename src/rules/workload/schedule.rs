@@ -5,16 +5,15 @@ use k8s_openapi::api::batch::v1::CronJob;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Finding, Subject};
 use crate::model::kind;
-use crate::model::text::shorten;
-use crate::rules::Context;
-use crate::rules::context::reference_of;
+use crate::text::{command, shorten};
+use crate::view::{View, reference_of};
 
 /// Every CronJob.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
+pub fn check(view: &View<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for cron_job in &context.snapshot.objects.cron_jobs {
+    for cron_job in &view.snapshot.objects.cron_jobs {
         found.extend(suspended(cron_job));
-        found.extend(invalid(context, cron_job));
+        found.extend(invalid(view, cron_job));
     }
     found
 }
@@ -24,16 +23,20 @@ fn suspended(cron_job: &CronJob) -> Option<Finding> {
         return None;
     }
     let reference = reference_of(&kind::CRON_JOB, &cron_job.metadata);
-    Some(super::suspended(Code::CronJobSuspended, &reference, "it starts no jobs"))
+    Some(crate::rules::workload::suspended(
+        Code::CronJobSuspended,
+        &reference,
+        "it starts no jobs",
+    ))
 }
 
-fn invalid(context: &Context<'_>, cron_job: &CronJob) -> Option<Finding> {
+fn invalid(view: &View<'_>, cron_job: &CronJob) -> Option<Finding> {
     let spec = cron_job.spec.as_ref()?;
     if spec.suspend == Some(true) {
         return None;
     }
     let reference = reference_of(&kind::CRON_JOB, &cron_job.metadata);
-    let events = context.events_of(&kind::CRON_JOB, &cron_job.metadata);
+    let events = view.events_of(&kind::CRON_JOB, &cron_job.metadata);
     let told = events.iter().find(|e| {
         let names_schedule = e.message().contains(spec.schedule.as_str());
         // An event about a schedule that has been corrected since is over.
@@ -69,7 +72,6 @@ fn invalid(context: &Context<'_>, cron_job: &CronJob) -> Option<Finding> {
     };
     let mut finding = Finding::error(
         Code::CronJobInvalid,
-        "",
         Subject::of(reference.clone()),
         format!("{} starts no jobs: {summary}", reference.short()),
     )
@@ -83,7 +85,7 @@ fn invalid(context: &Context<'_>, cron_job: &CronJob) -> Option<Finding> {
     }
     Some(finding.fix_command(
         "correct the schedule (minute hour day-of-month month day-of-week)",
-        format!("kubectl edit {} -n {}", reference.short(), reference.namespace),
+        command("kubectl edit {} -n {}", &[&reference.short(), &reference.namespace]),
     ))
 }
 
@@ -96,7 +98,7 @@ fn fault_of(schedule: &str) -> Option<String> {
     if let Some(word) = schedule.strip_prefix('@') {
         let known =
             ["yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"].contains(&word) || word.starts_with("every ");
-        return (!known).then(|| "is no known shorthand".to_owned());
+        return (!known).then(|| "is not a known shorthand".to_owned());
     }
     let fields: Vec<&str> = schedule.split_whitespace().collect();
     if fields.len() != 5 {
@@ -148,10 +150,10 @@ fn never_comes(day: &str, months: &str, weekday: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::fault_of;
+    use crate::rules::workload::schedule::fault_of;
 
     #[test]
-    fn schedules_that_never_come_are_told_from_good_ones() {
+    fn schedules_that_never_fire_are_reported() {
         for good in [
             "* * * * *",
             "*/5 0-6,22 1 JAN-MAR mon-fri",

@@ -6,33 +6,34 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use crate::model::code::Code::{ObjectCreationFailing, ServiceMissing};
+use crate::model::cause;
+use crate::model::code::Code::ServiceMissing;
 use crate::model::finding::{Effect, Finding, ObjectRef, Subject};
 use crate::model::kind;
 use crate::model::snapshot::Presence;
-use crate::rules::Context;
-use crate::rules::context::{WorkloadObject, controller, is_terminating, reference_of};
+use crate::text::command;
+use crate::view::{View, WorkloadObject, controller, is_terminating, reference_of};
 
 /// A pod of a set that was deleted and made anew may stay for a moment.
 const TAKES_OVER: Duration = Duration::from_secs(30);
 
 /// Names that are taken, and the Service that gives the pods their names.
-pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
-    let sets = context.workloads().filter_map(|workload| match workload.object {
+pub(crate) fn check(view: &View<'_>) -> Vec<Finding> {
+    let sets = view.workloads().filter_map(|workload| match workload.object {
         Some(WorkloadObject::StatefulSet(set)) if set.metadata.deletion_timestamp.is_none() => Some((&workload.reference, set)),
         _ => None,
     });
-    sets.flat_map(|(reference, set)| [name_taken(context, reference, set), without_service(context, reference, set)])
+    sets.flat_map(|(reference, set)| [name_taken(view, reference, set), without_service(view, reference, set)])
         .flatten()
         .collect()
 }
 
 /// The first pod of the set whose name belongs to somebody else.
-fn name_taken(context: &Context<'_>, reference: &ObjectRef, set: &StatefulSet) -> Option<Finding> {
+fn name_taken(view: &View<'_>, reference: &ObjectRef, set: &StatefulSet) -> Option<Finding> {
     let spec = set.spec.as_ref()?;
     let start = spec.ordinals.as_ref().and_then(|ordinals| ordinals.start).unwrap_or_default();
     let names = (start..start.saturating_add(spec.replicas.unwrap_or(1))).map(|ordinal| format!("{}-{ordinal}", reference.name));
-    let pods = &context.snapshot.objects.pods;
+    let pods = &view.snapshot.objects.pods;
     let here = |pod: &&Pod| pod.namespace().as_deref() == Some(&reference.namespace);
     let foreign = names
         .filter_map(|name| pods.iter().filter(here).find(|pod| pod.name_any() == name))
@@ -42,25 +43,24 @@ fn name_taken(context: &Context<'_>, reference: &ObjectRef, set: &StatefulSet) -
                 Some(owner) => owner.kind == "StatefulSet" && owner.name == reference.name,
                 None => is_adopted(set, pod),
             };
-            let age = context.age_of(set.metadata.creation_timestamp.as_ref());
-            !is_own && !is_terminating(pod) && age.is_none_or(|age| age > TAKES_OVER)
+            !is_own && !is_terminating(pod)
         })?;
     let name = foreign.name_any();
     let namespace = &reference.namespace;
     let owner = match controller(&foreign.metadata) {
         Some(owner) => format!("belongs to {} {}", owner.kind, owner.name),
-        None => "belongs to nobody".to_owned(),
+        None => "has no owner".to_owned(),
     };
     Some(
         Finding::error(
-            ObjectCreationFailing,
-            "name-taken",
+            cause::ObjectCreationFailing::NameTaken,
             Subject::of(reference.clone()),
             format!(
                 "{} cannot make its pod {name}: another pod has that name, and it {owner}",
                 reference.short()
             ),
         )
+        .settling(view.settles_from(set.metadata.creation_timestamp.as_ref(), TAKES_OVER))
         .evidence(
             format!("pod/{name}"),
             format!("{owner}, its labels are not those that the set selects"),
@@ -69,27 +69,26 @@ fn name_taken(context: &Context<'_>, reference: &ObjectRef, set: &StatefulSet) -
         .breaking(Effect::NotReady(reference.clone()))
         .fix_command(
             "delete that pod (see first what it is for); the set then makes its own",
-            format!("kubectl delete pod {name} -n {namespace}"),
+            command("kubectl delete pod {} -n {}", &[&name, &namespace]),
         ),
     )
 }
 
 fn is_adopted(set: &StatefulSet, pod: &Pod) -> bool {
     let selector = set.spec.as_ref().map(|spec| &spec.selector);
-    selector.is_some_and(|selector| crate::rules::context::selects(selector, pod.labels()))
+    selector.is_some_and(|selector| crate::view::selects(selector, pod.labels()))
 }
 
 /// Without the Service that it names, the pods of a set have no names of their own in the DNS.
-fn without_service(context: &Context<'_>, reference: &ObjectRef, set: &StatefulSet) -> Option<Finding> {
+fn without_service(view: &View<'_>, reference: &ObjectRef, set: &StatefulSet) -> Option<Finding> {
     let service = set.spec.as_ref()?.service_name.as_deref().filter(|name| !name.is_empty())?;
-    if context.snapshot.presence(&kind::SERVICE, &reference.namespace, service) != Presence::Absent {
+    if view.snapshot.presence(&kind::SERVICE, &reference.namespace, service) != Presence::Absent {
         return None;
     }
     let (name, namespace) = (&reference.name, &reference.namespace);
     Some(
         Finding::advice(
             ServiceMissing,
-            "",
             Subject::of(reference.clone()),
             format!(
                 "{} names Service {service}, which does not exist: its pods have no DNS names ({name}-0.{service})",
@@ -100,7 +99,10 @@ fn without_service(context: &Context<'_>, reference: &ObjectRef, set: &StatefulS
         .related("missing", ObjectRef::new(&kind::SERVICE, namespace, service))
         .fix_command(
             "create it, headless, with the labels of the pods as its selector",
-            format!("kubectl create service clusterip {service} --clusterip=None -n {namespace}"),
+            command(
+                "kubectl create service clusterip {} --clusterip=None -n {}",
+                &[&service, &namespace],
+            ),
         ),
     )
 }

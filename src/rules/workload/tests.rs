@@ -1,11 +1,16 @@
+use std::time::Duration;
+
 use crate::model::code::Code;
-use crate::model::finding::{Effect, ObjectRef, Severity};
+use crate::model::finding::{Effect, ObjectRef, Settles, Severity};
 use crate::model::kind;
 use crate::model::snapshot::Coverage;
-use crate::rules::testing::{check, check_snapshot, snapshot};
+use crate::testing::{check, check_snapshot, pending, snapshot};
 
 fn found(yaml: &str) -> Vec<(Code, Severity)> {
-    check(super::check, yaml).into_iter().map(|f| (f.code, f.severity)).collect()
+    check(crate::rules::workload::check, yaml)
+        .into_iter()
+        .map(|f| (f.code, f.severity))
+        .collect()
 }
 
 fn deployment(spec: &str, status: &str) -> String {
@@ -24,7 +29,7 @@ status: {{{status}}}
 fn a_missed_deadline_is_a_symptom_and_only_of_this_generation() {
     let condition = "conditions: [{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded, message: ReplicaSet has timed out progressing.}]";
     let now = deployment("replicas: 1", &format!("observedGeneration: 2, {condition}"));
-    let findings = check(super::check, &now);
+    let findings = check(crate::rules::workload::check, &now);
     assert_eq!((findings[0].code, findings[0].severity), (Code::RolloutStuck, Severity::Symptom));
     assert!(
         findings[0]
@@ -55,7 +60,7 @@ fn that_no_pod_was_ever_made_needs_the_list_of_replica_sets() {
     let mut part = whole.clone();
     part.cover(&kind::REPLICA_SET, None, Coverage::Partial);
     for (snapshot, says) in [(whole, "has never made any pod"), (part, "has no pods")] {
-        let found = check_snapshot(super::check, &snapshot);
+        let found = check_snapshot(crate::rules::workload::check, &snapshot);
         assert!(found[0].summary.contains(says), "{}", found[0].summary);
     }
 }
@@ -148,6 +153,9 @@ fn a_change_behind_on_delete_waits() {
 fn an_unready_ordinal_stops_the_later_ones() {
     let starting = stateful_set("RollingUpdate", "db-1", 1).replace("11:50:00", "11:57:00");
     assert!(found(&starting).is_empty(), "a start may take its time");
+    let held = pending(crate::rules::workload::check, &starting);
+    assert_eq!((held.len(), held[0].code), (1, Code::OrderedStartBlocked));
+    assert_eq!(held[0].settles, Settles::Within(Duration::from_secs(420)));
     assert_eq!(
         found(&stateful_set("RollingUpdate", "db-1", 1)),
         [(Code::OrderedStartBlocked, Severity::Symptom)]
@@ -185,7 +193,7 @@ spec: {schedule: '0 3 * * *', jobTemplate: {spec: {template: {spec: {containers:
 ";
 
 #[test]
-fn a_job_that_failed_is_told_and_a_complete_one_is_not() {
+fn a_failed_job_is_reported_and_a_complete_one_is_not() {
     assert_eq!(
         found(&job("a", "2026-01-01T11:00:00Z", "uid: u", FAILED)),
         [(Code::JobFailing, Severity::Error)]
@@ -203,7 +211,7 @@ fn only_the_last_finished_run_of_a_cron_job_counts() {
     let success = job("nightly-2", "2026-01-01T03:00:00Z", OWNER, COMPLETE);
     let failure = job("nightly-2", "2026-01-01T03:00:00Z", OWNER, FAILED);
     assert!(found(&(CRON_JOB.to_owned() + &old_failure + &success)).is_empty());
-    let findings = check(super::check, &(CRON_JOB.to_owned() + &old_failure + &failure));
+    let findings = check(crate::rules::workload::check, &(CRON_JOB.to_owned() + &old_failure + &failure));
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].subject.object, ObjectRef::new(&kind::CRON_JOB, "shop", "nightly"));
     assert_eq!(findings[0].related[0].object.name, "nightly-2");
@@ -241,8 +249,16 @@ status: {replicas: 0}
     let pod = |name: &str, more: &str| {
         format!("---\n{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, {more}}}, spec: {{containers: []}}}}\n")
     };
-    let with = |pod: String| check(super::check, &(set.to_owned() + &pod));
+    let with = |pod: String| check(crate::rules::workload::check, &(set.to_owned() + &pod));
     let taken = with(pod("db-1", "labels: {app: other}"));
+    let young = set.replace("11:00:00", "11:59:50") + &pod("db-1", "labels: {app: other}");
+    assert!(check(crate::rules::workload::check, &young).is_empty());
+    let held = pending(crate::rules::workload::check, &young);
+    assert_eq!(
+        held[0].settles,
+        Settles::Within(Duration::from_secs(20)),
+        "a pod of a set that was made anew may go"
+    );
     assert_eq!(
         (taken[0].code, taken[0].cause.as_str(), taken[0].severity),
         (Code::ObjectCreationFailing, "name-taken", Severity::Error)
@@ -273,4 +289,63 @@ status: {replicas: 0}
     let alone = set.replace("name: db}, spec: {clusterIP", "name: other}, spec: {clusterIP");
     assert_eq!(found(&alone), [(Code::ServiceMissing, Severity::Advice)]);
     assert!(found(&alone.replace("serviceName: db", "serviceName: ''")).is_empty());
+}
+
+const JOB: &str = "
+apiVersion: batch/v1
+kind: Job
+metadata: {name: import, uid: j, creationTimestamp: '2026-01-01T11:50:00Z', ownerReferences: [{apiVersion: OWNER, controller: true}]}
+spec: {template: {spec: {containers: [{name: work, image: i}]}}}
+status: {CONDITIONS}
+";
+
+#[test]
+fn a_failed_job_is_told_whoever_owns_it() {
+    let failed = JOB.replace(
+        "CONDITIONS",
+        "failed: 1, conditions: [{type: Failed, status: 'True', reason: BackoffLimitExceeded}]",
+    );
+    for owner in [
+        "example.org/v1, kind: Workflow, name: w, uid: w",
+        "batch/v1, kind: CronJob, name: c, uid: c",
+    ] {
+        let diagnosis = crate::diagnosis::assess::assess(&snapshot(&failed.replace("OWNER", owner)), &Default::default());
+        assert_eq!(diagnosis.root_causes[0].code, Code::JobFailing, "{owner}: {diagnosis:#?}");
+        assert!(diagnosis.verdict <= crate::model::report::Verdict::Degraded, "{owner}");
+    }
+}
+
+#[test]
+fn a_second_container_keeps_a_job_open() {
+    let job = JOB
+        .replace(", ownerReferences: [{apiVersion: OWNER, controller: true}]", "")
+        .replace("CONDITIONS", "active: 1");
+    let pod = |ended: &str, code: u8, role: &str| {
+        format!(
+            "{job}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: import-a, uid: p, creationTimestamp: '2026-01-01T11:50:00Z', ownerReferences: [{{apiVersion: batch/v1, kind: Job, name: import, uid: j, controller: true}}]}}
+spec: {{nodeName: node-1, restartPolicy: Never, {role}: [{{name: proxy, image: i, restartPolicy: Always}}], containers: [{{name: work, image: i}}]}}
+status:
+  phase: Running
+  containerStatuses: [{{name: work, image: i, imageID: '', ready: false, restartCount: 0, state: {{terminated: {{exitCode: {code}, finishedAt: '{ended}'}}}}}}, RUNNING]
+"
+        )
+        .replace("RUNNING", "{name: proxy, image: i, imageID: '', ready: true, restartCount: 0, state: {running: {startedAt: '2026-01-01T11:50:00Z'}}}")
+    };
+    let beside = |ended: &str, code: u8| {
+        pod(ended, code, "x").replace(
+            "x: [{name: proxy, image: i, restartPolicy: Always}], containers: [",
+            "containers: [{name: proxy, image: i}, ",
+        )
+    };
+    assert_eq!(found(&beside("2026-01-01T11:55:00Z", 0)), [(Code::JobKeptOpen, Severity::Error)]);
+    // They may end one after the other, and what failed is another fault.
+    assert!(found(&beside("2026-01-01T11:59:50Z", 0)).is_empty());
+    assert!(found(&beside("2026-01-01T11:55:00Z", 1)).is_empty());
+    // A sidecar is ended with the others.
+    let sidecar = pod("2026-01-01T11:55:00Z", 0, "initContainers");
+    assert!(found(&sidecar).is_empty());
 }

@@ -1,4 +1,4 @@
-//! Workloads that are told to run no pods.
+//! Workloads that are scaled to zero.
 
 use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -7,15 +7,15 @@ use kube::ResourceExt;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef, Severity, Subject};
 use crate::model::kind;
-use crate::rules::context::{Workload, WorkloadObject};
-use crate::rules::{Context, autoscale};
+use crate::text::command;
+use crate::view::{View, Workload, WorkloadObject, autoscaler};
 
 /// Advice on each, an error where someone visibly depends on it.
-pub fn check(context: &Context<'_>) -> Vec<Finding> {
-    context.workloads().filter_map(|workload| zero(context, workload)).collect()
+pub fn check(view: &View<'_>) -> Vec<Finding> {
+    view.workloads().filter_map(|workload| zero(view, workload)).collect()
 }
 
-fn zero(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
+fn zero(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     let object = workload.object?;
     let scales = matches!(
         object,
@@ -28,24 +28,24 @@ fn zero(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
         return None;
     }
     let reference = &workload.reference;
-    let services: Vec<String> = context
+    let services: Vec<String> = view
         .services_selecting(&reference.namespace, &object.pod_labels())
         .into_iter()
         // Another workload behind the same Service keeps it alive.
         .filter(|service| {
-            !context.workloads().any(|other| {
+            !view.workloads().any(|other| {
                 other.reference != *reference
                     && other.reference.namespace == reference.namespace
-                    && other.object.is_some_and(|o| {
-                        o.wanted() != Some(0) && !o.is_finite() && crate::rules::context::service_selects(service, &o.pod_labels())
-                    })
+                    && other
+                        .object
+                        .is_some_and(|o| o.wanted() != Some(0) && !o.is_finite() && crate::view::service_selects(service, &o.pod_labels()))
             })
         })
         .map(ResourceExt::name_any)
         .collect();
-    let dependant = services.iter().find_map(|service| dependant(context, reference, service));
+    let dependant = services.iter().find_map(|service| dependant(view, reference, service));
     // KEDA scales to zero on purpose, and owns its autoscaler.
-    let autoscaler = autoscale::of(context, reference)
+    let autoscaler = autoscaler::of(view, reference)
         .filter(|scaler| {
             scaler
                 .labels()
@@ -66,7 +66,6 @@ fn zero(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
     };
     let mut finding = Finding::error(
         Code::ScaledToZero,
-        "",
         Subject::of(reference.clone()),
         format!("{} is scaled to zero{why}", reference.short()),
     )
@@ -75,7 +74,7 @@ fn zero(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
     .breaking(Effect::NotReady(reference.clone()))
     .fix_command(
         "scale it up if it is meant to run",
-        format!("kubectl scale {} -n {} --replicas=1", reference.short(), reference.namespace),
+        command("kubectl scale {} -n {} --replicas=1", &[&reference.short(), &reference.namespace]),
     );
     for service in &services {
         finding = finding.related("service", ObjectRef::new(&kind::SERVICE, &reference.namespace, service));
@@ -87,8 +86,8 @@ fn zero(context: &Context<'_>, workload: &Workload<'_>) -> Option<Finding> {
 }
 
 /// Who visibly needs a Service: an Ingress that routes to it, or a running workload whose containers name it.
-fn dependant(context: &Context<'_>, zero: &ObjectRef, service: &str) -> Option<(ObjectRef, String)> {
-    let objects = &context.snapshot.objects;
+fn dependant(view: &View<'_>, zero: &ObjectRef, service: &str) -> Option<(ObjectRef, String)> {
+    let objects = &view.snapshot.objects;
     let by_ingress = objects
         .ingresses
         .iter()
@@ -96,8 +95,7 @@ fn dependant(context: &Context<'_>, zero: &ObjectRef, service: &str) -> Option<(
         .find(|ingress| routes_to(ingress, service))
         .map(|ingress| ObjectRef::new(&kind::INGRESS, &zero.namespace, &ingress.name_any()));
     let by_workload = || {
-        context
-            .workloads()
+        view.workloads()
             .filter(|other| other.reference != *zero)
             .filter(|other| other.object.is_some_and(|o| o.wanted() != Some(0) && !o.is_finite()))
             .find(|other| {

@@ -32,7 +32,7 @@ fn service(name: &str, spec: &str) -> String {
 }
 
 fn asked(scenario: &Scenario, to: &str) -> Answer {
-    scenario.podlife(&["diagnose", "--from", "web", "--to", to, "-o", "json"])
+    scenario.podlife(&["trace", "web", to, "-o", "json"])
 }
 
 /// Verdict, how the port answers, and codes of the root causes.
@@ -44,11 +44,10 @@ fn told(answer: &Answer) -> String {
         .flatten()
         .map(|f| text(&f["code"]))
         .collect();
-    let connection = &answer.json["connection"];
     format!(
         "{} {} {}",
-        text(&connection["passage"]),
-        text(&connection["listening"]),
+        text(&answer.json["passage"]),
+        text(&answer.json["listening"]),
         codes.join(", ")
     )
     .trim()
@@ -162,7 +161,7 @@ fn headless_services_and_other_names() {
 }
 
 #[test]
-fn ports_that_refuse_are_told_and_the_policy_beside_them() {
+fn refused_ports_are_reported_together_with_the_policy() {
     let manifest = pod("web", 8080, "")
         + &pod(
             "db",
@@ -197,15 +196,15 @@ fn ports_that_refuse_are_told_and_the_policy_beside_them() {
         "blocked refuses TargetPortMismatch",
         "refused",
     );
-    let text = scenario.podlife(&["diagnose", "--from", "web", "--to", "api:80"]);
+    let text = scenario.podlife(&["trace", "web", "api:80"]);
     assert!(
         text.exit == 3 && text.stdout.starts_with("REFUSED  pod/web → service/api port 80/TCP"),
         "{}",
         text.stdout
     );
-    let reads_only = scenario.podlife(&["diagnose", "--from", "web", "--to", "api:80", "--no-dial"]);
+    let reads_only = scenario.podlife(&["trace", "web", "api:80", "--no-dial"]);
     assert!(
-        reads_only.exit == 0 && reads_only.stdout.starts_with("ALLOWED by policy; nobody dialled the port"),
+        reads_only.exit == 0 && reads_only.stdout.starts_with("ALLOWED by policy; the port was not dialled"),
         "{}",
         reads_only.stdout
     );
@@ -261,7 +260,7 @@ fn commands_for_one_policy_do_not_undo_each_other() {
 
 /// A pod that waits for a node for ever, and one that runs.
 #[test]
-fn who_is_called_and_does_not_run_is_told_as_that() {
+fn a_called_pod_that_does_not_run_is_reported() {
     let late = pod("late", 8080, "").replace("  containers:", "  nodeSelector: {podlife.test/nowhere: here}\n  containers:");
     let manifest =
         pod("web", 8080, "") + &late + &service("late", "{selector: {app: late}, ports: [{name: http, port: 80, targetPort: main}]}");
@@ -276,7 +275,7 @@ fn who_is_called_and_does_not_run_is_told_as_that() {
         told(&answer) == "blocked stopped Unschedulable"
     });
     for to in ["pod/late:8080", "pod/late:main", "svc/late:80", "late:http"] {
-        let text = scenario.podlife(&["diagnose", "--from", "web", "--to", to]);
+        let text = scenario.podlife(&["trace", "web", to]);
         assert!(
             text.exit == 3 && text.stdout.starts_with("NOT RUNNING  pod/web → "),
             "{to}: {}{}",
@@ -284,7 +283,7 @@ fn who_is_called_and_does_not_run_is_told_as_that() {
             text.stderr
         );
         let answer = asked(&scenario, to);
-        assert_eq!(answer.json["connection"]["listening"], "stopped", "{to}: {}", answer.stdout);
+        assert_eq!(answer.json["listening"], "stopped", "{to}: {}", answer.stdout);
         assert_eq!(answer.root_cause()["code"], "Unschedulable", "{to}: {}", answer.stdout);
     }
     for (to, says) in [
@@ -316,7 +315,7 @@ fn the_least_role_of_both_namespaces_is_enough_for_a_bare_name() {
     let here = here.apply(&role);
     let to = format!("db.{}:80", there.namespace);
     let ask = |more: &[&str]| {
-        let mut arguments = vec!["diagnose", "--from", "web", "--to", to.as_str(), "-o", "json"];
+        let mut arguments = vec!["trace", "web", to.as_str(), "-o", "json"];
         arguments.extend(more);
         as_reader(&here, &arguments)
     };
@@ -336,7 +335,7 @@ fn the_least_role_of_both_namespaces_is_enough_for_a_bare_name() {
         reads.stderr
     );
     let dials = ask(&[]);
-    assert_eq!(dials.json["connection"]["passage"], "allowed", "{}{}", dials.stdout, dials.stderr);
+    assert_eq!(dials.json["passage"], "allowed", "{}{}", dials.stdout, dials.stderr);
     let unchecked: Vec<&str> = dials.json["unchecked"]
         .as_array()
         .unwrap()
@@ -362,13 +361,13 @@ fn the_least_role_of_both_namespaces_is_enough_for_a_bare_name() {
 
 /// A hint names what is in the namespace that was named, and of a namespace that is not there the one that is nearly called so.
 #[test]
-fn a_slip_in_the_name_of_a_namespace_is_told() {
+fn a_typo_in_a_namespace_is_reported() {
     let there =
         Scenario::new("between-slip-b").apply(&(pod("db", 8080, "") + &service("db", "{selector: {app: db}, ports: [{port: 80}]}")));
     let here = Scenario::new("between-slip-a")
         .apply(&pod("web", 8080, ""))
         .until("it is ready", pods_ready(1));
-    let ask = |to: &str| here.podlife(&["diagnose", "--from", "web", "--to", to, "--no-dial"]);
+    let ask = |to: &str| here.podlife(&["trace", "web", to, "--no-dial"]);
     let answer = ask(&format!("web.{}:80", there.namespace));
     assert_eq!(answer.exit, 5, "{}{}", answer.stdout, answer.stderr);
     assert!(

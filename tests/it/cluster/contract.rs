@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::process::{Setting, podlife_in};
 
-use super::harness::{Scenario, kubeconfig, kubectl, podlife, pods_ready, send, waiting};
+use super::harness::{Scenario, established, kubeconfig, kubectl, podlife, pods_ready, send, waiting};
 
 const RUNS: &str = r"
 apiVersion: apps/v1
@@ -151,7 +151,7 @@ fn a_saved_snapshot_gives_the_same_answer_without_a_cluster() {
 }
 
 #[test]
-fn what_kubectl_prints_can_be_judged() {
+fn output_of_kubectl_get_can_be_judged() {
     let scenario = Scenario::new("kubectl-output")
         .apply(BAD)
         .until("the image is refused", waiting("bad", "ImagePullBackOff"));
@@ -309,7 +309,7 @@ spec:
     for format in ["text", "wide", "json", "yaml"] {
         let answer = scenario.podlife(&["diagnose", "-o", format]);
         assert_eq!(answer.exit, 3, "{}", answer.stderr);
-        let hostile = answer.stdout.chars().find(|c| *c != '\n' && podlife::model::text::is_unsafe(*c));
+        let hostile = answer.stdout.chars().find(|c| *c != '\n' && podlife::text::is_unsafe(*c));
         assert_eq!(hostile, None, "{format}: {:?}", answer.stdout);
         assert!(!answer.stdout.contains("\\u001b"), "{format}");
     }
@@ -332,15 +332,7 @@ impl CustomKind {
                 "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
         });
         kubectl(&["apply", "-f", "-"], Some(&definition.to_string()));
-        kubectl(
-            &[
-                "wait",
-                "--for=condition=Established",
-                "--timeout=120s",
-                &format!("crd/widgets.{group}"),
-            ],
-            None,
-        );
+        established(&format!("widgets.{group}"));
         Self { group }
     }
 
@@ -383,7 +375,7 @@ fn a_kind_that_podlife_does_not_know_is_judged_by_its_conditions_or_called_unkno
     for (name, object, exit, says) in [
         ("good", &good, 0, "Ready is True"),
         ("bad", &bad, 3, "(NoDisk)"),
-        ("mute", &mute, 4, "podlife does not know what a Widget is for"),
+        ("mute", &mute, 4, "podlife does not know the kind Widget"),
     ] {
         let named = scenario.podlife(&["diagnose", &types, name, "-o", "wide"]);
         assert_eq!(named.exit, exit, "{name}: {}{}", named.stdout, named.stderr);
@@ -474,7 +466,7 @@ spec:
 }
 
 #[test]
-fn what_is_well_and_no_workload_is_said_to_be_so() {
+fn a_healthy_object_that_is_no_workload_is_reported_healthy() {
     let nodes = kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"], None);
     let ready = nodes.split_whitespace().find(|node| {
         let conditions = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}{.spec.unschedulable}";
@@ -501,7 +493,7 @@ fn what_is_well_and_no_workload_is_said_to_be_so() {
     for verb in [
         &["diagnose"][..],
         &["wait-ready", "deployment/a", "--timeout", "1s"],
-        &["diagnose", "--from", "a", "--to", "b:80"],
+        &["trace", "a", "b:80"],
     ] {
         let answer = podlife(&[&["-n", &near], verb].concat());
         assert_eq!(answer.exit, 5, "{}", answer.stderr);

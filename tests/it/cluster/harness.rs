@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use podlife::cluster::{ConnectOptions, Connection, ListQuery, no_log};
@@ -32,6 +32,9 @@ pub struct Scenario {
     pub namespace: String,
     connection: Connection,
     runtime: tokio::runtime::Runtime,
+    /// Whether the first look is compared with the later one, and when it is due.
+    early: Option<fn(&State) -> bool>,
+    first_look: OnceLock<Answer>,
 }
 
 /// What is in the namespace at one moment.
@@ -100,6 +103,8 @@ impl Scenario {
             namespace,
             connection,
             runtime,
+            early: None,
+            first_look: OnceLock::new(),
         };
         // Until the namespace has its service account, bare pods are refused.
         scenario.wait("the service account default exists", |scenario| {
@@ -143,9 +148,22 @@ impl Scenario {
         }
     }
 
+    /// Also asks as soon as a symptom shows in a pod or an event: the first of `rootCauses`, else of `pending`, must have the code that
+    /// [`Self::first_root_cause`] expects later.
+    pub fn with_first_look(mut self) -> Self {
+        self.early = Some(has_symptom);
+        self
+    }
+
     /// Waits until a condition on pods and events holds.
     pub fn until(self, what: &str, condition: impl Fn(&State) -> bool) -> Self {
-        self.wait(what, |scenario| condition(&scenario.state()));
+        self.wait(what, |scenario| {
+            let state = scenario.state();
+            if scenario.early.is_some_and(|symptom| symptom(&state)) {
+                scenario.first_look.get_or_init(|| scenario.diagnose());
+            }
+            condition(&state)
+        });
         self
     }
 
@@ -183,7 +201,20 @@ impl Scenario {
         self.assert_first_root_cause(&["diagnose", target, "-o", "json"], code, cause, subject)
     }
 
+    fn assert_first_look(&self, code: &str) {
+        let look = self
+            .first_look
+            .get()
+            .expect("a symptom shows before the scenario's condition holds");
+        let first = ["rootCauses", "pending"].iter().find_map(|list| look.json[list].get(0));
+        let said = first.map(|f| f["code"].clone()).unwrap_or_default();
+        assert_eq!(said, code, "at the first look:\n{}", look.stdout);
+    }
+
     fn assert_first_root_cause(&self, arguments: &[&str], code: &str, cause: &str, subject: &str) -> Answer {
+        if self.early.is_some() {
+            self.assert_first_look(code);
+        }
         let answer = self.podlife(arguments);
         let roots = answer.json["rootCauses"].as_array().cloned().unwrap_or_default();
         let said: Vec<String> = roots.iter().map(describe).collect();
@@ -237,6 +268,35 @@ impl Drop for Scenario {
             }
         }
     }
+}
+
+/// Whether anything in pods or events says that something is wrong.
+fn has_symptom(state: &State) -> bool {
+    let fails = |pod: &Value| pod["status"]["phase"] == "Failed" || has_condition(pod, "PodScheduled", "False");
+    let container_fails = |status: &Value| {
+        let waits = status["state"]["waiting"]["reason"].as_str();
+        let has_failed = |state: &str| status[state]["terminated"]["exitCode"].as_i64().is_some_and(|code| code != 0);
+        waits.is_some_and(|reason| !matches!(reason, "ContainerCreating" | "PodInitializing"))
+            || has_failed("state")
+            || has_failed("lastState")
+    };
+    let lists = ["initContainerStatuses", "containerStatuses"];
+    let containers = |pod: &Value| {
+        lists
+            .iter()
+            .any(|list| pod["status"][list].as_array().is_some_and(|all| all.iter().any(container_fails)))
+    };
+    // These events come a moment before the status that says the same, and the token of a new pod may come a moment late.
+    let is_warning = |event: &Value| {
+        let (reason, message) = (event["reason"].as_str(), event["message"].as_str().unwrap_or_default());
+        event["type"] == "Warning"
+            && !matches!(
+                reason,
+                Some("Failed" | "BackOff" | "FailedPostStartHook" | "FailedToRetrieveImagePullSecret" | "NodeAffinity")
+            )
+            && !message.contains("kube-api-access")
+    };
+    state.pods.iter().any(|pod| fails(pod) || containers(pod)) || state.events.iter().any(is_warning)
 }
 
 fn describe(finding: &Value) -> String {
@@ -297,10 +357,16 @@ pub fn gateway_types() {
         for plural in ["gateways", "httproutes", "grpcroutes"] {
             let file = format!("{folder}/gateway.networking.k8s.io_{plural}.yaml");
             kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file], None);
-            let name = format!("crd/{plural}.gateway.networking.k8s.io");
-            kubectl(&["wait", "--for=condition=Established", &name, "--timeout=60s"], None);
+            established(&format!("{plural}.gateway.networking.k8s.io"));
         }
     });
+}
+
+/// Waits until the API server serves a custom resource. Not by `--for=condition=Established`: a definition that is a moment old has
+/// `conditions: null`, on which kubectl ends with an error.
+pub fn established(definition: &str) {
+    let condition = r#"--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True"#;
+    kubectl(&["wait", condition, &format!("crd/{definition}"), "--timeout=120s"], None);
 }
 
 /// Runs podlife in this process against the test cluster.
@@ -348,9 +414,15 @@ pub fn event(reason: &'static str, text: &'static str) -> impl Fn(&State) -> boo
     }
 }
 
-fn is_ready(pod: &Value) -> bool {
-    let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+/// Whether a pod has a condition with this status.
+pub fn has_condition(pod: &Value, type_: &str, status: &str) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|c| c["type"] == type_ && c["status"] == status))
+}
+
+/// Whether a pod is ready.
+pub fn is_ready(pod: &Value) -> bool {
+    has_condition(pod, "Ready", "True")
 }
 
 /// Exactly so many pods are there, and all are ready.

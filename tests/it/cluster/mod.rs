@@ -3,6 +3,7 @@
 mod connections;
 mod contract;
 mod dials;
+mod documentation;
 mod examples;
 mod harness;
 mod objects;
@@ -11,5 +12,6 @@ mod policies;
 mod requests;
 mod rights;
 mod scenarios;
+mod session;
 mod traps;
 mod wait_ready;

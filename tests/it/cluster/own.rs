@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use podlife::model::kind;
 
-use super::harness::{Scenario, both, event, kubectl, pods_ready, restarts, turn_to, waiting};
+use super::harness::{Scenario, both, established, event, kubectl, pods_ready, restarts, turn_to, waiting};
 use super::objects::{Workload, busybox};
 use super::wait_ready::restart::outlived;
 
@@ -87,6 +87,7 @@ fn a_cluster_whose_own_parts_fail() {
     pods_without_requests_are_measured();
     names_do_not_resolve();
     the_disk_of_images_is_full(&cluster);
+    the_node_of_a_session_goes();
     there_is_no_node();
 }
 
@@ -109,10 +110,7 @@ spec:
  metrics: [{type: Resource, resource: {name: memory, target: {type: Utilization, averageUtilization: 50}}}]}}
 ";
     kubectl(&["apply", "-f", "-"], Some(definition));
-    kubectl(
-        &["wait", "--for=condition=Established", "crd/pods.metrics.k8s.io", "--timeout=60s"],
-        None,
-    );
+    established("pods.metrics.k8s.io");
     let scenario = Scenario::new("no-requests")
         .apply(&deployment("web", "command: [sleep, '3600']"))
         .until("it runs", pods_ready(1));
@@ -182,6 +180,39 @@ fn the_disk_of_images_is_full(cluster: &OwnCluster) {
             both(waiting("api", "ImagePullBackOff"), event("Failed", "no space left on device")),
         )
         .first_root_cause("ImagePullFailing", "no-space", "deployment/api");
+}
+
+/// A node that nothing runs on goes: the cluster removes its pods, and the session gets another one, on another node.
+fn the_node_of_a_session_goes() {
+    let node = "{apiVersion: v1, kind: Node, metadata: {name: going, labels: {podlife.test/place: here}}}";
+    kubectl(&["apply", "-f", "-"], Some(node));
+    let room = r#"{"status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "10"}, "capacity": {"cpu": "1", "memory": "1Gi", "pods": "10"}}}"#;
+    kubectl(
+        &["patch", "node", "going", "--subresource=status", "--type=merge", "-p", room],
+        None,
+    );
+    let scenario = Scenario::new("node-goes");
+    let folder = crate::fake_api::Folder::new();
+    let file = folder.0.join("pod.yaml");
+    let pod = "
+{apiVersion: v1, kind: Pod, metadata: {name: any}, spec: {nodeSelector: {podlife.test/place: here}, tolerations: [{operator: Exists}],
+  containers: [{name: app, image: 'podlife.test/app:1'}]}}";
+    std::fs::write(&file, pod).unwrap();
+    let session = |arguments: &[&str]| scenario.podlife(&[&["session"], arguments].concat());
+    let created = session(&["create", "one", "-f", file.to_str().unwrap(), "--no-wait"]);
+    assert_eq!(created.exit, 0, "{}", created.stderr);
+    let is_on = |scenario: &Scenario, node: &str| scenario.list(&kind::POD).iter().any(|pod| pod["spec"]["nodeName"] == node);
+    scenario.wait("its pod is on the node", |scenario| is_on(scenario, "going"));
+    kubectl(&["label", "node", "--all", "podlife.test/place=here"], None);
+    kubectl(&["delete", "node", "going"], None);
+    scenario.wait("its pod is on another node", |scenario| {
+        let pass = session(&["gc", "--once"]);
+        assert_eq!(pass.exit, 0, "{}", pass.stderr);
+        !is_on(scenario, "going") && !scenario.list(&kind::POD).is_empty()
+    });
+    let ready = session(&["wait", "one", "--timeout", "4m"]);
+    assert_eq!(ready.exit, 0, "{}{}", ready.stdout, ready.stderr);
+    assert!(ready.stdout.contains("-g2 ready"), "{}", ready.stdout);
 }
 
 fn there_is_no_node() {

@@ -119,16 +119,10 @@ impl Ground {
     /// What podlife says: `allowed` or `blocked`.
     fn evaluated(&self, row: &Row) -> (String, Answer) {
         let (letter, pod) = row.from.split_once('/').unwrap();
-        let answer = self.side(letter).podlife(&[
-            "diagnose",
-            "--from",
-            &format!("pod/{pod}"),
-            "--to",
-            &self.here(row.to),
-            "-o",
-            "json",
-        ]);
-        let passage = answer.json["connection"]["passage"].as_str().unwrap_or_default().to_owned();
+        let answer = self
+            .side(letter)
+            .podlife(&["trace", &format!("pod/{pod}"), &self.here(row.to), "-o", "json"]);
+        let passage = answer.json["passage"].as_str().unwrap_or_default().to_owned();
         (passage, answer)
     }
 
@@ -196,12 +190,13 @@ impl Ground {
     }
 }
 
-fn is_enforced(policy: &Value) -> bool {
+/// Whether the network plug-in enforces a policy as it stands.
+pub fn is_enforced(policy: &Value) -> bool {
     let generation = policy["metadata"]["generation"].as_i64().map(|g| g.to_string());
     policy["metadata"]["annotations"]["podlife.test/enforced"].as_str() == generation.as_deref()
 }
 
-/// A connection: who calls, whom (as for `--to`), what is dialled for it, and whether it passes.
+/// A connection: who calls, the destination (as for `trace`), what is dialled for it, and whether it passes.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     from: &'static str,
@@ -475,7 +470,7 @@ pub fn run(command: &str) {
 
 /// Where policies, or the labels that they select by, may not be read, there is no answer; what is lacking is named.
 #[test]
-fn who_may_not_read_policies_gets_no_answer() {
+fn without_the_right_to_read_policies_there_is_no_answer() {
     let ground = Ground::new("policy-rights");
     let namespace = ground.a.namespace.clone();
     ground.enforce(&["a/{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: b}}}]}]}"]);
@@ -493,7 +488,7 @@ fn who_may_not_read_policies_gets_no_answer() {
     let user = format!("system:serviceaccount:{namespace}:default");
     let ask = |side: &Scenario, to: &str| {
         let to = ground.here(to);
-        side.podlife(&["diagnose", "--from", "pod/web", "--to", &to, "-o", "json", "--as", &user])
+        side.podlife(&["trace", "pod/web", &to, "-o", "json", "--as", &user])
     };
     let unchecked = |answer: &Answer| answer.json["unchecked"].to_string();
     may("{apiGroups: [''], resources: [pods, services], verbs: [list]}");

@@ -32,12 +32,12 @@ pub fn requests(log: &str, namespace: &str) -> Vec<(String, String)> {
 fn sixty_pods_cost_no_more_than_their_kinds() {
     let Ok(audit) = std::env::var("PODLIFE_TEST_AUDIT_LOG") else {
         // Another cluster's audit log is out of reach; podlife's own count is all there is to hold to the bound.
-        let scenario = sixty_pods();
+        let scenario = sixty_pods("sixty");
         let answer = scenario.diagnose();
         assert!(answer.json["requests"].as_u64() <= Some(bound(30)), "{}", answer.json["requests"]);
         return;
     };
-    let scenario = sixty_pods();
+    let scenario = sixty_pods("sixty");
     let before = fs::metadata(&audit).unwrap().len();
     let answer = scenario.diagnose();
     let log = fs::read(&audit).unwrap();
@@ -72,6 +72,24 @@ fn sixty_pods_cost_no_more_than_their_kinds() {
     assert_eq!(answer.json["podCount"], 60);
 }
 
+#[test]
+fn one_target_in_a_crowded_namespace_costs_its_neighbourhood() {
+    let scenario = sixty_pods("crowded");
+    let diagnose = |more: &[&str]| {
+        let answer = scenario.podlife(&[&["diagnose", "deployment/one", "-o", "json"], more].concat());
+        let roots = answer.json["rootCauses"].as_array().cloned().unwrap_or_default();
+        let ids: Vec<String> = roots.iter().map(|root| root["id"].to_string()).collect();
+        let verdicts = [&answer.json["verdict"], &answer.json["podCount"]].map(ToString::to_string);
+        (answer.json["requests"].as_u64(), (ids, verdicts, answer.exit))
+    };
+    // A namespace is crowded where its pods do not fit on one page. The page is as large as that allows, so that the events fit on two.
+    let (requests, narrow) = diagnose(&["--chunk-size", "59"]);
+    let (_, whole) = diagnose(&[]);
+    assert!(requests <= Some(12), "{requests:?} requests");
+    assert_eq!(narrow, whole);
+    assert_eq!(whole.0.len(), 1, "{whole:?}");
+}
+
 /// Kinds of the cluster as a whole are not in the namespace's part of the audit log.
 const CLUSTER_KINDS: u64 = 1;
 
@@ -79,7 +97,7 @@ fn bound(kinds: u64) -> u64 {
     5 + kinds + 2 * 3
 }
 
-fn sixty_pods() -> Scenario {
+fn sixty_pods(name: &str) -> Scenario {
     let crash = |name: &str, line: &str| {
         format!(
             r"
@@ -114,7 +132,7 @@ spec:
       nodeSelector: {disk: none-has-this}
       containers: [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600']}]
 ";
-    Scenario::new("sixty")
+    Scenario::new(name)
         .apply(&[pending, &crash("one", "first fault"), &crash("two", "second fault")].join("---\n"))
         .until("sixty pods are there, and four of them crash", |state| {
             let crashing = state

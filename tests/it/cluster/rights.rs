@@ -71,7 +71,7 @@ fn exactly_the_printed_role_is_enough() {
 }
 
 #[test]
-fn a_forbidden_kind_is_named_and_the_rest_is_still_told() {
+fn a_forbidden_kind_is_named_and_the_rest_is_reported() {
     let scenario = Scenario::new("no-logs")
         .apply(CRASHING)
         .until("it crashes", restarts("app", 1))

@@ -79,7 +79,7 @@ fn an_old_scheduling_event_does_not_hide_the_crash() {
 }
 
 #[test]
-fn a_probe_that_fails_is_told_although_its_event_stands_still() {
+fn a_failing_probe_is_reported_although_its_event_is_old() {
     let manifest = deployment(
         "api",
         "exec httpd -f -p 8080",
@@ -103,7 +103,7 @@ fn a_probe_that_fails_is_told_although_its_event_stands_still() {
 }
 
 #[test]
-fn a_kill_for_memory_is_told_while_the_next_instance_is_running_and_ready() {
+fn an_oom_kill_is_reported_while_the_next_instance_is_ready() {
     let manifest = deployment(
         "report",
         "sleep 8; exec dd if=/dev/zero of=/dev/null bs=256M",

@@ -49,12 +49,38 @@ fn namespaces_and_names_come_from_the_cluster() {
     assert_eq!(complete(&api, &["diagnose", "deployment", ""]), "front\n:4\n");
     assert_eq!(complete(&api, &["diagnose", "-nshop", "zeb"]), "zebra\n:4\n");
     assert_eq!(complete(&api, &["diagnose", "--context", ""]), "fake\n:4\n");
+    assert_eq!(complete(&api, &["trace", "-n", "shop", "deploy/"]), "deploy/api\n:4\n");
+    assert_eq!(
+        complete(&api, &["trace", "-n", "shop", "deploy/api", "deploy/"]),
+        "deploy/api\n:4\n"
+    );
+    assert_eq!(complete(&api, &["trace", "ser"]), ":4\n");
     // Names are all that is asked for.
     assert!(
         api.seen()
             .iter()
             .all(|request| request.header("accept").contains("PartialObjectMetadataList"))
     );
+}
+
+#[test]
+fn the_ends_of_a_connection_are_offered() {
+    let mut db = named("Service", "v1", Some("shop"), "zdb");
+    db["spec"]["ports"] = json!([{"port": 5432, "name": "sql"}, {"port": 9187}]);
+    let api = FakeApi::start().holding([
+        db,
+        named("Pod", "v1", Some("shop"), "zebra"),
+        named("Deployment", "apps/v1", Some("shop"), "api"),
+    ]);
+    let of = |words: &[&str]| complete(&api, &[&["trace", "-n", "shop"], words].concat());
+    assert_eq!(of(&["z"]), "zebra\n:4\n");
+    // What is called is a Service more often than a pod.
+    assert_eq!(of(&["deploy/api", "z"]), "zdb\n:4\n");
+    assert_eq!(of(&["deploy/api", "svc/z"]), "svc/zdb\n:4\n");
+    assert_eq!(of(&["deploy/api", "svc/zdb:"]), "svc/zdb:5432\tsql\nsvc/zdb:9187\n:4\n");
+    assert_eq!(of(&["deploy/api", "zdb:9"]), "zdb:9187\n:4\n");
+    assert_eq!(of(&["deploy/api", "pod/zebra:"]), ":4\n");
+    assert_eq!(of(&["pod/zebra", "svc/nosuch:"]), ":4\n");
 }
 
 #[test]
@@ -71,7 +97,40 @@ fn codes_and_classes_are_offered() {
         "scheduling=\nstall=\nsuspended=\n:6\n"
     );
     assert_eq!(complete(&api, &["wait-ready", "--grace=im"]), "--grace=image=\n:6\n");
+    assert_eq!(complete(&api, &["trace", "pod/web", "ser"]), "service/\tsvc\n:6\n");
+    assert_eq!(complete(&api, &["trace", "pod/web", "svc/db", "po"]), ":4\n");
+    assert_eq!(complete(&api, &["rbac", "tr"]), "trace\n:4\n");
     assert!(api.seen().is_empty());
+}
+
+#[test]
+fn only_valid_values_are_offered() {
+    let containers = json!({"containers": [{"name": "app"}, {"name": "proxy"}], "initContainers": [{"name": "setup"}]});
+    let mut pod = named("Pod", "v1", Some("shop"), "zebra");
+    pod["spec"] = containers.clone();
+    let mut deployment = named("Deployment", "apps/v1", Some("shop"), "api");
+    deployment["spec"]["template"]["spec"] = json!({"containers": [{"name": "only"}]});
+    let api = FakeApi::start().holding([pod, deployment]);
+    assert_eq!(complete(&api, &["diagnose", "-n", "shop", "-c", ""]), "app\nproxy\nsetup\n:4\n");
+    assert_eq!(complete(&api, &["diagnose", "-n", "shop", "deploy/api", "-c", ""]), "only\n:4\n");
+    assert_eq!(
+        complete(&api, &["wait-ready", "-o", ""]),
+        "text\njson\nyaml\nndjson\njsonpath=\n:4\n"
+    );
+    assert_eq!(complete(&api, &["trace", "-o", "jsonp"]), "jsonpath=\n:6\n");
+    assert_eq!(complete(&api, &["wait-ready", "--via", "in"]), "ingress\nin-cluster\n:4\n");
+    for (verb, required) in [
+        ("diagnose", vec![]),
+        ("wait-ready", vec!["pod/x"]),
+        ("trace", vec!["pod/x", "pod/y:1"]),
+    ] {
+        let offered = complete(&api, &[verb, "-o", ""]);
+        for value in offered.lines().filter(|line| !line.starts_with(':')) {
+            let output = run(PROGRAM, &[&[verb], &required[..], &["-o", value]].concat(), &api.kubeconfig());
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!told.contains("invalid value"), "{verb} -o {value}: {told}");
+        }
+    }
 }
 
 #[test]
@@ -135,6 +194,122 @@ fn requests_are_shown_from_level_six_on() {
 fn every_shell_gets_a_script() {
     for shell in ["bash", "zsh", "fish", "powershell"] {
         let script = stdout(&run(PROGRAM, &["completion", shell], Path::new("/nonexistent")));
-        assert!(script.contains("kubectl-podlife") && script.contains("diagnose"), "{shell}");
+        assert!(
+            script.contains("kubectl-podlife __complete") || shell == "powershell" && script.contains("diagnose"),
+            "{shell}"
+        );
     }
+}
+
+/// What bash offers behind a line once the script is sourced, with a function that completed kubectl before.
+fn in_bash(api: &FakeApi, line: &str) -> String {
+    let folder = Folder::new();
+    std::os::unix::fs::symlink(PROGRAM, folder.0.join("kubectl-podlife")).unwrap();
+    let script = r#"
+        before() { COMPREPLY=("of kubectl"); }
+        complete -F before kubectl
+        source <(kubectl-podlife completion bash)
+        source <(kubectl-podlife completion bash)
+        compopt() { :; }
+        COMP_LINE=$1 COMP_POINT=${#1}
+        of=$(complete -p "${1%% *}") of=${of##*-F }
+        "${of%% *}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let mut bash = Command::new("bash");
+    let path = format!("{}:{}", folder.0.display(), std::env::var("PATH").unwrap());
+    let arguments = ["--norc", "-c", script, "bash", line];
+    let output = bash
+        .args(arguments)
+        .env("PATH", path)
+        .env("KUBECONFIG", api.kubeconfig())
+        .output()
+        .unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    stdout(&output)
+}
+
+#[test]
+fn the_script_for_bash_completes_the_plugin_and_leaves_kubectl_alone() {
+    let api = shop();
+    for (line, offered) in [
+        ("kubectl podlife dia", "diagnose\n"),
+        ("kubectl-podlife dia", "diagnose\n"),
+        ("kubectl podlife diagnose -n sh", "shelf\nshop\n"),
+        ("kubectl podlife diagnose --namespace=sho", "shop\n"),
+        ("kubectl podlife diagnose -n shop deploy/", "deploy/api\n"),
+        ("kubectl podlife diagnose -n ", "shelf\nshop\n"),
+        ("kubectl pod", "of kubectl\n"),
+        ("kubectl get podlife ", "of kubectl\n"),
+    ] {
+        assert_eq!(in_bash(&api, line), offered, "{line}");
+    }
+}
+
+/// What completes a line in every shell.
+const LINES: [(&str, &str); 6] = [
+    ("kubectl podlife dia", "diagnose\n"),
+    ("kubectl-podlife dia", "diagnose\n"),
+    ("kubectl podlife diagnose -n sh", "shelf\nshop\n"),
+    ("kubectl podlife diagnose -n shop deploy/", "deploy/api\n"),
+    ("kubectl podlife wait-ready -o nd", "ndjson\n"),
+    ("kubectl pod", "of kubectl\n"),
+];
+
+/// Runs a script in a shell that finds the plugin; the line to complete is its argument. Descriptions are left out.
+fn in_shell(shell: &str, flags: &[&str], script: &str, line: &str) -> String {
+    let (api, folder) = (shop(), Folder::new());
+    std::os::unix::fs::symlink(PROGRAM, folder.0.join("kubectl-podlife")).unwrap();
+    let path = format!("{}:{}", folder.0.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(shell);
+    command
+        .args(flags)
+        .args(["-c", script])
+        .args((shell == "zsh").then_some("zsh"))
+        .arg(line);
+    let output = command
+        .env("PATH", path)
+        .env("HOME", &folder.0)
+        .env("KUBECONFIG", api.kubeconfig())
+        .output()
+        .unwrap_or_else(|why| panic!("{shell} is needed by this test: {why}"));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let separator = if shell == "zsh" { ':' } else { '\t' };
+    stdout(&output)
+        .lines()
+        .map(|line| format!("{}\n", line.split(separator).next().unwrap_or_default()))
+        .collect()
+}
+
+/// zsh's own functions only show what they are given.
+#[test]
+fn the_script_completes_in_zsh() {
+    let script = r#"
+        autoload -Uz compinit && compinit -u -D
+        before() { print -r -- "of kubectl" }
+        compdef before kubectl
+        source <(kubectl-podlife completion zsh)
+        source <(kubectl-podlife completion zsh)
+        _describe() { shift; print -rl -- "${(@P)1}" }
+        _files() { print files }
+        words=("${(@s: :)1}") CURRENT=$#words
+        $_comps[${words[1]}]
+    "#;
+    for (line, offered) in LINES {
+        assert_eq!(in_shell("zsh", &["-f"], script, line), offered, "{line}");
+    }
+    assert_eq!(in_shell("zsh", &["-f"], script, "kubectl podlife diagnose -f "), "files\n");
+}
+
+#[test]
+fn the_script_completes_in_fish() {
+    let script = "complete -c kubectl -n 'not __podlife_is_plugin' -f -a \"'of kubectl'\"; kubectl-podlife completion fish | source; \
+                  complete -C \"$argv[1]\"";
+    // Completions of kubectl itself have no word for the plugin's.
+    for (line, offered) in LINES.iter().filter(|(line, _)| *line != "kubectl pod") {
+        assert_eq!(in_shell("fish", &["--no-config"], script, line), *offered, "{line}");
+    }
+    assert_eq!(in_shell("fish", &["--no-config"], script, "kubectl of"), "of kubectl\n");
+    let files = in_shell("fish", &["--no-config"], script, "kubectl podlife diagnose -f /etc/passw");
+    assert!(files.starts_with("/etc/passwd\n"), "{files}");
 }

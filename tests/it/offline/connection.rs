@@ -141,7 +141,7 @@ async fn a_secrets_content_is_dropped_even_if_the_server_sends_it() {
     assert!(
         api.seen()[1]
             .header("accept")
-            .starts_with("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
+            .starts_with("application/json;as=Table;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
     );
 }
 
@@ -207,6 +207,7 @@ async fn a_log_is_bounded_here_too() {
         tail_lines: Some(20),
         limit_bytes: Some(250),
         since_seconds: Some(60),
+        timestamps: false,
     };
     // The end never comes.
     let log = api.connect().await.log("n", "a", "c", &wanted).await.unwrap();
@@ -327,7 +328,7 @@ async fn a_server_that_never_answers_costs_the_timeout_and_no_more() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_at_once() {
+async fn a_missing_target_is_reported_at_once() {
     let api = FakeApi::start();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
@@ -388,7 +389,7 @@ async fn not_more_than_six_requests_at_once() {
 // Headers, warnings, records
 
 #[tokio::test]
-async fn requests_say_who_asks() {
+async fn requests_have_a_user_agent() {
     let api = FakeApi::start().holding([]);
     let options = ConnectOptions {
         token: Some("hunter2".into()),
@@ -516,7 +517,7 @@ async fn the_first_file_of_a_list_wins() {
 }
 
 #[tokio::test]
-async fn home_is_looked_in_and_files_stand_beside_the_kubeconfig() {
+async fn home_is_searched_and_relative_files_are_next_to_the_kubeconfig() {
     let api = FakeApi::start_tls("ip").holding([]);
     let folder = Folder::new();
     std::fs::create_dir(folder.0.join(".kube")).unwrap();
@@ -756,7 +757,7 @@ async fn a_plugin_that_fails_says_why_and_leaks_nothing() {
             "echo 'cannot refresh: invalid token hunter2' >&2; exit 1",
             "cannot refresh: invalid token ***",
         ),
-        ("echo hunter2", "no ExecCredential"),
+        ("echo hunter2", "not an ExecCredential"),
         (wrong_version.as_str(), "although the kubeconfig says"),
         (half.as_str(), "without a key"),
         (empty.as_str(), "neither a token nor a client certificate"),
@@ -1085,7 +1086,7 @@ async fn client_keys_are_looked_at_before_they_fail() {
 
 /// The kubeconfig's own data and files are looked at as well, and the command line ends as for a flag.
 #[tokio::test]
-async fn what_is_no_pem_is_named_with_its_place() {
+async fn an_invalid_pem_file_is_named() {
     let api = FakeApi::start_tls("ip").holding([]);
     let readme = fixture("tls/README.md").display().to_string();
     let (certificate, key) = (fixture("tls/client.crt"), fixture("tls/client.key"));
@@ -1351,7 +1352,7 @@ async fn an_eviction_carries_its_options_where_the_server_reads_them() {
 }
 
 #[tokio::test]
-async fn writes_say_what_they_expect() {
+async fn writes_have_preconditions() {
     let conflict = Answer::status(409, "Conflict", "the object has been modified");
     let api = FakeApi::start()
         .on("DELETE", "/api/v1/namespaces/n/pods/a", conflict)

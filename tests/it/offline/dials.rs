@@ -13,6 +13,11 @@ const REFUSED: &str = "error trying to reach service: dial tcp 10.0.0.9:8080: co
 
 /// A ready pod without a probe behind a Service, running since long ago.
 fn shop() -> FakeApi {
+    shop_with(json!({"name": "http", "port": 80, "targetPort": 8080}))
+}
+
+/// The same with this port of the Service.
+fn shop_with(port: Value) -> FakeApi {
     FakeApi::start().holding([
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
         json!({
@@ -24,7 +29,7 @@ fn shop() -> FakeApi {
         }),
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": "api", "namespace": "shop"},
-            "spec": {"clusterIP": "10.1.0.1", "selector": {"app": "api"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+            "spec": {"clusterIP": "10.1.0.1", "selector": {"app": "api"}, "ports": [port]},
         }),
     ])
 }
@@ -67,7 +72,7 @@ fn forwarding_needs_create_where_the_server_says_so() {
 }
 
 #[test]
-fn what_the_pod_answers_counts_whatever_it_says() {
+fn any_answer_of_the_pod_counts() {
     let text = Answer::text("<html>\u{1b}[31mred</html>");
     let forged = Answer::json(json!({"kind": "Status", "status": "Success", "code": 200}));
     for (answer, expected) in [
@@ -113,7 +118,7 @@ fn nothing_is_dialled_where_only_reading_is_wanted() {
 }
 
 #[test]
-fn an_api_that_goes_away_between_reading_and_dialling_is_told() {
+fn an_api_server_lost_before_dialling_is_reported() {
     let api = shop().on("GET", PROXY, Answer::drop()).on("GET", FORWARD, Answer::drop());
     let answer = diagnose(&api, &[]);
     let unchecked = answer.json["unchecked"].to_string();
@@ -125,8 +130,22 @@ fn an_api_that_goes_away_between_reading_and_dialling_is_told() {
     assert_eq!(answer.exit, 0, "{}", answer.json);
 }
 
+/// Who closes a connection has accepted it; a forwarding that breaks on the way to the pod tells nothing of the application.
 #[test]
-fn a_saved_snapshot_keeps_what_was_dialled() {
+fn a_forwarding_that_breaks_is_not_taken_for_a_listener() {
+    let asked = |breaks: bool| {
+        let api = shop_with(json!({"name": "redis", "port": 6379})).on("GET", FORWARD, Answer::forward(breaks));
+        diagnose(&api, &["service/api"])
+    };
+    let closed = asked(false);
+    assert_eq!(connection(&closed), "accepts inside the pod", "{}", closed.json);
+    let broken = asked(true);
+    assert_eq!(connection(&broken), "", "{}", broken.json);
+    assert!(broken.json["unchecked"].to_string().contains("cut off"), "{}", broken.json);
+}
+
+#[test]
+fn a_saved_snapshot_keeps_dials() {
     let api = shop().on("GET", PROXY, unavailable(REFUSED)).on("GET", FORWARD, Answer::code(500));
     let file = std::env::temp_dir().join(format!("podlife-dials-{}.json", std::process::id()));
     let path = file.display().to_string();

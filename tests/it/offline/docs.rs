@@ -1,15 +1,21 @@
-//! What is generated from the types and tables is what the code says now; PODLIFE_UPDATE=1 writes it anew.
+//! What is generated from the types and tables is what the code says now; PODLIFE_UPDATE=1 writes it again.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use clap::CommandFactory as _;
+use podlife::cmd::Cli;
+use podlife::findings as codes;
 use podlife::model::code::Code;
 use podlife::model::explanation::Explanation;
+use podlife::model::plan::SessionPlan;
 use podlife::model::readiness::{Readiness, ReadinessEvent};
 use podlife::model::report::Diagnosis;
+use podlife::model::session::{Session, SessionList};
 use podlife::model::snapshot;
+use podlife::model::trace::Trace;
 use podlife::render::explanation::markdown;
-use podlife::rules::codes;
 use schemars::schema_for;
 use serde_json::Value;
 
@@ -28,13 +34,13 @@ fn generated(path: &str, text: &str) {
     let found = fs::read_to_string(&file).unwrap_or_default();
     if let Some((at, (is, should))) = found.lines().zip(text.lines()).enumerate().find(|(_, (is, should))| is != should) {
         panic!(
-            "{path}:{}\n  is     {is}\n  should {should}\nPODLIFE_UPDATE=1 cargo test --test it docs writes it anew",
+            "{path}:{}\n  is     {is}\n  should {should}\nPODLIFE_UPDATE=1 cargo test --test it docs writes it again",
             at + 1
         );
     }
     assert!(
         found == text,
-        "{path} is shorter or longer than it should be; PODLIFE_UPDATE=1 cargo test --test it docs writes it anew"
+        "{path} is shorter or longer than it should be; PODLIFE_UPDATE=1 cargo test --test it docs writes it again"
     );
 }
 
@@ -51,13 +57,17 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-fn schemas() -> [(&'static str, Value); 5] {
+fn schemas() -> [(&'static str, Value); 9] {
     [
         ("diagnosis", schema_for!(Diagnosis).to_value()),
         ("explanation", schema_for!(Explanation).to_value()),
         ("readiness", schema_for!(Readiness).to_value()),
         ("readiness-event", schema_for!(ReadinessEvent).to_value()),
+        ("session", schema_for!(Session).to_value()),
+        ("session-list", schema_for!(SessionList).to_value()),
+        ("session-plan", schema_for!(SessionPlan).to_value()),
         ("snapshot", snapshot::schema().to_value()),
+        ("trace", schema_for!(Trace).to_value()),
     ]
 }
 
@@ -75,12 +85,73 @@ fn must_fit(name: &str, document: &Value) {
 }
 
 #[test]
-fn the_documentation_of_findings_is_what_the_table_says() {
+fn the_documentation_of_findings_matches_the_table() {
     generated("docs/findings.md", &markdown(&codes::explanation(None)));
 }
 
+/// How a flag is written, and the words for its value: `-o`, `--output FORMAT`.
+fn flag(argument: &clap::Arg) -> String {
+    let short = argument.get_short().map(|short| format!("-{short}"));
+    let long = argument.get_long().map(|long| format!("--{long}"));
+    let names: Vec<String> = short.into_iter().chain(long).collect();
+    let value = argument.get_value_names().unwrap_or_default().join(" ");
+    let written = match names.join("`, `") {
+        none if none.is_empty() && matches!(argument.get_action(), clap::ArgAction::Append) => format!("{value}..."),
+        none if none.is_empty() => value,
+        names if !argument.get_action().takes_values() => names,
+        names if argument.is_require_equals_set() => format!("{names}[={value}]"),
+        names => format!("{names} {value}"),
+    };
+    format!("`{}`", written.replace('|', "\\|"))
+}
+
+/// The table of a verb's own targets and flags, in the words of `--help`.
+fn flags(verb: &str) -> String {
+    let root = Cli::command();
+    let command = verb
+        .split(' ')
+        .try_fold(&root, |command, word| command.find_subcommand(word))
+        .unwrap_or_else(|| panic!("there is no verb {verb}"));
+    let row = |argument: &clap::Arg| {
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let default: Vec<_> = argument.get_default_values().iter().filter_map(|value| value.to_str()).collect();
+        let default = match default.join(",") {
+            none if none.is_empty() || !argument.get_action().takes_values() => none,
+            default => format!(" [default: {default}]"),
+        };
+        format!("| {} | {}{default} |\n", flag(argument), help.replace('|', "\\|"))
+    };
+    let rows: String = command.get_arguments().map(row).collect();
+    format!("| Flag | Meaning |\n|---|---|\n{rows}")
+}
+
 #[test]
-fn the_schemas_are_what_the_types_say() {
+fn the_flag_tables_match_clap() {
+    const BEGIN: &str = "<!-- flags of ";
+    const END: &str = "<!-- end of flags -->";
+    let mut seen = BTreeSet::new();
+    for file in fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let mut parts = text.split(BEGIN);
+        let mut should = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (verb, rest) = part.split_once(" -->\n").unwrap();
+            let (_, after) = rest.split_once(END).unwrap();
+            should.push_str(&format!("{BEGIN}{verb} -->\n{}{END}{after}", flags(verb)));
+            seen.insert(verb.to_owned());
+        }
+        generated(&file.strip_prefix(root()).unwrap().display().to_string(), &should);
+    }
+    for verb in ["diagnose", "wait-ready", "trace", "session create", "session gc"] {
+        assert!(seen.contains(verb), "no document has the flags of {verb}: {seen:?}");
+    }
+}
+
+#[test]
+fn the_schemas_match_the_types() {
     for (name, schema) in schemas() {
         let text = serde_json::to_string_pretty(&sorted(schema)).unwrap() + "\n";
         generated(&format!("docs/schema/{name}.json"), &text);
@@ -118,59 +189,14 @@ kind: Service
 metadata: {name: api, namespace: shop}
 spec: {selector: {app: api}, ports: [{port: 80}]}
 ";
-    let documents = podlife::cmd::local::read(&["-".to_owned()], false, &mut manifest.as_bytes()).unwrap();
-    let (snapshot, warnings) = documents.into_snapshot(None, "2026-01-01T01:00:00Z".parse().unwrap()).unwrap();
+    let documents = podlife::observe::files::read(&["-".to_owned()], false, &mut manifest.as_bytes()).unwrap();
+    let (snapshot, warnings) = documents
+        .into_snapshot(None, None, "2026-01-01T01:00:00Z".parse().unwrap())
+        .unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     must_fit("snapshot", &snapshot.to_json());
-    let diagnosis = podlife::rules::assess::assess(&snapshot, &podlife::rules::assess::Question::default());
+    let diagnosis = podlife::diagnosis::assess::assess(&snapshot, &podlife::diagnosis::assess::Question::default());
     must_fit("diagnosis", &serde_json::to_value(diagnosis).unwrap());
-}
-
-/// Every `Finding::error(Code::X, "cause", …` in the rules names a cause that `explain` knows.
-#[test]
-fn rules_use_only_causes_that_are_explained() {
-    let mut seen = 0;
-    let mut unknown = Vec::new();
-    for file in rust_files(&root().join("src/rules")) {
-        let text = fs::read_to_string(&file).unwrap();
-        for (at, _) in text.match_indices("Code::") {
-            let before = text[..at].trim_end();
-            if !["error(", "symptom(", "advice(", "new("].iter().any(|made| before.ends_with(made)) {
-                continue;
-            }
-            let rest = &text[at + "Code::".len()..];
-            let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
-            let after = rest[name.len()..].trim_start();
-            let literal = after
-                .strip_prefix(',')
-                .map(str::trim_start)
-                .and_then(|a| a.strip_prefix('"'))
-                .and_then(|a| a.split_once('"'));
-            let (Ok(code), Some((cause, _))) = (name.parse::<Code>(), literal) else {
-                continue;
-            };
-            seen += 1;
-            if !cause.contains(' ') && !codes::has_cause(code, cause) {
-                unknown.push(format!("{}: {code} {cause}", file.display()));
-            }
-        }
-    }
-    assert!(unknown.is_empty(), "{unknown:#?}");
-    assert!(seen > 0, "no finding with a cause was found in src/rules");
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
 }
 
 #[test]

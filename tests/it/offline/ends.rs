@@ -72,7 +72,7 @@ fn a_wait_that_is_to_outlive_its_terminal_does() {
 }
 
 #[test]
-fn a_wait_whose_lines_nobody_reads_ends() {
+fn a_wait_with_a_closed_output_pipe_ends() {
     let api = empty();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -107,7 +107,7 @@ fn a_verdict_that_a_program_does_not_get_is_no_success() {
 }
 
 #[test]
-fn a_wait_whose_progress_nobody_reads_goes_on_to_its_verdict() {
+fn a_wait_with_closed_stderr_reaches_its_verdict() {
     let api = empty();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -95,11 +95,21 @@ fn documents_have_the_code_or_all_of_them() {
 }
 
 #[test]
+fn a_reason_of_kubernetes_finds_the_codes_that_show_as_it() {
+    let page = explain(&["imagePullBackOff"], None).unwrap();
+    assert!(page.starts_with("ImagePullFailing  "), "{page}");
+    assert_eq!(
+        explain(&["Unhealthy", "-o", "name"], None).unwrap(),
+        "StartupProbeFailing\nLivenessProbeFailing\nReadinessProbeFailing\n"
+    );
+}
+
+#[test]
 fn a_code_that_is_not_known_is_a_usage_error_with_near_ones() {
     let failure = explain(&["ListnerOnLoopback"], None).unwrap_err();
     assert!(failure.contains("ListenerOnLoopback"), "{failure}");
-    let failure = explain(&["CrashLoopBackOff"], None).unwrap_err();
+    let failure = explain(&["CrashLoopBackOf"], None).unwrap_err();
     assert!(failure.contains("hint: did you mean ContainerCrashing"), "{failure}");
     let failure = explain(&["xyzzy"], None).unwrap_err();
-    assert!(failure.contains("hint: kubectl podlife explain lists them"), "{failure}");
+    assert!(failure.contains("hint: kubectl podlife explain lists the codes"), "{failure}");
 }

@@ -1,7 +1,7 @@
 //! Tests that need no cluster.
 
 mod architecture;
-mod between;
+mod commands;
 mod completion;
 mod connection;
 mod diagnose;
@@ -11,5 +11,7 @@ mod ends;
 mod examples;
 mod explain;
 mod krew;
-mod readme;
+pub mod readme;
+mod session;
+mod trace;
 mod wait_ready;

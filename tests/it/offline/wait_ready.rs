@@ -54,7 +54,7 @@ fn each_state_has_its_exit_code_and_the_last_line_says_it() {
             "deployment/api",
             124,
             "progressing",
-            "PROGRESSING  deployment/api -n shop: its controller has not seen the last change yet",
+            "PROGRESSING  deployment/api -n shop: its controller has not observed the last change yet",
         ),
         (
             &failed,
@@ -114,9 +114,45 @@ fn more_patience_leaves_a_crash_to_its_restarts() {
         "restartCount: 0",
         "restartCount: 2, lastState: {terminated: {exitCode: 1, finishedAt: '2026-01-01T11:00:50Z'}}",
     );
-    assert_eq!(wait_ready(&crash, &["deployment/api"]).exit, 124, "two restarts are no loop yet");
+    let at = |objects: &str| wait_ready(objects, &["deployment/api", "--now", "2026-01-01T11:01:00Z"]).exit;
+    assert_eq!(at(&crash), 124, "two restarts are no loop yet");
     let third = crash.replace("restartCount: 2", "restartCount: 3");
-    assert_eq!(wait_ready(&third, &["deployment/api"]).exit, 3);
+    assert_eq!(at(&third), 3);
+    assert_eq!(
+        wait_ready(&crash, &["deployment/api"]).exit,
+        3,
+        "without a clock it has had its time"
+    );
+}
+
+#[test]
+fn without_a_clock_the_saved_state_stands() {
+    let unscheduled = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, creationTimestamp: '2026-01-01T11:00:00Z'}
+spec: {containers: [{name: app, image: 'app:1'}]}
+status: {phase: Pending, conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable,
+  message: '0/3 nodes are available: 3 Insufficient cpu.', lastTransitionTime: '2026-01-01T11:00:00Z'}]}
+";
+    let restarted = deployment("web", 2, None).replace(
+        "restartCount: 0",
+        "restartCount: 1, lastState: {terminated: {exitCode: 1, startedAt: '2026-01-01T10:59:00Z', finishedAt: '2026-01-01T11:00:00Z'}}",
+    );
+    let (soon, later) = (&["--now", "2026-01-01T11:00:05Z"][..], &["--now", "2026-01-01T12:00:00Z"][..]);
+    for (objects, now, exit) in [
+        (unscheduled, &[][..], 3),
+        (unscheduled, soon, 124),
+        (unscheduled, later, 3),
+        (&restarted, &[], 0),
+        (&restarted, soon, 124),
+        (&restarted, later, 0),
+    ] {
+        let answer = wait_ready(objects, now);
+        assert_eq!(answer.exit, exit, "{now:?} {}{}", answer.stdout, answer.stderr);
+    }
+    let live = podlife(&["wait-ready", "pod/web", "--now", "2026-01-01T12:00:00Z"]);
+    assert_eq!(live.exit, 2, "{}", live.stderr);
 }
 
 #[test]
@@ -153,9 +189,9 @@ fn flags_that_contradict_each_other_or_mean_nothing_are_refused_by_name() {
         (&["--tcp", "--body", "x"][..], &["--tcp", "--body"][..]),
         (&["--tcp", "--status", "200"], &["--tcp", "--status"]),
         (&["--grpc", "--status", "200"], &["--grpc", "--status"]),
-        (&["--host", "a b"], &["--host", "is no host"]),
+        (&["--host", "a b"], &["--host", "is not a host"]),
         (&["--probe-image", ""], &["--probe-image", "is empty"]),
-        (&["--probe-image", "a b"], &["--probe-image", "is no image"]),
+        (&["--probe-image", "a b"], &["--probe-image", "is not an image"]),
         (&["--port", "0"], &["--port", "from 1 to 65535"]),
         (&["--port", "70000"], &["--port", "from 1 to 65535"]),
         (&["--port", ""], &["--port", "from 1 to 65535"]),
@@ -164,10 +200,11 @@ fn flags_that_contradict_each_other_or_mean_nothing_are_refused_by_name() {
         (&["--probe-image", "b", "--via", "service-proxy"], &["--probe-image", "--via"]),
         (&["--probe-image", "b", "--via", "http://x/"], &["--probe-image", "--via"]),
         (&["--once", "--timeout", "5s"], &["--once", "--timeout"]),
+        (&["--answer-timeout", "0"], &["--answer-timeout", "more than zero"]),
         (&["--http", "/a#b"], &["--http", "%23"]),
         (&["--timeout", "-5s"], &["--timeout", "it is negative"]),
         (&["--stable-for", "-1"], &["--stable-for", "it is negative"]),
-        (&["--timeout", "--once"], &["--timeout", "is no duration"]),
+        (&["--timeout", "--once"], &["--timeout", "is not a duration"]),
         (&["--save", "-"], &["--save", "a file is needed"]),
         (&["--junit", "-"], &["--junit", "a file is needed"]),
     ] {
@@ -187,7 +224,7 @@ fn flags_that_contradict_each_other_or_mean_nothing_are_refused_by_name() {
         let answer = sensible(arguments);
         assert_eq!(answer.exit, 6, "{}", answer.stderr);
         assert_eq!(
-            answer.stderr.contains("stays ready for 5s"),
+            answer.stderr.contains("stay ready for 5s"),
             is_warned,
             "{arguments:?}: {}",
             answer.stderr
@@ -216,7 +253,7 @@ fn a_path_is_no_url_and_an_api_server_that_says_nothing_is_not_waited_for() {
 }
 
 #[test]
-fn a_pipeline_is_told_in_its_own_words_and_a_file_holds_the_cases() {
+fn pipelines_get_annotations_and_a_junit_file() {
     let failed = deployment("api", 2, Some("CreateContainerConfigError"));
     let folder = crate::fake_api::Folder::new();
     let path = folder.0.join("ready.xml");
@@ -283,15 +320,11 @@ fn a_file_that_cannot_be_written_is_refused_before_anything_is_judged() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_verdict_is_told_though_the_disk_is_full() {
+fn the_verdict_is_printed_when_the_disk_is_full() {
     for flag in ["--junit", "--save"] {
         let answer = wait_ready(&deployment("api", 2, None), &["deployment/api", flag, "/dev/full"]);
         assert_eq!(answer.exit, 1, "{}", answer.stderr);
-        assert!(
-            answer.stdout.ends_with("nobody was asked whether it answers\n"),
-            "{}",
-            answer.stdout
-        );
+        assert!(answer.stdout.ends_with("the application was not checked\n"), "{}", answer.stdout);
         assert!(answer.stderr.contains("/dev/full: No space left on device"), "{}", answer.stderr);
     }
 }
@@ -307,7 +340,7 @@ fn a_run_without_a_verdict_leaves_no_file_of_an_earlier_one() {
     let (local, live) = (["--local", "-f", &input], ["deployment/api", "--server", refused]);
     let no_image = ["deployment/api", "--via", "in-cluster"];
     for (arguments, exit, why) in [
-        (&local[..], 5, "the given files hold nothing that can be waited for"),
+        (&local[..], 5, "the given files hold no object that can be waited for"),
         (&live, 6, "127.0.0.1:1"),
         (&no_image, 2, "--via in-cluster needs an image"),
     ] {
@@ -344,24 +377,25 @@ fn standard_error_alone_names_the_cause() {
         "restartCount: 0",
         "restartCount: 2, lastState: {terminated: {exitCode: 1, finishedAt: '2026-01-01T11:00:50Z'}}",
     );
-    let document = wait_ready(&crash, &["deployment/api", "-o", "json"]);
+    let now = ["--now", "2026-01-01T11:01:00Z"];
+    let document = wait_ready(&crash, &[&["deployment/api", "-o", "json"][..], &now].concat());
     assert_eq!(document.json["state"], "progressing", "{}", document.stdout);
     let code = document.json["rootCauses"][0]["code"].as_str().unwrap();
-    let late = last(&crash, &["deployment/api"]);
+    let late = last(&crash, &[&["deployment/api"][..], &now].concat());
     assert!(late.starts_with("PROGRESSING deployment/api -n shop: "), "{late}");
     assert!(late.contains(&format!("{code} ")) && late.contains(" deployment/api: "), "{late}");
     assert_eq!(last(&deployment("api", 2, None), &["deployment/api"]), "");
 }
 
 #[test]
-fn a_report_says_that_nobody_was_asked() {
+fn a_report_says_that_no_request_was_made() {
     let folder = crate::fake_api::Folder::new();
     let path = folder.0.join("ready.xml");
     let ready = deployment("api", 2, None);
     let answer = wait_ready(&ready, &["deployment/api", "--junit", path.to_str().unwrap()]);
     assert_eq!(answer.exit, 0, "{}", answer.stderr);
     let junit = std::fs::read_to_string(&path).unwrap();
-    let skipped = "<skipped message=\"judged by the objects alone: nobody was asked whether it answers\"/>";
+    let skipped = "<skipped message=\"judged by the objects alone: the application was not checked\"/>";
     assert!(junit.contains("tests=\"2\" failures=\"0\" errors=\"0\" skipped=\"1\""), "{junit}");
     assert!(junit.contains(skipped), "{junit}");
 }

@@ -1,13 +1,14 @@
 //! Containers that open their ports only once others have answered.
 
-use super::db;
-use crate::model::code::Code::{self, *};
+use crate::diagnosis::assess::{Question, assess};
+use crate::model::code::Code;
+use crate::model::code::Code::*;
 use crate::model::dial::{Dial, DialKey, Reply, Speech};
 use crate::model::finding::Severity;
 use crate::model::report::{Diagnosis, Verdict};
 use crate::model::snapshot::{LogKey, Snapshot};
-use crate::rules::assess::{Question, assess};
-use crate::rules::testing::{noon, snapshot};
+use crate::rules::dependency::tests::db;
+use crate::testing::{noon, snapshot};
 
 /// A pod that has been running for an hour with these variables, behind Service web; `probe` is refused on its port 8080.
 fn web(variables: &str, probe: &str, ready: &str) -> String {
@@ -102,7 +103,7 @@ fn verdict_of(diagnosis: &Diagnosis, kind: &str, name: &str) -> Verdict {
 }
 
 #[test]
-fn who_waits_before_it_listens_is_followed_to_the_service_that_its_log_or_its_variables_name() {
+fn a_pod_that_waits_before_it_listens_is_followed_to_its_dependency() {
     for variables in [
         DIAL,
         "{name: DB_ADDR, value: 'db:5432'}",
@@ -136,7 +137,7 @@ fn a_service_without_fault_is_not_accused_of_a_silence() {
 }
 
 #[test]
-fn who_says_that_it_listens_waits_for_nobody() {
+fn a_pod_that_logs_that_it_listens_waits_for_nothing() {
     // What it tries in vain meanwhile is not what it waits for.
     for log in [
         "listening on 0.0.0.0:9090".to_owned(),
@@ -153,7 +154,7 @@ fn who_says_that_it_listens_waits_for_nobody() {
 }
 
 #[test]
-fn who_waits_for_one_that_is_starting_is_starting_itself() {
+fn a_pod_that_waits_for_a_starting_one_is_starting() {
     let starting = db("db", "False").replace(
         "podIP: 10.244.0.9,",
         "podIP: 10.244.0.9, containerStatuses: [{name: db, ready: false, restartCount: 0, image: i, imageID: '', \
@@ -173,7 +174,7 @@ fn who_waits_for_one_that_is_starting_is_starting_itself() {
 }
 
 #[test]
-fn a_wrong_number_is_what_keeps_it_from_listening() {
+fn an_invalid_port_number_keeps_it_from_listening() {
     let variables = "{name: DIAL, value: 'db:5433'}";
     let found = diagnosis(
         &(unready(variables) + &db("db", "True")),

@@ -1,11 +1,10 @@
 //! The exact change for what was seen.
 
 use super::*;
+use crate::facts::listening::hints;
 use crate::model::snapshot::{LogKey, Snapshot};
-use crate::rules::Options;
-use crate::rules::context::containers;
-use crate::rules::listen::hints;
-use crate::rules::testing::snapshot;
+use crate::testing::snapshot;
+use crate::view::{Options, containers};
 
 fn deployment(container: &str) -> Snapshot {
     snapshot(&format!(
@@ -19,10 +18,10 @@ status: {{podIPs: [{{ip: 10.244.0.5}}]}}
 }
 
 fn advised(snapshot: &Snapshot, port: u16) -> Vec<String> {
-    let context = Context::new(snapshot, Options::default());
+    let view = View::new(snapshot, Options::default());
     let container = containers(&snapshot.objects.pods[0])[0];
-    let hints = hints::of_container(&context, &container);
-    advice(&context, &container, None, &hints, port)
+    let hints = hints::of_container(&view, &container);
+    advice(&view, &container, None, &hints, port)
         .into_iter()
         .map(|fix| match fix.command {
             Some(command) => format!("{}: {command}", fix.text),
@@ -32,7 +31,7 @@ fn advised(snapshot: &Snapshot, port: u16) -> Vec<String> {
 }
 
 #[test]
-fn what_was_written_is_changed() {
+fn the_written_address_is_changed() {
     let edit = "kubectl edit deployment/api -n shop";
     for (container, expected) in [
         (
@@ -101,7 +100,7 @@ fn what_was_written_is_changed() {
 }
 
 #[test]
-fn a_server_that_only_its_log_names_is_told_in_its_own_words() {
+fn a_server_known_from_its_log_gets_its_own_fix() {
     for (line, port, expected) in [
         (
             "LOG:  listening on IPv4 address \"127.0.0.1\", port 5432",

@@ -1,9 +1,9 @@
 //! Starts that may be slower than a probe waits, where nothing shows how long they take.
 
 use super::*;
+use crate::diagnosis::assess::{Question, assess};
 use crate::model::finding::Confidence;
 use crate::model::report::Verdict;
-use crate::rules::assess::{Question, assess};
 
 /// Killed 14 s after each start, which is what `PROBE` leaves it.
 const CUT_OFF: &str = "ready: true, started: true, restartCount: 2, state: {running: {startedAt: 2026-01-01T11:59:50Z}}, lastState: {terminated: {exitCode: 143, reason: Error, startedAt: 2026-01-01T11:59:31Z, finishedAt: 2026-01-01T11:59:45Z}}";
@@ -27,7 +27,7 @@ fn found(yaml: &str, log: Option<&str>) -> Vec<Finding> {
         previous: true,
     };
     snapshot.put_log(key, log.map(str::to_owned));
-    check_snapshot(super::super::check, &snapshot)
+    check_snapshot(crate::rules::probes::check, &snapshot)
         .into_iter()
         .filter(|f| f.severity == Severity::Error)
         .collect()
@@ -38,7 +38,7 @@ fn says_longer(finding: &Finding) -> bool {
 }
 
 #[test]
-fn a_port_that_somebody_else_counts_on_makes_a_slow_start_likely() {
+fn a_port_that_is_used_elsewhere_makes_a_slow_start_likely() {
     let found = found(&killed(&(DECLARED.to_owned() + PROBE), CUT_OFF, REFUSAL), Some("still here 1\n"));
     assert_eq!(
         found.iter().map(|f| f.code).collect::<Vec<_>>(),
@@ -61,7 +61,7 @@ fn a_port_that_somebody_else_counts_on_makes_a_slow_start_likely() {
 }
 
 #[test]
-fn where_two_explanations_are_alike_both_are_told() {
+fn equally_likely_explanations_are_both_reported() {
     for (says, is_first) in [
         (REFUSAL, true),
         ("Get \"http://10.244.0.6:8080/healthz\": context deadline exceeded", true),
@@ -113,7 +113,7 @@ fn a_start_up_probe_gets_more_failures() {
 }
 
 #[test]
-fn what_has_started_does_not_need_longer() {
+fn a_started_container_needs_no_more_time() {
     let container = DECLARED.to_owned() + PROBE;
     let long = CUT_OFF.replace("11:59:31", "11:57:31");
     let old = killed(&container, CUT_OFF, REFUSAL).replace("phase: Running", "phase: Running\n  startTime: 2026-01-01T09:00:00Z");
@@ -152,7 +152,7 @@ fn what_has_started_does_not_need_longer() {
 }
 
 #[test]
-fn the_service_in_front_of_it_reaches_nobody_between_two_kills() {
+fn its_service_has_no_endpoints_between_two_kills() {
     let container = DECLARED.to_owned() + PROBE;
     let ready = "phase: Running\n  conditions: [{type: Ready, status: 'True'}]";
     let yaml = killed(&container, CUT_OFF, REFUSAL).replace("phase: Running", ready)

@@ -67,6 +67,7 @@ fn a_default_limit_that_makes_the_pod_invalid() {
     let manifest =
         "---\n{apiVersion: v1, kind: LimitRange, metadata: {name: defaults}, spec: {limits: [{type: Container, default: {cpu: 100m}}]}}";
     Scenario::new("invalid")
+        .with_first_look()
         .apply(manifest)
         .apply(&deployment("api", &format!("{IDLE}, resources: {{requests: {{cpu: 200m}}}}")))
         .until("pods are refused", event("FailedCreate", "is invalid"))
@@ -75,7 +76,7 @@ fn a_default_limit_that_makes_the_pod_invalid() {
 
 #[test]
 fn a_namespace_that_is_restricted() {
-    let scenario = Scenario::new("restricted");
+    let scenario = Scenario::new("restricted").with_first_look();
     scenario.kubectl(&[
         "label",
         "namespace",
@@ -95,6 +96,7 @@ fn with_spec(name: &str, field: &str) -> Workload {
 #[test]
 fn a_service_account_that_is_missing() {
     Scenario::new("account")
+        .with_first_look()
         .apply(&with_spec("api", "serviceAccountName: robot"))
         .until("pods are refused", event("FailedCreate", "robot"))
         .first_root_cause("ServiceAccountMissing", "", "deployment/api");
@@ -103,6 +105,7 @@ fn a_service_account_that_is_missing() {
 #[test]
 fn a_priority_class_that_is_missing() {
     Scenario::new("priority")
+        .with_first_look()
         .apply(&with_spec("api", "priorityClassName: very-high"))
         .until("pods are refused", event("FailedCreate", "very-high"))
         .first_root_cause("PriorityClassMissing", "", "deployment/api");
@@ -111,6 +114,7 @@ fn a_priority_class_that_is_missing() {
 #[test]
 fn a_runtime_class_that_is_missing() {
     Scenario::new("runtime")
+        .with_first_look()
         .apply(&with_spec("api", "runtimeClassName: sandboxed"))
         .until("pods are refused", event("FailedCreate", "sandboxed"))
         .first_root_cause("RuntimeClassMissing", "", "deployment/api");
@@ -136,6 +140,7 @@ spec:
   volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}]
 ";
     Scenario::new("claim-quota")
+        .with_first_look()
         .apply(manifest)
         .until("the claim is refused", event("FailedCreate", "exceeded quota"))
         .first_root_cause("QuotaExceeded", "exhausted", "statefulset/db");
@@ -197,7 +202,7 @@ spec:
 }
 
 #[test]
-fn a_webhook_that_nobody_serves() {
+fn a_webhook_without_endpoints() {
     let scenario = Scenario::new("webhook");
     let name = format!("{}.podlife.test", scenario.namespace);
     let namespace = &scenario.namespace;
@@ -270,7 +275,7 @@ fn a_refusal_that_is_over() {
 /// Among what the API server refuses and no code is made for: a ServiceAccount that lists the Secrets its pods may mount.
 #[test]
 fn a_refusal_that_has_no_code_of_its_own() {
-    let scenario = Scenario::new("other-refusal");
+    let scenario = Scenario::new("other-refusal").with_first_look();
     scenario.kubectl(&[
         "annotate",
         "serviceaccount",

@@ -5,6 +5,7 @@ use crate::cluster::harness::{Scenario, pods_ready, waiting};
 #[test]
 fn an_image_that_does_not_exist() {
     let answer = Scenario::new("no-such-image")
+        .with_first_look()
         .apply(
             r"
 apiVersion: apps/v1

@@ -97,7 +97,7 @@ fn every_place_that_needs_configuration() {
 
 #[test]
 fn one_that_is_missed_twice_is_named_once() {
-    Scenario::new("missed-twice")
+    Scenario::new("missed-twice").with_first_look()
         .apply(&deployment(
             "api",
             "{containers: [\
@@ -109,7 +109,7 @@ fn one_that_is_missed_twice_is_named_once() {
 }
 
 #[test]
-fn what_is_optional_or_came_later_is_healthy() {
+fn optional_or_late_configuration_is_healthy() {
     let scenario = Scenario::new("optional")
         .apply(
             &[

@@ -119,6 +119,7 @@ fn every_kind_of_crash_has_its_cause() {
 #[test]
 fn a_crash_quotes_the_line_that_explains_it() {
     let answer = Scenario::new("crash")
+        .with_first_look()
         .apply(&shell(
             "api",
             "echo 'Error: cannot open ledger, password=hunter2' >&2; echo bye; exit 7",
@@ -134,6 +135,7 @@ fn a_crash_quotes_the_line_that_explains_it() {
 #[test]
 fn a_crash_loop_is_seen_while_it_runs_and_is_ready() {
     Scenario::new("crash-between")
+        .with_first_look()
         .apply(&shell("api", "sleep 8; echo 'panic: boom' >&2; exit 2", ""))
         .until("it runs again", both(restarts("app", 1), running("app")))
         .first_root_cause("ContainerCrashing", "exit-code", "deployment/api");
@@ -173,6 +175,7 @@ fn sidecars_are_containers_too() {
 #[test]
 fn memory_over_the_limit() {
     let answer = Scenario::new("memory")
+        .with_first_look()
         .apply(&shell(
             "api",
             "sleep 4; exec tail /dev/zero",
@@ -225,6 +228,7 @@ fn a_probe_that_kills_is_no_crash() {
 #[test]
 fn a_hook_that_fails() {
     Scenario::new("hook")
+        .with_first_look()
         .apply(&shell(
             "api",
             "sleep 3600",
@@ -237,6 +241,7 @@ fn a_hook_that_fails() {
 #[test]
 fn root_where_it_is_forbidden() {
     Scenario::new("root")
+        .with_first_look()
         .apply(&shell("api", "sleep 3600", ", securityContext: {runAsNonRoot: true}"))
         .until("it is refused", waiting("app", "CreateContainerConfigError"))
         .first_root_cause("RunAsNonRootViolated", "", "deployment/api");
@@ -245,6 +250,7 @@ fn root_where_it_is_forbidden() {
 #[test]
 fn a_container_that_the_runtime_refuses() {
     Scenario::new("start-refused")
+        .with_first_look()
         .apply(&shell("api", "sleep 3600", ", workingDir: /etc/passwd"))
         .until("it is refused", restarts("app", 1))
         .first_root_cause("ContainerCreateFailing", "", "deployment/api");
@@ -260,7 +266,7 @@ fn a_sandbox_that_cannot_be_made() {
             "---\n{{apiVersion: node.k8s.io/v1, kind: RuntimeClass, metadata: {{name: {class}}}, handler: nosuch}}"
         )),
     );
-    let scenario = Scenario::new("sandbox")
+    let scenario = Scenario::new("sandbox").with_first_look()
         .apply(&deployment(
             "api",
             &format!("{{runtimeClassName: {class}, containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600']}}]}}"),
@@ -303,6 +309,7 @@ fn a_network_plugin_that_fails() {
 #[test]
 fn a_memory_limit_that_lacks_its_unit() {
     Scenario::new("tiny-limit")
+        .with_first_look()
         .apply(&shell("api", "sleep 3600", ", resources: {limits: {memory: 100Ki}}"))
         .until("its sandbox failed more than once", |state| {
             state
@@ -341,7 +348,7 @@ fn an_application_that_reports_the_same_error_over_and_over() {
 
 #[test]
 fn a_job_that_fails_names_its_crash() {
-    let scenario = Scenario::new("job")
+    let scenario = Scenario::new("job").with_first_look()
         .apply(
             "---\n{apiVersion: batch/v1, kind: Job, metadata: {name: load}, spec: {backoffLimit: 1, template: {spec: {restartPolicy: Never, containers: \
              [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sh, -c, 'echo fatal: no input file; exit 4']}]}}}}",
@@ -352,7 +359,7 @@ fn a_job_that_fails_names_its_crash() {
 }
 
 #[test]
-fn what_ends_well_or_starts_slowly_is_healthy() {
+fn completed_or_slow_starting_pods_are_healthy() {
     let scenario = Scenario::new("ends-well")
         .apply(
             &([

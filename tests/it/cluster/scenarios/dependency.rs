@@ -46,7 +46,7 @@ fn a_crash_because_the_port_of_the_pods_is_called() {
 }
 
 #[test]
-fn a_crash_because_a_service_leads_to_a_port_where_nobody_listens() {
+fn a_crash_because_a_service_targets_a_port_without_listener() {
     let serves = script("db", "httpd -f -p 5432")
         .container("ports: [{containerPort: 5432}]")
         .to_string();

@@ -1,7 +1,7 @@
 //! Images that cannot be pulled.
 
 use super::container::{assert_root_causes, deployment, shell};
-use crate::cluster::harness::{Scenario, event, pods_ready, waiting};
+use crate::cluster::harness::{Answer, Scenario, event, pods_ready, waiting};
 
 fn of_image(name: &str, image: &str, more: &str) -> String {
     deployment(name, &format!("{{containers: [{{name: app, image: '{image}'{more}}}]}}"))
@@ -60,6 +60,7 @@ fn every_answer_of_a_registry_has_its_cause() {
 #[test]
 fn a_pull_secret_that_does_not_exist() {
     let answer = Scenario::new("pull-secret")
+        .with_first_look()
         .apply(&deployment(
             "api",
             "{imagePullSecrets: [{name: regcred}], containers: [{name: app, image: 'private/app:1'}]}",
@@ -80,6 +81,54 @@ fn a_pull_secret_that_is_not_needed() {
             pods_ready(1)(state) && event("FailedToRetrieveImagePullSecret", "regcred")(state)
         })
         .healthy();
+}
+
+#[test]
+fn a_pull_secret_of_a_wrong_type_is_told_by_its_type_alone() {
+    let secret = |name: &str, type_: &str, data: &str| {
+        format!("---\n{{apiVersion: v1, kind: Secret, metadata: {{name: {name}}}, type: {type_}, stringData: {{{data}}}}}\n")
+    };
+    let config = r#"'{"auths":{"docker.io":{"username":"u","password":"hunter2"}}}'"#;
+    let pulls = |name: &str, secret: &str| {
+        deployment(
+            name,
+            &format!("{{imagePullSecrets: [{{name: {secret}}}], containers: [{{name: app, image: 'private/app:1'}}]}}"),
+        )
+    };
+    let manifest = [
+        secret("plain", "Opaque", "password: hunter2"),
+        secret("regcred", "kubernetes.io/dockerconfigjson", &format!(".dockerconfigjson: {config}")),
+        pulls("wrong", "plain"),
+        pulls("right", "regcred"),
+    ]
+    .concat();
+    let scenario = Scenario::new("pull-secret-type")
+        .apply(&manifest)
+        .until("the images cannot be pulled", waiting("app", "ImagePullBackOff"));
+    let of = |answer: &Answer, name: &str| {
+        let all = answer.json["rootCauses"].as_array().unwrap();
+        let found = all.iter().find(|f| f["subject"]["name"] == name);
+        found.unwrap_or_else(|| panic!("{all:#?}")).to_string()
+    };
+    let answer = scenario.podlife(&["diagnose", "-o", "json", "--with", "secrets"]);
+    let wrong = of(&answer, "wrong");
+    assert!(
+        wrong.contains("Secret plain is of type Opaque") && wrong.contains("docker-registry regcred"),
+        "{wrong}"
+    );
+    // The other one is of the right type: it is its content that does not help.
+    let right = of(&answer, "right");
+    assert!(
+        right.contains("whether Secret regcred is for docker.io") && !right.contains("of type"),
+        "{right}"
+    );
+    assert!(!answer.stdout.contains("hunter2"), "{}", answer.stdout);
+    // Who may not read Secrets is told how to see the type.
+    let unread = of(&scenario.diagnose(), "wrong");
+    assert!(
+        unread.contains("kubectl get secret plain") && !unread.contains("Opaque"),
+        "{unread}"
+    );
 }
 
 #[test]
@@ -112,4 +161,37 @@ fn a_rollout_to_a_wrong_tag_names_the_one_that_runs() {
 
 fn waiting_somewhere(state: &crate::cluster::harness::State, reason: &str) -> bool {
     crate::cluster::harness::statuses(state, "app").any(|s| s["state"]["waiting"]["reason"] == reason)
+}
+
+#[test]
+fn a_refused_pull_is_explained_by_what_the_pod_shows_and_the_node_has() {
+    let template = |name: &str, spec: &str| deployment(name, &format!("{{{spec}}}"));
+    let manifest = [
+        template("bare", "containers: [{name: app, image: 'private/app:1'}]"),
+        // The node has this image, and asks a registry that nobody runs for it because of the policy.
+        template(
+            "always",
+            "containers: [{name: app, image: 'podlife.test/app:1', imagePullPolicy: Always}]",
+        ),
+        template(
+            "other",
+            "containers: [{name: app, image: 'podlife.test/app:2', imagePullPolicy: Always}]",
+        ),
+    ]
+    .concat();
+    let scenario = Scenario::new("pull-joined")
+        .apply(&manifest)
+        .until("the images cannot be pulled", waiting("app", "ImagePullBackOff"));
+    let answer = scenario.diagnose();
+    let all = answer.json["rootCauses"].as_array().unwrap();
+    let of = |name: &str| {
+        all.iter()
+            .find(|f| f["subject"]["name"] == name)
+            .unwrap_or_else(|| panic!("{all:#?}"))
+    };
+    let fix = |name: &str| of(name)["fixes"][0]["text"].as_str().unwrap_or_default().to_owned();
+    assert!(of("bare").to_string().contains("has no imagePullSecrets"), "{:#}", of("bare"));
+    assert!(fix("bare").contains("create a pull secret for it"), "{}", fix("bare"));
+    assert!(fix("always").starts_with("set imagePullPolicy: IfNotPresent"), "{}", fix("always"));
+    assert!(!fix("other").contains("IfNotPresent"), "{}", fix("other"));
 }

@@ -25,6 +25,7 @@ fn overdue(state: &State) -> bool {
 #[test]
 fn one_that_fails() {
     let answer = Scenario::new("init-fails")
+        .with_first_look()
         .apply(&with_init("echo 'ERROR: relation \"users\" does not exist'; exit 1"))
         .until("it fails again and again", waiting("first", "CrashLoopBackOff"))
         .first_root_cause("InitContainerFailing", "", "deployment/api");
@@ -41,7 +42,7 @@ fn one_that_never_ends() {
 }
 
 #[test]
-fn one_that_waits_names_what_for() {
+fn a_waiting_pod_names_its_dependency() {
     let scenario = Scenario::new("init-waits")
         .apply(&with_init(
             "until nc -w 1 db.example.invalid 5432 </dev/null; do echo waiting for the database; sleep 2; done",

@@ -21,7 +21,7 @@ fn after(scenario: &Scenario, minutes: i64) -> Answer {
 }
 
 #[test]
-fn a_scheduling_gate_that_nobody_opens() {
+fn a_scheduling_gate_that_stays_closed() {
     let manifest = "{apiVersion: v1, kind: Pod, metadata: {name: gated}, spec: {schedulingGates: [{name: example.com/wait}], \
                     containers: [{name: app, image: 'busybox:1.36'}]}}";
     let scenario = Scenario::new("gated-long").apply(manifest).until("it is gated", |state| {

@@ -1,16 +1,21 @@
 //! Broken and healthy workloads, each in a namespace of its own: what is applied is real, and so is the answer.
 
 mod admission;
+mod answers;
 mod autoscale;
+mod awaited;
 mod basics;
 mod config;
 mod container;
 mod dependency;
+mod explained;
+mod held;
 mod image;
 mod ingress;
 mod init;
 mod later;
 mod listener;
+mod names;
 mod network_policy;
 mod node;
 pub mod probes;
@@ -18,6 +23,7 @@ mod rare;
 mod reference;
 mod scheduling;
 mod service;
+mod serving;
 mod starting;
 mod volume;
 mod waiting;

@@ -42,14 +42,14 @@ fn crashing(scenario: Scenario) -> Scenario {
 }
 
 #[test]
-fn a_policy_that_lets_nobody_in() {
+fn a_policy_without_ingress_rules() {
     let answer = crashing(shop("np-in", CLOSED)).first_root_cause("NetworkPolicyBlocks", "ingress", "networkpolicy/db-closed");
     let fix = answer.root_cause()["fixes"][0]["text"].as_str().unwrap_or_default().to_owned();
     assert!(fix.contains("app: web") && fix.contains("5432"), "{fix}");
 }
 
 #[test]
-fn a_policy_that_lets_nobody_out_but_to_the_names() {
+fn a_policy_that_allows_egress_to_dns_only() {
     let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web-names}, \
                   spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], \
                   egress: [{ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}]}}";
@@ -97,6 +97,47 @@ fn policies_that_let_the_caller_through() {
         }
     });
     scenario.healthy();
+}
+
+/// A pod that is ready, and says again and again that it does not reach a host outside: the policy is named where it is in the way.
+#[test]
+fn a_policy_that_keeps_a_ready_pod_from_a_host_outside() {
+    let calls = |name: &str, port: u16| {
+        let words = format!("error: dial tcp 203.0.113.9:{port}: i/o timeout");
+        caller(name, &format!("while true; do echo '{words}'; sleep 1; done"))
+    };
+    let closed = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: out}, spec: {podSelector: {matchExpressions: \
+                  [{key: app, operator: In, values: [stopped, through]}]}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}, \
+                  {to: [{ipBlock: {cidr: 203.0.113.0/24}}], ports: [{port: 443}]}]}}";
+    let scenario = Scenario::new("np-outside")
+        .apply(&format!(
+            "{closed}{}{}{}",
+            calls("stopped", 5432),
+            calls("through", 443),
+            calls("free", 5432)
+        ))
+        .until("all run", pods_ready(3));
+    scenario.wait("their logs repeat it", |s| {
+        let said = |name: &str| s.kubectl(&["logs", &format!("deployment/{name}")]).lines().count() > 4;
+        ["stopped", "through", "free"].into_iter().all(said)
+    });
+    let answer = scenario.first_root_cause_of("deployment/stopped", "NetworkPolicyBlocks", "egress", "networkpolicy/out");
+    let (cause, symptom) = (answer.root_cause(), &answer.json["symptoms"][0]);
+    let summary = cause["summary"].as_str().unwrap_or_default();
+    assert!(summary.contains("out to 203.0.113.9 on port 5432"), "{summary}");
+    assert_eq!(answer.json["verdict"], "degraded", "{}", answer.stdout);
+    assert_eq!(symptom["code"], "DependencyUnreachable", "{}", answer.stdout);
+    let command = cause["fixes"][0]["command"].as_str().unwrap_or_default();
+    assert!(command.contains(r#""cidr":"203.0.113.9/32""#), "{command}");
+    // A rule lets this one through, and no policy is about the other one.
+    for name in ["through", "free"] {
+        scenario.first_root_cause_of(
+            &format!("deployment/{name}"),
+            "DependencyUnreachable",
+            "",
+            &format!("deployment/{name}"),
+        );
+    }
 }
 
 /// The policy would stop the caller, but nobody is there to be called: a refusal has come from the other end.

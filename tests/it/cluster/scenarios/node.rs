@@ -38,7 +38,7 @@ fn a_pod_that_used_more_disk_than_it_may() {
 }
 
 #[test]
-fn a_finalizer_that_nobody_removes() {
+fn a_finalizer_without_controller() {
     let scenario = Scenario::new("finalizer")
         .apply(&pod(
             "name: held, finalizers: [podlife.test/hold]",
@@ -59,7 +59,7 @@ fn a_finalizer_that_nobody_removes() {
 }
 
 #[test]
-fn an_application_that_does_not_end_when_it_is_told_to() {
+fn an_application_that_ignores_sigterm() {
     let deaf = "command: [sh, -c, \"trap '' TERM; while true; do sleep 1; done\"]";
     let scenario = Scenario::new("deaf")
         .apply(&pod("name: deaf", "terminationGracePeriodSeconds: 600", deaf))

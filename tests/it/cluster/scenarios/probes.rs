@@ -12,9 +12,17 @@ pub fn deployment(name: &str, container: &str) -> Workload {
 
 /// `CODE (CAUSE) kind/name` of every root cause, in order of the text.
 pub fn root_causes(answer: &Answer) -> Vec<String> {
-    let mut all: Vec<String> = answer.json["rootCauses"]
-        .as_array()
-        .into_iter()
+    causes_in(answer, &["rootCauses"])
+}
+
+/// The same with what may still pass by itself.
+pub fn causes_at_first_look(answer: &Answer) -> Vec<String> {
+    causes_in(answer, &["rootCauses", "pending"])
+}
+
+fn causes_in(answer: &Answer, lists: &[&str]) -> Vec<String> {
+    let findings = lists.iter().filter_map(|list| answer.json[list].as_array());
+    let mut all: Vec<String> = findings
         .flatten()
         .map(|f| {
             let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
@@ -38,6 +46,20 @@ pub fn running_for(container: &'static str, seconds: i64) -> impl Fn(&State) -> 
         let since = |status: &serde_json::Value| status["state"]["running"]["startedAt"].as_str()?.parse::<Timestamp>().ok();
         statuses(state, container).count() > 0
             && statuses(state, container).all(|s| since(s).is_some_and(|t| Timestamp::now().duration_since(t).as_secs() > seconds))
+    }
+}
+
+/// An event with this reason about each pod.
+fn every_pod_has(reason: &'static str) -> impl Fn(&State) -> bool {
+    move |state| {
+        let about = |pod: &serde_json::Value| {
+            let uid = &pod["metadata"]["uid"];
+            state
+                .events
+                .iter()
+                .any(|e| e["reason"] == reason && e["involvedObject"]["uid"] == *uid)
+        };
+        state.pods.iter().all(about)
     }
 }
 
@@ -72,14 +94,21 @@ fn every_cause_of_a_readiness_probe_that_fails() {
         .iter()
         .map(|(name, runs, probe, _)| deployment(name, &format!("{runs}, readinessProbe: {{{probe}, periodSeconds: 2}}")).to_string())
         .collect();
-    let scenario = Scenario::new("readiness")
-        .apply(&manifest)
-        .until("all probes have failed for longer than a start takes", running_for("app", 62));
     let mut expected: Vec<String> = probes
         .iter()
         .map(|(name, _, _, cause)| format!("ReadinessProbeFailing ({cause}) deployment/{name}"))
         .collect();
     expected.sort();
+    // A busy kubelet writes its events late.
+    let scenario = Scenario::new("readiness")
+        .apply(&manifest)
+        .until("all probes have failed", |state| {
+            state.pods.len() == 10 && every_pod_has("Unhealthy")(state)
+        });
+    let answer = scenario.diagnose();
+    let first = causes_at_first_look(&answer);
+    assert!(expected.iter().all(|cause| first.contains(cause)), "{first:?}\n{}", answer.stdout);
+    let scenario = scenario.until("they have failed for longer than a start takes", running_for("app", 62));
     assert_eq!(root_causes(&scenario.diagnose()), expected);
 }
 
@@ -99,6 +128,7 @@ fn a_liveness_probe_that_asks_a_wrong_path() {
 #[test]
 fn a_start_up_probe_that_never_passes() {
     Scenario::new("startup")
+        .with_first_look()
         .apply(&deployment(
             "api",
             "command: [sleep, '3600'], startupProbe: {exec: {command: [cat, /tmp/started]}, periodSeconds: 1, failureThreshold: 3}",
@@ -142,7 +172,7 @@ data: {start.sh: 'echo loading the index, this takes 35 seconds; sleep 35; mkdir
 }
 
 #[test]
-fn a_readiness_gate_that_nobody_opens() {
+fn a_readiness_gate_that_stays_closed() {
     let manifest = "
 apiVersion: v1
 kind: Pod
@@ -171,4 +201,26 @@ fn a_slow_start_inside_its_budget_leaves_no_trace() {
     let root_causes = root_causes(&scenario.diagnose());
     assert!(root_causes.is_empty(), "while it starts: {root_causes:?}");
     scenario.until("it is ready", pods_ready(1)).healthy();
+}
+
+/// The probe is answered, so that the port that nothing listens on is another fault; and the log names the port that the Service should use.
+#[test]
+fn a_wrong_path_of_a_probe_and_a_wrong_target_port_are_two_faults() {
+    let web = crate::cluster::objects::app("web")
+        .at_once()
+        .container("readinessProbe: {httpGet: {path: /status/404, port: 8080}, periodSeconds: 2}")
+        .ports("{port: 80, targetPort: 3000}");
+    let answer = Scenario::new("two-ports")
+        .apply(&web)
+        .until(
+            "it has failed for longer than a start takes",
+            both(running_for("app", 62), every_pod_has("Unhealthy")),
+        )
+        .diagnose();
+    let expected = [
+        "ListenerOnOtherPort () deployment/web",
+        "ReadinessProbeFailing (http-status) deployment/web",
+    ];
+    assert_eq!(root_causes(&answer), expected, "{}", answer.stdout);
+    assert!(answer.stdout.contains(r#"\"value\":8080"#), "{}", answer.stdout);
 }

@@ -85,7 +85,7 @@ fn claim_is(phase: &'static str) -> impl Fn(&Scenario) -> bool {
 
 #[test]
 fn a_claim_whose_volume_was_removed() {
-    let scenario = Scenario::new("claim-lost");
+    let scenario = Scenario::new("claim-lost").with_first_look();
     let volume = Volume::new(&scenario, "hostPath: {path: /tmp}");
     let scenario = scenario.apply(&volume.claim());
     scenario.wait("the claim is bound", claim_is("Bound"));
@@ -123,6 +123,7 @@ fn a_volume_that_is_on_another_node() {
 #[test]
 fn a_mount_that_the_node_does_not_allow() {
     Scenario::new("mount-denied")
+        .with_first_look()
         .apply(&with_volume(
             "api",
             "hostPath: {path: /sys/podlife-test, type: DirectoryOrCreate}",
@@ -168,6 +169,7 @@ fn probes_that_mistake_the_protocol() {
 #[test]
 fn a_port_that_the_node_itself_uses() {
     Scenario::new("node-port")
+        .with_first_look()
         .apply(&app("api", "env: [{name: LISTEN, value: '0.0.0.0:10250'}]").pod("hostNetwork: true"))
         .until("it has ended twice", restarts("app", 1))
         .first_root_cause("AddressInUse", "host-port", "deployment/api");

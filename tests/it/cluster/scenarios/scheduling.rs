@@ -1,7 +1,7 @@
 //! Pods that no node takes.
 
 use super::node::PretendNode;
-use super::probes::root_causes;
+use super::probes::{causes_at_first_look, root_causes};
 use crate::cluster::harness::{Scenario, State, event, kubectl, pods_ready};
 
 fn pod(name: &str, spec: &str) -> String {
@@ -19,6 +19,11 @@ fn asks(resources: &str) -> String {
     format!("containers: [{{name: app, image: 'busybox:1.36', resources: {{{resources}}}}}]")
 }
 
+fn is_unschedulable(pod: &serde_json::Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "PodScheduled" && c["reason"] == "Unschedulable"))
+}
+
 /// The scheduler has given its word on so many pods, longer ago than a claim or a node takes to settle.
 fn refused(count: usize) -> impl Fn(&State) -> bool {
     move |state| {
@@ -27,9 +32,7 @@ fn refused(count: usize) -> impl Fn(&State) -> bool {
                 .as_str()
                 .and_then(|t| t.parse::<jiff::Timestamp>().ok())
                 .is_some_and(|t| jiff::Timestamp::now().duration_since(t).as_secs() > 12);
-            old && pod["status"]["conditions"]
-                .as_array()
-                .is_some_and(|all| all.iter().any(|c| c["type"] == "PodScheduled" && c["reason"] == "Unschedulable"))
+            old && is_unschedulable(pod)
         };
         state.pods.iter().filter(said).count() == count
     }
@@ -60,14 +63,18 @@ fn every_reason_of_the_scheduler_has_its_cause() {
         ),
     ];
     let manifest: String = pods.iter().map(|(name, spec, _)| pod(name, spec)).collect();
-    let scenario = Scenario::new("unschedulable")
-        .apply(&manifest)
-        .until("the scheduler has looked at all", refused(pods.len()));
     let mut expected: Vec<String> = pods
         .iter()
         .map(|(name, _, cause)| format!("Unschedulable ({cause}) pod/{name}"))
         .collect();
     expected.sort();
+    let scenario = Scenario::new("unschedulable")
+        .apply(&manifest)
+        .until("the scheduler has refused all", |state| {
+            state.pods.len() == 8 && state.pods.iter().all(is_unschedulable)
+        });
+    assert_eq!(causes_at_first_look(&scenario.diagnose()), expected);
+    let scenario = scenario.until("they have waited for long", refused(pods.len()));
     assert_eq!(root_causes(&scenario.diagnose()), expected);
 }
 
@@ -90,7 +97,7 @@ fn pod_for(node: &str) -> String {
 
 #[test]
 fn a_node_that_is_under_maintenance() {
-    let scenario = Scenario::new("cordoned");
+    let scenario = Scenario::new("cordoned").with_first_look();
     let name = scenario.namespace.clone();
     let _node = PretendNode::with(&name, "", "NoSchedule");
     kubectl(&["cordon", &name], None);
@@ -102,7 +109,7 @@ fn a_node_that_is_under_maintenance() {
 
 #[test]
 fn a_node_that_runs_as_many_pods_as_it_may() {
-    let scenario = Scenario::new("full-node");
+    let scenario = Scenario::new("full-node").with_first_look();
     let name = scenario.namespace.clone();
     let node = PretendNode::with(&name, "", "NoSchedule");
     node.reports(r#"{"capacity":{"cpu":"8","memory":"8Gi","pods":"0"},"allocatable":{"cpu":"8","memory":"8Gi","pods":"0"}}"#);
@@ -113,10 +120,11 @@ fn a_node_that_runs_as_many_pods_as_it_may() {
 }
 
 #[test]
-fn a_device_of_a_class_that_nobody_offers() {
+fn a_device_class_without_devices() {
     let claim = "---\n{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: gpu}, spec: {devices: {requests: [{name: one, exactly: {deviceClassName: podlife.test.none}}]}}}\n";
     let uses = "resourceClaims: [{name: gpu, resourceClaimName: gpu}], containers: [{name: app, image: 'busybox:1.36', resources: {claims: [{name: gpu}]}}]";
     let answer = Scenario::new("device")
+        .with_first_look()
         .apply(&(claim.to_owned() + &pod("wants", uses)))
         .until("the scheduler has looked", refused(1))
         .first_root_cause("Unschedulable", "resource-claim", "pod/wants");
@@ -126,11 +134,12 @@ fn a_device_of_a_class_that_nobody_offers() {
 #[test]
 fn the_numbers_of_a_pod_that_is_too_large() {
     let answer = Scenario::new("too-large")
+        .with_first_look()
         .apply(&pod("large", &asks("requests: {cpu: '64'}")))
         .until("the scheduler has looked", refused(1))
         .first_root_cause("Unschedulable", "cpu", "pod/large");
     let summary = answer.root_cause()["summary"].as_str().unwrap();
-    assert!(summary.contains("asks for 64 cpu") && summary.contains("largest node"), "{summary}");
+    assert!(summary.contains("requests 64 cpu") && summary.contains("largest node"), "{summary}");
 }
 
 #[test]
@@ -150,6 +159,7 @@ spec:
       containers: [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600']}]
 ";
     Scenario::new("apart")
+        .with_first_look()
         .apply(manifest)
         .until("the second has no node", refused(1))
         .first_root_cause("Unschedulable", "pod-anti-affinity", "deployment/apart");
@@ -188,7 +198,7 @@ fn a_scheduler_that_does_not_exist() {
 
 #[test]
 fn a_pod_that_its_node_refused() {
-    let scenario = Scenario::new("refused");
+    let scenario = Scenario::new("refused").with_first_look();
     let node = scenario.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]);
     scenario
         .apply(&pod("misplaced", &format!("nodeName: {node}, nodeSelector: {{disktype: ssd}}")))
@@ -225,4 +235,34 @@ fn a_claim_that_was_bound_late_leaves_only_a_stale_event() {
         .apply(manifest)
         .until("it runs", pods_ready(1))
         .healthy();
+}
+
+#[test]
+fn the_label_that_no_node_has_is_named_with_what_the_nodes_have() {
+    let spread = |key: &str| {
+        format!(
+            "topologySpreadConstraints: [{{maxSkew: 1, topologyKey: {key}, whenUnsatisfiable: DoNotSchedule, labelSelector: {{matchLabels: {{app: x}}}}}}]"
+        )
+    };
+    let manifest = pod("typo", "nodeSelector: {kubernetes.io/os: linx}")
+        + &pod("rack", &spread("topology.example/rack"))
+        + &pod(
+            "well",
+            &format!("nodeSelector: {{kubernetes.io/os: linux}}, {}", spread("kubernetes.io/hostname")),
+        );
+    let answer = Scenario::new("missing-label")
+        .apply(&manifest)
+        .until("the scheduler has looked at all", refused(2))
+        .diagnose();
+    let all = answer.json["rootCauses"].as_array().unwrap();
+    let of = |name: &str| all.iter().find(|f| f["subject"]["name"] == name);
+    let says = |name: &str, text: &str| {
+        let finding = of(name).unwrap_or_else(|| panic!("{all:#?}")).to_string();
+        assert!(finding.contains(text), "{finding}");
+    };
+    says("typo", "no node has the label kubernetes.io/os=linx that its nodeSelector asks for");
+    says("typo", "kubernetes.io/os: linux was probably meant");
+    says("rack", "no node has the label topology.example/rack");
+    says("rack", "kubectl label node NODE topology.example/rack=VALUE");
+    assert!(of("well").is_none(), "{all:#?}");
 }

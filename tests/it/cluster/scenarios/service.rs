@@ -25,7 +25,7 @@ fn later(scenario: &Scenario) {
 }
 
 #[test]
-fn a_selector_with_a_slip() {
+fn a_selector_with_a_typo() {
     let scenario = with_api(
         "svc-slip",
         "{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: apii}, ports: [{port: 80, targetPort: http}]}}",
@@ -80,7 +80,7 @@ fn a_service_without_selector_and_endpoints() {
 }
 
 #[test]
-fn a_target_port_by_a_name_that_nobody_has() {
+fn a_target_port_name_that_no_container_has() {
     let answer = with_api(
         "svc-name",
         "{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: api}, ports: [{port: 80, targetPort: htpp}]}}",
@@ -100,7 +100,7 @@ fn a_service_that_speaks_udp_to_a_tcp_port() {
 }
 
 #[test]
-fn a_load_balancer_that_nobody_provides() {
+fn a_load_balancer_without_controller() {
     let scenario = with_api(
         "svc-lb",
         "{apiVersion: v1, kind: Service, metadata: {name: api, annotations: {podlife.test/load-balancer: never}}, \
@@ -205,4 +205,73 @@ spec:
         .apply(&format!("{}{}{services}", listener("api"), listener("api-canary")))
         .until("both pods are ready", pods_ready(2));
     scenario.healthy();
+}
+
+/// A Service without a selector, and an EndpointSlice that somebody wrote for it.
+fn written(name: &str, slice: &str) -> String {
+    format!(
+        "---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{ports: [{{name: http, port: 80}}]}}}}\n\
+         ---\n{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: {name}-1, labels: {{kubernetes.io/service-name: {name}}}}}, {slice}}}\n"
+    )
+}
+
+#[test]
+fn the_field_of_a_hand_made_slice_that_does_not_fit_the_service() {
+    let well = "addressType: IPv4, ports: [{name: http, port: 8080}], endpoints: [{addresses: [10.1.2.3]}]";
+    let unlabelled = written("bare", well).replace(", labels: {kubernetes.io/service-name: bare}", "");
+    let manifest = [
+        written("port", &well.replace("name: http", "name: web")),
+        written(
+            "family",
+            "addressType: IPv6, ports: [{name: http, port: 8080}], endpoints: [{addresses: ['2001:db8::1']}]",
+        ),
+        written("unready", &well.replace("[10.1.2.3]", "[10.1.2.3], conditions: {ready: false}")),
+        written("well", well),
+        unlabelled,
+    ]
+    .concat();
+    let scenario = Scenario::new("svc-slices").apply(&manifest);
+    scenario.wait("podlife takes what is not ready for lasting", |s| {
+        s.diagnose().json.to_string().contains("slice-unready")
+    });
+    let answer = scenario.diagnose();
+    assert_eq!(
+        super::probes::root_causes(&answer),
+        [
+            "ServiceHasNoReadyEndpoints (slice-family) service/family",
+            "ServiceHasNoReadyEndpoints (slice-port) service/port",
+            "ServiceHasNoReadyEndpoints (slice-unready) service/unready",
+            "ServiceSelectsNothing (no-selector) service/bare",
+        ]
+    );
+    let all = answer.json["rootCauses"].to_string();
+    assert!(all.contains("set ports[].name: http in the EndpointSlice"), "{all}");
+    assert!(all.contains("kubectl label endpointslice bare-1"), "{all}");
+}
+
+#[test]
+fn a_service_whose_pods_answer_and_refuse() {
+    let of = |name: &str, tier: &str, command: &str| {
+        format!(
+            "---\n{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, spec: {{selector: {{matchLabels: {{app: shop, tier: {tier}}}}}, \
+             template: {{metadata: {{labels: {{app: shop, tier: {tier}}}}}, spec: {{terminationGracePeriodSeconds: 0, \
+             containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [{command}]}}]}}}}}}}}\n"
+        )
+    };
+    let service = |tier: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: Service, metadata: {{name: front}}, spec: {{selector: {{app: shop{tier}}}, ports: [{{port: 80, targetPort: 8080}}]}}}}\n"
+        )
+    };
+    let manifest = of("web", "web", "httpd, -f, -p, '8080'") + &of("jobs", "jobs", "sleep, '3600'") + &service("");
+    let scenario = Scenario::new("svc-mixed").apply(&manifest).until("both run", pods_ready(2));
+    later(&scenario);
+    let answer = scenario.first_root_cause("ServiceSelectsForeignPods", "", "service/front");
+    let fix = answer.root_cause()["fixes"][0]["text"].as_str().unwrap_or_default();
+    assert!(
+        fix.contains("add tier: web to spec.selector") && fix.contains("deployment/jobs"),
+        "{fix}"
+    );
+    // With it, the other workload is nobody's business.
+    scenario.apply(&service(", tier: web")).healthy();
 }

@@ -1,11 +1,14 @@
 //! Slow starts, and what is said of others while something starts.
 
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::dependency::{READY, app};
 use super::probes::root_causes;
-use crate::cluster::harness::{Answer, Scenario, State, both, event, pods_ready, restarts, running, statuses};
-use crate::cluster::objects;
+use crate::cluster::harness::{Answer, Scenario, State, both, event, is_ready, pods_ready, restarts, running, statuses};
+use crate::cluster::objects::{self, service};
 
 /// Kills what does not answer 11 to 14 s after its start.
 const KILLS: &str = "livenessProbe: {httpGet: {path: /healthz, port: 8080}, initialDelaySeconds: 5, periodSeconds: 3, failureThreshold: 3}";
@@ -20,7 +23,7 @@ fn killed(container: &'static str) -> impl Fn(&State) -> bool {
 }
 
 #[test]
-fn a_silent_start_that_is_slower_than_the_liveness_probe_waits_mends_by_the_command_that_is_told() {
+fn a_start_slower_than_the_liveness_probe_recovers_with_the_printed_fix() {
     let scenario = Scenario::new("start-silent")
         .apply(&app("web", &[("START_DELAY", "40s"), ("LOG_EVERY", "1s")], KILLS, ""))
         .until("it was killed", killed("web"));
@@ -39,7 +42,7 @@ fn a_silent_start_that_is_slower_than_the_liveness_probe_waits_mends_by_the_comm
 }
 
 #[test]
-fn where_nobody_else_counts_on_the_port_a_slow_start_is_named_beside_the_probe() {
+fn a_slow_start_is_named_with_the_probe_of_an_unused_port() {
     let undeclared =
         |name: &str, variable: &str, probe: &str| objects::app(name).called(name).at_once().env(variable, "60s").container(probe);
     let manifest = undeclared("late", "START_DELAY", KILLS)
@@ -80,7 +83,7 @@ fn chain(db: &str) -> String {
 }
 
 #[test]
-fn who_waits_for_what_is_known_to_be_broken_is_linked_to_it_at_once() {
+fn a_pod_that_waits_for_a_broken_service_is_linked_at_once() {
     let scenario = Scenario::new("start-chain")
         .apply(&chain(&app("db", &[("REQUIRE_FILE", "/etc/store.conf")], READY, "")))
         .until(
@@ -111,7 +114,7 @@ fn a_service_whose_pods_start_is_on_its_way_like_them() {
 }
 
 #[test]
-fn what_fails_behind_the_deadline_of_a_roll_out_is_told_with_it() {
+fn a_failure_after_the_progress_deadline_is_reported_with_it() {
     let manifest = objects::app("web")
         .container("ports: [{containerPort: 8080}]")
         .container(READY)
@@ -135,4 +138,97 @@ fn what_fails_behind_the_deadline_of_a_roll_out_is_told_with_it() {
     assert!(at("ReadinessProbeFailing") < at("ports of pod/"), "{text}");
     let waiting = scenario.podlife(&["wait-ready", "deployment/web", "--once", "-o", "json"]);
     assert_eq!(waiting.json["rootCauses"][0]["code"], "ReadinessProbeFailing", "{}", waiting.stdout);
+}
+
+/// Twenty starts that all end well: slow, warming up, with init containers, pulled, bound late, rolled out, in order, scheduled, to completion.
+fn starts_that_end_well() -> String {
+    let ready = "readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 2}, ports: [{containerPort: 8080}]";
+    let web = |name: &str| objects::app(name).container(ready).ports("{port: 80, targetPort: 8080}");
+    let startup = "startupProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 2, failureThreshold: 30}";
+    let init = |name: &str, seconds: u32| format!("{{name: {name}, image: 'busybox:1.36', command: [sleep, '{seconds}']}}");
+    let claim = |name: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {{name: {name}}}, spec: {{accessModes: [ReadWriteOnce], \
+             resources: {{requests: {{storage: 1Mi}}}}}}}}\n"
+        )
+    };
+    let mounted = |name: &str| {
+        web(name)
+            .pod(&format!("volumes: [{{name: data, persistentVolumeClaim: {{claimName: {name}}}}}]"))
+            .container("volumeMounts: [{name: data, mountPath: /data}]")
+    };
+    let sleeper = "spec: {terminationGracePeriodSeconds: 0, containers: [{name: app, image: 'busybox:1.36', command: [sleep, '3600']}]}";
+    let run = |seconds: u32| {
+        format!(
+            "{{template: {{spec: {{restartPolicy: Never, containers: [{{name: app, image: 'busybox:1.36', command: [sleep, '{seconds}']}}]}}}}}}"
+        )
+    };
+    let workloads = [
+        web("plain"),
+        web("three").spec("replicas: 3"),
+        web("slow").env("START_DELAY", "25s").container(startup),
+        web("slower").env("START_DELAY", "40s").container(startup),
+        web("late").env("START_DELAY", "20s"),
+        web("warm").env("READY_AFTER", "15s"),
+        web("warmer").env("READY_AFTER", "25s"),
+        web("delayed").container("livenessProbe: {httpGet: {path: /healthz, port: 8080}, initialDelaySeconds: 10}"),
+        web("patient").spec("minReadySeconds: 20"),
+        web("after-init").pod(&format!("initContainers: [{}]", init("first", 8))),
+        web("after-three").pod(&format!(
+            "initContainers: [{}, {}, {}]",
+            init("one", 5),
+            init("two", 5),
+            init("three", 5)
+        )),
+        web("sidecar").pod("initContainers: [{name: proxy, image: 'busybox:1.36', restartPolicy: Always, command: [sleep, '3600']}]"),
+        mounted("bound"),
+        web("fronted").ports("{port: 80, targetPort: 8080}"),
+        objects::shell("quiet", "sleep 3600"),
+        objects::shell("pulled", "sleep 3600").container("imagePullPolicy: IfNotPresent"),
+    ];
+    let mut manifest: String = workloads.iter().map(ToString::to_string).collect();
+    manifest += &claim("bound");
+    manifest += &service("headless", "{clusterIP: None, selector: {app: ordered}}");
+    for (kind, name, spec) in [
+        (
+            "StatefulSet",
+            "ordered",
+            format!(
+                "serviceName: headless, replicas: 3, selector: {{matchLabels: {{app: ordered}}}}, template: {{metadata: {{labels: {{app: ordered}}}}, {sleeper}}}"
+            ),
+        ),
+        (
+            "DaemonSet",
+            "everywhere",
+            format!("selector: {{matchLabels: {{app: everywhere}}}}, template: {{metadata: {{labels: {{app: everywhere}}}}, {sleeper}}}"),
+        ),
+    ] {
+        manifest += &format!("---\n{{apiVersion: apps/v1, kind: {kind}, metadata: {{name: {name}}}, spec: {{{spec}}}}}\n");
+    }
+    manifest += &format!(
+        "---\n{{apiVersion: batch/v1, kind: Job, metadata: {{name: once}}, spec: {}}}\n",
+        run(20)
+    );
+    manifest += &format!(
+        "---\n{{apiVersion: batch/v1, kind: CronJob, metadata: {{name: often}}, spec: {{schedule: '* * * * *', jobTemplate: {{spec: {}}}}}}}\n",
+        run(2)
+    );
+    manifest
+}
+
+#[test]
+fn a_healthy_start_accuses_nothing_in_any_second_of_its_first_minute() {
+    let scenario = Scenario::new("start-healthy").apply(&starts_that_end_well());
+    let start = Instant::now();
+    let is_updated = Cell::new(false);
+    scenario.wait("the first minute is over and all are up", |scenario| {
+        let answer = scenario.diagnose();
+        let accused = root_causes(&answer);
+        assert!(accused.is_empty(), "after {:?}: {accused:?}\n{}", start.elapsed(), answer.stdout);
+        if start.elapsed() > Duration::from_secs(10) && !is_updated.replace(true) {
+            scenario.kubectl(&["set", "env", "deployment/three", "VERSION=two"]);
+        }
+        let is_up = |pod: &Value| pod["status"]["phase"] == "Succeeded" || is_ready(pod);
+        start.elapsed() > Duration::from_secs(60) && scenario.state().pods.iter().all(is_up)
+    });
 }

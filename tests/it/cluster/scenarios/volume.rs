@@ -18,6 +18,7 @@ fn claim(name: &str, class: &str) -> String {
 #[test]
 fn a_host_path_that_is_not_there() {
     let answer = Scenario::new("host-path")
+        .with_first_look()
         .apply(&with_volume("api", "hostPath: {path: /no/such, type: Directory}"))
         .until("the mount has failed some times", |state| {
             state
@@ -32,6 +33,7 @@ fn a_host_path_that_is_not_there() {
 #[test]
 fn a_driver_that_is_not_installed() {
     Scenario::new("no-driver")
+        .with_first_look()
         .apply(&with_volume("api", "csi: {driver: no.such.driver}"))
         .until("the mount has failed some times", |state| {
             state
@@ -60,8 +62,8 @@ fn a_claim_that_is_being_deleted_while_a_new_pod_wants_it() {
 
 /// A volume of a driver whose controller nobody runs: the attach controller waits two minutes for it.
 #[test]
-fn a_volume_that_nobody_attaches() {
-    let scenario = Scenario::new("no-attacher");
+fn a_volume_without_attacher() {
+    let scenario = Scenario::new("no-attacher").with_first_look();
     let volume = Volume::new(&scenario, "csi: {driver: no.such.driver, volumeHandle: one}");
     let answer = scenario
         .apply(&(volume.claim() + &with_volume("api", "persistentVolumeClaim: {claimName: data}")))
@@ -138,6 +140,7 @@ fn a_volume_that_is_still_attached_elsewhere() {
 #[test]
 fn a_share_that_does_not_answer() {
     Scenario::new("silent-share")
+        .with_first_look()
         .apply(&with_volume("api", "flexVolume: {driver: podlife.test/silent}"))
         .until("the mount has failed some times", |state| {
             state
@@ -151,6 +154,7 @@ fn a_share_that_does_not_answer() {
 #[test]
 fn a_claim_that_does_not_exist() {
     let answer = Scenario::new("no-claim")
+        .with_first_look()
         .apply(&with_volume("api", "persistentVolumeClaim: {claimName: data}"))
         .until("it cannot be scheduled", event("FailedScheduling", "not found"))
         .first_root_cause("ClaimMissing", "", "deployment/api");
@@ -224,4 +228,41 @@ fn a_claim_that_was_bound_in_the_end_is_healthy() {
         .apply(&(with_volume("api", "persistentVolumeClaim: {claimName: data}") + &claim("data", "")))
         .until("it runs", pods_ready(1))
         .healthy();
+}
+
+#[test]
+fn a_volume_that_is_held_for_another_claim_is_named_with_what_frees_it() {
+    let scenario = Scenario::new("claim-held");
+    let namespace = &scenario.namespace;
+    let volume = |name: &str, holder: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: PersistentVolume, metadata: {{name: {namespace}-{name}}}, spec: {{capacity: {{storage: 1Mi}}, accessModes: [ReadWriteOnce], \
+             storageClassName: '', hostPath: {{path: /tmp/{namespace}}}, claimRef: {{namespace: {namespace}, name: {holder}}}}}}}\n"
+        )
+    };
+    let asks = |name: &str, volume: &str| claim(name, &format!(", storageClassName: '', volumeName: {namespace}-{volume}"));
+    let uses = |name: &str| with_volume(name, &format!("persistentVolumeClaim: {{claimName: {name}}}"));
+    let manifest = [
+        volume("held", "gone"),
+        volume("own", "good"),
+        asks("data", "held"),
+        asks("good", "own"),
+        uses("data"),
+        uses("good"),
+    ]
+    .concat();
+    let volumes = [format!("{namespace}-held"), format!("{namespace}-own")];
+    let scenario = scenario.apply(&manifest).until(
+        "the controller says why",
+        event("FailedBinding", "already bound to a different claim"),
+    );
+    let answer = scenario.first_root_cause("ClaimPending", "no-matching-volume", "persistentvolumeclaim/data");
+    kubectl(&["delete", "pv", &volumes[0], &volumes[1], "--wait=false"], None);
+    let summary = answer.root_cause()["summary"].as_str().unwrap_or_default();
+    assert!(
+        summary.contains("held for claim gone") && summary.contains("which does not exist"),
+        "{summary}"
+    );
+    let command = answer.root_cause()["fixes"][0]["command"].as_str().unwrap_or_default();
+    assert!(command.contains("/spec/claimRef"), "{command}");
 }

@@ -13,7 +13,7 @@ fn waits(name: &str, manifest: &str) -> Scenario {
 }
 
 #[test]
-fn who_logs_what_it_waits_for_and_is_not_ready() {
+fn an_unready_pod_that_logs_its_dependency() {
     let manifest = app("web", &[("DIAL", "db:80"), ("WAIT", "forever")], READY, "") + &app("db", &BROKEN, "", "");
     let scenario = waits("wait-log", &manifest).until("the other one has failed twice", restarts("db", 2));
     let answer = scenario.first_root_cause("ContainerCrashing", "config", "deployment/db");
@@ -29,7 +29,7 @@ fn who_logs_what_it_waits_for_and_is_not_ready() {
 
 /// The first says nothing, and its variables name the other one; to the second one nobody ever sends a probe.
 #[test]
-fn who_waits_without_a_word_or_without_a_probe() {
+fn a_pod_that_waits_silently_or_without_a_probe() {
     let silent = app("web", &[("DB_ADDR", "db:80"), ("START_DELAY", "1h")], READY, "");
     let unprobed = app("api", &[("DIAL", "db:80"), ("WAIT", "forever")], "", "");
     let answer = waits("wait-silent", &(silent + &unprobed + &app("db", &BROKEN, "", "")))
@@ -44,13 +44,13 @@ fn who_waits_without_a_word_or_without_a_probe() {
 }
 
 #[test]
-fn who_waits_for_one_that_listens_for_itself_alone() {
+fn a_pod_that_waits_for_a_loopback_listener() {
     let manifest = app("web", &[("DIAL", "db:80"), ("WAIT", "forever")], READY, "") + &app("db", &[("LISTEN", "127.0.0.1:8080")], "", "");
     waits("wait-loop", &manifest).first_root_cause("ListenerOnLoopback", "ipv4", "deployment/db");
 }
 
 #[test]
-fn who_never_listens_though_all_that_it_names_is_well() {
+fn a_pod_that_never_listens_while_its_dependencies_are_healthy() {
     let manifest = app("web", &[("DB_ADDR", "db:80"), ("START_DELAY", "1h")], READY, "") + &app("db", &[], READY, "");
     waits("wait-fine", &manifest).first_root_cause("NothingListening", "", "deployment/web");
 }

@@ -149,7 +149,7 @@ fn a_schedule_that_never_comes() {
 }
 
 #[test]
-fn what_is_suspended_is_advice() {
+fn a_suspended_workload_is_advice() {
     let scenario =
         Scenario::new("suspended").apply(&(cron_job("nightly", "0 3 * * *", "suspend: true,") + &job("later", "suspend: true", "exit 0")));
     job_has(&scenario, "Suspended");
@@ -168,6 +168,7 @@ fn what_is_suspended_is_advice() {
 fn an_unready_ordinal_is_explained_by_its_container() {
     let probe = "readinessProbe: {exec: {command: [cat, /tmp/ready]}, periodSeconds: 2}";
     let scenario = Scenario::new("ordered")
+        .with_first_look()
         .apply(&stateful_set("db", "replicas: 3", &format!("{IDLE}, {probe}")))
         .until("the first is up for longer than a start takes", |state| {
             state.pods.iter().any(|pod| {
@@ -227,7 +228,7 @@ fn a_mended_revision_that_waits_for_the_bad_pod() {
 }
 
 #[test]
-fn a_pod_of_somebody_else_has_the_name_that_a_stateful_set_needs() {
+fn a_foreign_pod_has_the_name_that_a_stateful_set_needs() {
     let foreign = "{apiVersion: v1, kind: Pod, metadata: {name: db-0, labels: {app: other}}, spec: {terminationGracePeriodSeconds: 0, \
                    containers: [{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600']}]}}";
     let set = "
@@ -245,6 +246,8 @@ spec:
         .apply(foreign)
         .until("it runs", running("app"))
         .apply(set);
+    let first = scenario.diagnose();
+    assert_eq!(first.json["pending"][0]["cause"], "name-taken", "{}", first.stdout);
     scenario.wait("podlife finds a root cause", |s| !s.diagnose().root_cause().is_null());
     scenario.first_root_cause("ObjectCreationFailing", "name-taken", "statefulset/db");
     scenario.kubectl(&["delete", "pod", "db-0", "--wait=false"]);

@@ -6,7 +6,7 @@ use super::super::harness::{Answer, Scenario, pods_ready};
 use super::{manifest, named, probe, reason, service, state, viewer, wait, web};
 
 #[test]
-fn what_is_reached_says_along_which_way() {
+fn a_reached_application_reports_the_path() {
     let scenario = Scenario::new("wr-ways").apply(&manifest(&[web(2, json!({}), probe()), service("LoadBalancer")]));
     let balanced = wait(&scenario, "deployment/web", &[]);
     assert_eq!(state(&balanced), (0, "ready"), "{}{}", balanced.stdout, balanced.stderr);
@@ -131,7 +131,7 @@ fn a_load_balancer_that_comes_late_is_waited_for() {
 }
 
 #[test]
-fn who_may_not_ask_cannot_tell() {
+fn without_the_right_to_check_the_state_is_unknown() {
     let scenario = Scenario::new("wr-rights").apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]));
     let account = viewer(&scenario);
     let answer = wait(&scenario, "deployment/web", &["--as", &account]);

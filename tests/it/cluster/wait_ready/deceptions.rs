@@ -56,7 +56,7 @@ fn a_service_that_misses_the_pods_it_was_meant_for_belongs_to_them() {
     let answer = wait(&scenario, &["deployment/web", "--grace", "permanent=1s"]);
     assert_eq!(state(&answer), (3, "failed"), "{}{}", answer.stdout, answer.stderr);
     assert!(
-        reason(&answer).contains("ServiceSelectsNothing: Service web selects no pod: it asks for app=webb"),
+        reason(&answer).contains("ServiceSelectsNothing: Service web selects no pod: its selector is app=webb"),
         "{}",
         answer.stdout
     );
@@ -93,7 +93,7 @@ fn another_service_of_the_same_pods_is_nothing_to_one_that_was_named() {
 }
 
 #[test]
-fn what_answers_inside_of_its_pod_alone_is_not_ready_for_those_who_say_who_they_are() {
+fn an_authenticated_check_does_not_accept_an_answer_inside_the_pod() {
     let header = ["--http", "/", "--header", "Authorization=Bearer x", "--stable-for", "0"];
     let scenario = Scenario::new("wr-bearer")
         .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))

@@ -92,7 +92,7 @@ fn a_header_is_sent_and_never_shown() {
 }
 
 #[test]
-fn what_is_no_header_is_a_mistake_that_shows_nothing() {
+fn an_invalid_header_is_an_error_without_its_value() {
     let bad = [
         &["--header", SECRET][..],
         &["--header", "@/nowhere/headers"],

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 
 use serde_json::{Value, json};
 
-use super::super::harness::{Scenario, gateway_types, kubectl, running};
+use super::super::harness::{Scenario, established, gateway_types, kubectl, running};
 use super::{manifest, named, probe, reason, started, state, wait, web};
 use crate::fake_api::Folder;
 
@@ -125,7 +125,7 @@ fn a_type_that_the_files_define_need_not_be_served_yet() {
         assert_ne!(stderr.read_line(&mut told).unwrap(), 0, "it ended: {told}");
     }
     let scenario = scenario.apply(&types.0);
-    scenario.kubectl(&["wait", "--for=condition=Established", &format!("crd/widgets.{group}")]);
+    established(&format!("widgets.{group}"));
     let scenario = scenario.apply(&manifest(&[widget]));
     put_status(
         &scenario,
@@ -223,9 +223,9 @@ fn gateways_and_routes() {
             (&gateway("bare"), 124, "progressing", "has no address yet"),
             ("httproute/taken", 0, "ready", ""),
             ("httproute/refused", 3, "failed", "RouteNotAccepted"),
-            ("httproute/new", 124, "progressing", "is not taken up by Gateway up yet"),
-            ("grpcroute/taken", 4, "unknown", "nothing is asked along a GRPCRoute"),
-            ("grpcroute/new", 124, "progressing", "is not taken up by Gateway up yet"),
+            ("httproute/new", 124, "progressing", "is not accepted by Gateway up yet"),
+            ("grpcroute/taken", 4, "unknown", "a GRPCRoute is not checked"),
+            ("grpcroute/new", 124, "progressing", "is not accepted by Gateway up yet"),
         ],
     );
 }

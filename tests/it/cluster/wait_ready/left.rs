@@ -97,7 +97,7 @@ fn nothing_is_left_however_a_run_ends() {
             let mark = format!("{}-{name}-{}", scenario.namespace, inside.len());
             let mut wait = Wait::of(begun(&scenario, &config, &mark, &[arguments, inside].concat()));
             if let Some(signal) = signal {
-                wait.until_said(if inside.is_empty() { "status 503" } else { "asking from inside" });
+                wait.until_said(if inside.is_empty() { "status 503" } else { "checking from inside" });
                 send(&wait.child, signal);
             }
             let mut highest = 0;

@@ -9,6 +9,7 @@ mod left;
 mod patience;
 mod pipeline;
 mod prober;
+mod promptness;
 mod reasons;
 mod refused;
 mod relay;

@@ -34,7 +34,7 @@ fn interrupted(mut child: Child) -> Value {
 }
 
 #[test]
-fn how_often_a_pod_was_ready_is_said_and_what_it_took_to_stay_so() {
+fn flapping_readiness_is_counted_and_the_required_calm_is_reported() {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"terminationGracePeriodSeconds": 1, "containers": [{
         "name": "app", "image": "busybox:1.36", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "100000"],
         "readinessProbe": {"exec": {"command": ["test", "-f", "/tmp/ready"]}, "periodSeconds": 1, "failureThreshold": 1},
@@ -80,14 +80,14 @@ fn a_job_of_a_queue_is_waited_for_where_that_was_asked_for() {
 }
 
 #[test]
-fn the_last_line_says_who_was_asked_and_whether_anybody_was() {
+fn the_last_line_says_how_the_application_was_checked() {
     let scenario = Scenario::new("wr-asked").apply(&manifest(&[web(1, json!({}), probe())]));
     let both = |scenario: &Scenario, more: &[&str]| {
         let text = scenario.podlife(&[&["wait-ready", "deployment/web", "--stable-for", "0"], more].concat());
         (text, wait(scenario, "deployment/web", &[&["--stable-for", "0"], more].concat()))
     };
     let (text, document) = both(&scenario, &[]);
-    let nobody = "nobody was asked whether it answers: no Service leads to it";
+    let nobody = "the application was not checked: no Service selects it";
     assert_eq!((text.exit, document.exit), (0, 0), "{}{}", text.stdout, text.stderr);
     assert!(last_line(&text).ends_with(nobody) && reason(&document) == nobody, "{}", text.stdout);
     assert_eq!(document.json["provenBy"], Value::Null);

@@ -82,7 +82,7 @@ fn a_pipeline_deploys_and_goes_back() {
 }
 
 #[test]
-fn a_pipeline_takes_back_only_what_it_has_changed() {
+fn a_pipeline_rolls_back_only_its_own_changes() {
     let scenario = Scenario::new("wr-pipeline-kept");
     let folder = Folder::new();
     let (first, second) = (web(1, json!({"VERSION": "1"}), probe()), web(1, json!({"VERSION": "2"}), probe()));

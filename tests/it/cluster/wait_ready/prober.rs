@@ -49,7 +49,7 @@ fn it_asks_as_a_client_does_and_goes() {
     assert_eq!(state(&answer), (0, "ready"), "{}{}", answer.stdout, answer.stderr);
     assert_eq!(answer.json["provenBy"], "in-cluster", "{}", answer.stdout);
     assert!(
-        answer.stderr.contains("asking from inside of the cluster: job/podlife-probe-"),
+        answer.stderr.contains("checking from inside the cluster: job/podlife-probe-"),
         "{}",
         answer.stderr
     );
@@ -96,7 +96,8 @@ fn a_policy_that_keeps_clients_out_is_seen_only_from_inside() {
         s.list(&kind::NETWORK_POLICY).iter().all(is_in_force)
     });
     let proxied = wait(&scenario, "service/web", &["--once"]);
-    assert_eq!(state(&proxied), (0, "ready"), "{}", proxied.stdout);
+    assert_eq!(state(&proxied), (4, "unknown"), "{}", proxied.stdout);
+    assert!(reason(&proxied).contains("bypasses NetworkPolicies"), "{}", proxied.stdout);
     let inside = wait(&scenario, "service/web", &[&INSIDE[..], &["--once"]].concat());
     assert_eq!(inside.exit, 124, "{}{}", inside.stdout, inside.stderr);
     let said = reason(&inside);
@@ -208,7 +209,7 @@ fn nothing_of_it_stays_however_a_run_ends() {
     let mut child = started(&scenario, &never);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("asking from inside") {
+    while !line.contains("checking from inside") {
         line.clear();
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended without a prober");
     }
@@ -223,7 +224,7 @@ fn nothing_of_it_stays_however_a_run_ends() {
     let arguments = ["wait-ready", "deployment/web", "-o", "json", "--grace", "probe=1s,other=1s"];
     let failed = scenario.podlife(&[&arguments[..], &INSIDE].concat());
     assert_eq!(failed.exit, 3, "{}{}", failed.stdout, failed.stderr);
-    assert!(failed.stderr.contains("asking from inside"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("checking from inside"), "{}", failed.stderr);
     nothing_stays(&scenario);
 }
 
@@ -276,28 +277,28 @@ fn a_prober_that_is_evicted_or_deleted_has_another_one_follow_it_three_times() {
     let ended = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(0), "{stderr}");
-    assert_eq!(stderr.matches("asking from inside").count(), 3, "{stderr}");
-    assert_eq!(stderr.matches("another one follows").count(), 2, "{stderr}");
+    assert_eq!(stderr.matches("checking from inside").count(), 3, "{stderr}");
+    assert_eq!(stderr.matches("a new one follows").count(), 2, "{stderr}");
     nothing_stays(&scenario);
     let child = started(&scenario, &waits);
     (0..4).for_each(|_| lose(&delete));
     let ended = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(4), "{stderr}");
-    assert_eq!(stderr.matches("asking from inside").count(), 4, "{stderr}");
+    assert_eq!(stderr.matches("checking from inside").count(), 4, "{stderr}");
     let verdict: Value = serde_json::from_slice(&ended.stdout).unwrap();
     assert!(
         verdict["reason"]
             .as_str()
             .unwrap()
-            .starts_with("the prober's pod was taken away 4 times"),
+            .starts_with("the prober's pod was deleted 4 times"),
         "{verdict}"
     );
     nothing_stays(&scenario);
 }
 
 #[test]
-fn a_prober_is_nobodys_application() {
+fn a_prober_is_not_an_application() {
     let scenario = Scenario::new("wr-siblings")
         .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
         .until("it is ready", pods_ready(1));
@@ -362,7 +363,7 @@ fn a_prober_waits_for_a_node_as_pods_do() {
     let never = wait(&scenario, "service/web", &arguments("scheduling=1s"));
     assert_eq!(state(&never), (4, "unknown"), "{}{}", never.stdout, never.stderr);
     let said = reason(&never);
-    assert!(said.contains("the prober cannot ask: it is not scheduled: "), "{said}");
+    assert!(said.contains("the prober cannot check: it is not scheduled: "), "{said}");
     nothing_stays(&scenario);
     let waits = [&["wait-ready", "service/web", "--timeout", "4m"][..], &arguments("scheduling=4m")].concat();
     let child = started(&scenario, &waits);

@@ -87,7 +87,7 @@ fn a_time_that_is_up_still_names_the_cause() {
 }
 
 #[test]
-fn each_hop_to_the_first_answer_is_told() {
+fn each_hop_to_the_first_answer_is_reported() {
     let scenario = Scenario::new("wr-hops").apply(&manifest(&[web(2, json!({"READY_AFTER": "4s"}), probe()), service("LoadBalancer")]));
     let answer = wait(&scenario, "deployment/web", &["--successes", "1", "--stable-for", "0"]);
     assert_eq!(answer.exit, 0, "{}{}", answer.stdout, answer.stderr);

@@ -11,7 +11,7 @@ use super::prober::{IMAGE, INSIDE, nothing_stays};
 use super::{manifest, probe, reason, service, state, wait, web};
 
 #[test]
-fn what_keeps_it_from_asking_is_said() {
+fn the_obstacle_to_a_check_is_reported() {
     let scenario = Scenario::new("wr-noprobe")
         .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
         .until("it is ready", pods_ready(1));
@@ -122,7 +122,7 @@ fn a_policy_that_refuses_it_is_said() {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": strange, "spec": spec});
     let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": strange, "spec": {"template": {"spec": spec}}});
     for (group, resource, object, why) in [
-        ("", "pods", &pod, "the prober cannot ask: its pod is refused"),
+        ("", "pods", &pod, "the prober cannot check: its pod is refused"),
         ("batch", "jobs", &job, "the prober's Job is refused"),
     ] {
         let policy = Refusing::begin(&scenario, group, resource, object);

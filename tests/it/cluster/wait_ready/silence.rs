@@ -49,7 +49,7 @@ fn pods_that_are_asked_through_a_silent_api_server_are_not_blamed() {
 }
 
 #[test]
-fn a_time_that_is_up_is_up_though_nobody_answers_in_the_end() {
+fn the_timeout_holds_when_the_api_server_is_silent() {
     let scenario = Scenario::new("wr-answers-late")
         .apply(&manifest(&[web(1, json!({"READY_AFTER": "1h"}), probe())]))
         .until("it runs", running("app"));

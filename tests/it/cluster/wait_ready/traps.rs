@@ -106,7 +106,7 @@ fn a_refusal_whose_reason_is_gone_decides_nothing() {
 }
 
 #[test]
-fn what_an_old_replica_set_was_refused_says_nothing_about_the_new_one() {
+fn a_refusal_of_an_old_replica_set_is_not_blamed_on_the_new_one() {
     let quota =
         json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": {"requests.cpu": "1"}}});
     let revision = |version: &str, cpu: &str| web(1, json!({"VERSION": version}), json!({"resources": {"requests": {"cpu": cpu}}}));
@@ -143,7 +143,18 @@ fn a_partition_is_a_goal_and_on_delete_is_not_reached_by_waiting() {
         let sets = scenario.list(&kind::STATEFUL_SET);
         sets[0]["status"]["observedGeneration"] == sets[0]["metadata"]["generation"]
     });
-    expect(&once(&scenario, "statefulset/web", &[]), 124, "updateStrategy OnDelete");
+    expect(&once(&scenario, "statefulset/web", &[]), 3, "UpdateOnDelete");
+    let left = waited(&scenario, "statefulset/web", &["--timeout", "40s"]);
+    expect(&left, 3, "UpdateOnDelete");
+    assert!(
+        left.json["elapsedSeconds"].as_f64().is_some_and(|seconds| seconds < 15.0),
+        "{}",
+        left.stdout
+    );
+    let fixes = left.json["rootCauses"][0]["fixes"].to_string();
+    assert!(fixes.contains("kubectl delete pod web-"), "{}", left.stdout);
+    let patient = waited(&scenario, "statefulset/web", &["--grace", "suspended=1h", "--timeout", "6s"]);
+    expect(&patient, 124, "updateStrategy OnDelete");
     scenario.kubectl(&["delete", "pods", "-l", "app=web"]);
     expect(&waited(&scenario, "statefulset/web", &["--stable-for", "0"]), 0, "");
 }
@@ -230,7 +241,7 @@ fn an_object_that_is_made_again_is_judged_anew() {
 }
 
 #[test]
-fn who_may_list_and_not_watch_is_served_all_the_same() {
+fn list_rights_without_watch_are_enough() {
     made_again("wr-lists", json!(["get", "list"]));
 }
 
@@ -318,7 +329,7 @@ fn a_daemon_set_without_nodes_has_nothing_to_be_ready() {
 }
 
 #[test]
-fn paused_or_at_zero_is_never_ready_where_somebody_asks() {
+fn paused_or_scaled_to_zero_is_never_ready() {
     let mut paused = web(1, json!({"VERSION": "two"}), probe());
     paused["spec"]["paused"] = true.into();
     let scenario = Scenario::new("wr-zero")
@@ -396,5 +407,5 @@ fn nothing_is_ready_where_services_or_owners_may_not_be_read() {
         ]),
     );
     let answer = once(&scenario, "service/web", &[&services]);
-    expect(&answer, 4, "of the current revision cannot be told");
+    expect(&answer, 4, "is of the current revision");
 }

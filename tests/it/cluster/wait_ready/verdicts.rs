@@ -77,7 +77,7 @@ fn ready_is_0() {
 }
 
 #[test]
-fn what_does_not_exist_yet_is_waited_for() {
+fn a_missing_object_is_waited_for() {
     let scenario = Scenario::new("wr-later");
     let mut child = started(&scenario, &["wait-ready", "deployment/web", "-o", "ndjson"]);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -92,7 +92,7 @@ fn what_does_not_exist_yet_is_waited_for() {
 }
 
 #[test]
-fn what_will_not_become_ready_is_3_with_the_first_root_cause() {
+fn a_permanent_failure_is_exit_code_3_with_the_first_root_cause() {
     let broken = web(1, json!({}), json!({"envFrom": [{"secretRef": {"name": "token"}}]}));
     let scenario = Scenario::new("wr-failed").apply(&manifest(&[broken]));
     let (text, document) = wait(&scenario, &["deployment/web", "--grace", "permanent=2s"]);
@@ -127,7 +127,7 @@ fn nothing_that_could_tell_is_4() {
 }
 
 #[test]
-fn what_does_not_exist_is_5_where_nothing_is_waited_for() {
+fn a_missing_object_is_exit_code_5_with_once() {
     let scenario = Scenario::new("wr-absent");
     for once in [&["--once"][..], &["--timeout", "0"]] {
         let mut all = vec!["deployment/web"];
@@ -161,14 +161,14 @@ fn no_answer_is_6_and_nonsense_is_2() {
     );
     let nothing = podlife(&["wait-ready"]);
     assert_eq!((nothing.exit, nothing.stdout.as_str()), (2, ""), "{}", nothing.stderr);
-    assert!(nothing.stderr.contains("error: nothing is named to wait for"), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("error: no target to wait for"), "{}", nothing.stderr);
     assert!(
         nothing.stderr.lines().next_back().unwrap_or_default().contains("TYPE/NAME"),
         "{}",
         nothing.stderr
     );
     let gone = crate::process::podlife(&["wait-ready", "deployment/web", "-s", "http://127.0.0.1:1", "-n", "x", "-o", "json"]);
-    assert_no_result(&podlife(&["wait-ready", "-o", "json"]), 2, "nothing is named to wait for");
+    assert_no_result(&podlife(&["wait-ready", "-o", "json"]), 2, "no target to wait for");
     assert_no_result(&gone, 6, "127.0.0.1:1");
 }
 
@@ -189,7 +189,7 @@ fn a_time_that_is_up_is_124_and_says_whether_something_moved() {
     assert_eq!(document.json["trend"], "stuck", "{}", document.stdout);
     let phase = scenario.podlife(&["wait-ready", "deployment/web", "--pods-timeout", "1s"]);
     assert!(
-        phase.exit == 124 && last_line(&phase).contains("the time of phase pods is up"),
+        phase.exit == 124 && last_line(&phase).contains("phase pods has timed out"),
         "{}",
         phase.stdout
     );

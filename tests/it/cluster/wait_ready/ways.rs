@@ -48,7 +48,11 @@ fn a_grpc_server_is_asked_for_its_health() {
     assert_eq!(secured.exit, 0, "{}{}", secured.stdout, secured.stderr);
     let unknown = ask("service/web", &["--grpc=shop.Till"]);
     assert_eq!(unknown.exit, 124, "{}", unknown.stdout);
-    assert!(reason(&unknown).contains("does not know the service"), "{}", unknown.stdout);
+    assert!(
+        reason(&unknown).contains("does not know the requested service"),
+        "{}",
+        unknown.stdout
+    );
     // A forwarded port carries it, the API server's proxy does not.
     let forwarded = ask("service/web", &["--grpc", "--via", "port-forward"]);
     assert_eq!(state(&forwarded), (0, "ready"), "{}{}", forwarded.stdout, forwarded.stderr);
@@ -62,7 +66,11 @@ fn a_grpc_server_is_asked_for_its_health() {
     assert!(reason(&sick).contains("NOT_SERVING"), "{}", sick.stdout);
     let plain = wait(&scenario, "service/plain", &[&ONCE[..], &["--grpc"]].concat());
     assert_eq!(plain.exit, 124, "{}", plain.stdout);
-    assert!(reason(&plain).contains("does not answer in the protocol"), "{}", plain.stdout);
+    assert!(
+        reason(&plain).contains("does not answer in the expected protocol"),
+        "{}",
+        plain.stdout
+    );
     let balancer = scenario.kubectl(&["get", "service", "web", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}"]);
     let url = wait(
         &scenario,
@@ -147,7 +155,7 @@ fn services_of_every_kind_are_asked() {
     let scenario = scenario.apply(&slice(8081));
     let by_server = wait(&scenario, "service/bare", &ONCE);
     assert_eq!(state(&by_server), (4, "unknown"), "{}", by_server.stdout);
-    assert!(reason(&by_server).contains("leads to pods only"), "{}", by_server.stdout);
+    assert!(reason(&by_server).contains("reaches pods only"), "{}", by_server.stdout);
     let wrong = wait(&scenario, "service/bare", &[&inside[..], &["--once"]].concat());
     assert_eq!(wrong.exit, 124, "{}{}", wrong.stdout, wrong.stderr);
     assert!(reason(&wrong).contains("connection refused"), "{}", wrong.stdout);
@@ -216,18 +224,14 @@ fn another_name_must_resolve_and_answer() {
         &[&ONCE[..], &["--probe-image", "busybox:1.36"]].concat(),
     );
     assert_eq!(state(&portless), (4, "unknown"), "{}", portless.stdout);
-    assert!(
-        reason(&portless).contains("--http or --port have to say what"),
-        "{}",
-        portless.stdout
-    );
+    assert!(reason(&portless).contains("--http or --port must say what"), "{}", portless.stdout);
     let lost = ask("service/lost");
     assert_eq!(lost.exit, 124, "{}{}", lost.stdout, lost.stderr);
     assert!(reason(&lost).contains("does not resolve"), "{}", lost.stdout);
 }
 
 #[test]
-fn nobody_behind_a_service_is_a_failure() {
+fn a_service_without_endpoints_is_a_failure() {
     let scenario = Scenario::new("wr-none").apply(&manifest(&[web(0, json!({}), probe()), service("ClusterIP")]));
     for check in [&["--http", "/"][..], &["--tcp"], &[]] {
         let answer = wait(&scenario, "service/web", check);
@@ -249,4 +253,5 @@ fn the_hop_that_does_not_answer_is_named() {
         said.contains("its pods answer, and its Service by the API server, load balancer") && said.contains("does not: no connection"),
         "{said}"
     );
+    assert!(said.contains("loadBalancerSourceRanges admits only 192.0.2.0/24"), "{said}");
 }

@@ -17,12 +17,12 @@ fn a_port_or_a_way_that_no_service_has_is_not_waited_for() {
     let never = web(1, json!({"READY_AFTER": "1h"}), probe());
     let scenario = Scenario::new("wr-wish").apply(&manifest(&[never, service("ClusterIP")]));
     for (wish, why) in [
-        (&["--port", "9999"][..], "no Service leads to it on port 9999: service/web has 80"),
+        (&["--port", "9999"][..], "no Service selects it on port 9999: service/web has 80"),
         (
             &["--via", "load-balancer"],
-            "service/web: no Service of type LoadBalancer leads to it",
+            "service/web: no Service of type LoadBalancer selects it",
         ),
-        (&["--via", "node-port"], "service/web: no Service with a node port leads to it"),
+        (&["--via", "node-port"], "service/web: no Service with a node port selects it"),
     ] {
         let answer = wait(&scenario, "deployment/web", wish);
         assert_eq!(state(&answer), (4, "unknown"), "{wish:?} {}{}", answer.stdout, answer.stderr);
@@ -33,14 +33,14 @@ fn a_port_or_a_way_that_no_service_has_is_not_waited_for() {
     assert_eq!(text.exit, 4, "{}{}", text.stdout, text.stderr);
     let line = last_line(&text);
     assert!(
-        line.starts_with("UNKNOWN  deployment/web -n ") && line.contains(": no Service leads to it on port 9999"),
+        line.starts_with("UNKNOWN  deployment/web -n ") && line.contains(": no Service selects it on port 9999"),
         "{}",
         text.stdout
     );
 }
 
 #[test]
-fn what_nothing_can_be_told_of_is_4_however_short_the_time_is() {
+fn an_unknown_state_is_exit_code_4_for_any_timeout() {
     let scenario = Scenario::new("wr-brief")
         .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP")]))
         .until("it is ready", pods_ready(1));
@@ -139,7 +139,7 @@ fn a_namespace_has_to_exist_unless_it_is_waited_for() {
 }
 
 #[test]
-fn what_is_named_twice_is_waited_for_once() {
+fn a_target_named_twice_is_waited_for_once() {
     let scenario = Scenario::new("wr-twice").apply(&manifest(&[web(1, json!({}), probe())]));
     let twice = ["wait-ready", "deployment/web", "deploy/web", "--stable-for", "0"];
     let text = scenario.podlife(&twice);

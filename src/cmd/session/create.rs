@@ -1,0 +1,143 @@
+//! `session create`
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::cluster::{Log, WriteOptions};
+use crate::cmd::Outcome;
+use crate::cmd::flags::ConnectFlags;
+use crate::cmd::session::life::LifeFlags;
+use crate::cmd::session::template::{TemplateFlags, warn};
+use crate::cmd::session::{open, report};
+use crate::exit::{Exit, Failure};
+use crate::io::Io;
+use crate::model::duration;
+use crate::observe::session::create::IfExists;
+use crate::render::document::Format;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DryRun {
+    None,
+    Client,
+    Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Existing {
+    /// Use it as it is
+    Reuse,
+    /// End with exit code 3
+    Fail,
+    /// Delete it, with its volume, and create it anew
+    Replace,
+}
+
+/// Create the pod of a session, or use the one that is there, and wait until it is ready.
+///
+/// Whoever calls it how often: a session has one record and at most one running pod. The pod is secure by default (Pod Security `restricted`, no
+/// token, only a gateway may connect); what the template relaxes is a warning.
+#[derive(Debug, Args)]
+#[command(help_template = crate::cmd::HELP, before_help = EXAMPLES, after_help = EXIT_CODES)]
+pub(super) struct CreateArgs {
+    /// Session id: any text of 1 to 4096 bytes
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    template: TemplateFlags,
+    #[command(flatten)]
+    life: LifeFlags,
+    /// What to do if the session exists: reuse, fail or replace
+    #[arg(long, value_name = "WHAT", default_value = "reuse")]
+    if_exists: Existing,
+    /// Wait until the pod is ready (default)
+    #[arg(long, conflicts_with = "no_wait")]
+    wait: bool,
+    /// Return as soon as the pod is created
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait until the pod is ready; 0 waits for ever
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
+    timeout: Duration,
+    /// Only print the objects (client), or let the API server check them too (server): none, client or server
+    #[arg(long, value_name = "WHERE", default_value = "none", num_args = 0..=1, default_missing_value = "client", require_equals = true)]
+    dry_run: DryRun,
+    /// Output format: text, wide, json, yaml, name or jsonpath=TEMPLATE
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  # a pod for session user-42; the second time, the same one
+  kubectl podlife session create user-42 --image ide:3 --port 8080
+  # limits, a variable, and a volume that lives as long as the session
+  kubectl podlife session create user-42 --image ide:3 --cpu 200m:2 --memory 256Mi:2Gi --env LANG=C.UTF-8 --volume 5Gi:/home/user
+  # as a Deployment's pods are, for two hours at most
+  kubectl podlife session create user-42 --from deployment/ide --max-lifetime 2h
+  # a command of its own
+  kubectl podlife session create build-7 --image builder -- make watch";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    the session is there, and its pod ready unless --no-wait
+  1    an internal error of podlife
+  2    invalid usage
+  3    no pod: it does not start, is not allowed, or the maximum of sessions is reached
+  5    the namespace, or the object of --from, does not exist
+  6    the API server gave no usable answer
+  124  not ready before the timeout";
+
+pub(super) async fn run(args: &CreateArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
+    let begun = Instant::now();
+    crate::session::name::of(&args.id).map_err(Failure::usage)?;
+    let sessions = open("create", connect, io, log).await?;
+    let template = args
+        .template
+        .template(&sessions.objects.connection, &sessions.namespace, io)
+        .await?;
+    warn(&template, io);
+    let if_exists = match args.if_exists {
+        Existing::Reuse => IfExists::Reuse,
+        Existing::Fail => IfExists::Fail,
+        Existing::Replace => IfExists::Replace,
+    };
+    let wanted = args.life.wanted(&args.id, template, args.template.policy(), if_exists);
+    if args.dry_run != DryRun::None {
+        let objects = sessions.objects_of(&wanted)?;
+        if args.dry_run == DryRun::Server {
+            let options = WriteOptions {
+                dry_run: true,
+                ..WriteOptions::default()
+            };
+            let connection = &sessions.objects.connection;
+            for (kind, object) in &objects {
+                let created = connection.create(kind, Some(&sessions.namespace), object, &options).await;
+                created.map_err(|error| Failure {
+                    exit: Exit::Bad,
+                    message: error.to_string(),
+                    hint: error.hint.clone(),
+                })?;
+            }
+        }
+        let documents: Vec<Value> = objects.into_iter().map(|(_, object)| object).collect();
+        return report::objects(&documents, &args.output, io);
+    }
+    let created = report::within(args.timeout, sessions.create(&wanted), |limit| {
+        format!("session {} has no pod after {limit}", report::shown(&args.id))
+    })
+    .await?;
+    if !created.is_new && created.record.template != wanted.template.hash() {
+        io.stderr
+            .line("Warning: the session exists and keeps its template; --if-exists=replace makes it anew");
+    }
+    let wait = report::Wait {
+        word: if created.is_new { "created" } else { "is there" },
+        begun,
+        timeout: (!args.no_wait).then_some(args.timeout),
+        output: &args.output,
+    };
+    report::until_ready(&sessions, created.record, &wait, io).await
+}

@@ -1,0 +1,99 @@
+//! `session delete`
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cluster::{ListQuery, Log};
+use crate::cmd::Outcome;
+use crate::cmd::flags::ConnectFlags;
+use crate::cmd::session::{open, report};
+use crate::exit::{Exit, Failure};
+use crate::io::Io;
+use crate::model::{duration, kind};
+use crate::observe::session::records_selector;
+use crate::session::record::Record;
+
+/// Delete sessions with their pods, Services and volumes, and wait until all of it is gone.
+#[derive(Debug, Args)]
+#[command(help_template = crate::cmd::HELP, before_help = "\
+Examples:
+  # one session; no error if there is none
+  kubectl podlife session delete user-42
+  # keep its volume for the next session of this id
+  kubectl podlife session delete user-42 --keep-volume
+  # every session of the namespace
+  kubectl podlife session delete --all")]
+pub(super) struct DeleteArgs {
+    /// Session ids
+    #[arg(value_name = "ID", required_unless_present_any = ["all", "selector"])]
+    ids: Vec<String>,
+    /// Delete every session of the namespace
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// Delete the sessions whose records have these labels
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with_all = ["ids", "all"])]
+    selector: Option<String>,
+    /// Keep volumes for the next sessions of these ids
+    #[arg(long)]
+    keep_volume: bool,
+    /// Return without waiting until everything is gone
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait; 0 waits for ever
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
+    timeout: Duration,
+}
+
+pub(super) async fn run(args: &DeleteArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
+    let sessions = open("delete", connect, io, log).await?;
+    let ids = if args.ids.is_empty() {
+        let more = args.selector.as_ref().map_or_else(String::new, |selector| format!(",{selector}"));
+        let query = ListQuery {
+            label_selector: records_selector() + &more,
+            ..ListQuery::default()
+        };
+        let connection = &sessions.objects.connection;
+        let leases = connection.list(&kind::LEASE, Some(&sessions.namespace), &query).await?;
+        leases.items.iter().filter_map(|lease| Some(Record::read(lease).ok()?.id)).collect()
+    } else {
+        args.ids.clone()
+    };
+    if ids.is_empty() {
+        io.stderr.line(&format!("No sessions found in {} namespace.", sessions.namespace));
+        return Ok(Exit::Good);
+    }
+    // All go at once; then all are waited for.
+    let mut deleted = Vec::new();
+    let told = report::each(&ids, io, async |id, _| {
+        deleted.push((id.to_owned(), sessions.delete(id, args.keep_volume).await?));
+        Ok(Exit::Good)
+    })
+    .await?;
+    if told != Exit::Good {
+        return Ok(told);
+    }
+    let everything = async {
+        for (id, record) in &deleted {
+            if !args.no_wait {
+                sessions.until_gone(id, record.as_ref()).await?;
+            }
+            let shown = report::shown(id);
+            match record {
+                Some(_) => io.stdout.line(&format!("session {shown} deleted")),
+                None => io.stderr.line(&format!("session {shown} does not exist")),
+            }
+        }
+        Ok::<_, Failure>(Exit::Good)
+    };
+    let late = |limit: String| format!("not everything was gone after {limit}");
+    report::within(args.timeout, everything, late)
+        .await
+        .map_err(|failure| match failure.exit {
+            Exit::TimedOut => failure.hint(format!(
+                "kubectl get pods,leases,services,pvc -n {} -l podlife.dev/session",
+                sessions.namespace
+            )),
+            _ => failure,
+        })
+}

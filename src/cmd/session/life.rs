@@ -1,0 +1,55 @@
+//! How long a session lives, whose it is, and how many there may be.
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cmd::session::{Limit, Maximum, limit, maximum};
+use crate::observe::session::create::{IfExists, Wanted};
+use crate::session::MANAGED_BY;
+use crate::session::template::Template;
+
+/// What a session has beside its template.
+#[derive(Args, Clone, Debug)]
+pub(super) struct LifeFlags {
+    /// Clean the session up when nobody used it for this long; never keeps it
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = limit)]
+    idle_timeout: Limit,
+    /// Clean the session up at this age, used or not
+    #[arg(long, value_name = "DURATION", default_value = "never", value_parser = limit)]
+    max_lifetime: Limit,
+    /// How many sessions the namespace may hold
+    #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = maximum)]
+    max_sessions: Maximum,
+    /// Labels of the record, for list -l and delete -l
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// Whom the session belongs to
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+}
+
+impl LifeFlags {
+    /// The session that these flags ask for.
+    pub(super) fn wanted(&self, id: &str, template: Template, policy: Value, if_exists: IfExists) -> Wanted {
+        Wanted {
+            id: id.to_owned(),
+            template,
+            policy,
+            labels: self.labels.iter().cloned().collect(),
+            owner: self.owner.clone(),
+            idle_timeout: self.idle_timeout.0,
+            max_lifetime: self.max_lifetime.0,
+            max_sessions: self.max_sessions.0,
+            if_exists,
+        }
+    }
+}
+
+/// A label; the API server checks its characters.
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, _)) if key.starts_with("podlife.dev/") || key == MANAGED_BY.0 => Err("podlife sets this label itself".to_owned()),
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}

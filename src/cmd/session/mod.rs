@@ -1,0 +1,165 @@
+//! `session`: a pod for each session id.
+
+mod create;
+mod delete;
+mod exec;
+mod forward;
+mod gc;
+mod life;
+mod list;
+mod logs;
+mod name;
+mod pause;
+mod plan;
+mod report;
+pub(crate) mod rights;
+mod run;
+mod status;
+mod template;
+mod touch;
+mod wait;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::cluster::{Connection, Log};
+use crate::cmd::Outcome;
+use crate::cmd::flags::ConnectFlags;
+use crate::exit::Failure;
+use crate::io::Io;
+use crate::model::duration;
+use crate::observe::session::Sessions;
+use crate::observe::session::objects::InCluster;
+
+/// Create a pod for each session id, find it by the id, and clean it up when it is idle.
+///
+/// A session is a Lease (its record), a pod, and where they are asked for a Service and a volume claim. Nothing runs in the cluster but the pods:
+/// run `session gc` regularly, for example as a CronJob.
+#[derive(Debug, Args)]
+#[command(help_template = crate::cmd::HELP, before_help = EXAMPLES)]
+pub struct SessionArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  # a pod for session user-42; the second time, the same one
+  kubectl podlife session create user-42 --image ide:3 --port 8080
+  # which sessions are there, and when does each one end?
+  kubectl podlife session list
+  # it is still used
+  kubectl podlife session touch user-42
+  # delete idle sessions, and replace pods that failed
+  kubectl podlife session gc --once";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Create(Box<create::CreateArgs>),
+    Run(Box<run::RunArgs>),
+    #[command(visible_alias = "ls")]
+    List(list::ListArgs),
+    Status(status::StatusArgs),
+    Touch(touch::TouchArgs),
+    Wait(wait::WaitArgs),
+    Exec(exec::ExecArgs),
+    Logs(logs::LogsArgs),
+    Forward(forward::ForwardArgs),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
+    Delete(delete::DeleteArgs),
+    Gc(gc::GcArgs),
+    Name(name::NameArgs),
+    Plan(Box<plan::PlanArgs>),
+    Template(Box<template::TemplateArgs>),
+}
+
+/// Runs the verb.
+pub async fn run(args: &SessionArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
+    match &args.verb {
+        Verb::Create(args) => Box::pin(create::run(args, connect, io, log)).await,
+        Verb::Run(args) => Box::pin(run::run(args, connect, io, log)).await,
+        Verb::List(args) => Box::pin(list::run(args, connect, io, log)).await,
+        Verb::Status(args) => Box::pin(status::run(args, connect, io, log)).await,
+        Verb::Touch(args) => Box::pin(touch::run(args, connect, io, log)).await,
+        Verb::Wait(args) => Box::pin(wait::run(args, connect, io, log)).await,
+        Verb::Exec(args) => Box::pin(exec::run(args, connect, io, log)).await,
+        Verb::Logs(args) => Box::pin(logs::run(args, connect, io, log)).await,
+        Verb::Forward(args) => Box::pin(forward::run(args, connect, io, log)).await,
+        Verb::Pause(args) => Box::pin(pause::pause(args, connect, io, log)).await,
+        Verb::Resume(args) => Box::pin(pause::resume(args, connect, io, log)).await,
+        Verb::Delete(args) => Box::pin(delete::run(args, connect, io, log)).await,
+        Verb::Gc(args) => Box::pin(gc::run(args, connect, io, log)).await,
+        Verb::Plan(args) => Box::pin(plan::run(args, connect, io, log)).await,
+        Verb::Name(args) => name::run(args, io),
+        Verb::Template(args) => Box::pin(template::run(args, connect, io, log)).await,
+    }
+}
+
+/// The sessions of the namespace that the flags name. `verb` is what the records show as the client.
+async fn open(verb: &str, connect: &ConnectFlags, io: &Io, log: Log) -> Result<Sessions<InCluster>, Failure> {
+    let options = connect.clone().complete(io.stdin_is_terminal);
+    let connection = Connection::open(&options, &io.environment, log).await?;
+    let namespace = connection.default_namespace().to_owned();
+    let host = io.environment.get("HOSTNAME").map(str::to_owned);
+    let host = host.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    let agent = match host.as_deref().map(str::trim) {
+        Some(host) if !host.is_empty() => format!("{verb} on {host}"),
+        _ => verb.to_owned(),
+    };
+    Ok(Sessions {
+        objects: InCluster {
+            connection,
+            namespace: namespace.clone(),
+        },
+        namespace,
+        agent,
+    })
+}
+
+/// A limit in whole seconds; `0` and `never` mean none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limit(Option<Duration>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    if text == "never" {
+        return Ok(Limit(None));
+    }
+    let limit = duration::parse(text).map_err(|error| format!("{error}, or never"))?;
+    match limit {
+        limit if limit.is_zero() => Ok(Limit(None)),
+        limit if limit.subsec_nanos() != 0 => Err("expected whole seconds".to_owned()),
+        limit if limit.as_secs() > i32::MAX as u64 => Err("longer than 68 years; use never".to_owned()),
+        limit => Ok(Limit(Some(limit))),
+    }
+}
+
+/// How many sessions; `0` and `never` mean any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Maximum(Option<u32>);
+
+fn maximum(text: &str) -> Result<Maximum, String> {
+    match text {
+        "never" | "0" => Ok(Maximum(None)),
+        text => text
+            .parse::<u32>()
+            .map(|number| Maximum(Some(number)))
+            .map_err(|_| "expected a number, or never for no maximum".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_and_never_are_the_same() {
+        assert_eq!(limit("0"), Ok(Limit(None)));
+        assert_eq!(limit("never"), Ok(Limit(None)));
+        assert_eq!(limit("0s"), Ok(Limit(None)));
+        assert_eq!(limit("90"), Ok(Limit(Some(Duration::from_secs(90)))));
+        assert_eq!((maximum("0"), maximum("never")), (Ok(Maximum(None)), Ok(Maximum(None))));
+        assert!(limit("1500ms").is_err() && limit("-1s").is_err() && maximum("-1").is_err());
+    }
+}

@@ -1,0 +1,258 @@
+//! Creates a session, or takes the one that is there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::try_join;
+use serde_json::{Value, json};
+
+use crate::cluster::ApiErrorKind;
+use crate::exit::{Exit, Failure};
+use crate::model::kind;
+use crate::model::kind::Kind;
+use crate::observe::session::objects::Objects;
+use crate::observe::session::settle::{Haste, Settled, owner_of};
+use crate::observe::session::{AGAIN, Sessions, record_of, unless};
+use crate::session::record::{Phase, Record};
+use crate::session::template::Template;
+use crate::session::{MANAGED_BY, name};
+
+/// Annotation of what sessions share and none used when it was last looked: it may be removed.
+pub(crate) const UNUSED: &str = "podlife.dev/unused";
+
+/// What to do where the session exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IfExists {
+    Reuse,
+    Fail,
+    Replace,
+}
+
+/// A session that is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) id: String,
+    pub(crate) template: Template,
+    /// The NetworkPolicy of the namespace.
+    pub(crate) policy: Value,
+    /// Labels of the record.
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) max_sessions: Option<u32>,
+    pub(crate) if_exists: IfExists,
+}
+
+/// A session that exists.
+#[derive(Clone, Debug)]
+pub(crate) struct Created {
+    pub(crate) record: Record,
+    /// Whether this run made it.
+    pub(crate) is_new: bool,
+}
+
+impl<O: Objects> Sessions<O> {
+    /// Makes sure that a session exists and has a pod. Waits as long as pods of an earlier one are going.
+    pub(crate) async fn create(&self, wanted: &Wanted) -> Result<Created, Failure> {
+        let mut if_exists = wanted.if_exists;
+        loop {
+            match self.record(&wanted.id).await? {
+                Some(record) if record.is_going => self.objects.wait(AGAIN).await,
+                Some(record) => match if_exists {
+                    IfExists::Fail => {
+                        let message = format!("session {:?} exists in namespace {}", wanted.id, self.namespace);
+                        return Err(Failure::new(Exit::Bad, message).hint("--if-exists=reuse takes it, --if-exists=replace makes it anew"));
+                    }
+                    IfExists::Replace => {
+                        if self.discard(&record).await? {
+                            if_exists = IfExists::Reuse;
+                        }
+                    }
+                    IfExists::Reuse => {
+                        self.share(&kind::NETWORK_POLICY, &wanted.policy).await?;
+                        if record.phase != Phase::Active && record.template == wanted.template.hash() {
+                            self.share(&kind::CONFIG_MAP, &wanted.template.config_map()).await?;
+                        }
+                        if let Some(record) = self.reuse(record).await? {
+                            return Ok(Created { record, is_new: false });
+                        }
+                    }
+                },
+                None => {
+                    if let Some(record) = self.create_new(wanted).await? {
+                        return Ok(Created { record, is_new: true });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Creates the record and all that belongs to it. None: another client was first.
+    async fn create_new(&self, wanted: &Wanted) -> Result<Option<Record>, Failure> {
+        self.share_all(wanted).await?;
+        let record = self.new_record(wanted)?;
+        let created = self.objects.create(&kind::LEASE, &record.lease()).await;
+        let Some(lease) = unless(created, &[ApiErrorKind::Conflict])? else {
+            return Ok(None);
+        };
+        let record = record_of(&lease)?;
+        // Only now nobody takes for unused what sessions share.
+        let (driven, ()) = try_join(self.drive(record, true), self.share_all(wanted)).await?;
+        Ok(driven)
+    }
+
+    /// Makes sure that the policy and the template exist.
+    async fn share_all(&self, wanted: &Wanted) -> Result<(), Failure> {
+        let template = wanted.template.config_map();
+        let kinds = (kind::NETWORK_POLICY, kind::CONFIG_MAP);
+        let shared = try_join(self.share(&kinds.0, &wanted.policy), self.share(&kinds.1, &template));
+        shared.await.map(drop)
+    }
+
+    /// Everything that would be created, in order.
+    pub(crate) fn objects_of(&self, wanted: &Wanted) -> Result<Vec<(Kind, Value)>, Failure> {
+        let record = self.new_record(wanted)?;
+        let (template, owner) = (&wanted.template, owner_of(&record));
+        let mut objects = vec![
+            (kind::NETWORK_POLICY, wanted.policy.clone()),
+            (kind::CONFIG_MAP, template.config_map()),
+            (kind::LEASE, record.lease()),
+        ];
+        objects.extend(template.claim(&owner).map(|claim| (kind::CLAIM, claim)));
+        objects.extend(template.service(&owner).map(|service| (kind::SERVICE, service)));
+        objects.push((kind::POD, template.pod(&owner)));
+        Ok(objects)
+    }
+
+    /// A record that does not exist yet.
+    fn new_record(&self, wanted: &Wanted) -> Result<Record, Failure> {
+        let now = self.now();
+        Ok(Record {
+            namespace: self.namespace.clone(),
+            name: name::of(&wanted.id).map_err(Failure::usage)?,
+            uid: String::new(),
+            resource_version: String::new(),
+            is_going: false,
+            id: wanted.id.clone(),
+            labels: wanted.labels.clone(),
+            owner: wanted.owner.clone(),
+            phase: Phase::Pending,
+            reason: None,
+            template: wanted.template.hash(),
+            generation: 1,
+            since: now,
+            failures: 0,
+            slot: None,
+            created: now,
+            last_activity: now,
+            stamped_by: self.agent.clone(),
+            idle_timeout: wanted.idle_timeout,
+            max_lifetime: wanted.max_lifetime,
+            max_sessions: wanted.max_sessions,
+        })
+    }
+
+    /// Takes a session that exists: it is used, and has a pod. None: it is gone.
+    pub(super) async fn reuse(&self, mut record: Record) -> Result<Option<Record>, Failure> {
+        if matches!(record.phase, Phase::Paused | Phase::Failed) {
+            record.failures = 0;
+            self.renew(&mut record);
+        }
+        self.stamp(&mut record, Duration::ZERO);
+        match self.write(&record).await? {
+            Some(record) => self.drive(record, false).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Settles a session that somebody waits for. None: its record is gone.
+    pub(crate) async fn drive(&self, record: Record, is_new: bool) -> Result<Option<Record>, Failure> {
+        let mut record = record;
+        loop {
+            match self.settle(record, Haste::Now).await? {
+                Settled::Done(record) => return Ok(Some(record)),
+                Settled::Gone | Settled::CutShort => return Ok(None),
+                Settled::Waits { record: waiting, .. } => {
+                    self.objects.wait(AGAIN).await;
+                    match self.record(&waiting.id).await?.filter(|now| now.uid == waiting.uid) {
+                        Some(now) => record = now,
+                        None => return Ok(None),
+                    }
+                }
+                Settled::Full { maximum } => return Err(self.full(maximum).await),
+                Settled::Refused { record, error } => {
+                    // What was never made whole leaves nothing.
+                    let is_left = !is_new || !self.discard(&record).await?;
+                    let kept = if is_left { "" } else { "; nothing was created" };
+                    return Err(Failure {
+                        exit: Exit::Bad,
+                        message: format!("session {:?} gets no pod: {error}{kept}", record.id),
+                        hint: error.hint.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Why there is no place for another session, and who has been idle longest.
+    async fn full(&self, maximum: u32) -> Failure {
+        let message = format!(
+            "namespace {} holds {maximum} sessions, the maximum (--max-sessions)",
+            self.namespace
+        );
+        let (records, _) = self.records().await.unwrap_or_default();
+        let failure = Failure::new(Exit::Bad, message);
+        match records.values().min_by_key(|record| record.last_activity) {
+            Some(record) => {
+                let idle = crate::model::age::short(record.idle(self.now()));
+                let message = format!("{}; idle longest: {:?}, for {idle}", failure.message, record.id);
+                let hint = crate::text::command("kubectl podlife session delete -n {} -- {}", &[&self.namespace, &record.id]);
+                Failure { message, ..failure }.hint(hint)
+            }
+            None => failure,
+        }
+    }
+
+    /// Makes sure that an object exists that sessions share, and that nobody takes it for unused.
+    async fn share(&self, kind: &Kind, object: &Value) -> Result<(), Failure> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        loop {
+            match self.objects.get(kind, name).await? {
+                Some(mut there) => {
+                    if there["metadata"]["labels"][MANAGED_BY.0] != MANAGED_BY.1 {
+                        let message = format!("{}/{name} in namespace {} is not podlife's", kind.singular(), self.namespace);
+                        return Err(Failure::new(Exit::Bad, message).hint("rename or delete it: sessions need this name"));
+                    }
+                    let is_marked = there["metadata"]["annotations"][UNUSED].is_string();
+                    if !allow(&mut there, object) && !is_marked {
+                        return Ok(());
+                    }
+                    if is_marked {
+                        there["metadata"]["annotations"][UNUSED] = json!(null);
+                    }
+                    let written = self.objects.replace(kind, name, &there).await;
+                    unless(written, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?;
+                }
+                None => {
+                    let created = self.objects.create(kind, object).await;
+                    if unless(created, &[ApiErrorKind::Conflict])?.is_some() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lets whom a policy admits be admitted by another one too. True: it did not do so already.
+fn allow(policy: &mut Value, wanted: &Value) -> bool {
+    let Some(from) = policy.pointer_mut("/spec/ingress/0/from").and_then(Value::as_array_mut) else {
+        return false;
+    };
+    let wanted = wanted["spec"]["ingress"][0]["from"].as_array().into_iter().flatten();
+    let missing: Vec<Value> = wanted.filter(|peer| !from.contains(peer)).cloned().collect();
+    let is_new = !missing.is_empty();
+    from.extend(missing);
+    is_new
+}

@@ -1,0 +1,328 @@
+//! Drives a session forward: slot, claim, Service and pod, or the next generation where its pod failed.
+
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
+
+use crate::cluster::{ApiError, ApiErrorKind, Deletion, Preconditions};
+use crate::exit::{Exit, Failure};
+use crate::model::kind;
+use crate::model::kind::Kind;
+use crate::observe::session::objects::Objects;
+use crate::observe::session::{Sessions, is_kept_claim, is_present, unless};
+use crate::session::decide::Healing;
+use crate::session::record::{Phase, Record};
+use crate::session::slots::Slots;
+use crate::session::template::{Owner, Template};
+use crate::session::{ID, MANAGED_BY, decide, slots};
+
+/// Nobody changes a record that often in a row.
+const MOST_ROUNDS: usize = 50;
+
+/// Behind its record, a client creates the rest within this time.
+const CREATION: SignedDuration = SignedDuration::from_secs(15);
+
+/// Where a session stands after everything that can be done now.
+#[derive(Clone, Debug)]
+pub(crate) enum Settled {
+    /// It has what it should have.
+    Done(Record),
+    /// An earlier pod is still going, or the next one has to wait.
+    Waits { record: Record, why: String },
+    /// The namespace holds as many sessions as are allowed. The record is gone.
+    Full { maximum: u32 },
+    /// The API server does not take the pod.
+    Refused { record: Record, error: ApiError },
+    /// Its creation was cut short, and cannot be completed. The record is gone.
+    CutShort,
+    /// The record is gone.
+    Gone,
+}
+
+/// How a session is driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// A pod that failed is replaced when its pause is over.
+    Patient,
+    /// Somebody waits for it: it is replaced at once.
+    Now,
+}
+
+impl<O: Objects> Sessions<O> {
+    /// Does what has to be done for a session. Several clients may do so at once.
+    pub(crate) async fn settle(&self, record: Record, haste: Haste) -> Result<Settled, Failure> {
+        let mut record = record;
+        let mut taken = None;
+        for _ in 0..MOST_ROUNDS {
+            let (id, uid) = (record.id.clone(), record.uid.clone());
+            let settled = self.step(record, haste, &mut taken).await?;
+            let kept = match &settled {
+                Some(Settled::Done(record) | Settled::Waits { record, .. } | Settled::Refused { record, .. }) => record.slot.or(taken),
+                Some(Settled::Full { .. } | Settled::CutShort | Settled::Gone) => None,
+                // Somebody changed the record: it decides.
+                None => match self.record(&id).await?.filter(|now| now.uid == uid && !now.is_going) {
+                    Some(now) => {
+                        record = now;
+                        continue;
+                    }
+                    None => None,
+                },
+            };
+            if let Some(number) = taken.filter(|taken| kept != Some(*taken)) {
+                self.release(number, &uid).await?;
+            }
+            return Ok(settled.unwrap_or(Settled::Gone));
+        }
+        Err(Failure::new(Exit::NoAnswer, "the record of the session changes all the time").hint("try again"))
+    }
+
+    /// One step; none if somebody changed the record in the meantime.
+    async fn step(&self, record: Record, haste: Haste, taken: &mut Option<u32>) -> Result<Option<Settled>, Failure> {
+        let pods = self.pods(&record.name).await?;
+        let (mut present, others): (Vec<Pod>, Vec<Pod>) = pods.into_iter().partition(|pod| is_present(&record, pod));
+        if !others.is_empty() {
+            // They are not of this record as it was read. Unless it is still the same, they may be of a later one.
+            let now = self.record(&record.id).await?;
+            if now.is_none_or(|now| (now.uid, now.resource_version) != (record.uid.clone(), record.resource_version.clone())) {
+                return Ok(None);
+            }
+        }
+        for pod in &others {
+            self.remove(pod).await?;
+        }
+        let present = present.pop();
+        match record.phase {
+            Phase::Failed => Ok(Some(Settled::Done(record))),
+            Phase::Paused => {
+                if let Some(pod) = &present {
+                    self.remove(pod).await?;
+                }
+                Ok(Some(Settled::Done(record)))
+            }
+            Phase::Active => self.heal(record, present.as_ref(), haste).await,
+            Phase::Pending => {
+                if let Some(pod) = others.iter().find(|pod| decide::is_live(pod) && !decide::is_lost(pod, self.now())) {
+                    let why = format!("pod {} is still going", pod.metadata.name.as_deref().unwrap_or_default());
+                    return Ok(Some(Settled::Waits { record, why }));
+                }
+                self.start(record, present.is_some(), taken).await
+            }
+        }
+    }
+
+    /// Makes the slot, the claim, the Service and the pod.
+    async fn start(&self, mut record: Record, has_pod: bool, taken: &mut Option<u32>) -> Result<Option<Settled>, Failure> {
+        if let (None, Some(maximum)) = (record.slot, record.max_sessions) {
+            record.slot = self.slot(&record, maximum, taken).await?;
+            if record.slot.is_none() {
+                return Ok(self.discard(&record).await?.then_some(Settled::Full { maximum }));
+            }
+        }
+        if !has_pod {
+            let name = Template::name_of(&record.template);
+            let Some(stored) = self.objects.get(&kind::CONFIG_MAP, &name).await? else {
+                return self.without_template(record, &name).await;
+            };
+            let template = Template::from_config_map(&stored).map_err(|error| Failure::new(Exit::Fault, error))?;
+            let owner = owner_of(&record);
+            for (kind, object) in [(&kind::CLAIM, template.claim(&owner)), (&kind::SERVICE, template.service(&owner))] {
+                let Some(object) = object else { continue };
+                if let Err(error) = self.own(kind, &record, &object).await? {
+                    return Ok(Some(Settled::Refused { record, error }));
+                }
+            }
+            match self.own(&kind::POD, &record, &template.pod(&owner)).await? {
+                Ok(true) => {}
+                Ok(false) => {
+                    let why = format!("pod {} of an earlier session is still going", record.pod());
+                    return Ok(Some(Settled::Waits { record, why }));
+                }
+                Err(error) => return Ok(Some(Settled::Refused { record, error })),
+            }
+        }
+        record.phase = Phase::Active;
+        Ok(self.write(&record).await?.map(Settled::Done))
+    }
+
+    /// What becomes of a session whose template is gone.
+    async fn without_template(&self, mut record: Record, name: &str) -> Result<Option<Settled>, Failure> {
+        let why = format!("ConfigMap {name} is gone, from which its pods are made");
+        if record.generation > 1 {
+            record.phase = Phase::Failed;
+            record.reason = Some(why);
+            return Ok(self.write(&record).await?.map(Settled::Done));
+        }
+        // Who created the record makes the template anew, unless it is dead.
+        if self.now().duration_since(record.created) < CREATION {
+            return Ok(Some(Settled::Waits { record, why }));
+        }
+        Ok(self.discard(&record).await?.then_some(Settled::CutShort))
+    }
+
+    /// Creates an object of a session. False: the name is taken by what is not the session's. The inner error: the API server does not take it.
+    async fn own(&self, kind: &Kind, record: &Record, object: &Value) -> Result<Result<bool, ApiError>, Failure> {
+        use ApiErrorKind::{Conflict, Forbidden, Invalid, NotFound};
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        match self.objects.create(kind, object).await {
+            Ok(_) => Ok(Ok(true)),
+            Err(error) if error.kind == Conflict => match self.objects.get(kind, name).await? {
+                Some(there) if record.owns(&there) => Ok(Ok(true)),
+                Some(there) if kind == &kind::CLAIM && is_kept(&there, record) => self.adopt(record, there).await.map(Ok),
+                _ => Ok(Ok(false)),
+            },
+            Err(error) if matches!(error.kind, Forbidden | Invalid | NotFound) => Ok(Err(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes the claim over that an earlier session of the same id left on purpose.
+    async fn adopt(&self, record: &Record, mut claim: Value) -> Result<bool, Failure> {
+        claim["metadata"]["ownerReferences"] = Value::Array(vec![record.owner_reference()]);
+        let written = self.objects.replace(&kind::CLAIM, &record.name, &claim).await;
+        Ok(unless(written, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?.is_some())
+    }
+
+    /// A slot for a record: one that it holds, or a free one. None: there are none.
+    async fn slot(&self, record: &Record, maximum: u32, taken: &mut Option<u32>) -> Result<Option<u32>, Failure> {
+        // What was found to be taken may have become free on the way: only a second list that shows no free slot either is believed.
+        for _ in 0..2 {
+            let mut known = Slots::read(&self.objects.list(&kind::LEASE, &slots::selector(), true).await?);
+            loop {
+                if let Some(number) = known.of(record).min() {
+                    return Ok(Some(number));
+                }
+                let Some(number) = known.next(record, maximum) else { break };
+                let created = self.objects.create(&kind::LEASE, &slots::lease(number, record)).await;
+                if unless(created, &[ApiErrorKind::Conflict])?.is_some() {
+                    *taken = Some(number);
+                    return Ok(Some(number));
+                }
+                if let Some(there) = self.objects.get(&kind::LEASE, &slots::name(number)).await? {
+                    known.note(&there);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives a slot back that was taken for a record.
+    pub(crate) async fn release(&self, number: u32, uid: &str) -> Result<(), Failure> {
+        let name = slots::name(number);
+        let Some(slot) = self.objects.get(&kind::LEASE, &name).await? else {
+            return Ok(());
+        };
+        if slot["metadata"]["ownerReferences"][0]["uid"] == uid {
+            let own = slot["metadata"]["uid"].as_str().unwrap_or_default();
+            let deleted = self.objects.delete(&kind::LEASE, &name, &of_uid(own)).await;
+            unless(deleted, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a record as it is. False: somebody changed it in the meantime.
+    pub(crate) async fn discard(&self, record: &Record) -> Result<bool, Failure> {
+        let mut deletion = of_uid(&record.uid);
+        deletion.preconditions.resource_version = Some(record.resource_version.clone());
+        match self.objects.delete(&kind::LEASE, &record.name, &deletion).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(true),
+            Err(error) if error.kind == ApiErrorKind::Conflict => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Does what has to be done about the pod of an active session.
+    async fn heal(&self, mut record: Record, pod: Option<&Pod>, haste: Haste) -> Result<Option<Settled>, Failure> {
+        let mut healing = decide::heal(&record, pod, self.now());
+        if let (Healing::Later(_), Haste::Now) = (&healing, haste) {
+            let why = "somebody waits for it".to_owned();
+            let failures = record.failures + 1;
+            healing = Healing::Now { why, failures };
+        }
+        match healing {
+            Healing::No => return Ok(Some(Settled::Done(record))),
+            Healing::Leaves => {
+                let why = format!("pod {} is still going", record.pod());
+                return Ok(Some(Settled::Waits { record, why }));
+            }
+            Healing::Later(until) => {
+                let why = format!(
+                    "pod {} failed, {} in a row; the next one comes at {until:.0}",
+                    record.pod(),
+                    record.failures + 1
+                );
+                return Ok(Some(Settled::Waits { record, why }));
+            }
+            Healing::Never { why } => {
+                record.phase = Phase::Failed;
+                record.reason = Some(format!("{} pods failed in a row; the last one: {why}", decide::MOST_FAILURES));
+                return Ok(self.write(&record).await?.map(Settled::Done));
+            }
+            Healing::Now { failures, .. } => {
+                record.failures = failures;
+                self.renew(&mut record);
+            }
+        }
+        // The next round makes the pod, from the record as it was written.
+        self.write(&record).await?;
+        Ok(None)
+    }
+
+    /// Asks for the next generation.
+    pub(crate) fn renew(&self, record: &mut Record) {
+        record.generation += 1;
+        record.since = self.now();
+        record.phase = Phase::Pending;
+        record.reason = None;
+    }
+
+    /// Deletes a pod that must not be there: at once where its node does not answer.
+    async fn remove(&self, pod: &Pod) -> Result<(), Failure> {
+        let is_lost = decide::is_lost(pod, self.now());
+        if pod.metadata.deletion_timestamp.is_some() && !is_lost {
+            return Ok(());
+        }
+        let deletion = Deletion {
+            preconditions: Preconditions {
+                uid: pod.metadata.uid.clone(),
+                resource_version: None,
+            },
+            grace_period_seconds: is_lost.then_some(0),
+            ..Deletion::default()
+        };
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        let deleted = self.objects.delete(&kind::POD, name, &deletion).await;
+        unless(deleted, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?;
+        Ok(())
+    }
+}
+
+/// Deletes this object, and no other one of its name.
+pub(crate) fn of_uid(uid: &str) -> Deletion {
+    Deletion {
+        preconditions: Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        },
+        propagation: Some("Background"),
+        ..Deletion::default()
+    }
+}
+
+/// Whether a claim was left by an earlier session of the same id.
+pub(crate) fn is_kept(claim: &Value, record: &Record) -> bool {
+    let metadata = &claim["metadata"];
+    metadata["labels"][MANAGED_BY.0] == MANAGED_BY.1
+        && metadata["annotations"][ID] == record.id.as_str()
+        && is_kept_claim(&kind::CLAIM, claim)
+}
+
+pub(super) fn owner_of(record: &Record) -> Owner {
+    Owner {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        namespace: record.namespace.clone(),
+        uid: record.uid.clone(),
+        generation: record.generation,
+    }
+}

@@ -1,0 +1,222 @@
+//! The record of a session, and how it is written as a Lease.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::session::{GENERATION, ID, MANAGED_BY, SESSION, TEMPLATE, name};
+
+const OWNER: &str = "podlife.dev/owner";
+const PHASE: &str = "podlife.dev/phase";
+const FAILURES: &str = "podlife.dev/failures";
+const HELD: &str = "podlife.dev/slot-number";
+const SINCE: &str = "podlife.dev/generation-since";
+const MAX_LIFETIME: &str = "podlife.dev/max-lifetime-seconds";
+const MAX_SESSIONS: &str = "podlife.dev/max-sessions";
+const REASON: &str = "podlife.dev/reason";
+
+/// What is wanted for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The pod of the present generation may not have been made yet.
+    Pending,
+    /// The pod of the present generation has been made.
+    Active,
+    /// No pod until the session is resumed.
+    Paused,
+    /// No pod: it failed too often.
+    Failed,
+}
+
+impl Phase {
+    const ALL: [Self; 4] = [Self::Pending, Self::Active, Self::Paused, Self::Failed];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Active => "Active",
+            Self::Paused => "Paused",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+/// A session as the cluster remembers it. Read from a Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// Empty before it is created.
+    pub(crate) uid: String,
+    /// Empty before it is created.
+    pub(crate) resource_version: String,
+    /// Whether it was deleted and waits for a finalizer.
+    pub(crate) is_going: bool,
+    pub(crate) id: String,
+    /// Labels that who created it wanted on the record.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Whom the session belongs to, in the words of who created it.
+    pub(crate) owner: Option<String>,
+    pub(crate) phase: Phase,
+    /// Why the phase is Failed.
+    pub(crate) reason: Option<String>,
+    /// Hash of the template.
+    pub(crate) template: String,
+    /// How often a pod was made.
+    pub(crate) generation: u32,
+    /// Since when the generation is the present one.
+    pub(crate) since: Timestamp,
+    /// How many pods failed in a row.
+    pub(crate) failures: u32,
+    /// The slot that the session holds.
+    pub(crate) slot: Option<u32>,
+    pub(crate) created: Timestamp,
+    pub(crate) last_activity: Timestamp,
+    /// Which client stamped the last activity.
+    pub(crate) stamped_by: String,
+    /// None: never.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// None: never.
+    pub(crate) max_lifetime: Option<Duration>,
+    /// How many sessions the namespace may hold; none: any number.
+    pub(crate) max_sessions: Option<u32>,
+}
+
+impl Record {
+    /// Reads a Lease; an error says what is wrong with it.
+    pub(crate) fn read(lease: &Value) -> Result<Self, String> {
+        let metadata = &lease["metadata"];
+        let lease_name = metadata["name"].as_str().unwrap_or_default();
+        let wrong = |what: &str| format!("lease {lease_name} is no record of a session: {what}");
+        let annotation = |key: &str| metadata["annotations"][key].as_str();
+        let text = |key: &str| annotation(key).ok_or_else(|| wrong(&format!("annotation {key} is missing")));
+        let number = |key: &str| match annotation(key) {
+            None => Ok(None),
+            Some(value) => value
+                .parse::<u32>()
+                .map(Some)
+                .map_err(|_| wrong(&format!("annotation {key} is not a number"))),
+        };
+        let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        let created = time(&lease["spec"]["acquireTime"]).ok_or_else(|| wrong("acquireTime is missing"))?;
+        let phase = text(PHASE)?;
+        Ok(Self {
+            namespace: metadata["namespace"].as_str().unwrap_or_default().to_owned(),
+            name: lease_name.to_owned(),
+            uid: metadata["uid"].as_str().unwrap_or_default().to_owned(),
+            resource_version: metadata["resourceVersion"].as_str().unwrap_or_default().to_owned(),
+            is_going: metadata["deletionTimestamp"].is_string(),
+            id: text(ID)?.to_owned(),
+            labels: metadata["labels"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(key, _)| ![SESSION, MANAGED_BY.0].contains(&key.as_str()))
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+                .collect(),
+            owner: annotation(OWNER).map(str::to_owned),
+            phase: Phase::ALL
+                .into_iter()
+                .find(|known| known.as_str() == phase)
+                .ok_or_else(|| wrong("its phase is unknown"))?,
+            reason: annotation(REASON).map(str::to_owned),
+            template: text(TEMPLATE)?.to_owned(),
+            generation: number(GENERATION)?.unwrap_or(1),
+            since: annotation(SINCE).and_then(|text| text.parse().ok()).unwrap_or(created),
+            failures: number(FAILURES)?.unwrap_or_default(),
+            slot: number(HELD)?,
+            created,
+            last_activity: time(&lease["spec"]["renewTime"]).ok_or_else(|| wrong("renewTime is missing"))?,
+            stamped_by: lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned(),
+            idle_timeout: lease["spec"]["leaseDurationSeconds"].as_u64().map(Duration::from_secs),
+            max_lifetime: number(MAX_LIFETIME)?.map(|seconds| Duration::from_secs(seconds.into())),
+            max_sessions: number(MAX_SESSIONS)?,
+        })
+    }
+
+    /// The Lease; with a `resourceVersion` as soon as the record has one, so that to write it is a compare-and-set.
+    pub(crate) fn lease(&self) -> Value {
+        let optional = [
+            (OWNER, self.owner.clone()),
+            (REASON, self.reason.clone()),
+            (HELD, self.slot.map(|slot| slot.to_string())),
+            (MAX_LIFETIME, self.max_lifetime.map(|limit| limit.as_secs().to_string())),
+            (MAX_SESSIONS, self.max_sessions.map(|limit| limit.to_string())),
+        ];
+        let mut annotations = json!({
+            ID: self.id,
+            PHASE: self.phase.as_str(),
+            TEMPLATE: self.template,
+            GENERATION: self.generation.to_string(),
+            SINCE: micros(self.since),
+            FAILURES: self.failures.to_string(),
+        });
+        for (key, value) in optional.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            annotations[key] = value.into();
+        }
+        let mut lease = json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": self.name,
+                "namespace": self.namespace,
+                "labels": {SESSION: self.name, MANAGED_BY.0: MANAGED_BY.1},
+                "annotations": annotations,
+            },
+            "spec": {"holderIdentity": self.stamped_by, "acquireTime": micros(self.created), "renewTime": micros(self.last_activity)},
+        });
+        for (key, value) in &self.labels {
+            lease["metadata"]["labels"][key] = value.as_str().into();
+        }
+        if let Some(timeout) = self.idle_timeout {
+            lease["spec"]["leaseDurationSeconds"] = timeout.as_secs().into();
+        }
+        if !self.resource_version.is_empty() {
+            lease["metadata"]["resourceVersion"] = self.resource_version.clone().into();
+            lease["metadata"]["uid"] = self.uid.clone().into();
+        }
+        lease
+    }
+
+    /// The name of the pod of the present generation.
+    pub(crate) fn pod(&self) -> String {
+        name::of_pod(&self.name, self.generation)
+    }
+
+    /// How long nobody has used it.
+    pub(crate) fn idle(&self, now: Timestamp) -> Duration {
+        Duration::try_from(now.duration_since(self.last_activity)).unwrap_or_default()
+    }
+
+    /// When it will be cleaned up if nobody uses it; none: never.
+    pub(crate) fn expires(&self) -> Option<Timestamp> {
+        let after = |start: Timestamp, limit: Option<Duration>| {
+            limit.map(|limit| {
+                SignedDuration::try_from(limit)
+                    .ok()
+                    .and_then(|limit| start.checked_add(limit).ok())
+                    .unwrap_or(Timestamp::MAX)
+            })
+        };
+        let ends = [after(self.last_activity, self.idle_timeout), after(self.created, self.max_lifetime)];
+        ends.into_iter().flatten().min()
+    }
+
+    /// Metadata that makes the cluster delete an object with the record.
+    pub(crate) fn owner_reference(&self) -> Value {
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": self.name, "uid": self.uid, "blockOwnerDeletion": false})
+    }
+
+    /// Whether an object belongs to this record, and not to an earlier one of the same name.
+    pub(crate) fn owns(&self, object: &Value) -> bool {
+        let owners = object["metadata"]["ownerReferences"].as_array();
+        owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == self.uid.as_str()))
+    }
+}
+
+/// A time as Leases hold it.
+fn micros(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}

@@ -1,0 +1,65 @@
+//! Jobs, whose goal is to be complete, and CronJobs, whose goal is to be scheduled.
+
+use k8s_openapi::api::batch::v1::{CronJob, Job, JobCondition};
+
+use crate::model::kind;
+use crate::model::kind::Kind;
+use crate::model::snapshot::Snapshot;
+use crate::text::shorten;
+use crate::view::rollout::state::Stage;
+
+fn condition<'a>(job: &'a Job, type_: &str) -> Option<&'a JobCondition> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|c| c.type_ == type_ && c.status == "True")
+}
+
+/// Whether a Job of the snapshot that no longer exists was cleaned up because it had ended (`ttlSecondsAfterFinished`): its end counts all
+/// the same.
+pub fn was_cleaned_up(snapshot: &Snapshot, of: &Kind, namespace: &str, name: &str) -> bool {
+    let is_meant = |job: &&Job| job.metadata.namespace.as_deref() == Some(namespace) && job.metadata.name.as_deref() == Some(name);
+    let mut jobs = snapshot.objects.jobs.iter().filter(|_| *of == kind::JOB).filter(is_meant);
+    jobs.any(goes_after_its_end)
+}
+
+/// Whether a Job has ended and is to be deleted for that.
+pub fn goes_after_its_end(job: &Job) -> bool {
+    let has_limit = job.spec.as_ref().is_some_and(|s| s.ttl_seconds_after_finished.is_some());
+    has_limit && ["Complete", "Failed"].iter().any(|end| condition(job, end).is_some())
+}
+
+/// How far a Job is.
+pub(crate) fn job(job: &Job) -> Stage {
+    if condition(job, "Complete").is_some() {
+        return Stage::Complete;
+    }
+    // FailureTarget comes first, while its pods are still being ended.
+    if let Some(failed) = condition(job, "Failed").or_else(|| condition(job, "FailureTarget")) {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let why = shorten(&format!("{}: {}", text(&failed.reason), text(&failed.message)), 160);
+        return Stage::Failed(format!("has failed: {why}"));
+    }
+    if job.spec.as_ref().and_then(|s| s.suspend) == Some(true) {
+        return Stage::Suspended;
+    }
+    let status = job.status.as_ref();
+    let number = |value: Option<i32>| value.unwrap_or_default();
+    Stage::Running {
+        active: number(status.and_then(|s| s.active)),
+        succeeded: number(status.and_then(|s| s.succeeded)),
+        failed: number(status.and_then(|s| s.failed)),
+    }
+}
+
+/// Whether the time of a CronJob has come before: that it is scheduled proves nothing about what it runs.
+pub fn has_run(job: &CronJob) -> bool {
+    job.status.as_ref().is_some_and(|s| s.last_schedule_time.is_some())
+}
+
+/// Whether a CronJob will run.
+pub(crate) fn cron_job(job: &CronJob) -> Stage {
+    if job.spec.as_ref().and_then(|s| s.suspend) == Some(true) {
+        Stage::Suspended
+    } else {
+        Stage::Scheduled(has_run(job))
+    }
+}
