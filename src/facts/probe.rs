@@ -1,5 +1,6 @@
 //! What the kubelet's Unhealthy events say: which probe, and why it failed.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -250,9 +251,21 @@ pub fn failures<'a>(view: &View<'a>, container: &ContainerView<'_>, which: Which
         .map(|(_, event, text)| (event, text))
 }
 
+/// Since when a container runs. The kubelet's event comes a moment before the status that says the same.
+pub fn running_since(view: &View<'_>, container: &ContainerView<'_>) -> Option<Timestamp> {
+    let by_event = || {
+        let is_new = container.restarts() == 0 && container.newest_end().is_none();
+        let mut events = view.pod_events(container.pod).into_iter().filter(|_| is_new);
+        events
+            .find(|event| event.reason() == "Started" && event.container() == Some(container.name()))?
+            .last_seen
+    };
+    container.running_since().or_else(by_event)
+}
+
 /// The failures of a probe in the current run of the container.
 pub fn failures_now<'a>(view: &View<'a>, container: &ContainerView<'_>, which: Which) -> impl Iterator<Item = (EventView<'a>, &'a str)> {
-    let since = container.running_since();
+    let since = running_since(view, container);
     // Times of the kubelet's events and of its statuses are cut to whole seconds alike.
     failures(view, container, which).filter(move |(event, _)| since.is_some_and(|since| event.last_seen.is_some_and(|seen| seen >= since)))
 }

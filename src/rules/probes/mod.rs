@@ -22,7 +22,7 @@ use cut_off::CutOff;
 use given_time::GivenTime;
 
 use crate::facts::calls::callers;
-use crate::facts::probe::{Which, describe, failures_now, port, was_killed};
+use crate::facts::probe::{Which, describe, failures_now, port, running_since, was_killed};
 use crate::model::age;
 use crate::model::cause::ProbeFailure;
 use crate::model::code::Code;
@@ -159,7 +159,7 @@ fn killing<'a>(view: &View<'_>, container: &ContainerView<'a>, which: Which) -> 
     let has_ended_before = container.restarts() + i32::from(container.terminated().is_some()) > 0;
     let is_fault = killed && has_ended_before || hopeless || too_late();
     // A start-up probe that fails and has not killed yet may pass while its budget lasts.
-    let settles = match container.running_since().filter(|_| !is_fault) {
+    let settles = match running_since(view, container).filter(|_| !is_fault) {
         Some(since) if which == Which::Startup => view.settles(since, probe_budget(probe).max(NORMAL_START)),
         // A liveness probe kills after so many failures in a row; one that has passed since then fails no more.
         Some(_) if hidden::threshold(probe).is_none() => {
@@ -188,10 +188,10 @@ fn row(probe: &Probe) -> Duration {
 
 fn unready<'a>(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'a>) -> Option<Failing<'a>> {
     let probe = container.spec.readiness_probe.as_ref()?;
-    if container.is_ready() || !container.is_started() {
+    if container.is_ready() || container.is_running() && !container.is_started() {
         return None;
     }
-    let since = container.running_since()?;
+    let since = running_since(view, container)?;
     let text = newest_text(view, container, Which::Readiness);
     let cause = text
         .as_deref()

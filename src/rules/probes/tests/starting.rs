@@ -162,3 +162,26 @@ fn its_service_has_no_endpoints_between_two_kills() {
     assert_eq!(service.verdict, Verdict::Broken, "{diagnosis:#?}");
     assert_eq!(diagnosis.root_causes.len(), 1, "{diagnosis:#?}");
 }
+
+#[test]
+fn the_kubelets_events_come_before_the_status_that_says_that_a_container_runs() {
+    const CREATING: &str = "ready: false, restartCount: 0, state: {waiting: {reason: ContainerCreating}}";
+    const STARTED: &str = "\
+---
+{apiVersion: v1, kind: Event, metadata: {name: started}, type: Normal, reason: Started, message: Started container c, count: 1, \
+lastTimestamp: 2026-01-01T11:59:57Z, involvedObject: {kind: Pod, name: api-1, namespace: shop, uid: u1, fieldPath: 'spec.containers{c}'}}
+";
+    for (which, code) in [("Startup", Code::StartupProbeFailing), ("Readiness", Code::ReadinessProbeFailing)] {
+        let probe = format!(
+            "{}Probe: {{exec: {{command: [cat, /started]}}, failureThreshold: 30}}",
+            which.to_lowercase()
+        );
+        let failed = event("Unhealthy", &format!("'{which} probe failed: cat: /started: No such file'")).replace("11:58:00", "11:59:58");
+        let found = |events: &str| {
+            let found = pending(crate::rules::probes::check, &(pod(&probe, CREATING) + events));
+            found.iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&format!("{STARTED}{failed}")), [code]);
+        assert_eq!(found(STARTED), []);
+    }
+}
