@@ -16,8 +16,8 @@ use crate::exit::{Exit, Failure};
 use crate::io::Io;
 use crate::model::{duration, kind};
 use crate::observe::session::Sessions;
-use crate::observe::session::gc::{Act, Pass, event};
-use crate::observe::session::objects::{InCluster, Objects as _};
+use crate::observe::session::gc::{Act, Pass, beginnings, event};
+use crate::observe::session::objects::InCluster;
 use crate::text::sanitise;
 
 /// Clean up sessions that are idle or too old, and replace pods that failed or are gone.
@@ -68,7 +68,14 @@ pub(super) async fn run(args: &GcArgs, connect: &ConnectFlags, io: &mut Io, log:
         orphans: args.orphans,
     };
     let mut may_write_events = !args.dry_run;
+    let mut beginnings = args.every.map(beginnings);
     loop {
+        if let Some(beginnings) = &mut beginnings {
+            beginnings.tick().await;
+        }
+        if io.stdout.is_closed() {
+            return Ok(Exit::Unread);
+        }
         let mut number = 0;
         let mut unwritten = None;
         let made = sessions
@@ -106,18 +113,10 @@ pub(super) async fn run(args: &GcArgs, connect: &ConnectFlags, io: &mut Io, log:
                 }
                 return Ok(Exit::Good);
             }
-            (Ok(_), Some(every)) => sessions.objects.wait(every).await,
-            (Err(failure), Some(every)) => {
-                io.stderr.line(&format!(
-                    "Warning: {}; next pass in {}",
-                    sanitise(&failure.message),
-                    duration::short(every)
-                ));
-                sessions.objects.wait(every).await;
-            }
-        }
-        if io.stdout.is_closed() {
-            return Ok(Exit::Unread);
+            (Ok(_), Some(_)) => {}
+            (Err(failure), Some(_)) => io
+                .stderr
+                .line(&format!("Warning: {}; the next pass tries again", sanitise(&failure.message))),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! One pass over the sessions of a namespace: cleans up who is idle or too old, heals, and removes what has no record.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::cluster::ApiErrorKind;
 use crate::exit::Failure;
@@ -79,6 +81,13 @@ pub(crate) struct Pass {
     pub(crate) orphans: bool,
 }
 
+/// When passes begin: this often, however long each one takes, and at once behind one that took longer.
+pub(crate) fn beginnings(every: Duration) -> Interval {
+    let mut beginnings = interval(every);
+    beginnings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beginnings
+}
+
 /// The records of a namespace by name.
 type Records = BTreeMap<String, Record>;
 
@@ -100,7 +109,10 @@ impl<O: Objects> Sessions<O> {
             pods.entry(session.unwrap_or_default()).or_default().push(pod);
         }
         let mut left = records.clone();
-        for record in records.values().filter(|record| !record.is_going) {
+        let (now, mut all) = (self.now(), records.values().filter(|record| !record.is_going).collect::<Vec<_>>());
+        // Nobody who is due waits until others are healed.
+        all.sort_by_key(|record| decide::due(record, now).is_none());
+        for record in all {
             let of_it = pods.get(&record.name).map_or(&[][..], Vec::as_slice);
             if let Some(done) = self.look_after(record, of_it, pass).await? {
                 if matches!(done.what, What::Reaped | What::Removed) {

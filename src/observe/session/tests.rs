@@ -11,9 +11,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::create::{IfExists, Wanted};
-use super::gc::Pass;
+use super::gc::{Pass, What, beginnings};
 use super::objects::Objects;
 use super::{Sessions, records_selector};
 use crate::cluster::{ApiError, ApiErrorKind, Deletion};
@@ -37,9 +38,16 @@ struct Server {
     objects: BTreeMap<(String, String), Value>,
     counter: u64,
     now: Timestamp,
+    /// Since when time passes by tokio's clock, also while a request is under way.
+    ticking: Option<Instant>,
 }
 
 impl Server {
+    fn now(&self) -> Timestamp {
+        let passed = self.ticking.map_or(Duration::ZERO, |since| since.elapsed());
+        self.now + SignedDuration::try_from(passed).unwrap()
+    }
+
     fn stamp(&mut self, object: &mut Value) {
         self.counter += 1;
         object["metadata"]["resourceVersion"] = self.counter.to_string().into();
@@ -106,10 +114,23 @@ impl Future for Turn {
     }
 }
 
+/// How long a request takes to the server, and its answer from there, where time passes.
+const WAY: Duration = Duration::from_millis(50);
+
 impl Client {
+    /// Half of a request.
+    async fn turn(&self) {
+        let is_ticking = self.server.borrow().ticking.is_some();
+        if is_ticking {
+            sleep(WAY).await;
+        } else {
+            Turn(false).await;
+        }
+    }
+
     /// Does a write, and then perhaps nothing any more.
     async fn write<T>(&self, write: impl FnOnce(&mut Server) -> Result<T, ApiError>) -> Result<T, ApiError> {
-        Turn(false).await;
+        self.turn().await;
         let done = write(&mut self.server.borrow_mut());
         if let Some(left) = self.writes_left.get() {
             if left == 0 {
@@ -118,7 +139,7 @@ impl Client {
             }
             self.writes_left.set(Some(left - 1));
         }
-        Turn(false).await;
+        self.turn().await;
         done
     }
 }
@@ -148,16 +169,16 @@ fn matches(labels: &Value, selector: &str) -> bool {
 
 impl Objects for Client {
     async fn get(&self, kind: &Kind, name: &str) -> Result<Option<Value>, ApiError> {
-        Turn(false).await;
+        self.turn().await;
         let found = self.server.borrow().objects.get(&key(kind, name)).cloned();
-        Turn(false).await;
+        self.turn().await;
         Ok(found)
     }
 
     async fn list(&self, kind: &Kind, labels: &str, _: bool) -> Result<Vec<Value>, ApiError> {
-        Turn(false).await;
+        self.turn().await;
         let found = self.server.borrow().labelled(kind, labels);
-        Turn(false).await;
+        self.turn().await;
         Ok(found)
     }
 
@@ -198,7 +219,7 @@ impl Objects for Client {
 
     async fn delete(&self, kind: &Kind, name: &str, deletion: &Deletion) -> Result<(), ApiError> {
         self.write(|server| {
-            let now = server.now;
+            let now = server.now();
             let there = server.objects.get_mut(&key(kind, name)).ok_or_else(not_found)?;
             let wanted = &deletion.preconditions;
             for (field, wanted) in [("uid", &wanted.uid), ("resourceVersion", &wanted.resource_version)] {
@@ -217,7 +238,7 @@ impl Objects for Client {
     }
 
     fn now(&self) -> Timestamp {
-        self.server.borrow().now
+        self.server.borrow().now()
     }
 
     async fn wait(&self, duration: Duration) {
@@ -528,6 +549,76 @@ fn a_client_may_die_behind_each_of_its_writes() {
             }
         }
     }
+}
+
+/// How often `gc` makes a pass.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Users create a session every seven seconds and touch each one twice, while half of the pods fail and are healed in the same passes.
+#[tokio::test(start_paused = true)]
+async fn no_idle_session_is_kept_longer_than_its_timeout_and_the_interval() {
+    const SESSIONS: usize = 200;
+    let world = World::new();
+    world.server.borrow_mut().ticking = Some(Instant::now());
+    let [cleaner, user] = [world.sessions(None).0, world.sessions(None).0];
+    let last_used = RefCell::new(BTreeMap::new());
+    let (longest_pass, reaped) = (Cell::new(Duration::ZERO), Cell::new(0));
+    let users = async {
+        for number in 0..SESSIONS + 60 {
+            sleep(Duration::from_secs(7)).await;
+            if number < SESSIONS {
+                let id = format!("session-{number}");
+                let wanted = Wanted {
+                    max_sessions: None,
+                    ..wanted(&id, IfExists::Reuse)
+                };
+                let record = user.create(&wanted).await.unwrap().record;
+                last_used.borrow_mut().insert(id.clone(), record.last_activity);
+                if number % 2 == 0 {
+                    world.server.borrow_mut().pod(&id).unwrap()["status"]["phase"] = "Failed".into();
+                }
+            }
+            for id in [20, 60]
+                .into_iter()
+                .filter_map(|ago| number.checked_sub(ago))
+                .map(|n| format!("session-{n}"))
+            {
+                if last_used.borrow().contains_key(&id) {
+                    let record = user.touch(&id, Duration::ZERO).await.unwrap();
+                    last_used.borrow_mut().insert(id, record.last_activity);
+                }
+            }
+        }
+        sleep(TIMEOUT + 2 * EVERY).await;
+    };
+    let passes = async {
+        let mut beginnings = beginnings(EVERY);
+        loop {
+            beginnings.tick().await;
+            let (begun, of_pass) = (Instant::now(), Cell::new(0));
+            let act = async |act: super::gc::Act| {
+                world.server.borrow_mut().tick();
+                if act.what != What::Reaped {
+                    return;
+                }
+                reaped.set(reaped.get() + 1);
+                of_pass.set(of_pass.get() + 1);
+                let kept = cleaner.now().duration_since(last_used.borrow()[&act.id.unwrap()]);
+                let kept = Duration::try_from(kept).unwrap();
+                // Two lists, and a deletion for each session that was due as well. A record has microseconds.
+                let requests = 2 * WAY * (2 + of_pass.get()) + Duration::from_micros(1);
+                assert!(TIMEOUT <= kept && kept <= TIMEOUT + EVERY + requests, "kept for {kept:?}");
+            };
+            cleaner.pass(Pass::default(), act).await.unwrap();
+            longest_pass.set(begun.elapsed().max(longest_pass.get()));
+        }
+    };
+    tokio::select! {
+        () = users => {}
+        () = passes => {}
+    }
+    assert_eq!(reaped.get(), SESSIONS);
+    assert!(longest_pass.get() > Duration::from_secs(2), "a pass takes time: {longest_pass:?}");
 }
 
 #[test]
