@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::future::try_join;
 use serde_json::{Value, json};
 
 use crate::cluster::ApiErrorKind;
@@ -96,18 +95,15 @@ impl<O: Objects> Sessions<O> {
         let Some(lease) = unless(created, &[ApiErrorKind::Conflict])? else {
             return Ok(None);
         };
-        let record = record_of(&lease)?;
         // Only now nobody takes for unused what sessions share.
-        let (driven, ()) = try_join(self.drive(record, true), self.share_all(wanted)).await?;
-        Ok(driven)
+        self.share_all(wanted).await?;
+        self.drive(record_of(&lease)?, Some(&wanted.template)).await
     }
 
-    /// Makes sure that the policy and the template exist.
+    /// Makes sure that the policy and the template exist. One after the other: another connection would take longer than a second request.
     async fn share_all(&self, wanted: &Wanted) -> Result<(), Failure> {
-        let template = wanted.template.config_map();
-        let kinds = (kind::NETWORK_POLICY, kind::CONFIG_MAP);
-        let shared = try_join(self.share(&kinds.0, &wanted.policy), self.share(&kinds.1, &template));
-        shared.await.map(drop)
+        self.share(&kind::NETWORK_POLICY, &wanted.policy).await?;
+        self.share(&kind::CONFIG_MAP, &wanted.template.config_map()).await
     }
 
     /// Everything that would be created, in order.
@@ -161,16 +157,16 @@ impl<O: Objects> Sessions<O> {
         }
         self.stamp(&mut record, Duration::ZERO);
         match self.write(&record).await? {
-            Some(record) => self.drive(record, false).await,
+            Some(record) => self.drive(record, None).await,
             None => Ok(None),
         }
     }
 
-    /// Settles a session that somebody waits for. None: its record is gone.
-    pub(crate) async fn drive(&self, record: Record, is_new: bool) -> Result<Option<Record>, Failure> {
+    /// Settles a session that somebody waits for. Who has just made its record passes the template on. None: the record is gone.
+    pub(crate) async fn drive(&self, record: Record, new: Option<&Template>) -> Result<Option<Record>, Failure> {
         let mut record = record;
         loop {
-            match self.settle(record, Haste::Now).await? {
+            match self.settle(record, Haste::Now(new)).await? {
                 Settled::Done(record) => return Ok(Some(record)),
                 Settled::Gone | Settled::CutShort => return Ok(None),
                 Settled::Waits { record: waiting, .. } => {
@@ -183,7 +179,7 @@ impl<O: Objects> Sessions<O> {
                 Settled::Full { maximum } => return Err(self.full(maximum).await),
                 Settled::Refused { record, error } => {
                     // What was never made whole leaves nothing.
-                    let is_left = !is_new || !self.discard(&record).await?;
+                    let is_left = new.is_none() || !self.discard(&record).await?;
                     let kept = if is_left { "" } else { "; nothing was created" };
                     return Err(Failure {
                         exit: Exit::Bad,

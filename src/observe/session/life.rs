@@ -42,7 +42,7 @@ impl<O: Objects> Sessions<O> {
             if record.slot.is_some() || record.max_sessions.is_none() {
                 return Ok(record);
             }
-            self.drive(record, false).await?;
+            self.drive(record, None).await?;
         }
     }
 

@@ -90,7 +90,7 @@ impl Sessions<InCluster> {
             let accepted = Instant::now();
             let mut events = self.watch_pod(&pod);
             let mut seen = Seen::default();
-            let (mut was_broken, mut is_once) = (false, false);
+            let (mut was_broken, mut is_once, mut pulled) = (false, false, None);
             let (mut is_troubled, mut looked) = (false, accepted);
             loop {
                 let look = looked + if is_troubled { LOOK } else { LOOK_AT_CALM };
@@ -123,10 +123,13 @@ impl Sessions<InCluster> {
                     Ok(None) => break,
                 };
                 seen.note(&now);
+                // Asked while the pod is not ready yet, this costs no time.
+                if pulled.is_none() && (has_started(&now) || goal(&now)) {
+                    pulled = self.pulled(&now).await;
+                }
                 is_once = decide::is_once(&now);
                 is_troubled = shows_trouble(&now);
                 if goal(&now) {
-                    let pulled = self.pulled(&pod).await;
                     let phases = seen.phases(begun, accepted, pulled);
                     let pod = Box::new(now);
                     return Ok(Ending::Ready { record, pod, phases });
@@ -146,7 +149,7 @@ impl Sessions<InCluster> {
             let Some(next) = self.record(&id).await?.filter(|next| next.uid == record.uid) else {
                 return Ok(Ending::Gone);
             };
-            match self.drive(next, false).await? {
+            match self.drive(next, None).await? {
                 Some(next) if next.pod() != pod => record = next,
                 _ => return Ok(Ending::Gone),
             }
@@ -183,9 +186,11 @@ impl Sessions<InCluster> {
     }
 
     /// How long images were pulled for a pod, as its events say; none where they do not.
-    async fn pulled(&self, pod: &str) -> Option<Duration> {
+    async fn pulled(&self, pod: &Pod) -> Option<Duration> {
+        // A pod of an earlier session of the same id may have had the same name.
+        let uid = pod.metadata.uid.as_deref()?;
         let query = ListQuery {
-            field_selector: format!("involvedObject.name={pod},reason=Pulled"),
+            field_selector: format!("involvedObject.uid={uid},reason=Pulled"),
             ..ListQuery::default()
         };
         let events = self

@@ -40,17 +40,17 @@ pub(crate) enum Settled {
 }
 
 /// How a session is driven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Haste {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Haste<'a> {
     /// A pod that failed is replaced when its pause is over.
     Patient,
-    /// Somebody waits for it: it is replaced at once.
-    Now,
+    /// Somebody waits for it: it is replaced at once. Whose record is new has its template at hand.
+    Now(Option<&'a Template>),
 }
 
 impl<O: Objects> Sessions<O> {
     /// Does what has to be done for a session. Several clients may do so at once.
-    pub(crate) async fn settle(&self, record: Record, haste: Haste) -> Result<Settled, Failure> {
+    pub(crate) async fn settle(&self, record: Record, haste: Haste<'_>) -> Result<Settled, Failure> {
         let mut record = record;
         let mut taken = None;
         for _ in 0..MOST_ROUNDS {
@@ -77,7 +77,7 @@ impl<O: Objects> Sessions<O> {
     }
 
     /// One step; none if somebody changed the record in the meantime.
-    async fn step(&self, record: Record, haste: Haste, taken: &mut Option<u32>) -> Result<Option<Settled>, Failure> {
+    async fn step(&self, record: Record, haste: Haste<'_>, taken: &mut Option<u32>) -> Result<Option<Settled>, Failure> {
         let pods = self.pods(&record.name).await?;
         let (mut present, others): (Vec<Pod>, Vec<Pod>) = pods.into_iter().partition(|pod| is_present(&record, pod));
         if !others.is_empty() {
@@ -105,13 +105,19 @@ impl<O: Objects> Sessions<O> {
                     let why = format!("pod {} is still going", pod.metadata.name.as_deref().unwrap_or_default());
                     return Ok(Some(Settled::Waits { record, why }));
                 }
-                self.start(record, present.is_some(), taken).await
+                self.start(record, haste, present.is_some(), taken).await
             }
         }
     }
 
     /// Makes the slot, the claim, the Service and the pod.
-    async fn start(&self, mut record: Record, has_pod: bool, taken: &mut Option<u32>) -> Result<Option<Settled>, Failure> {
+    async fn start(
+        &self,
+        mut record: Record,
+        haste: Haste<'_>,
+        has_pod: bool,
+        taken: &mut Option<u32>,
+    ) -> Result<Option<Settled>, Failure> {
         if let (None, Some(maximum)) = (record.slot, record.max_sessions) {
             record.slot = self.slot(&record, maximum, taken).await?;
             if record.slot.is_none() {
@@ -119,11 +125,18 @@ impl<O: Objects> Sessions<O> {
             }
         }
         if !has_pod {
-            let name = Template::name_of(&record.template);
-            let Some(stored) = self.objects.get(&kind::CONFIG_MAP, &name).await? else {
-                return self.without_template(record, &name).await;
+            let stored;
+            let template = match haste {
+                Haste::Now(Some(template)) => template,
+                _ => {
+                    let name = Template::name_of(&record.template);
+                    let Some(map) = self.objects.get(&kind::CONFIG_MAP, &name).await? else {
+                        return self.without_template(record, &name).await;
+                    };
+                    stored = Template::from_config_map(&map).map_err(|error| Failure::new(Exit::Fault, error))?;
+                    &stored
+                }
             };
-            let template = Template::from_config_map(&stored).map_err(|error| Failure::new(Exit::Fault, error))?;
             let owner = owner_of(&record);
             for (kind, object) in [(&kind::CLAIM, template.claim(&owner)), (&kind::SERVICE, template.service(&owner))] {
                 let Some(object) = object else { continue };
@@ -232,9 +245,9 @@ impl<O: Objects> Sessions<O> {
     }
 
     /// Does what has to be done about the pod of an active session.
-    async fn heal(&self, mut record: Record, pod: Option<&Pod>, haste: Haste) -> Result<Option<Settled>, Failure> {
+    async fn heal(&self, mut record: Record, pod: Option<&Pod>, haste: Haste<'_>) -> Result<Option<Settled>, Failure> {
         let mut healing = decide::heal(&record, pod, self.now());
-        if let (Healing::Later(_), Haste::Now) = (&healing, haste) {
+        if let (Healing::Later(_), Haste::Now(_)) = (&healing, haste) {
             let why = "somebody waits for it".to_owned();
             let failures = record.failures + 1;
             healing = Healing::Now { why, failures };
