@@ -19,15 +19,16 @@ pub(super) struct ListMetadata {
     pub(super) remaining_item_count: u64,
 }
 
-/// Hands each item of the page to `add`. None where the answer is JSON, but not a list.
-pub(super) fn decode(body: &[u8], add: &mut dyn FnMut(Value)) -> Result<Option<ListMetadata>, serde_json::Error> {
+/// Hands each item of the page to `add`, without its `managedFields` where it is to be `lean`. None where the answer is JSON, but not a list.
+pub(super) fn decode(body: &[u8], lean: bool, add: &mut dyn FnMut(Value)) -> Result<Option<ListMetadata>, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let page = json.deserialize_any(Page { add })?;
+    let page = json.deserialize_any(Page { lean, add })?;
     json.end()?;
     Ok(page)
 }
 
 struct Page<'f> {
+    lean: bool,
     add: &'f mut dyn FnMut(Value),
 }
 
@@ -41,7 +42,10 @@ impl<'de> Visitor<'de> for Page<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut metadata: Option<ListMetadata> = None;
         let mut has_items = false;
-        let mut items = Items { add: self.add };
+        let mut items = Items {
+            lean: self.lean,
+            add: self.add,
+        };
         while let Some(field) = map.next_key::<String>()? {
             match field.as_str() {
                 "metadata" => metadata = map.next_value()?,
@@ -57,6 +61,7 @@ impl<'de> Visitor<'de> for Page<'_> {
 }
 
 struct Items<'f> {
+    lean: bool,
     add: &'f mut dyn FnMut(Value),
 }
 
@@ -80,20 +85,60 @@ impl<'de> Visitor<'de> for &mut Items<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
-        while let Some(item) = items.next_element()? {
+        while let Some(item) = match self.lean {
+            true => items.next_element_seed(Lean)?,
+            false => items.next_element()?,
+        } {
             (self.add)(item);
         }
         Ok(true)
     }
 }
 
+/// An object, or its `metadata`, without `managedFields`.
+struct Lean;
+
+impl<'de> DeserializeSeed<'de> for Lean {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Lean {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of the Kubernetes API")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some(field) = map.next_key::<String>()? {
+            let value = match field.as_str() {
+                "managedFields" => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                "metadata" => map.next_value_seed(Lean)?,
+                _ => map.next_value()?,
+            };
+            object.insert(field, value);
+        }
+        Ok(object.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn read(text: &str) -> (Result<Option<ListMetadata>, serde_json::Error>, usize) {
         let mut count = 0;
-        let page = decode(text.as_bytes(), &mut |_| count += 1);
+        let page = decode(text.as_bytes(), false, &mut |_| count += 1);
         (page, count)
     }
 
@@ -108,6 +153,20 @@ mod tests {
             remaining_item_count: 3,
         };
         assert_eq!((page.unwrap(), count), (Some(expected), 2));
+    }
+
+    #[test]
+    fn lean_items_have_no_managed_fields() {
+        let text = r#"{"items": [{"metadata": {"name": "a", "managedFields": [{"manager": "x"}]}, "data": {"managedFields": "kept"}}], "metadata": {}}"#;
+        let lean_or_not = [true, false].map(|lean| {
+            let mut items = Vec::new();
+            decode(text.as_bytes(), lean, &mut |item| items.push(item)).unwrap();
+            items.pop().unwrap()
+        });
+        let data = json!({"managedFields": "kept"});
+        let lean = json!({"metadata": {"name": "a"}, "data": data});
+        let whole = json!({"metadata": {"name": "a", "managedFields": [{"manager": "x"}]}, "data": data});
+        assert_eq!(lean_or_not, [lean, whole]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct ListQuery {
     pub field_selector: String,
     /// Ask for `metadata` alone.
     pub metadata_only: bool,
+    /// Skip `managedFields`, about half of each object.
+    pub lean: bool,
 }
 
 /// Objects of one kind at one moment, all pages together.
@@ -253,7 +255,7 @@ impl Connection {
         call.accept = if wanted.metadata_only { LIST_METADATA } else { JSON };
         let answer = self.inner.transport.call(&call).await?;
         let mut add = |item| complete(kind, wanted.metadata_only, item).into_iter().for_each(&mut add);
-        page::decode(&answer.body, &mut add)
+        page::decode(&answer.body, wanted.lean, &mut add)
             .map_err(|error| undecodable(&about, &answer.body, error))?
             .ok_or_else(|| ApiError::of(&about, ApiErrorKind::Decode, "the answer is not a list"))
     }

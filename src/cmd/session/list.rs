@@ -137,6 +137,7 @@ async fn read(args: &ListArgs, sessions: &Sessions<InCluster>, namespace: Option
     let connection = &sessions.objects.connection;
     let query = |selector: String| ListQuery {
         label_selector: selector,
+        lean: true,
         ..ListQuery::default()
     };
     let more = if args.selector.is_empty() {

@@ -41,6 +41,7 @@ impl Objects for InCluster {
         let query = ListQuery {
             label_selector: labels.to_owned(),
             metadata_only,
+            lean: true,
             ..ListQuery::default()
         };
         Ok(self.connection.list(kind, Some(&self.namespace), &query).await?.items)
