@@ -67,6 +67,14 @@ impl<'a> Record<'a> {
         self.found.push((stage, finding));
     }
 
+    /// Adds a hop to a Service and what stops it there.
+    pub fn stopped(&mut self, mut hop: Hop, finding: Finding) {
+        hop.answer = HopAnswer::Blocked;
+        hop.reason = finding.summary.clone();
+        self.hop(hop);
+        self.finding(Stage::Service, finding);
+    }
+
     fn deny(&mut self, stage: Stage, denied: Denied<'a>) {
         self.denied.push((stage, denied));
     }

@@ -13,7 +13,7 @@ use crate::rules::service;
 use crate::text::command;
 use crate::trace::alias::Followed;
 use crate::trace::ends::Place;
-use crate::trace::hops::{Record, Walk};
+use crate::trace::hops::Walk;
 use crate::trace::question::{Ask, AskedPort, Unanswerable};
 use crate::trace::route::{Endpoint, Route, called_port};
 use crate::trace::{ends, hops, mismatch};
@@ -79,14 +79,19 @@ impl<'a> Walk<'_, 'a> {
         if route.endpoints.is_empty() {
             // Also reports what would stop the connection once there is an endpoint.
             route.endpoints = not_ready(view, service, &way);
-            broken(view, needs, service, called, hop, record);
+            match broken(view, needs, service, called) {
+                Some(finding) => record.stopped(hop, finding),
+                None => {
+                    hop.answer = HopAnswer::Unknown;
+                    let namespace = service.namespace().unwrap_or_default();
+                    hop.reason = format!("the pods and endpoints of namespace {namespace} may not be read");
+                    record.hop(hop);
+                }
+            }
             return Ok(route);
         }
         if let Some(finding) = mismatch::of_headless(view, needs, service, ask, sources, &route) {
-            hop.answer = HopAnswer::Blocked;
-            hop.reason = finding.summary.clone();
-            record.hop(hop);
-            record.finding(Stage::Service, finding);
+            record.stopped(hop, finding);
             route.endpoints.clear();
             return Ok(route);
         }
@@ -200,15 +205,12 @@ fn by_slices<'a>(view: &View<'a>, needs: &mut Needs, service: &Service, way: &Wa
     found
 }
 
-/// A Service that leads nowhere: what its own rules say about it.
-fn broken(view: &View<'_>, needs: &mut Needs, service: &Service, called: Option<&ServicePort>, mut hop: Hop, record: &mut Record<'_>) {
+/// A Service that leads nowhere: what its own rules say about it; none where too little may be read.
+fn broken(view: &View<'_>, needs: &mut Needs, service: &Service, called: Option<&ServicePort>) -> Option<Finding> {
     let namespace = service.namespace().unwrap_or_default();
     let known = [kind::POD, kind::ENDPOINT_SLICE].map(|kind| needs.list(view, &kind, &namespace)) == [true; 2];
     if !known && !view.snapshot.local {
-        hop.answer = HopAnswer::Unknown;
-        hop.reason = format!("the pods and endpoints of namespace {namespace} may not be read");
-        record.hop(hop);
-        return;
+        return None;
     }
     let codes = [
         ServiceSelectsNothing,
@@ -239,15 +241,10 @@ fn broken(view: &View<'_>, needs: &mut Needs, service: &Service, called: Option<
         service.name_any(),
         command("kubectl podlife diagnose service/{} -n {}", &[&service.name_any(), &namespace]),
     );
-    let finding = if finding.code == ServiceHasNoReadyEndpoints {
-        finding.fix_command(format!("see why the pods behind Service {name} are not ready"), command)
-    } else {
-        finding
-    };
-    hop.answer = HopAnswer::Blocked;
-    hop.reason = finding.summary.clone();
-    record.hop(hop);
-    record.finding(Stage::Service, finding);
+    Some(match finding.code {
+        ServiceHasNoReadyEndpoints => finding.fix_command(format!("see why the pods behind Service {name} are not ready"), command),
+        _ => finding,
+    })
 }
 
 fn no_endpoints(view: &View<'_>, service: &Service) -> Finding {
