@@ -5,7 +5,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::harness::{Scenario, event};
+use super::harness::{Scenario, event, pods_ready};
+use super::objects::app;
 
 /// Audit events of podlife's requests for a namespace, from an offset in the log on.
 pub fn requests(log: &str, namespace: &str) -> Vec<(String, String)> {
@@ -70,6 +71,38 @@ fn sixty_pods_cost_no_more_than_their_kinds() {
         .count();
     assert_eq!(one_map, 0, "no finding needs the content of a ConfigMap: {seen:?}");
     assert_eq!(answer.json["podCount"], 60);
+}
+
+#[test]
+fn only_a_broken_revision_costs_more_than_lists_and_dials() {
+    let Ok(audit) = std::env::var("PODLIFE_TEST_AUDIT_LOG") else {
+        return;
+    };
+    let serving = |name: &str, address: &str| {
+        app(name)
+            .env("LISTEN", address)
+            .spec("replicas: 3")
+            .ports("{port: 80, targetPort: 8080}")
+    };
+    let beside = |scenario: Scenario| {
+        let before = fs::metadata(&audit).unwrap().len();
+        let answer = scenario.diagnose();
+        let log = fs::read(&audit).unwrap();
+        let log = String::from_utf8_lossy(&log[usize::try_from(before).unwrap()..]).into_owned();
+        let mut seen = requests(&log, &scenario.namespace);
+        let is_dial = |resource: &str| matches!(resource, "pods/proxy" | "pods/portforward" | "namespaces");
+        seen.retain(|(verb, resource)| verb != "list" && !is_dial(resource));
+        (seen.len(), answer.json["rootCauses"].as_array().map(Vec::len))
+    };
+    let well = Scenario::new("joins-none")
+        .apply(&serving("well", "0.0.0.0:8080"))
+        .until("all run", pods_ready(3));
+    assert_eq!(beside(well), (0, Some(0)));
+    let broken = Scenario::new("joins-some")
+        .apply(&serving("inside", "127.0.0.1:8080"))
+        .until("all run", pods_ready(3));
+    let (joins, faults) = beside(broken);
+    assert!((1..=2).contains(&joins) && faults == Some(1), "{joins} {faults:?}");
 }
 
 #[test]
