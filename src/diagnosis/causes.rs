@@ -289,7 +289,7 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
                 && (*within == Within::Workload
                     || (cause.subject.container.is_some() && cause.subject.container == effect.subject.container));
             // Where later ordinals wait for a pod of the present revision, that is a symptom of the pod's own fault.
-            let waits = cause.code == OrderedStartBlocked && cause.severity == Severity::Symptom;
+            let waits = cause.code == OrderedStartBlocked && cause.effects.is_empty();
             // A command tests what it likes, and a port that answers listens.
             let is_apart = LISTENER.contains(&cause.code)
                 && !matches!(
@@ -537,12 +537,11 @@ mod tests {
 
     #[test]
     fn a_fixed_revision_explains_the_fault_of_the_old_pod() {
-        let blocked = on(OrderedStartBlocked, "db", "c");
         assert_eq!(
-            roots(vec![blocked.clone(), on(ImagePullFailing, "db", "c")]),
+            roots(vec![on(OrderedStartBlocked, "db", "c"), on(ImagePullFailing, "db", "c")]),
             [(OrderedStartBlocked, "db".to_owned())]
         );
-        let waits = blocked.severity(Severity::Symptom).suffering(Effect::NotReady(deployment("db")));
+        let waits = Finding::error(OrderedStartBlocked, Subject::of(deployment("db")), "").suffering(Effect::NotReady(deployment("db")));
         assert_eq!(
             roots(vec![waits, on(ImagePullFailing, "db", "c")]),
             [(ImagePullFailing, "db".to_owned())]

@@ -2,8 +2,8 @@
 
 use podlife::model::kind;
 
-use super::probes::{deployment, root_causes};
-use crate::cluster::harness::{Scenario, State, event, pods_ready, running, waiting};
+use super::probes::{causes_in, deployment, root_causes};
+use crate::cluster::harness::{Scenario, State, event, pods_ready, running, statuses, waiting};
 
 const IDLE: &str = "command: [sleep, '3600']";
 
@@ -180,6 +180,33 @@ fn an_unready_ordinal_is_explained_by_its_container() {
         });
     let answer = scenario.first_root_cause("ReadinessProbeFailing", "exec-exit", "statefulset/db");
     assert_eq!(answer.json["symptoms"][0]["code"], "OrderedStartBlocked", "{}", answer.stdout);
+}
+
+/// Later ordinals wait only where pods start in order, and where it is known why the first one is not ready, that is told instead.
+#[test]
+fn ordinals_that_wait_are_pending_from_the_first_look() {
+    let set = |name: &str, policy: &str, probe: &str| {
+        let spec = format!("replicas: 3, podManagementPolicy: {policy}").replace(", ", "\n  ");
+        let probe = format!("readinessProbe: {{{probe}, initialDelaySeconds: 3600}}");
+        stateful_set(name, &spec, &format!("{IDLE}, {probe}"))
+    };
+    let unknown = "exec: {command: ['true']}";
+    let manifest = set("ordered", "OrderedReady", unknown)
+        + &set("parallel", "Parallel", unknown)
+        + &set("deaf", "OrderedReady", "tcpSocket: {port: 8080}");
+    let answer = Scenario::new("ordered-first")
+        .apply(&manifest)
+        .until("all run that may", |state| {
+            statuses(state, "app").filter(|s| s["started"] == true).count() == 5
+        })
+        .diagnose();
+    assert_eq!((answer.exit, root_causes(&answer).len()), (0, 0), "{}", answer.stdout);
+    assert_eq!(
+        causes_in(&answer, &["pending"]),
+        ["NothingListening () statefulset/deaf", "OrderedStartBlocked () statefulset/ordered"],
+        "{}",
+        answer.stdout
+    );
 }
 
 #[test]
