@@ -89,7 +89,7 @@ fn since_complete(view: &View<'_>, pod: &Pod, ran: Timestamp, ready: Timestamp) 
 fn between_failures(view: &View<'_>, pod: &Pod, ready: Timestamp) -> Option<Duration> {
     let of_container = |container: ContainerView<'_>| {
         let probe = container.spec.readiness_probe.as_ref()?;
-        let started = container.running_since().filter(|_| container.spec.startup_probe.is_none())?;
+        let started = container.running_since()?;
         let failures: Vec<_> = failures_now(view, &container, Which::Readiness).collect();
         let count = failures.iter().map(|(event, _)| event.count()).sum::<i32>();
         let first = failures.iter().filter_map(|(event, _)| event.first_seen()).min()?;
@@ -98,7 +98,9 @@ fn between_failures(view: &View<'_>, pod: &Pod, ready: Timestamp) -> Option<Dura
         let seconds = |number: Option<i32>, default: i32| Duration::from_secs(u64::try_from(number.unwrap_or(default)).unwrap_or_default());
         let each = seconds(probe.period_seconds, 10).max(seconds(probe.timeout_seconds, 1));
         let delay = seconds(probe.initial_delay_seconds, 0);
-        let at_first = between(started, first).saturating_sub(delay);
+        // Behind a startup probe it is not known when this one began.
+        let begun = if container.spec.startup_probe.is_none() { started } else { first };
+        let at_first = between(begun, first).saturating_sub(delay);
         // The kubelet leaves out events of a pod that has many.
         let is_counted = count < BURST;
         let later = between(first, last).saturating_sub(each * u32::try_from(count - 1).ok()?);

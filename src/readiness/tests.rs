@@ -566,6 +566,7 @@ fn failures_of_a_readiness_probe_show_that_a_pod_was_ready_before() {
     assert_eq!(left(&delayed, &[("11:59:20", "11:59:48", 15)]), None, "it was not probed before");
     let guarded = format!("{probe}, startupProbe: {{httpGet: {{path: /, port: 80}}}}");
     assert_eq!(left(&guarded, &[("11:59:20", "11:59:48", 15)]), None, "it may have started late");
+    assert_eq!(left(&guarded, &[("11:59:02", "11:59:48", 12)]), Some(31), "it has started");
     assert_eq!(
         left(probe, &[("11:58:20", "11:59:48", 15)]),
         None,
