@@ -134,12 +134,13 @@ impl Tracker {
         }
     }
 
-    /// Takes in what the rules found. The time of a cause counts from when it was first seen, and starts again after it was gone.
-    pub fn explain(&mut self, causes: Causes) {
+    /// Takes in what the rules found. The time of a cause counts from when it was first seen, and starts again after it was gone. `new_since`:
+    /// since when what was not seen before has been there.
+    pub fn explain(&mut self, causes: Causes, new_since: Duration) {
         let seen: BTreeSet<&String> = causes.suspects.iter().map(|s| &s.finding.id).collect();
         self.since.retain(|id, _| seen.contains(id));
         for suspect in &causes.suspects {
-            self.since.entry(suspect.finding.id.clone()).or_insert(causes.at);
+            self.since.entry(suspect.finding.id.clone()).or_insert(new_since);
         }
         self.causes = Some(causes);
     }

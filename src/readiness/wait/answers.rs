@@ -192,6 +192,11 @@ impl Answers {
         self.fault.is_some()
     }
 
+    /// Since when each round has proved nothing for the same reason.
+    pub(crate) fn same_fault_since(&self) -> Option<Duration> {
+        self.fault.as_ref().map(|_| self.steady_since)
+    }
+
     /// Whether it can never be checked in the way that was asked for.
     pub(crate) fn is_hopeless(&self) -> bool {
         matches!(self.fault, Some((Fault::Never(_), _)))

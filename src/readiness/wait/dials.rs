@@ -31,12 +31,15 @@ impl DialCache {
         now >= self.until && !self.results.is_empty()
     }
 
-    /// Keeps new results, unless the known ones can still be used. A time-out may be a busy moment: it gives way to the next result.
+    /// Keeps new results, unless known ones of the same ports can still be used. A time-out may be a busy moment: it gives way to the next result.
     pub(crate) fn keep(&mut self, results: Vec<Dial>, now: Duration) {
         if now < self.until {
             for result in results {
-                let known = self.results.iter_mut().find(|dial| dial.key == result.key && timed_out(dial));
-                known.into_iter().for_each(|dial| *dial = result.clone());
+                match self.results.iter_mut().find(|dial| dial.key == result.key) {
+                    Some(known) if timed_out(known) => *known = result,
+                    Some(_) => {}
+                    None => self.results.push(result),
+                }
             }
             return;
         }
@@ -87,6 +90,13 @@ mod tests {
         assert_eq!(
             cache.known(at(13)),
             [dial(80, false, Reply::Refused), dial(81, false, Reply::Status(200))]
+        );
+        let of_new_pod = dial(82, false, Reply::Refused);
+        cache.keep(vec![dial(81, false, Reply::Refused), of_new_pod.clone()], at(14));
+        assert_eq!(
+            cache.known(at(15))[1..],
+            [dial(81, false, Reply::Status(200)), of_new_pod],
+            "the new one is kept beside the others"
         );
     }
 

@@ -27,7 +27,7 @@ use crate::readiness::wait::answers::{Answers, FOLLOWS};
 use crate::readiness::wait::api_health::{ApiHealth, Trouble};
 use crate::readiness::wait::observation::Observation;
 use crate::readiness::wait::rereads::{Reread, Rereads};
-use crate::readiness::wait::rule_checks::{Explanation, RuleCheck, RuleChecks};
+use crate::readiness::wait::rule_checks::{Explanation, PAUSE, RuleCheck, RuleChecks};
 use crate::readiness::wait::stability::StabilityTimer;
 
 /// The longest time between two looks: it bounds how late a deadline is noticed.
@@ -126,7 +126,8 @@ pub struct Wait {
     answering: Steady,
     /// How long the present streak of answers has to last.
     span: Duration,
-    was_ready: bool,
+    /// Since when everything is ready.
+    ready_since: Option<Duration>,
     /// Whether the rules have been asked since everything is ready what the answers do not show.
     is_vetted: bool,
 }
@@ -144,7 +145,7 @@ impl Wait {
             ready: Steady::default(),
             answering: Steady::default(),
             span: Duration::ZERO,
-            was_ready: false,
+            ready_since: None,
             is_vetted: false,
             terms,
         }
@@ -177,12 +178,24 @@ impl Wait {
             Event::Explained(id, _) if !self.rules.awaits(id) => {}
             Event::Explained(_, explanation) => {
                 if let Some(mut causes) = self.rules.take(explanation, now) {
-                    self.is_vetted = self.was_ready;
-                    if self.was_ready && !self.answers.is_at_fault() {
-                        let path = self.answers.proven_by();
-                        causes.suspects.retain(|suspect| suspect.is_hidden_from(path));
+                    self.is_vetted = self.ready_since.is_some_and(|since| since <= causes.at);
+                    let mut since = causes.at;
+                    if self.is_vetted {
+                        match self.answers.same_fault_since() {
+                            // What the rules explain is older than their look.
+                            Some(fault) => since = fault.max(since.saturating_sub(PAUSE.0)).min(since),
+                            None => {
+                                let path = self.answers.proven_by();
+                                causes.suspects.retain(|suspect| suspect.is_hidden_from(path));
+                            }
+                        }
                     }
-                    self.tracker.explain(causes);
+                    self.tracker.explain(causes, since);
+                    if self.ready_since.is_some() && !self.is_vetted {
+                        // It has become ready meanwhile. What is still found later has been there since.
+                        self.tracker.set_causes_aside();
+                        self.rules.soon(now);
+                    }
                 }
                 if let Some((time, _)) = self.tracker.fails_at() {
                     self.rules.before_final(time, now);
@@ -267,13 +280,12 @@ impl Wait {
         if self.rules.note_generations(std::mem::take(&mut seen.generations), now) {
             self.tracker.forget_causes();
         }
-        if is_ready && !self.was_ready {
+        if is_ready && self.ready_since.is_none() {
             // Whatever kept it from being ready is gone.
-            self.rules.cancel();
             self.tracker.set_causes_aside();
             self.is_vetted = false;
         }
-        self.was_ready = is_ready;
+        self.ready_since = is_ready.then(|| self.ready_since.unwrap_or(now));
         self.stability.look(is_ready);
         let is_hopeless = seen.checks.as_ref().is_err_and(|untried| untried.is_final);
         let checks = std::mem::replace(&mut seen.checks, Ok(Vec::new()));

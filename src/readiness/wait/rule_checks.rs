@@ -16,7 +16,7 @@ use crate::readiness::wait::dials::DialCache;
 use crate::view::FailingPod;
 
 /// Time from one run of the rules to the next: it grows from the first value to the second while nothing changes.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
+pub(crate) const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
 /// Before the end, the rules run again where their last answer is older than this.
 const STALE: Duration = Duration::from_secs(5);
 /// Time for the last run of the rules: it begins this long before the timeout, and the end waits this long for it.
@@ -106,6 +106,7 @@ impl RuleChecks {
             return false;
         }
         self.generations = generations;
+        self.cancel();
         self.forget_dials();
         self.explained = None;
         self.soon(now);
@@ -194,7 +195,11 @@ impl RuleChecks {
 
     /// A fault becomes final at this time: the rules run just then.
     pub(crate) fn before_final(&mut self, time: Duration, now: Duration) {
-        self.next = self.next.min(time.max(now + PAUSE.0));
+        let time = time.max(now + PAUSE.0);
+        // One that begins shortly before would have to run again.
+        if self.next + PAUSE.0 >= time {
+            self.next = time;
+        }
     }
 
     /// Whether the rules have answered at all.

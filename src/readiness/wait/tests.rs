@@ -518,3 +518,52 @@ fn a_proven_fault_of_the_spec_ends_a_run_after_its_grace_and_is_announced() {
     assert_eq!(run.end(), Some(&End::Decided(State::Failed)));
     assert_eq!((announced.first(), at), (Some(&(ms(22_000), Code::ListenerOnLoopback)), 22_000));
 }
+
+/// A server that is refused from `ready_from` on, with rules that need some time to name the listener. Returns when the run ends.
+fn refused_until(ready_from: u64, answers_at: Option<u64>) -> (Option<End>, u64) {
+    const RULES_TAKE: u64 = 2000;
+    let mut run = Run::new(40_000);
+    let state_at = |at: u64| if at < ready_from { State::Progressing } else { State::Ready };
+    let mut at = 0;
+    let mut under_way = None;
+    run.look(seen(state_at(0), "a"), 0);
+    while run.end().is_none() {
+        if let Some((id, check)) = run.explains() {
+            under_way = Some((at + RULES_TAKE, id, check.at, check.generations.clone()));
+        }
+        let explained = under_way.take_if(|(due, ..)| *due <= at);
+        if let Some((_, id, begun, generations)) = explained {
+            let suspect = suspect_of(found(ListenerOnLoopback::Ipv4, Confidence::Proven), web());
+            run.event(Event::Explained(id, explanation(begun, generations, vec![suspect])), at);
+        } else if let Some(id) = run.asked() {
+            let outcome = match answers_at {
+                Some(from) if at >= from => Ok(()),
+                _ => Err(Fault::Failing("refused".into())),
+            };
+            run.event(Event::Answered(id, outcome), at);
+        } else if let Some((id, _)) = run.reread() {
+            run.event(Event::Reread(id, Ok(())), at);
+        } else {
+            let due = under_way.as_ref().map_or(u64::MAX, |(due, ..)| *due);
+            let change = if at < ready_from { ready_from } else { u64::MAX };
+            at = run.wakes_at().map_or(u64::MAX, |_| run.wakes_at_ms()).min(due).min(change);
+        }
+        run.look(seen(state_at(at), "a"), at);
+    }
+    (run.end().cloned(), at)
+}
+
+#[test]
+fn a_fault_counts_from_the_first_sign_of_it() {
+    let failed = |at: u64| (Some(End::Decided(State::Failed)), at);
+    // Each time the last run of the rules takes two seconds.
+    assert_eq!(refused_until(0, None), failed(22_000), "the first refused answer");
+    assert_eq!(refused_until(3000, None), failed(24_000), "what the rules saw before all was ready");
+    assert_eq!(
+        refused_until(1000, None),
+        failed(24_000),
+        "the first refused answer once all was ready"
+    );
+    let (end, _) = refused_until(3000, Some(19_000));
+    assert_eq!(end, Some(End::Decided(State::Ready)), "it answers in time");
+}
