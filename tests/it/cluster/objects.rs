@@ -61,6 +61,14 @@ pub fn shell(name: &str, script: &str) -> Workload {
     busybox(name).container(&format!("command: [sh, -c, {script}]"))
 }
 
+/// A script for BusyBox: it serves port 8080, and answers 500 in pods whose name is like this pattern.
+pub fn answers_500_in(pods: &str) -> String {
+    format!(
+        "mkdir -p /w/cgi-bin; cd /w/cgi-bin; case $(hostname) in {pods}) printf '#!/bin/sh\\necho Status: 500 Oops\\necho\\n' >index.cgi; \
+         chmod +x index.cgi ;; *) echo well >/w/index.html ;; esac; exec httpd -f -p 8080 -h /w"
+    )
+}
+
 /// A Service.
 pub fn service(name: &str, spec: &str) -> String {
     format!("\n---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {spec}}}\n")

@@ -104,30 +104,56 @@ spec:
   names: {kind: PodMetrics, listKind: PodMetricsList, plural: pods, singular: podmetrics}
   versions: [{name: v1beta1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
 ";
-    let scaler = "
-{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: scaler}, spec: {maxReplicas: 3, \
- scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, \
- metrics: [{type: Resource, resource: {name: memory, target: {type: Utilization, averageUtilization: 50}}}]}}
-";
+    let scaler = |name: &str| {
+        format!(
+            "---\n{{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {{name: {name}}}, spec: {{maxReplicas: 3, \
+             scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}, \
+             metrics: [{{type: Resource, resource: {{name: memory, target: {{type: Utilization, averageUtilization: 50}}}}}}]}}}}\n"
+        )
+    };
     kubectl(&["apply", "-f", "-"], Some(definition));
     established("pods.metrics.k8s.io");
-    let scenario = Scenario::new("no-requests")
-        .apply(&deployment("web", "command: [sleep, '3600']"))
+    let idle = "command: [sleep, '3600']";
+    let measured = |scenario: &Scenario, name: &str| {
+        let pod = scenario.kubectl(&[
+            "get",
+            "pods",
+            "-l",
+            &format!("app={name}"),
+            "-o",
+            "jsonpath={.items[0].metadata.name}",
+        ]);
+        let now = jiff::Timestamp::now();
+        format!(
+            "{{apiVersion: metrics.k8s.io/v1beta1, kind: PodMetrics, metadata: {{name: {pod}, labels: {{app: {name}}}}}, timestamp: '{now:.0}', \
+             window: 15s, containers: [{{name: {name}, usage: {{cpu: 1m, memory: 1Mi}}}}]}}"
+        )
+    };
+    let says = |scenario: &Scenario, words: &str| {
+        scenario.wait(&format!("the autoscaler says {words}"), |scenario| {
+            let scalers = scenario.list(&kind::AUTOSCALER);
+            scalers.iter().any(|s| s["status"]["conditions"].to_string().contains(words))
+        });
+    };
+    // Metrics of new pods come a little later.
+    let scenario = Scenario::new("metrics-late")
+        .apply(&(deployment("new", &format!("{idle}, resources: {{requests: {{memory: 10Mi}}}}")).to_string() + &scaler("new")))
         .until("it runs", pods_ready(1));
-    let pod = scenario.kubectl(&["get", "pods", "-o", "jsonpath={.items[0].metadata.name}"]);
-    let now = jiff::Timestamp::now();
-    let scenario = scenario.apply(&format!(
-        "{{apiVersion: metrics.k8s.io/v1beta1, kind: PodMetrics, metadata: {{name: {pod}, labels: {{app: web}}}}, timestamp: '{now:.0}', \
-         window: 15s, containers: [{{name: web, usage: {{cpu: 1m, memory: 1Mi}}}}]}}"
-    ));
-    let scenario = scenario.apply(scaler);
-    scenario.wait("the autoscaler misses the request", |scenario| {
-        let scalers = scenario.list(&kind::AUTOSCALER);
-        scalers
-            .iter()
-            .any(|s| s["status"]["conditions"].to_string().contains("missing request for memory"))
-    });
-    scenario.first_root_cause("AutoscalerUnableToScale", "no-requests", "horizontalpodautoscaler/scaler");
+    says(&scenario, "FailedGetResourceMetric");
+    let first = scenario.diagnose();
+    assert_eq!((first.exit, &first.json["verdict"]), (0, &"progressing".into()), "{}", first.stdout);
+    assert_eq!(first.json["pending"][0]["cause"], "no-metrics", "{}", first.stdout);
+    let metrics = measured(&scenario, "new");
+    let scenario = scenario.apply(&metrics);
+    says(&scenario, "ValidMetricFound");
+    assert_eq!(scenario.healthy().json["pending"].as_array().map(Vec::len), Some(0));
+    let scenario = Scenario::new("no-requests")
+        .apply(&deployment("web", idle))
+        .until("it runs", pods_ready(1));
+    let metrics = measured(&scenario, "web");
+    let scenario = scenario.apply(&metrics).apply(&scaler("web"));
+    says(&scenario, "missing request for memory");
+    scenario.first_root_cause("AutoscalerUnableToScale", "no-requests", "horizontalpodautoscaler/web");
 }
 
 fn names_do_not_resolve() {

@@ -20,7 +20,7 @@ pub fn causes_at_first_look(answer: &Answer) -> Vec<String> {
     causes_in(answer, &["rootCauses", "pending"])
 }
 
-fn causes_in(answer: &Answer, lists: &[&str]) -> Vec<String> {
+pub fn causes_in(answer: &Answer, lists: &[&str]) -> Vec<String> {
     let findings = lists.iter().filter_map(|list| answer.json[list].as_array());
     let mut all: Vec<String> = findings
         .flatten()
@@ -123,6 +123,29 @@ fn a_liveness_probe_that_asks_a_wrong_path() {
         .until("it was killed", both(restarts("app", 1), event("Killing", "failed liveness probe")))
         .first_root_cause("LivenessProbeFailing", "http-status", "deployment/api");
     assert_eq!(answer.root_cause()["subject"]["container"], "app");
+}
+
+#[test]
+fn a_liveness_probe_that_fails_is_pending_until_it_passes_or_kills() {
+    let live = "livenessProbe: {httpGet: {path: /cgi-bin/live, port: 8080}, periodSeconds: 5, failureThreshold: 9}";
+    let web = |name: &str, script: &str| {
+        let runs = format!("mkdir -p /w/cgi-bin; {script} exec httpd -f -p 8080 -h /w");
+        let run = serde_json::to_string(&runs).unwrap();
+        deployment(name, &format!("command: [sh, -c, {run}], {live}")).to_string()
+    };
+    let page = "printf '#!/bin/sh\\nif [ -f /live ]; then echo Status: 200 OK; else echo Status: 503 Not Yet; fi\\necho\\n' >/w/cgi-bin/live; \
+                chmod +x /w/cgi-bin/live;";
+    let scenario = Scenario::new("liveness-first")
+        .apply(&(web("fails", page) + &web("passes", page)))
+        .until("the probes have failed", every_pod_has("Unhealthy"));
+    let first = scenario.diagnose();
+    let of = |name: &str| format!("LivenessProbeFailing (http-status) deployment/{name}");
+    assert_eq!(causes_in(&first, &["pending"]), [of("fails"), of("passes")], "{}", first.stdout);
+    assert_eq!((first.exit, root_causes(&first).len()), (0, 0), "{}", first.stdout);
+    scenario.kubectl(&["exec", "deployment/passes", "--", "touch", "/live"]);
+    let scenario = scenario.until("one was killed", event("Killing", "failed liveness probe"));
+    scenario.wait("neither is pending any more", |s| causes_in(&s.diagnose(), &["pending"]).is_empty());
+    scenario.first_root_cause("LivenessProbeFailing", "http-status", "deployment/fails");
 }
 
 #[test]

@@ -177,3 +177,35 @@ fn the_command_of_a_probe_is_quoted() {
     let expected = format!("kubectl exec quoting -c c -n {} -- sh -c '{script}'", scenario.namespace);
     assert_eq!(exec(&scenario), Some(expected));
 }
+
+/// The pod is named where the others answer well, and not where each of them fails.
+#[test]
+fn one_pod_of_several_that_answers_500_is_named() {
+    let set = |name: &str, fails: &str| {
+        let script = serde_json::to_string(&objects::answers_500_in(fails)).unwrap();
+        let service = objects::service(
+            name,
+            &format!("{{selector: {{app: {name}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}"),
+        );
+        format!(
+            "{service}---\n{{apiVersion: apps/v1, kind: StatefulSet, metadata: {{name: {name}}}, spec: {{serviceName: {name}, \
+             podManagementPolicy: Parallel, replicas: 3, selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: {{app: {name}}}}}, \
+             spec: {{terminationGracePeriodSeconds: 0, containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, \
+             ports: [{{containerPort: 8080}}], readinessProbe: {{exec: {{command: [pidof, httpd]}}}}, command: [sh, -c, {script}]}}]}}}}}}}}\n"
+        )
+    };
+    let scenario = Scenario::new("some-500")
+        .apply(&(set("one", "one-1") + &set("every", "every-*") + &set("none", "other-1")))
+        .until("all run", pods_ready(9));
+    let answer = scenario.diagnose();
+    let all = answer.json["rootCauses"].as_array().unwrap();
+    let of = |name: &str| all.iter().find(|f| f["subject"]["name"] == name).cloned().unwrap_or_default();
+    let (one, every) = (of("one"), of("every"));
+    assert_eq!(codes(&answer), ["ApplicationError", "ApplicationError"], "{}", answer.stdout);
+    let summary = |finding: &Value| finding["summary"].as_str().unwrap_or_default().to_owned();
+    assert!(summary(&one).starts_with("pod one-1: container app answers"), "{one:#}");
+    assert!(summary(&every).starts_with("container app answers"), "{every:#}");
+    for (name, verdict) in [("one", "degraded"), ("every", "degraded"), ("none", "healthy")] {
+        assert_eq!(verdict_of(&answer, "StatefulSet", name), verdict, "{}", answer.stdout);
+    }
+}

@@ -76,6 +76,18 @@ fn a_volume_without_attacher() {
     assert!(fix.contains("CSI driver"), "{fix}");
 }
 
+/// Whether a volume is attached to a node, once the driver's attacher has said so to the controller, as this does.
+fn is_attached(volume: &str, node: &str) -> bool {
+    let all: Value = serde_json::from_str(&kubectl(&["get", "volumeattachments", "-o", "json"], None)).unwrap();
+    let is_it = |a: &&Value| a["spec"]["nodeName"] == *node && a["spec"]["source"]["persistentVolumeName"] == *volume;
+    if let Some(attachment) = all["items"].as_array().into_iter().flatten().find(is_it) {
+        let attached = r#"{"status":{"attached":true}}"#;
+        let object = format!("volumeattachment/{}", attachment["metadata"]["name"].as_str().unwrap());
+        kubectl(&["patch", &object, "--subresource=status", "--type=merge", "-p", attached], None);
+    }
+    kubectl(&["get", "node", node, "-o", "jsonpath={.status.volumesAttached}"], None).contains(volume)
+}
+
 /// A pod was moved away from a node that does not answer, where its volume is still attached. The test says what that node's kubelet and the
 /// driver's attacher would say; the controller that waits for them is the real one.
 #[test]
@@ -98,33 +110,13 @@ fn a_volume_that_is_still_attached_elsewhere() {
         &format!("nodeName: {name}, tolerations: [{{operator: Exists}}], containers:"),
     );
     let scenario = scenario.apply(&(volume.claim() + &first));
-    scenario.wait("the volume is attached there", |_| {
-        let all: Value = serde_json::from_str(&kubectl(&["get", "volumeattachments", "-o", "json"], None)).unwrap();
-        let of_node = |a: &&Value| a["spec"]["nodeName"] == *name;
-        if let Some(attachment) = all["items"].as_array().into_iter().flatten().find(of_node) {
-            let attached = r#"{"status":{"attached":true}}"#;
-            let object = attachment["metadata"]["name"].as_str().unwrap();
-            kubectl(
-                &[
-                    "patch",
-                    "volumeattachment",
-                    object,
-                    "--subresource=status",
-                    "--type=merge",
-                    "-p",
-                    attached,
-                ],
-                None,
-            );
-        }
-        kubectl(&["get", "node", &name, "-o", "jsonpath={.status.volumesAttached}"], None).contains("no.such.driver")
-    });
+    scenario.wait("the volume is attached there", |_| is_attached(&name, &name));
     node.reports(&format!(r#"{{"volumesInUse":["kubernetes.io/csi/no.such.driver^{name}"]}}"#));
     scenario.kubectl(&["delete", "deployment", "first"]);
     // As long as it is there, its ReplicaSet makes another pod for the one that goes.
     scenario.wait("its ReplicaSet is gone", |s| s.list(&kind::REPLICA_SET).is_empty());
     scenario.kubectl(&["delete", "pods", "--all", "--grace-period=0", "--force"]);
-    scenario
+    let scenario = scenario
         .apply(&with_volume("second", "persistentVolumeClaim: {claimName: data}"))
         .until(
             "the volume is refused to the next node",
@@ -132,8 +124,15 @@ fn a_volume_that_is_still_attached_elsewhere() {
         )
         .until("it is not the hiccup of a move", |state| {
             state.pods.iter().all(|p| age_of(&p["metadata"]["creationTimestamp"]) > Some(32))
-        })
-        .first_root_cause("VolumeMountFailing", "multi-attach", "deployment/second");
+        });
+    scenario.first_root_cause("VolumeMountFailing", "multi-attach", "deployment/second");
+    // Once that node gives it up, the volume is attached to the next one, whose kubelet knows no such driver.
+    node.reports(r#"{"volumesInUse":[]}"#);
+    let next = scenario.kubectl(&["get", "pods", "-o", "jsonpath={.items[0].spec.nodeName}"]);
+    scenario.wait("the volume is attached to the next node", |_| is_attached(&name, &next));
+    scenario
+        .until("it does not mount there", event("FailedMount", "list of registered CSI drivers"))
+        .first_root_cause("VolumeMountFailing", "unknown", "deployment/second");
 }
 
 /// The kubelet is the real one; the driver of the test cluster gives it the answer that mount(8) gives after minutes.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::harness::{Answer, Scenario, pods_ready, running};
+use super::super::objects::answers_500_in;
 use super::{manifest, named, probe, reason, service, state, wait, web};
 
 /// Only faults of the class `permanent` end such a wait.
@@ -317,24 +318,40 @@ fn answers_of_500_from_every_pod_end_the_wait_a_minute_after_the_start() {
         warming("warm-probed", 25, probing(path, 8080)),
         warming("warm-asked", 25, json!({})),
     ];
-    let scenario = Scenario::new("wr-500").apply(&manifest(&objects.concat()));
+    // What the others of its pods need for an answer may come to it, too.
+    let mut some = application("some", json!({}), json!({}));
+    some[0]["kind"] = "StatefulSet".into();
+    some[0]["spec"]["serviceName"] = "some".into();
+    some[0]["spec"]["replicas"] = 2.into();
+    let container = &mut some[0]["spec"]["template"]["spec"]["containers"][0];
+    container["image"] = "busybox:1.36".into();
+    container["command"] = json!(["sh", "-c", answers_500_in("some-1")]);
+    let objects = [&objects.concat()[..], &some].concat();
+    let scenario = Scenario::new("wr-500").apply(&manifest(&objects));
     let limits = ["--grace", "probe=1h,other=1h,crash=1h", "--timeout", "110s"];
     let waits = [
         ("probed", "/readyz", (3, "failed")),
         ("asked", "/", (3, "failed")),
         ("warm-probed", path, (0, "ready")),
         ("warm-asked", path, (0, "ready")),
+        ("some", "/", (124, "progressing")),
     ];
     std::thread::scope(|threads| {
         let wait_for = |(name, path, expected): (&str, &str, (u8, &str))| {
-            let answer = wait(&scenario, &format!("deployment/{name}"), &[&limits[..], &["--http", path]].concat());
+            let kind = if name == "some" { "statefulset" } else { "deployment" };
+            let answer = wait(&scenario, &format!("{kind}/{name}"), &[&limits[..], &["--http", path]].concat());
             assert_eq!(state(&answer), expected, "{name} {}{}", answer.stdout, answer.stderr);
             answer
         };
         let running = waits.map(|wanted| threads.spawn(move || wait_for(wanted)));
-        let [probed, asked, ..] = running.map(|thread| thread.join().unwrap());
+        let [probed, asked, .., some] = running.map(|thread| thread.join().unwrap());
         assert_eq!(codes(&probed), ["ReadinessProbeFailing"], "{}", probed.stdout);
         assert_eq!(codes(&asked), ["ApplicationError"], "{}", asked.stdout);
         assert!(asked.stdout.contains("GET / answers 500"), "{}", asked.stdout);
+        assert!(
+            some.stdout.contains("1 of 2 endpoints answer as asked, pod some-1: "),
+            "{}",
+            some.stdout
+        );
     });
 }
