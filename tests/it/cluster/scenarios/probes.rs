@@ -137,7 +137,7 @@ fn a_liveness_probe_that_fails_is_pending_until_it_passes_or_kills() {
                 chmod +x /w/cgi-bin/live;";
     let scenario = Scenario::new("liveness-first")
         .apply(&(web("fails", page) + &web("passes", page)))
-        .until("the probes have failed", every_pod_has("Unhealthy"));
+        .until("the probes have failed", both(pods_ready(2), every_pod_has("Unhealthy")));
     let first = scenario.diagnose();
     let of = |name: &str| format!("LivenessProbeFailing (http-status) deployment/{name}");
     assert_eq!(causes_in(&first, &["pending"]), [of("fails"), of("passes")], "{}", first.stdout);

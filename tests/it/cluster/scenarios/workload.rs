@@ -2,7 +2,7 @@
 
 use podlife::model::kind;
 
-use super::probes::{causes_in, deployment, root_causes};
+use super::probes::{causes_in, deployment, root_causes, running_for};
 use crate::cluster::harness::{Scenario, State, event, pods_ready, running, statuses, waiting};
 
 const IDLE: &str = "command: [sleep, '3600']";
@@ -170,14 +170,7 @@ fn an_unready_ordinal_is_explained_by_its_container() {
     let scenario = Scenario::new("ordered")
         .with_first_look()
         .apply(&stateful_set("db", "replicas: 3", &format!("{IDLE}, {probe}")))
-        .until("the first is up for longer than a start takes", |state| {
-            state.pods.iter().any(|pod| {
-                let created = pod["metadata"]["creationTimestamp"]
-                    .as_str()
-                    .and_then(|t| t.parse::<jiff::Timestamp>().ok());
-                created.is_some_and(|t| jiff::Timestamp::now().duration_since(t).as_secs() > 65)
-            })
-        });
+        .until("the first is up for longer than a start takes", running_for("app", 62));
     let answer = scenario.first_root_cause("ReadinessProbeFailing", "exec-exit", "statefulset/db");
     assert_eq!(answer.json["symptoms"][0]["code"], "OrderedStartBlocked", "{}", answer.stdout);
 }
