@@ -1,6 +1,6 @@
 //! `session run`
 
-use std::cell::Cell;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::io::Io;
 use crate::model::duration;
 use crate::observe::session::Sessions;
-use crate::observe::session::create::IfExists;
+use crate::observe::session::create::{IfExists, Making};
 use crate::observe::session::objects::InCluster;
 use crate::observe::session::ready::Ending;
 use crate::observe::session::stream::exec::Command;
@@ -78,22 +78,27 @@ Exit codes:
 pub(super) async fn run(args: &RunArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
     crate::session::name::of(&args.id).map_err(Failure::usage)?;
     let sessions = open("run", connect, io, log).await?;
-    // Until this is known, what is there may be of another run.
-    let is_own = Cell::new(false);
+    let making = Making::default();
     let stop = io.stop.told();
-    let (outcome, is_interrupted) = tokio::select! {
-        biased;
-        interruption = stop => (Ok(Exit::from(interruption)), true),
-        outcome = whole(&sessions, args, &is_own, io) => (outcome, false),
-    };
-    if args.rm && is_own.get() {
-        let deleted = sessions.delete(&args.id, false).await;
-        match deleted {
-            // The cluster does the rest by itself.
-            Ok(record) if !is_interrupted => {
-                let _ = tokio::time::timeout(GONE, sessions.until_gone(&args.id, record.as_ref())).await;
+    let (outcome, is_interrupted) = {
+        let mut whole = pin!(whole(&sessions, args, &making, io));
+        tokio::select! {
+            biased;
+            interruption = stop => {
+                making.until_known(whole).await;
+                (Ok(Exit::from(interruption)), true)
             }
-            Ok(_) => {}
+            outcome = &mut whole => (outcome, false),
+        }
+    };
+    // What another client has made under the same id is not this run's.
+    if let Some(record) = making.record().filter(|_| args.rm) {
+        match sessions.delete_record(&record).await {
+            // The cluster does the rest by itself.
+            Ok(()) if !is_interrupted => {
+                let _ = tokio::time::timeout(GONE, sessions.until_gone(&args.id, Some(&record))).await;
+            }
+            Ok(()) => {}
             Err(failure) => io
                 .stderr
                 .line(&format!("Warning: the session was not deleted: {}", sanitise(&failure.message))),
@@ -103,7 +108,7 @@ pub(super) async fn run(args: &RunArgs, connect: &ConnectFlags, io: &mut Io, log
 }
 
 /// From the first look to the end of the command.
-async fn whole(sessions: &Sessions<InCluster>, args: &RunArgs, is_own: &Cell<bool>, io: &mut Io) -> Outcome {
+async fn whole(sessions: &Sessions<InCluster>, args: &RunArgs, making: &Making, io: &mut Io) -> Outcome {
     let begun = Instant::now();
     let is_terminal = io.stdin_is_terminal && io.stdout.is_terminal();
     let is_chosen = args.stdin || args.tty;
@@ -131,25 +136,21 @@ async fn whole(sessions: &Sessions<InCluster>, args: &RunArgs, is_own: &Cell<boo
     let wanted = args
         .life
         .wanted(&args.id, template.once(stdin, tty), args.template.policy(), IfExists::Fail);
-    // From here on there may be a record of this run, also where it is interrupted before it knows.
-    is_own.set(true);
     let deadline = (!args.timeout.is_zero()).then(|| begun + args.timeout);
     let late = || {
         let message = format!("the command did not begin within {}", duration::short(args.timeout));
         Failure::new(Exit::TimedOut, message)
     };
-    let creation = sessions.create(&wanted);
-    let created = match deadline {
-        None => creation.await,
-        Some(deadline) => tokio::time::timeout_at(deadline, creation).await.unwrap_or_else(|_| Err(late())),
-    };
-    let record = match created {
-        Ok(created) => created.record,
-        Err(failure) => {
-            // What exists is another run's; what was refused has left nothing.
-            is_own.set(failure.exit == Exit::TimedOut);
-            return Err(failure);
-        }
+    let mut creation = pin!(sessions.make(&wanted, making));
+    let record = match deadline {
+        None => creation.await?.record,
+        Some(deadline) => match tokio::time::timeout_at(deadline, &mut creation).await {
+            Ok(created) => created?.record,
+            Err(_) => {
+                making.until_known(creation).await;
+                return Err(late());
+            }
+        },
     };
     match sessions.until_ready(record, has_begun, (begun, deadline), io).await? {
         Ending::Ready { record, pod, .. } => sessions.run_once(&(record, *pod).into(), (stdin, tty), io).await,

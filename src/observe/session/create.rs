@@ -1,6 +1,10 @@
 //! Creates a session, or takes the one that is there.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -51,9 +55,38 @@ pub(crate) struct Created {
     pub(crate) is_new: bool,
 }
 
+/// What a run has made, also where it is cut short.
+#[derive(Debug, Default)]
+pub(crate) struct Making {
+    /// The API server was asked to create a record, and has not answered.
+    is_asked: Cell<bool>,
+    record: RefCell<Option<Record>>,
+}
+
+impl Making {
+    /// The record that the API server has created for the run.
+    pub(crate) fn record(&self) -> Option<Record> {
+        self.record.borrow().clone()
+    }
+
+    /// Lets a run that is cut short go on until it is known whether it has made a record.
+    pub(crate) async fn until_known(&self, mut run: Pin<&mut impl Future>) {
+        poll_fn(|context| {
+            let is_known = !self.is_asked.get() || run.as_mut().poll(context).is_ready() || !self.is_asked.get();
+            if is_known { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
 impl<O: Objects> Sessions<O> {
     /// Makes sure that a session exists and has a pod. Waits as long as pods of an earlier one are going.
     pub(crate) async fn create(&self, wanted: &Wanted) -> Result<Created, Failure> {
+        self.make(wanted, &Making::default()).await
+    }
+
+    /// The same for a run that has to know which record it has made.
+    pub(crate) async fn make(&self, wanted: &Wanted, making: &Making) -> Result<Created, Failure> {
         let mut if_exists = wanted.if_exists;
         loop {
             match self.record(&wanted.id).await? {
@@ -79,7 +112,7 @@ impl<O: Objects> Sessions<O> {
                     }
                 },
                 None => {
-                    if let Some(record) = self.create_new(wanted).await? {
+                    if let Some(record) = self.create_new(wanted, making).await? {
                         return Ok(Created { record, is_new: true });
                     }
                 }
@@ -88,16 +121,20 @@ impl<O: Objects> Sessions<O> {
     }
 
     /// Creates the record and all that belongs to it. None: another client was first.
-    async fn create_new(&self, wanted: &Wanted) -> Result<Option<Record>, Failure> {
+    async fn create_new(&self, wanted: &Wanted, making: &Making) -> Result<Option<Record>, Failure> {
         self.share_all(wanted).await?;
         let record = self.new_record(wanted)?;
+        making.is_asked.set(true);
         let created = self.objects.create(&kind::LEASE, &record.lease()).await;
+        making.is_asked.set(false);
         let Some(lease) = unless(created, &[ApiErrorKind::Conflict])? else {
             return Ok(None);
         };
+        let record = record_of(&lease)?;
+        making.record.replace(Some(record.clone()));
         // Only now nobody takes for unused what sessions share.
         self.share_all(wanted).await?;
-        self.drive(record_of(&lease)?, Some(&wanted.template)).await
+        self.drive(record, Some(&wanted.template)).await
     }
 
     /// Makes sure that the policy and the template exist. One after the other: another connection would take longer than a second request.

@@ -82,9 +82,15 @@ impl<O: Objects> Sessions<O> {
         if keeps_volume {
             self.keep_claim(&record).await?;
         }
+        self.delete_record(&record).await?;
+        Ok(Some(record))
+    }
+
+    /// Deletes a record whatever has become of it, and not another one of the same id.
+    pub(crate) async fn delete_record(&self, record: &Record) -> Result<(), Failure> {
         let deleted = self.objects.delete(&kind::LEASE, &record.name, &of_uid(&record.uid)).await;
         unless(deleted, &[ApiErrorKind::NotFound, ApiErrorKind::Conflict])?;
-        Ok(Some(record))
+        Ok(())
     }
 
     /// Takes the claim out of the session, so that it stays for the next one of the same id.

@@ -1,16 +1,18 @@
-//! Clients that are killed right behind one of their writes, all of them: what is left is put in order by `gc --once --orphans`.
+//! Clients that are killed right behind one of their writes, all of them: what is left is put in order by `gc --once --orphans`. And clients that
+//! are interrupted while the API server creates their record.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use podlife::model::kind;
 use serde_json::Value;
 
-use crate::cluster::harness::{Scenario, kubeconfig, kubectl_program};
+use crate::cluster::harness::{Scenario, kubeconfig, kubectl_program, send};
 use crate::cluster::session::life::{Template, begun, made, nowhere, records, session};
 use crate::fake_api::Folder;
 
@@ -41,7 +43,10 @@ impl Drop for Upstream {
     }
 }
 
-/// A way to the API server on which a client dies behind its `deadly`-th write: the write has its effect, and its answer never comes.
+/// What happens at a write of a client: gets its first line and how to pass it on, and returns the answer, if one is to come.
+type AtWrite = dyn Fn(&str, &mut dyn FnMut() -> Vec<u8>, &mut Child) -> Option<Vec<u8>> + Send + Sync;
+
+/// A way to the API server on which something happens at the writes of a client.
 struct Way {
     kubeconfig: String,
     client: Arc<Mutex<Option<Child>>>,
@@ -49,7 +54,7 @@ struct Way {
 }
 
 impl Way {
-    fn open(upstream: &str, deadly: usize) -> Self {
+    fn open(upstream: &str, at_write: Box<AtWrite>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let folder = Folder::new();
@@ -60,11 +65,11 @@ impl Way {
         );
         std::fs::write(&file, content).unwrap();
         let client: Arc<Mutex<Option<Child>>> = Arc::default();
-        let (of_way, writes, upstream) = (client.clone(), Arc::new(Mutex::new(0)), upstream.to_owned());
+        let (of_way, at_write, upstream) = (client.clone(), Arc::new(at_write), upstream.to_owned());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (client, writes, upstream) = (of_way.clone(), writes.clone(), upstream.clone());
-                thread::spawn(move || pass_on(stream, &upstream, deadly, &writes, &client));
+                let (client, at_write, upstream) = (of_way.clone(), at_write.clone(), upstream.clone());
+                thread::spawn(move || pass_on(stream, &upstream, &**at_write, &client));
             }
         });
         Self {
@@ -74,8 +79,8 @@ impl Way {
         }
     }
 
-    /// Runs a client to its end, or its death. True: it died.
-    fn run(&self, namespace: &str, arguments: &[&str]) -> bool {
+    /// Runs a client to its end, or its death: how it ended, and what it said.
+    fn run(&self, namespace: &str, arguments: &[&str]) -> (ExitStatus, String) {
         let child = begun(&self.kubeconfig, namespace, arguments);
         let (stdout, stderr) = {
             let mut client = self.client.lock().unwrap();
@@ -91,13 +96,12 @@ impl Way {
         let (stdout, stderr) = (read(Box::new(stdout)), read(Box::new(stderr)));
         let said = format!("{}{}", stdout.join().unwrap().unwrap(), stderr.join().unwrap().unwrap());
         let status = self.client.lock().unwrap().take().unwrap().wait().unwrap();
-        assert!(status.success() || status.code().is_none(), "{status}: {said}");
-        status.code().is_none()
+        (status, said)
     }
 }
 
 /// Passes one request on, over a connection of its own.
-fn pass_on(mut stream: TcpStream, upstream: &str, deadly: usize, writes: &Mutex<usize>, client: &Mutex<Option<Child>>) {
+fn pass_on(mut stream: TcpStream, upstream: &str, at_write: &AtWrite, client: &Mutex<Option<Child>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -117,24 +121,28 @@ fn pass_on(mut stream: TcpStream, upstream: &str, deadly: usize, writes: &Mutex<
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    let is_write = !head.starts_with("GET ");
-    let mut server = TcpStream::connect(upstream).unwrap();
-    server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
-    server.write_all(&body).unwrap();
-    if is_write {
+    let connect = || {
+        let mut server = TcpStream::connect(upstream).unwrap();
+        server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+        server.write_all(&body).unwrap();
+        server
+    };
+    if head.starts_with("GET ") {
+        let _ = std::io::copy(&mut connect(), &mut stream);
+        return;
+    }
+    let mut pass = || {
         let mut answer = Vec::new();
-        server.read_to_end(&mut answer).unwrap();
-        let mut writes = writes.lock().unwrap();
-        *writes += 1;
-        if *writes == deadly {
-            if let Some(client) = client.lock().unwrap().as_mut() {
-                client.kill().unwrap();
-            }
-            return;
-        }
+        connect().read_to_end(&mut answer).unwrap();
+        answer
+    };
+    let mut client = client.lock().unwrap();
+    let answer = match client.as_mut() {
+        Some(client) => at_write(head.lines().next().unwrap_or_default(), &mut pass, client),
+        None => return,
+    };
+    if let Some(answer) = answer {
         let _ = stream.write_all(&answer);
-    } else {
-        let _ = std::io::copy(&mut server, &mut stream);
     }
 }
 
@@ -173,6 +181,19 @@ fn is_in_order(scenario: &Scenario) -> bool {
             .all(|record| record["metadata"]["annotations"]["podlife.dev/phase"] != "Pending")
 }
 
+/// A client dies behind its `deadly`-th write: the write has its effect, and its answer never comes.
+fn dies_behind(deadly: usize) -> Box<AtWrite> {
+    let writes = AtomicUsize::new(0);
+    Box::new(move |_, pass, client| {
+        let answer = pass();
+        if writes.fetch_add(1, Ordering::SeqCst) + 1 < deadly {
+            return Some(answer);
+        }
+        client.kill().unwrap();
+        None
+    })
+}
+
 /// Runs a command again and again, and kills it behind its first write, its second one, and so on, until it ends before that.
 fn dies_behind_each_write(name: &str, least: usize, prepare: &dyn Fn(&Scenario, &str), arguments: &[&str]) {
     let scenario = Scenario::new(name);
@@ -185,7 +206,9 @@ fn dies_behind_each_write(name: &str, least: usize, prepare: &dyn Fn(&Scenario, 
     let mut deaths = 0;
     loop {
         prepare(&scenario, &file);
-        let died = Way::open(&upstream.address, deaths + 1).run(&scenario.namespace, &arguments);
+        let (status, said) = Way::open(&upstream.address, dies_behind(deaths + 1)).run(&scenario.namespace, &arguments);
+        let died = status.code().is_none();
+        assert!(status.success() || died, "{status}: {said}");
         let pass = session(&scenario, &["gc", "--once", "--orphans"]);
         assert_eq!(pass.exit, 0, "{}", pass.stderr);
         scenario.wait(&format!("all is in order after write {}", deaths + 1), is_in_order);
@@ -251,4 +274,50 @@ fn paused(scenario: &Scenario, file: &str) {
 #[test]
 fn resume_may_die_behind_each_write() {
     dies_behind_each_write("dies-resume", 3, &paused, &["resume", "one", "--no-wait"]);
+}
+
+/// Whether a write creates a Lease: the record of a session, and then its slot.
+fn creates_lease(line: &str) -> bool {
+    line.starts_with("POST ") && line.contains("/leases")
+}
+
+#[test]
+fn an_interrupted_run_deletes_what_it_was_making() {
+    let scenario = Scenario::new("run-interrupted");
+    let upstream = Upstream::start();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let at_write: Box<AtWrite> = Box::new(move |line, pass, client| {
+        let answer = pass();
+        if creates_lease(line) && count.fetch_add(1, Ordering::SeqCst) == 0 {
+            send(client, "-TERM");
+        }
+        Some(answer)
+    });
+    let run = ["run", "one", "--rm", "--image", "podlife.test/app:1", "--", "/app"];
+    let (status, said) = Way::open(&upstream.address, at_write).run(&scenario.namespace, &run);
+    assert!(status.code() == Some(143) && asked.load(Ordering::SeqCst) > 0, "{status}: {said}");
+    assert_eq!(records(&scenario), Vec::<Value>::new());
+}
+
+#[test]
+fn an_interrupted_run_leaves_what_another_client_has_made_under_its_id() {
+    let scenario = Scenario::new("run-overtaken");
+    let (_folder, file) = Template::new();
+    let upstream = Upstream::start();
+    let namespace = scenario.namespace.clone();
+    let at_write: Box<AtWrite> = Box::new(move |line, pass, client| {
+        if creates_lease(line) {
+            // The run has seen that there is none.
+            let create = [&["create", "one"][..], &nowhere(&file)].concat();
+            let created = begun(&kubeconfig(), &namespace, &create).wait_with_output().unwrap();
+            assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+            send(client, "-TERM");
+        }
+        Some(pass())
+    });
+    let run = ["run", "one", "--rm", "--image", "podlife.test/app:1", "--", "/app"];
+    let (status, said) = Way::open(&upstream.address, at_write).run(&scenario.namespace, &run);
+    assert_eq!(status.code(), Some(143), "{said}");
+    assert_eq!((records(&scenario).len(), made(&scenario, &kind::POD).len()), (1, 1), "{said}");
 }

@@ -407,6 +407,19 @@ fn run_ends_as_its_command_and_rm_leaves_nothing() {
     assert_eq!(session(&scenario, &["logs", "-f", "Ru"]).stdout, "once\n");
     let again = run(&[], &["true"], b"");
     assert_eq!(again.status.code(), Some(3));
+    // What another client has made of the id in the meantime stays.
+    let mut replaced = begun(
+        &scenario,
+        &[&["run", "Ru", "--rm"], &IMAGE[..], &["--", "sh", "-c", SERVER]].concat(),
+    );
+    let mut up = [0; 3];
+    replaced.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+    create(&scenario, "Ru", &["--if-exists=replace"], SERVER);
+    let replaced = replaced.wait_with_output().unwrap();
+    assert_eq!(replaced.status.code(), Some(3), "{}", lossy(&replaced.stderr));
+    assert_eq!(records(&scenario).len(), 1);
+    assert_eq!(session(&scenario, &["delete", "Ru"]).exit, 0);
+
     assert!(lossy(&again.stderr).contains("has ended"), "{}", lossy(&again.stderr));
 
     // Beside what a session runs, and --rm does not delete what others made.
