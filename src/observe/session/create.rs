@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cluster::ApiErrorKind;
 use crate::exit::{Exit, Failure};
@@ -257,12 +257,10 @@ impl<O: Objects> Sessions<O> {
                         let message = format!("{}/{name} in namespace {} is not podlife's", kind.singular(), self.namespace);
                         return Err(Failure::new(Exit::Bad, message).hint("rename or delete it: sessions need this name"));
                     }
-                    let is_marked = there["metadata"]["annotations"][UNUSED].is_string();
+                    let annotations = there.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+                    let is_marked = annotations.is_some_and(|all| all.remove(UNUSED).is_some());
                     if !allow(&mut there, object) && !is_marked {
                         return Ok(());
-                    }
-                    if is_marked {
-                        there["metadata"]["annotations"][UNUSED] = json!(null);
                     }
                     let written = self.objects.replace(kind, name, &there).await;
                     unless(written, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?;

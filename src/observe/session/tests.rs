@@ -51,6 +51,15 @@ impl Server {
     fn stamp(&mut self, object: &mut Value) {
         self.counter += 1;
         object["metadata"]["resourceVersion"] = self.counter.to_string().into();
+        // It has no annotations without a value.
+        let annotations = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+        for value in annotations
+            .into_iter()
+            .flat_map(|all| all.values_mut())
+            .filter(|value| value.is_null())
+        {
+            *value = "".into();
+        }
     }
 
     /// Pods that were deleted go, and so does what belongs to an object that is gone.
