@@ -204,16 +204,17 @@ impl Record {
         ends.into_iter().flatten().min()
     }
 
-    /// Metadata that makes the cluster delete an object with the record.
-    pub(crate) fn owner_reference(&self) -> Value {
-        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": self.name, "uid": self.uid, "blockOwnerDeletion": false})
-    }
-
     /// Whether an object belongs to this record, and not to an earlier one of the same name.
     pub(crate) fn owns(&self, object: &Value) -> bool {
         let owners = object["metadata"]["ownerReferences"].as_array();
         owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == self.uid.as_str()))
     }
+}
+
+/// What makes the cluster delete an object with the record of that name. As its controller: no other one adopts a pod, and `kubectl drain` may
+/// evict it.
+pub(crate) fn owner_reference(name: &str, uid: &str) -> Value {
+    json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": name, "uid": uid, "controller": true, "blockOwnerDeletion": false})
 }
 
 /// A time as Leases hold it.

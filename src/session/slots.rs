@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::session::record::Record;
+use crate::session::record::{Record, owner_reference};
 use crate::session::{MANAGED_BY, SESSION, SLOT};
 
 /// The slots of a namespace: number, session and owner.
@@ -83,7 +83,7 @@ pub(crate) fn lease(number: u32, record: &Record) -> Value {
             "name": name(number),
             "namespace": record.namespace,
             "labels": {SLOT: number.to_string(), SESSION: record.name, MANAGED_BY.0: MANAGED_BY.1},
-            "ownerReferences": [record.owner_reference()],
+            "ownerReferences": [owner_reference(&record.name, &record.uid)],
         },
         "spec": {"holderIdentity": record.name},
     })

@@ -20,6 +20,9 @@ use sha2::{Digest as _, Sha256};
 
 use options::Options;
 
+use crate::model::kind;
+use crate::model::kind::Kind;
+use crate::session::record::owner_reference;
 use crate::session::{GENERATION, ID, MANAGED_BY, ONCE, SESSION, TEMPLATE, name};
 
 /// The variable that tells a container the id of its session.
@@ -85,11 +88,7 @@ impl Owner {
             metadata["namespace"] = self.namespace.as_str().into();
         }
         if !self.uid.is_empty() {
-            // As its controller: no other one adopts the pod, and `kubectl drain` may evict it.
-            metadata["ownerReferences"] = json!([{
-                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": self.name, "uid": self.uid,
-                "controller": true, "blockOwnerDeletion": false,
-            }]);
+            metadata["ownerReferences"] = json!([owner_reference(&self.name, &self.uid)]);
         }
         metadata
     }
@@ -227,6 +226,16 @@ impl Template {
             }
         }
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    }
+
+    /// Claim, Service and pod of a session, in the order in which they are created.
+    pub(crate) fn objects(&self, owner: &Owner) -> Vec<(Kind, Value)> {
+        let all = [
+            (kind::CLAIM, self.claim(owner)),
+            (kind::SERVICE, self.service(owner)),
+            (kind::POD, Some(self.pod(owner))),
+        ];
+        all.into_iter().filter_map(|(kind, object)| Some((kind, object?))).collect()
     }
 
     /// The claim of a session's own volume.

@@ -195,9 +195,7 @@ pub(super) async fn run(args: &TemplateArgs, connect: &ConnectFlags, io: &mut Io
         generation: 1,
     };
     let mut objects = vec![args.template.policy(), template.config_map()];
-    objects.extend(template.claim(&owner));
-    objects.extend(template.service(&owner));
-    objects.push(template.pod(&owner));
+    objects.extend(template.objects(&owner).into_iter().map(|(_, object)| object));
     for object in objects.iter_mut().filter(|_| !namespace.is_empty()) {
         object["metadata"]["namespace"] = namespace.as_str().into();
     }

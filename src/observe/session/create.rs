@@ -146,15 +146,12 @@ impl<O: Objects> Sessions<O> {
     /// Everything that would be created, in order.
     pub(crate) fn objects_of(&self, wanted: &Wanted) -> Result<Vec<(Kind, Value)>, Failure> {
         let record = self.new_record(wanted)?;
-        let (template, owner) = (&wanted.template, owner_of(&record));
         let mut objects = vec![
             (kind::NETWORK_POLICY, wanted.policy.clone()),
-            (kind::CONFIG_MAP, template.config_map()),
+            (kind::CONFIG_MAP, wanted.template.config_map()),
             (kind::LEASE, record.lease()),
         ];
-        objects.extend(template.claim(&owner).map(|claim| (kind::CLAIM, claim)));
-        objects.extend(template.service(&owner).map(|service| (kind::SERVICE, service)));
-        objects.push((kind::POD, template.pod(&owner)));
+        objects.extend(wanted.template.objects(&owner_of(&record)));
         Ok(objects)
     }
 

@@ -11,7 +11,7 @@ use crate::model::kind::Kind;
 use crate::observe::session::objects::Objects;
 use crate::observe::session::{Sessions, is_kept_claim, is_present, unless};
 use crate::session::decide::Healing;
-use crate::session::record::{Phase, Record};
+use crate::session::record::{Phase, Record, owner_reference};
 use crate::session::slots::Slots;
 use crate::session::template::{Owner, Template};
 use crate::session::{ID, MANAGED_BY, decide, slots};
@@ -190,7 +190,7 @@ impl<O: Objects> Sessions<O> {
 
     /// Takes the claim over that an earlier session of the same id left on purpose.
     async fn adopt(&self, record: &Record, mut claim: Value) -> Result<bool, Failure> {
-        claim["metadata"]["ownerReferences"] = Value::Array(vec![record.owner_reference()]);
+        claim["metadata"]["ownerReferences"] = Value::Array(vec![owner_reference(&record.name, &record.uid)]);
         let written = self.objects.replace(&kind::CLAIM, &record.name, &claim).await;
         Ok(unless(written, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?.is_some())
     }
