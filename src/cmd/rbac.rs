@@ -35,7 +35,7 @@ Examples:
 pub struct RbacArgs {
     /// Verb to print the rights for
     verb: Verb,
-    /// Additional rights: nodes (with volumes and storage classes), secrets (podlife reads metadata only, but RBAC cannot grant less than the data), watch, dial (ports of pods), exec, debug, in-cluster (the Job of wait-ready --probe-image). The verbs of session, besides list, status and wait: touch, create (also pause, resume and delete), from (the workloads of create --from), gc, exec, logs, forward, plan
+    /// Additional rights: nodes (with volumes and storage classes), secrets (podlife reads metadata only, but RBAC cannot grant less than the data), watch, dial (ports of pods), exec, debug, in-cluster (the Job of wait-ready --probe-image). The verbs of session, besides list, status and wait: touch, create (also pause, resume and delete), from (the workloads of create --from), run, gc, exec, logs, forward, plan
     #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
     with: Vec<With>,
     /// Rights in all namespaces: a ClusterRole instead of a Role
@@ -69,6 +69,7 @@ enum With {
     Touch,
     Create,
     From,
+    Run,
     Gc,
     Logs,
     Forward,

@@ -1,5 +1,7 @@
 //! What podlife does with fewer rights than it would like.
 
+use std::path::PathBuf;
+
 use super::harness::{Scenario, kubectl, restarts, waiting};
 use crate::process::{self, Answer};
 
@@ -19,8 +21,8 @@ kind: ServiceAccount
 metadata: {name: reader}
 ";
 
-/// Runs podlife as the service account `reader` of the namespace.
-pub fn as_reader(scenario: &Scenario, arguments: &[&str]) -> Answer {
+/// A kubeconfig of the service account `reader` of the namespace.
+pub fn of_reader(scenario: &Scenario) -> PathBuf {
     let token = scenario.kubectl(&["create", "token", "reader"]);
     let server = kubectl(
         &["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"],
@@ -45,6 +47,12 @@ pub fn as_reader(scenario: &Scenario, arguments: &[&str]) -> Answer {
         "contexts": [{"name": "reader", "context": {"cluster": "c", "user": "u", "namespace": scenario.namespace}}],
     });
     std::fs::write(&file, config.to_string()).unwrap();
+    file
+}
+
+/// Runs podlife as the service account `reader` of the namespace.
+pub fn as_reader(scenario: &Scenario, arguments: &[&str]) -> Answer {
+    let file = of_reader(scenario);
     let path = file.display().to_string();
     let mut all = vec!["--kubeconfig", path.as_str()];
     all.extend(arguments);
