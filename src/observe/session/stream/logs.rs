@@ -163,8 +163,10 @@ impl Sessions<InCluster> {
                 }
                 Ok(LogPart::Ended) => {}
                 Err(error) if error.kind == ApiErrorKind::NotFound => was_over = true,
-                // It waits to start.
-                Err(error) if error.kind == ApiErrorKind::Invalid || error.kind.is_passing() => pauses.next().await,
+                // It waits to start, or the kubelet has not heard of its pod yet.
+                Err(error) if matches!(error.kind, ApiErrorKind::Invalid | ApiErrorKind::NoSuchKind) || error.kind.is_passing() => {
+                    pauses.next().await;
+                }
                 Err(error) => return Err(error.into()),
             }
             if !self.has_ended(live, container).await? {
