@@ -39,7 +39,8 @@ impl Io {
             Stream::of_size(to, is_terminal, size)
         };
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
-        let stdout = stream(Box::new(io::stdout()), out);
+        let mut stdout = stream(Box::new(io::stdout()), out);
+        stdout.is_stdout = true;
         let mut stderr = stream(Box::new(io::stderr()), err);
         // With 2>&1 both streams share one reader: when it closes one, the other is closed too.
         if !out && !err && are_one(&io::stdout(), &io::stderr()) {
@@ -85,6 +86,8 @@ pub struct Stream {
     closed: Arc<AtomicBool>,
     terminal: bool,
     size: Size,
+    /// Whether it is the process's own standard output.
+    is_stdout: bool,
 }
 
 /// How wide and high a stream is.
@@ -113,6 +116,7 @@ impl Stream {
             closed: Arc::default(),
             terminal,
             size,
+            is_stdout: false,
         }
     }
 
@@ -173,6 +177,31 @@ impl Stream {
     /// The first error that was not a closed pipe: a full disk, for example.
     pub fn failure(&self) -> Option<String> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).failure.clone()
+    }
+
+    /// Waits until the reader has gone; for ever where only a write shows it.
+    pub async fn unread(&self) {
+        #[cfg(unix)]
+        if self.is_stdout {
+            use rustix::event::{PollFd, PollFlags, poll};
+            let is_gone = tokio::task::spawn_blocking(|| {
+                let stdout = io::stdout();
+                // Asked for nothing, it tells errors only.
+                let mut pipe = [PollFd::new(&stdout, PollFlags::empty())];
+                loop {
+                    match poll(&mut pipe, None) {
+                        Err(rustix::io::Errno::INTR) => {}
+                        // macOS cannot tell of a terminal.
+                        _ => return pipe[0].revents().intersects(PollFlags::ERR | PollFlags::HUP),
+                    }
+                }
+            });
+            if is_gone.await.unwrap_or(false) {
+                self.closed.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+        std::future::pending().await
     }
 
     /// Whether the reader has gone.

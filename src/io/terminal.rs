@@ -10,6 +10,18 @@ pub struct Raw(());
 impl Raw {
     /// Sets the terminal on standard input to raw mode.
     pub fn new() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut quit = signal(SignalKind::quit())?;
+            // It ends the process at once, as by default; the keys that send it go through.
+            tokio::spawn(async move {
+                if quit.recv().await.is_some() {
+                    mode::restore();
+                    std::process::exit(131);
+                }
+            });
+        }
         mode::set_raw()?;
         Ok(Self(()))
     }

@@ -82,7 +82,13 @@ impl Sessions<InCluster> {
             is_raw: false,
         };
         let record = live.record.clone();
-        let follow = async { ended(self.follow(live, wanted, &output, &with).await) };
+        let follow = async {
+            tokio::select! {
+                biased;
+                followed = self.follow(live, wanted, &output, &with) => ended(followed),
+                () = output.stdout.unread() => Ok(Exit::Unread),
+            }
+        };
         match self.while_used(&record, &with, follow).await? {
             Used::Done(exit) => Ok(exit),
             Used::Interrupted(interruption) => Ok(interruption.into()),

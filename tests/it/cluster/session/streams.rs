@@ -217,22 +217,24 @@ fn a_terminal_is_passed_on_and_restored() {
     interrupted.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
     assert_eq!(interrupted.wait().unwrap().code(), Some(9));
 
-    // SIGTERM ends the run, and the terminal is as before.
-    let pid = folder.0.join("pid");
-    let shell = quoted(&scenario, &["exec", "-it", "Tty", "--", "sh", "-c", "echo up; sleep 3600"]);
-    let inner = format!("echo $$ > {}; exec {shell}", pid.display()).replace('\'', r"'\''");
-    let mut ended = on_terminal(&format!(
-        "stty -g > {before_}; sh -c '{inner}'; code=$?; stty -g > {after_}; exit $code"
-    ));
-    let mut up = Vec::new();
-    while !lossy(&up).contains("up") {
-        let mut byte = [0];
-        ended.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
-        up.push(byte[0]);
+    // A signal ends the run, and the terminal is as before.
+    for (signal, code) in [("-TERM", 143), ("-QUIT", 131)] {
+        let pid = folder.0.join("pid");
+        let shell = quoted(&scenario, &["exec", "-it", "Tty", "--", "sh", "-c", "echo up; sleep 3600"]);
+        let inner = format!("echo $$ > {}; exec {shell}", pid.display()).replace('\'', r"'\''");
+        let mut ended = on_terminal(&format!(
+            "stty -g > {before_}; sh -c '{inner}'; code=$?; stty -g > {after_}; exit $code"
+        ));
+        let mut up = Vec::new();
+        while !lossy(&up).contains("up") {
+            let mut byte = [0];
+            ended.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+            up.push(byte[0]);
+        }
+        assert!(Command::new("kill").args([signal, text(&pid).trim()]).status().unwrap().success());
+        assert_eq!(ended.wait().unwrap().code(), Some(code));
+        assert_eq!(text(&before), text(&after));
     }
-    assert!(Command::new("kill").args(["-TERM", text(&pid).trim()]).status().unwrap().success());
-    assert_eq!(ended.wait().unwrap().code(), Some(143));
-    assert_eq!(text(&before), text(&after));
 }
 
 #[test]
@@ -281,11 +283,17 @@ fn a_log_goes_on_with_the_next_pod() {
         times.stdout
     );
 
-    // Nobody reads on.
-    let mut unread = begun(&scenario, &["logs", "-f", "Lo"]);
-    let mut byte = [0];
-    unread.stdout.take().unwrap().read_exact(&mut byte).unwrap();
-    assert_eq!(unread.wait().unwrap().code(), Some(141));
+    // Nobody reads on, and nothing is printed any more that could show it.
+    create(
+        &scenario,
+        "Si",
+        &["--cpu", "1m:500m"],
+        "echo first; sleep 3600 & trap 'exit 0' TERM; wait",
+    );
+    let mut unread = begun(&scenario, &["logs", "-f", "Si"]);
+    let mut first = [0; 6];
+    unread.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!((first, unread.wait().unwrap().code()), (*b"first\n", Some(141)));
 }
 
 /// The hostname that a pod serves.
@@ -399,14 +407,6 @@ fn run_ends_as_its_command_and_rm_leaves_nothing() {
     }
     nothing_is_left(&scenario);
 
-    // Without --rm the session stays, and nothing runs its command again.
-    assert_eq!(run(&[], &["sh", "-c", "echo once; exit 3"], b"").status.code(), Some(3));
-    let reaped = session(&scenario, &["gc", "--once"]);
-    assert_eq!(reaped.exit, 0, "{}", reaped.stderr);
-    assert_eq!(made(&scenario, &kind::POD).len(), 1);
-    assert_eq!(session(&scenario, &["logs", "-f", "Ru"]).stdout, "once\n");
-    let again = run(&[], &["true"], b"");
-    assert_eq!(again.status.code(), Some(3));
     // What another client has made of the id in the meantime stays.
     let mut replaced = begun(
         &scenario,
@@ -420,6 +420,14 @@ fn run_ends_as_its_command_and_rm_leaves_nothing() {
     assert_eq!(records(&scenario).len(), 1);
     assert_eq!(session(&scenario, &["delete", "Ru"]).exit, 0);
 
+    // Without --rm the session stays, and nothing runs its command again.
+    assert_eq!(run(&[], &["sh", "-c", "echo once; exit 3"], b"").status.code(), Some(3));
+    let reaped = session(&scenario, &["gc", "--once"]);
+    assert_eq!(reaped.exit, 0, "{}", reaped.stderr);
+    assert_eq!(made(&scenario, &kind::POD).len(), 1);
+    assert_eq!(session(&scenario, &["logs", "-f", "Ru"]).stdout, "once\n");
+    let again = run(&[], &["true"], b"");
+    assert_eq!(again.status.code(), Some(3));
     assert!(lossy(&again.stderr).contains("has ended"), "{}", lossy(&again.stderr));
 
     // Beside what a session runs, and --rm does not delete what others made.
