@@ -189,7 +189,7 @@ fn cluster_wide(verb: Verb, with: &[With]) -> Rights {
     let mut rights = Rights::new();
     if with.contains(&With::Nodes) && verb == Verb::Session {
         // What `session plan` counts.
-        for kind in [kind::NODE, kind::POD, kind::STORAGE_CLASS] {
+        for kind in [kind::NODE, kind::POD, kind::STORAGE_CLASS, kind::CSI_NODE, kind::VOLUME_ATTACHMENT] {
             grant(&mut rights, &kind, "list");
         }
     } else if with.contains(&With::Nodes) {

@@ -130,6 +130,11 @@ kinds! {
 /// `leases`: the records of sessions. No rule judges them, so they are not in the table.
 pub const LEASE: Kind = Kind::new("coordination.k8s.io", "v1", "Lease", "leases", true);
 
+/// `csinodes`: how many volumes each CSI driver may attach to a node.
+pub const CSI_NODE: Kind = Kind::new("storage.k8s.io", "v1", "CSINode", "csinodes", false);
+/// `volumeattachments`: a volume that is attached to a node.
+pub const VOLUME_ATTACHMENT: Kind = Kind::new("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", false);
+
 /// Kinds that run pods, a pod itself among them.
 pub const RUN_PODS: [Kind; 8] = [
     POD,

@@ -43,10 +43,12 @@ pub(crate) async fn plan(connection: &Connection, namespace: &str, max: u64, uni
         pods: noted(pods, &mut missed).unwrap_or_default(),
         quotas: noted(quotas, &mut missed).unwrap_or_default(),
         limit_ranges: noted(limit_ranges, &mut missed).unwrap_or_default(),
-        storage_classes: None,
+        ..Room::default()
     };
     if unit.claim.is_some() {
         room.storage_classes = noted(reads.list(&kind::STORAGE_CLASS, None).await, &mut missed);
+        room.csi_nodes = noted(reads.list(&kind::CSI_NODE, None).await, &mut missed).unwrap_or_default();
+        room.attachments = noted(reads.list(&kind::VOLUME_ATTACHMENT, None).await, &mut missed).unwrap_or_default();
     }
     let mut plan = capacity::fill(SessionPlan::new(namespace, max, sessions), unit, &room);
     plan.unchecked = missed;

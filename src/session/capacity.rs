@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{
     Container, LimitRange, LimitRangeItem, Node, PersistentVolumeClaim, Pod, PodSpec, ResourceQuota, ScopedResourceSelectorRequirement,
 };
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass, VolumeAttachment};
 use kube::ResourceExt;
 use kube_quantity::ParsedQuantity;
 
@@ -32,6 +32,8 @@ pub(crate) struct Room {
     pub(crate) quotas: Vec<ResourceQuota>,
     pub(crate) limit_ranges: Vec<LimitRange>,
     pub(crate) storage_classes: Option<Vec<StorageClass>>,
+    pub(crate) csi_nodes: Vec<CSINode>,
+    pub(crate) attachments: Vec<VolumeAttachment>,
 }
 
 /// More sessions than anybody has: where the search for a number ends.
@@ -49,7 +51,7 @@ pub(crate) fn fill(mut plan: SessionPlan, unit: &Unit, room: &Room) -> SessionPl
     let live = room.pods.iter().filter(is_session).count() as u64;
     if let Some(nodes) = &room.nodes {
         let taking: Vec<&Node> = nodes.iter().filter(|node| placement::refusal(node, &spec).is_none()).collect();
-        plan.limits.push(on_nodes(nodes, &taking, &spec, room, live));
+        plan.limits.push(on_nodes(nodes, &taking, (&spec, driver(unit, room)), room, live));
         plan.limits
             .extend(addresses(&taking, room, live).filter(|_| spec.host_network != Some(true)));
         plan.images = images(&taking, &spec);
@@ -105,8 +107,22 @@ fn pods_on<'a>(room: &'a Room, node: &Node) -> impl Iterator<Item = &'a Pod> {
     room.pods.iter().filter(|pod| !has_ended(pod)).filter(is_on)
 }
 
+/// How many volumes of a CSI driver may be attached to a node in all; none where nothing limits them.
+fn attachable(node: &str, driver: &str, room: &Room) -> Option<u64> {
+    let node = room.csi_nodes.iter().find(|known| known.name_any() == node)?;
+    let driver = node.spec.drivers.iter().find(|known| known.name == driver)?;
+    u64::try_from(driver.allocatable.as_ref()?.count?).ok()
+}
+
+/// The CSI driver of a session's volume, where nodes limit its volumes.
+fn driver<'a>(unit: &Unit, room: &'a Room) -> Option<&'a str> {
+    let driver = class_of(unit, room.storage_classes.as_deref()?)?.provisioner.as_str();
+    let is_limited = |node: &CSINode| attachable(&node.name_any(), driver, room).is_some();
+    room.csi_nodes.iter().any(is_limited).then_some(driver)
+}
+
 /// How many more sessions a node has room for, by resource.
-fn on_node(node: &Node, wanted: &[(String, ParsedQuantity)], room: &Room) -> Vec<(String, u64)> {
+fn on_node(node: &Node, wanted: &[(String, ParsedQuantity)], driver: Option<&str>, room: &Room) -> Vec<(String, u64)> {
     let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
     let pods = amount_of(allocatable, "pods").and_then(|pods| pods.to_bytes_i64());
     let here = pods_on(room, node).count() as u64;
@@ -121,12 +137,19 @@ fn on_node(node: &Node, wanted: &[(String, ParsedQuantity)], room: &Room) -> Vec
         };
         all.push((resource.clone(), times(&free, part)));
     }
+    if let Some(driver) = driver {
+        let name = node.name_any();
+        let is_here = |taken: &&VolumeAttachment| taken.spec.attacher == driver && taken.spec.node_name == name;
+        let taken = room.attachments.iter().filter(is_here).count() as u64;
+        let free = attachable(&name, driver, room).map_or(ENOUGH, |most| most.saturating_sub(taken));
+        all.push((format!("volumes of {driver}"), free));
+    }
     all
 }
 
-fn on_nodes(nodes: &[Node], taking: &[&Node], spec: &PodSpec, room: &Room, live: u64) -> SessionLimit {
+fn on_nodes(nodes: &[Node], taking: &[&Node], (spec, driver): (&PodSpec, Option<&str>), room: &Room, live: u64) -> SessionLimit {
     let wanted = requests(spec);
-    let rooms: Vec<Vec<(String, u64)>> = taking.iter().map(|node| on_node(node, &wanted, room)).collect();
+    let rooms: Vec<Vec<(String, u64)>> = taking.iter().map(|node| on_node(node, &wanted, driver, room)).collect();
     let more: u64 = rooms.iter().filter_map(|room| room.iter().map(|(_, count)| *count).min()).sum();
     let mut by_resource: Vec<(u64, String)> = Vec::new();
     for (at, (resource, _)) in rooms.first().into_iter().flatten().enumerate() {
@@ -359,18 +382,28 @@ fn violation(item: &LimitRangeItem, unit: &Unit, spec: &PodSpec) -> Option<Strin
     }
 }
 
-/// That there is no storage class for the claim.
-fn storage(unit: &Unit, classes: Option<&[StorageClass]>) -> Option<SessionLimit> {
+/// The storage class of the claim: the one that it names, or the default one.
+fn class_of<'a>(unit: &Unit, classes: &'a [StorageClass]) -> Option<&'a StorageClass> {
     let claim = unit.claim.as_ref()?.spec.as_ref()?;
-    let classes = classes?;
     let is_default = |class: &StorageClass| {
         let annotation = class.annotations().get("storageclass.kubernetes.io/is-default-class");
         annotation.is_some_and(|value| value == "true")
     };
+    classes.iter().find(|class| match &claim.storage_class_name {
+        Some(name) => class.name_any() == *name,
+        None => is_default(class),
+    })
+}
+
+/// That there is no storage class for the claim.
+fn storage(unit: &Unit, classes: Option<&[StorageClass]>) -> Option<SessionLimit> {
+    let claim = unit.claim.as_ref()?.spec.as_ref()?;
+    if class_of(unit, classes?).is_some() {
+        return None;
+    }
     let detail = match &claim.storage_class_name {
-        Some(name) if classes.iter().all(|class| class.name_any() != *name) => format!("there is no StorageClass {name}"),
-        None if !classes.iter().any(is_default) => "no StorageClass is the default, and --storage-class names none".to_owned(),
-        _ => return None,
+        Some(name) => format!("there is no StorageClass {name}"),
+        None => "no StorageClass is the default, and --storage-class names none".to_owned(),
     };
     Some(SessionLimit {
         limit: "volumes".to_owned(),

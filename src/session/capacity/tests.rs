@@ -6,7 +6,10 @@ use crate::session::template::options::{self, Options};
 use crate::session::template::{Owner, Template};
 
 fn unit(options: &Options) -> Unit {
-    let template = Template::of_image("ide:3", options).unwrap();
+    of_template(&Template::of_image("ide:3", options).unwrap())
+}
+
+fn of_template(template: &Template) -> Unit {
     let owner = Owner {
         id: "plan".into(),
         name: "plan".into(),
@@ -260,4 +263,50 @@ fn a_volume_needs_a_storage_class() {
         with(&with_volume(Some("slow")), json!([class("true")])).unwrap(),
         "there is no StorageClass slow"
     );
+}
+
+#[test]
+fn volumes_are_limited_by_what_their_driver_may_attach_to_a_node() {
+    let csi_node = |name: &str, drivers: Value| json!({"metadata": {"name": name}, "spec": {"drivers": drivers}});
+    let driver = |name: &str, count: u32| json!({"name": name, "nodeID": "n", "allocatable": {"count": count}});
+    let attached = |node: &str, attacher: &str| json!({"metadata": {}, "spec": {"attacher": attacher, "nodeName": node, "source": {}}});
+    let room = |csi_nodes: Value| Room {
+        nodes: Some(of(json!([node("a", json!({})), node("b", json!({}))]))),
+        storage_classes: Some(of(json!([{"metadata": {"name": "fast"}, "provisioner": "csi.test"}]))),
+        csi_nodes: of(csi_nodes),
+        attachments: of(json!([
+            attached("a", "csi.test"),
+            attached("a", "other"),
+            attached("b", "csi.test")
+        ])),
+        ..Room::default()
+    };
+    let limited = room(json!([
+        csi_node("a", json!([driver("csi.test", 4), driver("other", 1)])),
+        csi_node("b", json!([driver("csi.test", 1)])),
+    ]));
+    let plan = planned(&with_volume(Some("fast")), &limited);
+    assert_eq!(limits(&plan), ["nodes 3"]);
+    let detail = "2 of 2 nodes take the pod; volumes of csi.test for 3 more; cpu for 40 more, 100m each";
+    assert!(plan.limits[0].detail.starts_with(detail), "{}", plan.limits[0].detail);
+    assert_eq!(limits(&planned(&unit(&Options::default()), &limited)), ["nodes 40"]);
+    // A driver that says nothing limits nothing.
+    let silent = room(json!([csi_node("a", json!([{"name": "csi.test", "nodeID": "n"}]))]));
+    assert_eq!(limits(&planned(&with_volume(Some("fast")), &silent)), ["nodes 40"]);
+}
+
+#[test]
+fn ephemeral_storage_counts_where_the_template_requests_it() {
+    let template = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ide"},
+        "spec": {"containers": [{"name": "ide", "image": "ide:3", "resources": {"requests": {"ephemeral-storage": "2Gi"}}}]},
+    });
+    let unit = of_template(&Template::of_document(&template, &Options::default()).unwrap());
+    let mut node = node("a", json!({}));
+    node["status"]["allocatable"]["ephemeral-storage"] = "9Gi".into();
+    let room = Room {
+        nodes: Some(of(json!([node]))),
+        ..Room::default()
+    };
+    assert_eq!(limits(&planned(&unit, &room)), ["nodes 4"]);
 }
