@@ -52,6 +52,27 @@ fn python_runs_where_pod_security_is_enforced_and_its_files_outlive_a_pause() {
 }
 
 #[test]
+fn a_kernel_runs_code_and_keeps_its_variables() {
+    if !images::python() {
+        return;
+    }
+    let scenario = Scenario::new("session-kernel");
+    let created = scenario.podlife(&["session", "create", "user-42", "-f", &example("kernel.yaml")]);
+    assert_eq!((created.exit, created.stderr.as_str()), (0, ""), "{}", created.stdout);
+    let run = |code: &str| {
+        let post =
+            "import sys, urllib.request as r; print(r.urlopen('http://localhost:8888', sys.argv[1].encode()).read().decode(), end='')";
+        let answer = scenario.podlife(&["session", "exec", "user-42", "--", "python3", "-c", post, code]);
+        assert_eq!(answer.exit, 0, "{}", answer.stderr);
+        answer.stdout
+    };
+    assert_eq!(run("answer = 6 * 7"), "");
+    assert_eq!(run("print(answer)"), "42\n");
+    let failed = run("print(missing)");
+    assert!(failed.ends_with("NameError: name 'missing' is not defined\n"), "{failed}");
+}
+
+#[test]
 fn the_cron_job_cleans_up_heals_and_removes_what_has_no_record_with_the_rights_of_its_role() {
     if !images::podlife() {
         return;
