@@ -86,7 +86,7 @@ fn the_cron_job_cleans_up_heals_and_removes_what_has_no_record_with_the_rights_o
         ("healed", ["--volume", "1Gi:/data"]),
         ("kept", ["--owner", "a"]),
     ] {
-        let flags = ["--image", "podlife.test/app:1", "--port", "8080", "--service"];
+        let flags = ["--image", "podlife.test/app:1", "--port", "8080", "--service", "--cpu", "10m:500m"];
         let create = [&["session", "create", id], &flags[..], &more].concat();
         let created = scenario.podlife(&create);
         assert_eq!(created.exit, 0, "{}{}", created.stdout, created.stderr);

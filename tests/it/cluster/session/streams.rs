@@ -15,7 +15,8 @@ use crate::cluster::harness::{Scenario, kubeconfig, send};
 use crate::cluster::session::life::{made, records, session};
 use crate::fake_api::Folder;
 
-const IMAGE: [&str; 2] = ["--image", "busybox:1.36"];
+/// Many tests run at once on a small node.
+const IMAGE: [&str; 4] = ["--image", "busybox:1.36", "--cpu", "10m:500m"];
 
 /// A session that serves its hostname, and prints a line of its pod, numbered, over and over; the last line says that it was asked to end.
 const SERVER: &str =
@@ -284,12 +285,7 @@ fn a_log_goes_on_with_the_next_pod() {
     );
 
     // Nobody reads on, and nothing is printed any more that could show it.
-    create(
-        &scenario,
-        "Si",
-        &["--cpu", "1m:500m"],
-        "echo first; sleep 3600 & trap 'exit 0' TERM; wait",
-    );
+    create(&scenario, "Si", &[], "echo first; sleep 3600 & trap 'exit 0' TERM; wait");
     let mut unread = begun(&scenario, &["logs", "-f", "Si"]);
     let mut first = [0; 6];
     unread.stdout.take().unwrap().read_exact(&mut first).unwrap();
@@ -384,7 +380,17 @@ fn run_ends_as_its_command_and_rm_leaves_nothing() {
     assert_eq!(missing.status.code(), Some(127), "{}", lossy(&missing.stderr));
     let image = with_input(
         &scenario,
-        &["run", "Im", "--rm", "--image", "podlife.test/missing:1", "--", "true"],
+        &[
+            "run",
+            "Im",
+            "--rm",
+            "--image",
+            "podlife.test/missing:1",
+            "--cpu",
+            "10m:500m",
+            "--",
+            "true",
+        ],
         b"",
     );
     assert_eq!(image.status.code(), Some(3), "{}", lossy(&image.stderr));
