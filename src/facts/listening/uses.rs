@@ -275,6 +275,28 @@ pub fn is_meant(view: &View<'_>, container: &ContainerView<'_>, port: u16) -> bo
     of_pod(view, container.pod).iter().any(counts_on) || is_told()
 }
 
+/// The one port that a container is meant to listen on, where nobody but a probe speaks of the port that the probe asks.
+pub fn meant_instead(view: &View<'_>, container: &ContainerView<'_>, port: u16) -> Option<u16> {
+    let is_alone = containers(container.pod).iter().filter(|c| c.role == Role::App).count() == 1;
+    let mut others: Vec<u16> = of_pod(view, container.pod)
+        .iter()
+        .filter(|used| used.protocol == "TCP" && !used.declared.iter().any(|d| is_side_port(d.name)))
+        .filter(|used| is_meant(view, container, used.port) && (is_alone || used.declared.iter().any(|d| d.container == container.name())))
+        .map(|used| used.port)
+        .collect();
+    let hints = hints::of_container(view, container);
+    let told = hints
+        .iter()
+        .filter(|hint| !hint.is_of_log() && !hint.is_udp() && !hint.bind.is_loopback() && !is_side_port(&hint.detail));
+    others.extend(told.filter_map(|hint| hint.port));
+    others.sort_unstable();
+    others.dedup();
+    match others[..] {
+        [other] if other != port && !is_meant(view, container, port) => Some(other),
+        _ => None,
+    }
+}
+
 /// Whether an `appProtocol` or a name says that gRPC, or HTTP/2 without TLS, is spoken.
 pub fn says_grpc(word: &str) -> bool {
     matches!(

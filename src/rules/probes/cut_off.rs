@@ -51,10 +51,13 @@ pub(crate) fn of(view: &View<'_>, needs: &mut Needs, failing: &Failing<'_>, said
     if is_refused && said.started && said.too_late.is_none() && !outlives_the_kill(view, failing, probe) {
         return None;
     }
-    let is_meant = || !said.started && !said.trouble && port.is_some_and(|port| uses::is_meant(view, container, port));
+    let is_meant = port.is_some_and(|port| uses::is_meant(view, container, port));
+    let is_elsewhere =
+        is_refused && said.too_late.is_none() && port.is_some_and(|port| uses::meant_instead(view, container, port).is_some());
     Some(CutOff {
-        is_likely: is_refused && (said.too_late.is_some() || is_meant()),
+        is_likely: is_refused && (said.too_late.is_some() || (!said.started && !said.trouble && is_meant)),
         is_first: !said.trouble
+            && !is_elsewhere
             && match failing.cause {
                 Some(ProbeFailure::HttpStatus) => status_code(&failing.text) == Some(503),
                 // What runs and takes long to answer needs a longer timeout first.

@@ -22,6 +22,7 @@ use cut_off::CutOff;
 use given_time::GivenTime;
 
 use crate::facts::calls::callers;
+use crate::facts::listening::uses;
 use crate::facts::probe::{Which, describe, failures_now, port, running_since, was_killed};
 use crate::model::age;
 use crate::model::cause::ProbeFailure;
@@ -427,7 +428,20 @@ fn fixes(view: &View<'_>, failing: &Failing<'_>, is_cut_off: bool, finding: Find
     let object = view.workload_of(container.pod).short();
     let edit = command("kubectl edit {} -n {}", &[&object, &namespace]);
     let logs = logs(failing, is_cut_off);
+    let probe = failing.which.of(container.spec);
+    let asked = probe.and_then(|probe| uses::probe_port(probe, container.spec));
     match failing.cause {
+        Some(ProbeFailure::Refused)
+            if let (Some(probe), Some(asked)) = (probe, asked)
+                && let Some(other) = uses::meant_instead(view, container, asked) =>
+        {
+            finding
+                .fix_command(
+                    format!("change the {which} probe to port {other}, which the container is meant to listen on, or make the application listen on {asked}"),
+                    remedy::other_port(view, container, failing.which, probe, other).unwrap_or(edit),
+                )
+                .fix_command("see where it listens", logs)
+        }
         Some(ProbeFailure::Refused) if is_cut_off => finding.fix_command(
             format!("if it has started by then, make it listen on 0.0.0.0 at the port of the {which} probe, or change the probe to the port it listens on"),
             logs,

@@ -64,6 +64,18 @@ fn same(probe: &Probe, period: u64, threshold: u64) -> Option<Value> {
     Some(startup)
 }
 
+/// The command that lets a probe ask another port.
+pub(crate) fn other_port(view: &View<'_>, container: &ContainerView<'_>, which: Which, probe: &Probe, port: u16) -> Option<Command> {
+    let way = match (&probe.http_get, &probe.tcp_socket) {
+        (Some(_), _) => "httpGet",
+        (None, Some(_)) => "tcpSocket",
+        (None, None) => "grpc",
+    };
+    let mut fields = json!({"name": container.name()});
+    fields[format!("{}Probe", which.word())] = json!({way: {"port": port}});
+    (container.role == Role::App).then(|| patch_command(&view.workload_of(container.pod), &fields))?
+}
+
 /// The command that gives a container this start-up probe, or these fields of the one it has.
 fn patch(view: &View<'_>, container: &ContainerView<'_>, startup: &Value) -> Option<Command> {
     if container.role != Role::App {

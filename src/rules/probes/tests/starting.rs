@@ -61,6 +61,24 @@ fn a_port_that_is_used_elsewhere_makes_a_slow_start_likely() {
 }
 
 #[test]
+fn a_probe_asks_the_port_that_is_meant_before_more_time_is_given() {
+    let first = |container: &str| {
+        let found = found(&killed(&format!("{container}{PROBE}"), CUT_OFF, REFUSAL), Some(""));
+        let fix = &found[0].fixes[0];
+        (fix.text.clone(), fix.command.as_deref().unwrap().to_owned())
+    };
+    for container in ["ports: [{containerPort: 9000}], ", "args: ['--port=9000'], "] {
+        let (text, command) = first(container);
+        assert!(text.starts_with("change the liveness probe to port 9000"), "{text}");
+        assert!(command.contains(r#""livenessProbe":{"httpGet":{"port":9000}}"#), "{command}");
+    }
+    for container in ["", DECLARED, "ports: [{containerPort: 9000}, {containerPort: 9001}], "] {
+        let (text, _) = first(container);
+        assert!(text.contains("startupProbe"), "{container}: {text}");
+    }
+}
+
+#[test]
 fn equally_likely_explanations_are_both_reported() {
     for (says, is_first) in [
         (REFUSAL, true),
