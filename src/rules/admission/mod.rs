@@ -244,12 +244,12 @@ fn finding(view: &View<'_>, needs: &mut Needs, creator: &Creator) -> Option<Find
             subject,
             format!(
                 "{lead}: the pod violates the namespace's Pod Security level {level}: {}",
-                shorten(violations, 160)
+                shorten(&refusal::titles(violations), 160)
             ),
         )
         .related("namespace", ObjectRef::new(&kind::NAMESPACE, "", &namespace))
         .fix_command(
-            format!("set the securityContext that {level} requires: {}", shorten(violations, 300)),
+            format!("set the securityContext that {level} requires: {}", shorten(violations, 2000)),
             edit,
         ),
         Refusal::Denied { by, reason } => Finding::error(code, subject, format!("{lead}: {by} denies it: {}", shorten(reason, 160)))

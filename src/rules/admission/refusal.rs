@@ -71,6 +71,19 @@ pub fn bare(message: &str) -> &str {
         .map_or(message, |at| &message[at + " failed error: ".len()..])
 }
 
+/// The names of violations, without what to set in which container: that stands in parentheses.
+pub fn titles(violations: &str) -> String {
+    let mut depth = 0;
+    let is_outside = |c: &char| {
+        depth += i32::from(*c == '(');
+        let is_outside = depth == 0;
+        depth -= i32::from(*c == ')');
+        is_outside
+    };
+    let titles: String = violations.chars().filter(is_outside).collect();
+    titles.replace(" ,", ",").trim().to_owned()
+}
+
 /// Understands a refusal.
 pub fn parse(message: &str) -> Refusal {
     let text = bare(message);
@@ -193,6 +206,12 @@ fn service_of(reason: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn violations_are_named_without_what_to_set() {
+        let violations = r#"unrestricted capabilities (container "c" must set capabilities.drop=["ALL"]), seccompProfile (pod or container "c" must set it (to "RuntimeDefault"))"#;
+        assert_eq!(titles(violations), "unrestricted capabilities, seccompProfile");
+    }
 
     #[test]
     fn every_refusal_has_its_code() {
