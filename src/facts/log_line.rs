@@ -156,6 +156,18 @@ pub fn is_loader_missing(lower: &str) -> bool {
     lower.starts_with("exec /") && lower.ends_with(": no such file or directory")
 }
 
+/// Whether a line says that the program does not know an option that it was started with.
+pub fn is_unknown_option(line: &str) -> bool {
+    UNKNOWN_OPTION.occur_in(&line.to_lowercase())
+}
+
+/// Whether a line says that a file for the configuration is not there.
+pub fn is_configuration_missing(line: &str) -> bool {
+    let lower = line.to_lowercase();
+    (lower.contains("no such file") || lower.contains("enoent") || lower.contains("filenotfound"))
+        && Words(".yaml, .yml, .conf, .json, .toml, .ini, .properties, .cfg, .env, /config, /etc/").occur_in(&lower)
+}
+
 fn is_file_permission(lower: &str) -> bool {
     let denied = Words("permission denied, eacces, operation not permitted, eperm, permissionerror").occur_in(lower);
     // A database and an API deny as well.
@@ -167,10 +179,14 @@ fn is_file_permission(lower: &str) -> bool {
 /// What programs say about their flags, variables and files.
 const CONFIGURATION: Words = Words(
     "missing required, is required but, must be set, is not set, not set in environment, environment variable, env var, \
-     unknown flag, unknown option, unrecognized argument, unrecognized option, flag provided but not defined, invalid option, \
-     unexpected argument, invalid configuration, configuration error, config error, configerror, could not load config, \
+     invalid configuration, configuration error, config error, configerror, could not load config, \
      failed to load config, failed to parse config, cannot load config, error parsing config, no configuration file, \
      unknown directive, yaml:, error unmarshal, improperlyconfigured",
+);
+
+const UNKNOWN_OPTION: Words = Words(
+    "unknown flag, unknown option, unrecognized argument, unrecognized option, flag provided but not defined, invalid option, \
+     unexpected argument",
 );
 
 fn is_configuration(line: &str, lower: &str) -> bool {
@@ -181,9 +197,11 @@ fn is_configuration(line: &str, lower: &str) -> bool {
     };
     let unset = line.starts_with("KeyError:")
         || Words("missing, undefined, not defined, required, unset, not provided, parameter null or not set").occur_in(lower);
-    let file_missing = (lower.contains("no such file") || lower.contains("enoent") || lower.contains("filenotfound"))
-        && Words(".yaml, .yml, .conf, .json, .toml, .ini, .properties, .cfg, .env, /config, /etc/").occur_in(lower);
-    CONFIGURATION.occur_in(lower) || (unset && variable(line)) || (lower.contains("[emerg]") && !is_address_in_use(line)) || file_missing
+    CONFIGURATION.occur_in(lower)
+        || is_unknown_option(line)
+        || is_configuration_missing(line)
+        || (unset && variable(line))
+        || (lower.contains("[emerg]") && !is_address_in_use(line))
 }
 
 /// The name of the signal behind an exit code above 128.

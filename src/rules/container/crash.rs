@@ -7,7 +7,10 @@ use crate::facts::ending::{
     Ending, edit_command, ended_after, for_each_pod, groups, killed_by_probe, logs_command, may_complete, owner_name, patch_command,
     tail_of,
 };
-use crate::facts::log_line::{cause_of_line, explaining_line, is_address_in_use, is_child_killed, is_loader_missing, port_in, signal_name};
+use crate::facts::log_line::{
+    cause_of_line, explaining_line, is_address_in_use, is_child_killed, is_configuration_missing, is_loader_missing, is_unknown_option,
+    port_in, signal_name,
+};
 use crate::facts::provided;
 use crate::model::cause::{AddressInUse, ContainerCrashing, OutOfMemory};
 use crate::model::code::Code;
@@ -207,13 +210,14 @@ fn crashes(view: &View<'_>, needs: &mut Needs, ending: &Ending<'_>) -> Finding {
     } else if log.is_some_and(|l| l.text.is_some_and(|t| t.trim().is_empty())) {
         finding = finding.evidence(source, "(empty)");
     }
-    if matches!(
+    if (matches!(
         why.cause,
         ContainerCrashing::CommandNotFound
             | ContainerCrashing::PermissionDenied
             | ContainerCrashing::ExecFormat
             | ContainerCrashing::Unknown
-    ) && let Some(command) = command_line(container)
+    ) || why.fix == UNKNOWN_OPTION)
+        && let Some(command) = command_line(container)
     {
         finding = finding.evidence("command", command);
     }
@@ -222,7 +226,17 @@ fn crashes(view: &View<'_>, needs: &mut Needs, ending: &Ending<'_>) -> Finding {
     let finding = match provided {
         Some(provided) => provided.explain(view, container.pod, finding),
         None if is_lost && last_words.is_none() => lost_log(view, container, finding),
-        None => finding.fix_command(why.fix, logs_command(container, previous)),
+        None => {
+            // The log has been quoted: where the spec holds the fault, it is opened.
+            let is_in_spec = why.fix == FILE_MISSING
+                || command_line(container).is_some() && (why.fix == UNKNOWN_OPTION || why.cause == ContainerCrashing::CommandNotFound);
+            let command = if is_in_spec {
+                edit_command(view, container.pod)
+            } else {
+                logs_command(container, previous)
+            };
+            finding.fix_command(why.fix, command)
+        }
     };
     with_effects(view, container, finding)
 }
@@ -268,6 +282,8 @@ fn why(ending: &Ending<'_>, explained: Option<(String, bool)>, place: &'static s
     };
     let fix = match &quoted {
         Some(line) if cause == ContainerCrashing::CommandNotFound && is_loader_missing(line) => LOADER_MISSING,
+        Some(line) if cause == ContainerCrashing::Config && is_unknown_option(line) => UNKNOWN_OPTION,
+        Some(line) if cause == ContainerCrashing::Config && is_configuration_missing(line) => FILE_MISSING,
         _ => fix_of(&ending.container, cause, code),
     };
     Why {
@@ -285,6 +301,10 @@ fn by_signal(code: i32) -> String {
 
 const LOADER_MISSING: &str = "the file is there, but not what starts it: correct its #! line (Windows line ends?), or use an image that has \
                               the libraries it was built for (glibc, musl)";
+
+const UNKNOWN_OPTION: &str = "correct the option that the line names, in command or args of the container";
+
+const FILE_MISSING: &str = "mount the file that the line names, for example from a ConfigMap, or correct its path";
 
 fn fix_of(container: &ContainerView<'_>, cause: ContainerCrashing, code: i32) -> &'static str {
     let has_fixed_root = container.spec.security_context.as_ref().and_then(|s| s.read_only_root_filesystem) == Some(true);
@@ -313,7 +333,7 @@ fn fix_of(container: &ContainerView<'_>, cause: ContainerCrashing, code: i32) ->
         (ContainerCrashing::Signal, 137) => {
             "it was killed from outside and not by the kubelet's memory limit: look at its parent process and at the node"
         }
-        _ => "the log around this line says more",
+        _ => "read the log around this line",
     }
 }
 

@@ -115,6 +115,34 @@ fn exit_codes_and_logs_name_the_cause() {
 }
 
 #[test]
+fn what_the_spec_holds_is_changed_there() {
+    let command = ", command: [sh, -c, run]";
+    for (code, log, container, fix, verb) in [
+        (1, "httpd: unrecognized option '--port'", command, "in command or args", "edit"),
+        (1, "httpd: unrecognized option '--port'", "", "in command or args", "logs"),
+        (
+            1,
+            "cat: can't open '/config/app.conf': No such file or directory",
+            "",
+            "mount the file",
+            "edit",
+        ),
+        (1, "config error: no queue", command, "correct the setting", "logs"),
+        (127, "sh: pythn: not found", command, "correct command and args", "edit"),
+    ] {
+        let found = with_log(
+            &pod(&back_off(5, &format!("exitCode: {code}, reason: Error")), container),
+            true,
+            log,
+        );
+        let first = &found[0].fixes[0];
+        assert!(first.text.contains(fix), "{log}: {}", first.text);
+        let command = first.command.as_deref().unwrap();
+        assert!(command.starts_with(&format!("kubectl {verb} ")), "{log}: {command}");
+    }
+}
+
+#[test]
 fn a_lost_previous_log_gives_way_to_the_present_one() {
     let yaml = pod(&back_off(5, "exitCode: 1, reason: Error"), "");
     let mut s = snapshot(&yaml);
