@@ -101,6 +101,7 @@ fn is_suspect(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>)
             Some(service) => {
                 ports::wrong_port(view, service, reference.mention.port)
                     || policy::denies(view, needs, container.pod, service, reference.mention.port).is_some()
+                    || policy::denies_dns(view, needs, container.pod).is_some()
             }
             None => *of == namespace && view.snapshot.presence(&crate::model::kind::SERVICE, of, name) == Presence::Absent,
         }

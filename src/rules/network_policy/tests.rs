@@ -301,6 +301,29 @@ fn a_timeout_is_blamed_on_a_policy_and_a_refusal_never() {
     }
 }
 
+#[test]
+fn a_ready_caller_whose_policy_stops_names_is_looked_into() {
+    let pods_only = "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {}}]}]}";
+    let names_too = pods_only.replace("egress: [", "egress: [{ports: [{port: 53, protocol: UDP}]}, ");
+    for (policy, expected) in [(pods_only, &["dns"][..]), (&names_too, &[])] {
+        let mut snapshot = called(policy, "connecting to db:5432 timed out");
+        let web = snapshot
+            .objects
+            .pods
+            .iter_mut()
+            .find(|pod| pod.metadata.name.as_deref() == Some("web"))
+            .unwrap();
+        web.status = serde_json::from_value(serde_json::json!({
+            "phase": "Running", "podIP": "10.244.0.7", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "web", "ready": true, "started": true, "restartCount": 0, "image": "i", "imageID": "",
+                "state": {"running": {"startedAt": "2026-01-01T11:50:00Z"}}}]
+        }))
+        .unwrap();
+        let found = check_snapshot(crate::rules::network_policy::check, &snapshot);
+        assert_eq!(found.iter().map(|f| f.cause.to_string()).collect::<Vec<_>>(), expected, "{policy}");
+    }
+}
+
 /// A caller that lives on and is not ready, as its probe says, with one line in its log and others behind it.
 fn unready(policy: &str, log: &str, message: &str) -> Vec<String> {
     let mut snapshot = called(policy, &format!("{log}\n{}", "GET /healthz 200\n".repeat(30)));
