@@ -30,7 +30,7 @@ pub fn check(view: &View<'_>, out: &mut Out) {
 fn finding(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>) -> Option<Finding> {
     let (what, never) = awaited::in_vain(view, needs, container)?;
     let workload = view.workload_of(container.pod);
-    let summary = format!("Container {} waits for {}", container.name(), what.shown());
+    let summary = format!("container {} waits for {}", container.name(), what.shown());
     let finding = Finding::error(DependencyUnreachable, view.subject_of(container), summary).evidence(
         container.source(),
         format!("running for {}", age::short(view.age(container.running_since()?))),

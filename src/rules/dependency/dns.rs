@@ -35,7 +35,7 @@ pub(crate) fn unresolved(view: &View<'_>, needs: &mut Needs, failure: &Failure<'
     let name = shown(failure, &reference.namespace, &reference.name);
     let of_resolver = container.pod.spec.as_ref().and_then(|spec| resolver(spec, &reference.namespace));
     if let Some((why, fix)) = of_resolver {
-        let summary = format!("Container {} cannot resolve Service {name}: {why}", container.name());
+        let summary = format!("container {} cannot resolve Service {name}: {why}", container.name());
         let finding = Finding::error(DependencyUnreachable, view.subject_of(container), summary)
             .related("service", reference)
             .fix_command(fix, edit_command(view, container.pod));

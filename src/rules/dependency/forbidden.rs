@@ -98,7 +98,7 @@ pub fn check(view: &View<'_>, caller: &Caller<'_>) -> Option<Finding> {
         ApiAccessForbidden,
         view.subject_of(container),
         format!(
-            "Container {} may not {} {} {place}: ServiceAccount {} has no such right",
+            "container {} may not {} {} {place}: ServiceAccount {} has no such right",
             container.name(),
             refusal.verb,
             refusal.resource(),

@@ -16,6 +16,7 @@ use crate::facts::calls::failure::{Failure, How};
 use crate::facts::calls::places::Place;
 use crate::facts::calls::trouble::Trouble;
 use crate::facts::calls::{callers, places, stopped, trouble};
+use crate::facts::ending::edit_command;
 use crate::facts::listening::dials::opens_nothing;
 use crate::facts::listening::fault::is_mismatch_proven;
 use crate::model::cause;
@@ -162,7 +163,7 @@ fn missing(view: &View<'_>, failure: &Failure<'_>, namespace: &str, name: &str) 
         },
         view.subject_of(container),
         format!(
-            "Container {} {} Service {}, which does not exist",
+            "container {} {} Service {}, which does not exist",
             container.name(),
             predicate(failure),
             shown(failure, namespace, name)
@@ -175,7 +176,10 @@ fn missing(view: &View<'_>, failure: &Failure<'_>, namespace: &str, name: &str) 
     match (near, elsewhere) {
         (Some(near), _) => finding.fix_command(
             format!("if Service {near} is meant, use that name in {}", spec_of(failure)),
-            command("kubectl get services -n {}", &[&namespace]),
+            match failure.named_by.as_str() {
+                "command" => edit_command(view, container.pod),
+                _ => command("kubectl get services -n {}", &[&namespace]),
+            },
         ),
         (None, Some(other)) => finding.fix_command(
             format!("a Service {name} is in namespace {other}: if that is meant, call it {name}.{other}"),
@@ -196,6 +200,7 @@ fn missing(view: &View<'_>, failure: &Failure<'_>, namespace: &str, name: &str) 
 fn spec_of(failure: &Failure<'_>) -> String {
     match failure.named_by.as_str() {
         "log" => format!("the configuration of container {}", failure.container.name()),
+        "command" => format!("the command of container {}", failure.container.name()),
         by => format!("{by} of container {}", failure.container.name()),
     }
 }
@@ -273,7 +278,7 @@ fn port_mismatch(view: &View<'_>, failure: &Failure<'_>, service: &Service, seve
         },
         view.subject_of(container),
         format!(
-            "Container {} {} Service {} on port {port}, {why}",
+            "container {} {} Service {} on port {port}, {why}",
             container.name(),
             predicate(failure),
             shown(failure, &namespace, &name),
@@ -331,7 +336,7 @@ fn unreachable(
         },
         view.subject_of(container),
         format!(
-            "Container {} {} Service {}, which {}{stands}",
+            "container {} {} Service {}, which {}{stands}",
             container.name(),
             predicate(failure),
             format_args!("{}{port}", shown(failure, namespace, name)),
@@ -462,7 +467,7 @@ fn outside(view: &View<'_>, needs: &mut Needs, failure: &Failure<'_>, host: &str
         DependencyUnreachable,
         view.subject_of(container),
         format!(
-            "Container {} {} {host}{port}, which {}{stands}",
+            "container {} {} {host}{port}, which {}{stands}",
             container.name(),
             predicate(failure),
             failure.how.shown()
@@ -487,7 +492,7 @@ fn own(view: &View<'_>, failure: &Failure<'_>) -> Option<Finding> {
         DependencyUnreachable,
         view.subject_of(container),
         format!(
-            "Container {} ends because it needs localhost:{port}, where nothing listens: localhost is the pod itself",
+            "container {} ends because it needs localhost:{port}, where nothing listens: localhost is the pod itself",
             container.name()
         ),
     )

@@ -287,7 +287,7 @@ fn a_name_with_search_domains_behind_it_is_a_service_that_is_missing() {
     };
     let first = told("nslookup redis || exit 1", 0);
     assert_eq!(first.0, ServiceMissing);
-    assert_eq!(first.1, "Container web ends because it needs Service redis, which does not exist");
+    assert_eq!(first.1, "container web ends because it needs Service redis, which does not exist");
     assert!(first.2[0].contains("redis.shop.svc.cluster.local"), "{:?}", first.2);
     for at in 1..4 {
         assert_eq!(told("nslookup redis || exit 1", at), first);

@@ -249,7 +249,14 @@ fn class(view: &View<'_>, needs: &mut Needs, ingress: &Ingress) -> Option<Findin
             .confidence(Confidence::Likely)
             .evidence(format!("ingress/{of}"), "neither spec.ingressClassName nor an address")
             .evidence("ingressclasses", there)
-            .fix_command("set spec.ingressClassName", edit(ingress))
+            .fix_command(
+                match names.as_slice() {
+                    [] => "install an ingress controller, and name its IngressClass in spec.ingressClassName".to_owned(),
+                    [only] => format!("set spec.ingressClassName to {only}"),
+                    _ => "set spec.ingressClassName to one of them".to_owned(),
+                },
+                edit(ingress),
+            )
             .breaking(Effect::Object(reference(ingress)))
         });
     }

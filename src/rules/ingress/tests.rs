@@ -82,6 +82,18 @@ fn backends_and_classes() {
 }
 
 #[test]
+fn a_class_is_named_only_where_there_is_one() {
+    for (classes, fix) in [("", "install an ingress controller"), (CLASS, "set spec.ingressClassName to nginx")] {
+        let found = check_snapshot(
+            check,
+            &snapshot(&format!("{SERVICE}{classes}{}", ingress("", "number: 80", OLD, "{}"))),
+        );
+        let missing = found.iter().find(|f| f.code == IngressClassMissing).unwrap();
+        assert!(missing.fixes[0].text.starts_with(fix), "{}", missing.fixes[0].text);
+    }
+}
+
+#[test]
 fn a_certificate_is_missing_only_where_secrets_were_read() {
     let yaml = format!("{SERVICE}{CLASS}{}", ingress("ingressClassName: nginx", "number: 80", OLD, ADDRESS));
     assert!(codes(&yaml).is_empty());

@@ -135,6 +135,10 @@ fn selects_nothing(view: &View<'_>, needs: &mut Needs, service: &Service, moment
         let of = workload.reference.short();
         // A workload that has its Service is hardly the one that is meant: the other one may be on its way.
         let is_taken = !view.services_selecting(&namespace, &miss.labels).is_empty();
+        let wanted: Option<Vec<String>> = selector
+            .keys()
+            .map(|key| Some(format!("{key}={}", miss.labels.get(key)?)))
+            .collect();
         let finding = finding(
             cause::ServiceSelectsNothing::LabelDiffers,
             format!(
@@ -147,7 +151,10 @@ fn selects_nothing(view: &View<'_>, needs: &mut Needs, service: &Service, moment
         .related("nearest", workload.reference.clone())
         .fix_command(
             format!("make the selector of Service {name} match the pods of {of}: {}", miss.remedy),
-            command("kubectl edit service {} -n {}", &[&name, &namespace]),
+            match wanted.filter(|_| !is_taken && !miss.dynamic) {
+                Some(wanted) => command("kubectl set selector service {} {} -n {}", &[&name, &wanted.join(","), &namespace]),
+                None => command("kubectl edit service {} -n {}", &[&name, &namespace]),
+            },
         );
         return Some(if miss.dynamic && moment == Moment::Lasting {
             finding.severity(Severity::Advice).confidence(Confidence::Possible)

@@ -101,6 +101,12 @@ fn a_selector_is_compared_with_the_nearest_workload() {
         );
         assert!(finding.summary.contains(near), "{selector}: {}", finding.summary);
         assert!(finding.effects.contains(&Effect::Service("shop".into(), "api".into())));
+        // Where only a value differs, one command mends it.
+        let command = match near.contains("app=api") && selector.contains("app") {
+            true => "kubectl set selector service api app=api -n shop",
+            false => "kubectl edit service api -n shop",
+        };
+        assert_eq!(finding.fixes[0].command.as_deref(), Some(command), "{selector}");
     }
 }
 

@@ -99,7 +99,13 @@ fn gone(view: &View<'_>, owner: &ObjectRef, subject: Subject, namespace: &str, c
         .evidence(source, detail)
         .breaking(Effect::Claim(namespace.to_owned(), claim.to_owned()))
         .breaking(Effect::NotReady(owner.clone()))
-        .fix_command(fix, command("kubectl get pvc -n {}", &[&namespace]))
+        .fix_command(
+            fix,
+            match near {
+                Some(_) if !owner.is(&kind::POD) => command("kubectl edit {} -n {}", &[&owner.short(), &namespace]),
+                _ => command("kubectl get pvc -n {}", &[&namespace]),
+            },
+        )
 }
 
 /// Pods that use a claim and wait for it.
@@ -228,7 +234,7 @@ fn why_pending<'a>(view: &View<'a>, needs: &mut Needs, claim: &PersistentVolumeC
     let age = view.age_of(claim.metadata.creation_timestamp.as_ref()).unwrap_or(PROVISIONING);
     let class_absent = |name: &str| !name.is_empty() && view.snapshot.presence(&kind::STORAGE_CLASS, "", name) == Presence::Absent;
     if let Some(name) = class.filter(|name| class_absent(name)) {
-        return Some(class_missing(view, name, newest));
+        return Some(class_missing(view, needs, name, newest));
     }
     let event = newest?;
     let message = event.message();
@@ -236,7 +242,7 @@ fn why_pending<'a>(view: &View<'a>, needs: &mut Needs, claim: &PersistentVolumeC
         "ProvisioningFailed" if message.contains("storageclass.storage.k8s.io") && message.contains("not found") => {
             let known = class.is_some_and(|name| view.snapshot.presence(&kind::STORAGE_CLASS, "", name) == Presence::Present);
             // The class came later than the claim: the controller will look again.
-            (!known).then(|| class_missing(view, class.unwrap_or_default(), newest))
+            (!known).then(|| class_missing(view, needs, class.unwrap_or_default(), newest))
         }
         "ProvisioningFailed" => Some(Why {
             cause: ClaimPending::ProvisioningFailed.into(),
@@ -288,7 +294,8 @@ fn why_pending<'a>(view: &View<'a>, needs: &mut Needs, claim: &PersistentVolumeC
     }
 }
 
-fn class_missing<'a>(view: &View<'_>, name: &str, event: Option<EventView<'a>>) -> Why<'a> {
+fn class_missing<'a>(view: &View<'_>, needs: &mut Needs, name: &str, event: Option<EventView<'a>>) -> Why<'a> {
+    needs.list(view, &kind::STORAGE_CLASS, "");
     let classes: Vec<&str> = view
         .snapshot
         .objects
@@ -298,15 +305,15 @@ fn class_missing<'a>(view: &View<'_>, name: &str, event: Option<EventView<'a>>) 
         .collect();
     let near = near::nearest(name, classes.iter().copied());
     let there = match near {
-        Some(near) => format!("; there is one named {near}"),
+        Some(near) => format!(" (there is one named {near})"),
         None if classes.is_empty() => String::new(),
-        None => format!("; there are {}", classes.join(", ")),
+        None => format!(" (the cluster has {})", classes.join(", ")),
     };
     Why {
         cause: ClaimPending::StorageClassMissing.into(),
         what: format!("its storage class {name} does not exist{there}"),
         fix: "recreate the claim with a class that exists (the class of a claim cannot be changed), or create the class".to_owned(),
-        command: None,
+        command: Some("kubectl get storageclass".into()),
         event: event.filter(|e| e.reason() == "ProvisioningFailed"),
     }
 }
@@ -453,6 +460,21 @@ lastTimestamp: "2026-01-01T11:59:50Z"
             Some(Severity::Advice)
         );
         assert!(said(&format!("{}{holder}", claim.replace("11:50:00", "11:59:50"))).is_none());
+    }
+
+    #[test]
+    fn a_claim_with_nearly_this_name_is_taken_by_an_edit() {
+        let deployment = "---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: db}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: \
+             {a: b}}, spec: {containers: [{name: c, image: i}], volumes: [{name: v, persistentVolumeClaim: {claimName: da-ta}}]}}}}\n";
+        let found = check(
+            crate::rules::volume::check,
+            &format!("{}{deployment}", claim("standard", OLD, "x", "y")),
+        );
+        let fix = found.iter().find(|f| f.code == Code::ClaimMissing).map(|f| &f.fixes[0]);
+        assert_eq!(
+            fix.and_then(|fix| fix.command.as_deref()),
+            Some("kubectl edit deployment/db -n shop")
+        );
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn one_that_looks_up_a_service_that_is_not_there() {
         let answer = scenario.first_root_cause("ServiceMissing", "", "deployment/api");
         let cause = answer.root_cause();
         assert_eq!(
-            cause["summary"], "Container first waits for Service redis, which does not exist",
+            cause["summary"], "container first waits for Service redis, which does not exist",
             "{}",
             answer.stdout
         );
