@@ -9,7 +9,7 @@ use clap_complete::{Shell, generate};
   # for this shell
   source <(kubectl podlife completion bash)
 
-  # PowerShell: kubectl runs a program with this name for `kubectl podlife <TAB>`
+  # PowerShell: kubectl runs this program for `kubectl podlife <TAB>`
   ln -s \"$(command -v kubectl-podlife)\" ~/.local/bin/kubectl_complete-podlife")]
 pub struct CompletionArgs {
     /// Shell to print the script for

@@ -18,12 +18,13 @@ use crate::render::document::Format;
 
 /// Print the smallest Role that a verb needs, ready for kubectl apply.
 ///
-/// podlife also works with fewer rights: it names in its report what it could not read.
+/// podlife also works with fewer rights: its report names what it could not read.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = "\
 Examples:
   # rights to diagnose namespace shop, for a service account
-  kubectl podlife rbac diagnose -n shop --bind serviceaccount:ci:deployer | kubectl apply -f -
+  kubectl podlife rbac diagnose -n shop --bind serviceaccount:ci:deployer \\
+    | kubectl apply -f -
   # also read nodes, volumes and storage classes
   kubectl podlife rbac diagnose --with nodes
   # rights to wait, and to check the application through the API server

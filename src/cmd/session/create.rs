@@ -74,9 +74,10 @@ Examples:
   # a pod for session user-42; the second time, the same one
   kubectl podlife session create user-42 --image ide:3 --port 8080
   # limits, a variable, and a volume that lives as long as the session
-  kubectl podlife session create user-42 --image ide:3 --cpu 200m:2 --memory 256Mi:2Gi --env LANG=C.UTF-8 --volume 5Gi:/home/user
-  # as a Deployment's pods are, for two hours at most
-  kubectl podlife session create user-42 --from deployment/ide --max-lifetime 2h
+  kubectl podlife session create user-42 --image ide:3 --cpu 200m:2 \\
+    --memory 256Mi:2Gi --env LANG=C.UTF-8 --volume 5Gi:/home/user
+  # like the pods of a Deployment, for two hours at most
+  kubectl podlife session create user-42 --from deploy/ide --max-lifetime 2h
   # a command of its own
   kubectl podlife session create build-7 --image builder -- make watch";
 

@@ -11,7 +11,7 @@ use crate::session::template::Template;
 /// What a session has beside its template.
 #[derive(Args, Clone, Debug)]
 pub(super) struct LifeFlags {
-    /// Clean the session up when nobody used it for this long; never keeps it
+    /// Clean the session up when nobody has used it for this long; never keeps it
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = limit)]
     idle_timeout: Limit,
     /// Clean the session up at this age, used or not
@@ -23,7 +23,7 @@ pub(super) struct LifeFlags {
     /// Labels of the record, for list -l and delete -l
     #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = label)]
     labels: Vec<(String, String)>,
-    /// Whom the session belongs to
+    /// Owner of the session
     #[arg(long, value_name = "NAME")]
     owner: Option<String>,
 }

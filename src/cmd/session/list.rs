@@ -67,7 +67,7 @@ pub(super) struct ListArgs {
     /// Print the table again whenever something has changed
     #[arg(short = 'w', long)]
     watch: bool,
-    /// Print no line of column names
+    /// Do not print the column names
     #[arg(long)]
     no_headers: bool,
     /// Output format: text, wide, json, yaml, name or jsonpath=TEMPLATE

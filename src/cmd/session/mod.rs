@@ -34,7 +34,7 @@ use crate::observe::session::objects::InCluster;
 
 /// Create a pod for each session id, find it by the id, and clean it up when it is idle.
 ///
-/// A session is a Lease (its record), a pod, and where they are asked for a Service and a volume claim. Nothing runs in the cluster but the pods:
+/// A session is a Lease (its record), a pod, and, if asked for, a Service and a volume claim. Nothing runs in the cluster but the pods:
 /// run `session gc` regularly, for example as a CronJob.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = EXAMPLES)]

@@ -30,7 +30,8 @@ Examples:
   # do 200 sessions of this image fit?
   kubectl podlife session plan --max 200 --image ide:3
   # with other requests and a volume each
-  kubectl podlife session plan --max 200 --image ide:3 --cpu 50m:1 --volume 1Gi:/home/user", after_help = EXIT_CODES)]
+  kubectl podlife session plan --max 200 --image ide:3 --cpu 50m:1 \\
+    --volume 1Gi:/home/user", after_help = EXIT_CODES)]
 pub(super) struct PlanArgs {
     /// How many sessions the namespace has to hold
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u64).range(1..))]

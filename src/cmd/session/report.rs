@@ -129,7 +129,8 @@ pub(super) async fn until_ready(sessions: &Sessions<InCluster>, record: Record, 
                     record.pod()
                 );
                 io.stderr.line(&line);
-                io.stderr.line(&format!("hint: {status}"));
+                io.stderr
+                    .line("hint: to change its template, create it again with --if-exists=replace");
             } else {
                 session.diagnosis = Some(diagnosis);
                 print(&session, "", wait.output, io)?;

@@ -59,8 +59,8 @@ Examples:
   # a shell in a pod of its own, deleted at the end
   kubectl podlife session run scratch --rm --image busybox:1.36 -- sh
   # a script that reads standard input
-  kubectl podlife session run job-7 --rm -i --image python:3 -- python - < job.py
-  # beside what session user-42 runs already
+  kubectl podlife session run job-7 --rm -i --image python:3 -- python <job.py
+  # in session user-42, alongside what it already runs
   kubectl podlife session run user-42 -- ps";
 
 const EXIT_CODES: &str = "\

@@ -163,7 +163,7 @@ Examples:
   # of a pod in a file, with a volume of its own
   kubectl podlife session template user-42 -f pod.yaml --volume 1Gi:/home/user
   # like the pods of a Deployment, with another command
-  kubectl podlife session template user-42 --from deployment/worker -- python -m shell")]
+  kubectl podlife session template user-42 --from deploy/worker -- python -i")]
 pub(super) struct TemplateArgs {
     /// Session id
     #[arg(value_name = "ID", default_value = "example")]

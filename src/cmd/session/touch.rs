@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::io::Io;
 use crate::model::duration;
 
-/// Note that sessions are used now, so that they are not cleaned up.
+/// Mark sessions as used now, so that they are not cleaned up.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = "\
 Examples:

@@ -135,13 +135,13 @@ Examples:
   # all objects of the manifests, with a test report
   kubectl podlife wait-ready -f manifests/ -R --junit ready.xml
   # a path that must answer through the load balancer
-  kubectl podlife wait-ready deployment/api --http /healthz --via load-balancer
+  kubectl podlife wait-ready svc/api --http /healthz --via load-balancer
   # like a client in the cluster: through kube-proxy and NetworkPolicies
-  kubectl podlife wait-ready deployment/api --via in-cluster --probe-image busybox:1.36
+  kubectl podlife wait-ready svc/api --via in-cluster --probe-image busybox
   # with a secret token, over TLS with a private certificate authority
-  kubectl podlife wait-ready ingress/shop --http /me --header @token.txt --ca-file ca.pem
+  kubectl podlife wait-ready ing/shop --header @token.txt --ca-file ca.pem
   # the new image, and no pod of an old revision left
-  kubectl podlife wait-ready deployment/api --expect-image shop/api:1.7 --old-gone
+  kubectl podlife wait-ready deploy/api --expect-image api:1.7 --old-gone
   # check once, for a program
   kubectl podlife wait-ready deployment/api --once -o json
   # what `kubectl get -o yaml` printed, without a server

@@ -53,6 +53,7 @@ pub fn helps_of_session() -> Vec<(String, String)> {
 
 /// Each `kubectl podlife …` in a text, up to the end of its line, a pipe or a comment.
 pub fn commands(text: &str) -> Vec<Vec<String>> {
+    let text = text.replace("\\\n", "");
     let after = text.match_indices("kubectl podlife ").map(|(at, start)| &text[at + start.len()..]);
     after
         .map(|rest| rest.split(['\n', '|', '#', '`', ')']).next().unwrap_or_default())
@@ -176,6 +177,11 @@ fn commands_that_need_no_cluster_run() {
 
 #[test]
 fn help_begins_with_examples() {
+    // What a terminal wraps cannot be copied.
+    for (verb, examples) in helps().into_iter().chain(helps_of_session()) {
+        let long: Vec<&str> = examples.lines().filter(|line| line.chars().count() > 79).collect();
+        assert!(long.is_empty(), "{verb}: {long:#?}");
+    }
     for (verb, examples) in helps() {
         let arguments: &[&str] = if verb == "kubectl-podlife" {
             &["--help"]
