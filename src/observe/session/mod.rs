@@ -134,7 +134,7 @@ impl<O: Objects> Sessions<O> {
                 Exit::NotFound,
                 format!("session {id:?} does not exist in namespace {}", self.namespace),
             )
-            .hint("kubectl podlife session list")
+            .hint(crate::text::command("kubectl podlife session list -n {}", &[&self.namespace]))
         })
     }
 

@@ -55,7 +55,9 @@ impl Sessions<InCluster> {
             };
             if let Some(failure) = failure {
                 let now = self.pod_now(live).await?.ok_or_else(|| self.went_away(live))?;
-                if state(&now, &container).is_none_or(|state| state.terminated.is_none()) {
+                let has_ended = state(&now, &container).is_some_and(|state| state.terminated.is_some());
+                // The kubelet knows earlier than the API server that a container has ended.
+                if !has_ended && !failure.message.contains("not found in pod") {
                     return Err(failure);
                 }
                 // It ended before: its log has all that it printed.
