@@ -231,7 +231,7 @@ fn workload(view: &View<'_>, workload: &Workload<'_>, about: &About<'_>, blind: 
     };
     let mut state = state(view, workload, ready, wanted, stage.as_ref());
     if let Some(port) = starting {
-        state.push_str(&format!("; nothing listens on port {port} yet, which may still be starting"));
+        state.push_str(&format!("; nothing listens on port {port} yet (it may still be starting)"));
     }
     if let (None, Some(port)) = (starting, silent) {
         state.push_str(&format!("; port {port} accepts connections, and gave no answer in time"));

@@ -71,7 +71,7 @@ impl std::fmt::Display for Bind {
             Self::LoopbackMapped => f.write_str("::ffff:127.0.0.1"),
             Self::AnyV4 => f.write_str("0.0.0.0"),
             Self::AnyV6 => f.write_str("::"),
-            Self::Unspecified => f.write_str("an address that it does not say"),
+            Self::Unspecified => f.write_str("unknown address"),
             Self::Address(ip) => write!(f, "{ip}"),
         }
     }

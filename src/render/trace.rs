@@ -94,13 +94,12 @@ fn hops(trace: &Trace, writer: &mut TextWriter) {
     writer.line(&lead, 2, &trace.basis);
 }
 
-/// `pod/web-7c9f8 → pod/db-0:5432 and 3 more`
+/// `pod/web-7c9f8 → pod/db-0:5432 (one of 4 such pairs)`
 fn ends(hop: &Hop) -> String {
     let port = hop.port.map(|p| format!(":{p}")).unwrap_or_default();
     let more = match hop.pairs {
         0 | 1 => String::new(),
-        2 => " and one more".to_owned(),
-        many => format!(" and {} more", many - 1),
+        pairs => format!(" (one of {pairs} such pairs)"),
     };
     format!("{} → {}{port}{more}", hop.from, hop.to)
 }

@@ -44,7 +44,7 @@ pub(crate) fn standing(view: &View<'_>, service: &Service, of_workloads: &HashMa
             progressing(first.unwrap_or_default())
         }
         _ if best == Some(Verdict::Progressing) => port_of_all(view, service, &behind, starting).map_or(healthy, |port| {
-            progressing(format!("nothing listens on port {port} yet, which may still be starting"))
+            progressing(format!("nothing listens on port {port} yet (it may still be starting)"))
         }),
         _ if best == Some(Verdict::Inconclusive) && port_of_all(view, service, &behind, silent).is_some() => {
             let words = "its pods accept connections, and gave no answer in time";
