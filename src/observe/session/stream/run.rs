@@ -1,5 +1,7 @@
 //! A session whose command is run once, with the streams of this process.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 
@@ -30,6 +32,9 @@ const LOG: Logs<'static> = Logs {
     prefix: false,
 };
 
+/// How long the API server may take to learn from the kubelet that a container has ended.
+const LEARNS: Duration = Duration::from_secs(5);
+
 /// Whether the first container of a pod runs, or has run.
 pub(crate) fn has_begun(pod: &Pod) -> bool {
     let first = pod.spec.as_ref().and_then(|spec| spec.containers.first());
@@ -54,12 +59,11 @@ impl Sessions<InCluster> {
                 Err(failure) => Some(failure),
             };
             if let Some(failure) = failure {
-                let now = self.pod_now(live).await?.ok_or_else(|| self.went_away(live))?;
-                let has_ended = state(&now, &container).is_some_and(|state| state.terminated.is_some());
-                // The kubelet knows earlier than the API server that a container has ended.
-                if !has_ended && !failure.message.contains("not found in pod") {
+                // What has ended cannot be attached to, and the API server learns of the end a moment later.
+                let Ok(ended) = tokio::time::timeout(LEARNS, self.until_ended(live, &container)).await else {
                     return Err(failure);
-                }
+                };
+                ended?;
                 // It ended before: its log has all that it printed.
                 self.logs(live.clone(), &LOG, io).await?;
             }
