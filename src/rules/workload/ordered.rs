@@ -9,7 +9,7 @@ use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, Severity, Subject};
 use crate::text::command;
-use crate::view::{View, WorkloadObject, condition, containers, is_ready, is_terminating, probe_budget, revision};
+use crate::view::{ContainerView, View, WorkloadObject, condition, containers, is_ready, is_terminating, probe_budget, revision};
 
 /// A pod that looks bad may take this long before it holds up those that wait for it.
 const WAITS: Duration = Duration::from_secs(60);
@@ -55,7 +55,12 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
             let subject = Subject::of(reference.clone()).pod(&pod.name_any());
             let name = pod.name_any();
             let namespace = &reference.namespace;
-            let settles = |patience| view.settles_from(pod.metadata.creation_timestamp.as_ref(), patience);
+            // A pod that runs has the time that its probes have, which begins with its container.
+            let runs = containers(pod).iter().filter(|c| c.restarts() == 0).filter_map(ContainerView::running_since).max();
+            let settles = |patience| match runs {
+                Some(since) => view.settles(since, patience),
+                None => view.settles_from(pod.metadata.creation_timestamp.as_ref(), patience),
+            };
             if is_old && !is_terminating(pod) {
                 // The controller waits for the pod of the bad revision to become ready before it puts the mended one in its place
                 // (documented as "forced rollback"): only deleting the pod helps.

@@ -160,6 +160,11 @@ fn an_unready_ordinal_stops_the_later_ones() {
         found(&stateful_set("RollingUpdate", "db-1", 1)),
         [(Code::OrderedStartBlocked, Severity::Symptom)]
     );
+    let runs = "status: {phase: Running, containerStatuses: [{name: c, image: i, imageID: '', ready: false, started: true, restartCount: 0, \
+                state: {running: {startedAt: 2026-01-01T11:59:20Z}}}],";
+    let late = stateful_set("RollingUpdate", "db-1", 1).replace("status: {phase: Running,", runs);
+    let held = pending(crate::rules::workload::check, &late);
+    assert_eq!(held[0].settles, Settles::Within(Duration::from_secs(20)), "it was scheduled late");
     assert_eq!(
         found(&stateful_set("RollingUpdate", "db-2", 3)),
         [(Code::OrderedStartBlocked, Severity::Error)],
