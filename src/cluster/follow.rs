@@ -238,7 +238,9 @@ impl Lines {
     fn take_rest(&mut self) -> Vec<u8> {
         let rest = std::mem::take(&mut self.buffer);
         let mut new = Vec::new();
-        if !rest.is_empty() {
+        // Where lines have come, the kubelet's word that it cannot retrieve the log of a pod that is gone is no line of it.
+        let is_of_the_log = self.continued.is_some() || self.seen.is_empty() || time(&rest).is_some();
+        if !rest.is_empty() && is_of_the_log {
             self.piece(&rest, &mut new);
         }
         new
@@ -343,6 +345,13 @@ mod tests {
         assert_eq!(new, b"\xff\x00 x\nunable to retrieve container logs for a\n");
         assert_eq!(lines.take_rest(), b"open");
         assert!(lines.take_rest().is_empty());
+        let gone = b"unable to retrieve container logs for containerd://a";
+        lines.begin();
+        lines.add(gone, &mut new);
+        assert!(lines.take_rest().is_empty(), "lines of the log have come before");
+        let mut unread = Lines::new(false);
+        unread.add(gone, &mut new);
+        assert_eq!(unread.take_rest(), gone);
     }
 
     #[test]
