@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use k8s_openapi::api::core::v1::Pod;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -52,7 +53,7 @@ impl Sessions<InCluster> {
             is_raw: false,
         };
         let record = live.record.clone();
-        let (sender, present) = watch::channel(Some(live.pod_name().to_owned()));
+        let (sender, present) = watch::channel(None);
         let act = async {
             tokio::select! {
                 failure = self.pods_in_turn(live, sender, &with) => Err(failure),
@@ -68,8 +69,17 @@ impl Sessions<InCluster> {
     /// Says which pod is the present one, until there will be none.
     async fn pods_in_turn(&self, live: Live, present: watch::Sender<Option<String>>, with: &Attachment<'_>) -> Failure {
         let (id, mut pod) = (live.record.id, live.pod.metadata.name.unwrap_or_default());
+        let mut is_first = true;
         loop {
-            if let Err(failure) = self.until_over(&pod).await {
+            // Before that the kubelet may not know the pod.
+            if let Err(failure) = self.until(&pod, runs).await {
+                return failure;
+            }
+            if !std::mem::take(&mut is_first) {
+                with.note(&format!("connections go to pod {pod}"));
+            }
+            present.send_replace(Some(pod.clone()));
+            if let Err(failure) = self.until(&pod, |_| false).await {
                 return failure;
             }
             present.send_replace(None);
@@ -78,8 +88,6 @@ impl Sessions<InCluster> {
                 Ok(next) => next.pod_name().to_owned(),
                 Err(failure) => return failure,
             };
-            with.note(&format!("connections go to pod {pod}"));
-            present.send_replace(Some(pod.clone()));
         }
     }
 
@@ -133,6 +141,13 @@ impl Sessions<InCluster> {
             with.note(&format!("error: {error}"));
         }
     }
+}
+
+/// Whether a container of the pod runs.
+fn runs(pod: &Pod) -> bool {
+    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
+    let mut states = statuses.into_iter().flatten().filter_map(|container| container.state.as_ref());
+    states.any(|state| state.running.is_some())
 }
 
 async fn accept(from: &(Listeners, u16)) -> (&(Listeners, u16), std::io::Result<TcpStream>) {

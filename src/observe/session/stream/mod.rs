@@ -158,12 +158,12 @@ impl Sessions<InCluster> {
         Ok(now.and_then(pod_of).filter(|pod| pod.metadata.uid == live.pod.metadata.uid))
     }
 
-    /// Waits until a pod goes, has ended or is gone.
-    pub(super) async fn until_over(&self, pod: &str) -> Result<(), Failure> {
+    /// Waits until something holds for a pod, or the pod goes, has ended or is gone.
+    pub(super) async fn until(&self, pod: &str, holds: fn(&Pod) -> bool) -> Result<(), Failure> {
         let mut seen = self.watch_pod(pod);
         while let Some(seen) = seen.next().await {
             match seen? {
-                PodSeen::Now(pod) if !is_over(&pod) => {}
+                PodSeen::Now(pod) if !is_over(&pod) && !holds(&pod) => {}
                 _ => break,
             }
         }
