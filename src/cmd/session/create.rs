@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::cluster::{Log, WriteOptions};
+use crate::cluster::{ApiErrorKind, Log, WriteOptions};
 use crate::cmd::Outcome;
 use crate::cmd::flags::ConnectFlags;
 use crate::cmd::session::life::LifeFlags;
@@ -14,7 +14,7 @@ use crate::cmd::session::template::{TemplateFlags, warn};
 use crate::cmd::session::{open, report};
 use crate::exit::{Exit, Failure};
 use crate::io::Io;
-use crate::model::duration;
+use crate::model::{duration, kind};
 use crate::observe::session::create::IfExists;
 use crate::render::document::Format;
 
@@ -115,12 +115,15 @@ pub(super) async fn run(args: &CreateArgs, connect: &ConnectFlags, io: &mut Io, 
             };
             let connection = &sessions.objects.connection;
             for (kind, object) in &objects {
-                let created = connection.create(kind, Some(&sessions.namespace), object, &options).await;
-                created.map_err(|error| Failure {
-                    exit: Exit::Bad,
-                    message: error.to_string(),
-                    hint: error.hint.clone(),
-                })?;
+                match connection.create(kind, Some(&sessions.namespace), object, &options).await {
+                    // Sessions share these.
+                    Err(error) if error.kind == ApiErrorKind::Conflict && [kind::NETWORK_POLICY, kind::CONFIG_MAP].contains(kind) => {}
+                    created => drop(created.map_err(|error| Failure {
+                        exit: Exit::Bad,
+                        message: error.to_string(),
+                        hint: error.hint.clone(),
+                    })?),
+                }
             }
         }
         let documents: Vec<Value> = objects.into_iter().map(|(_, object)| object).collect();

@@ -7,12 +7,13 @@ use clap::Args;
 use crate::cluster::{ListQuery, Log};
 use crate::cmd::Outcome;
 use crate::cmd::flags::ConnectFlags;
-use crate::cmd::session::{open, report};
+use crate::cmd::session::{open, report, selector};
 use crate::exit::{Exit, Failure};
 use crate::io::Io;
 use crate::model::{duration, kind};
 use crate::observe::session::records_selector;
 use crate::session::record::Record;
+use crate::text::sanitise;
 
 /// Delete sessions with their pods, Services and volumes, and wait until all of it is gone.
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ pub(super) struct DeleteArgs {
     #[arg(long, conflicts_with = "ids")]
     all: bool,
     /// Delete the sessions whose records have these labels
-    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with_all = ["ids", "all"])]
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with_all = ["ids", "all"], value_parser = selector)]
     selector: Option<String>,
     /// Keep volumes for the next sessions of these ids
     #[arg(long)]
@@ -47,7 +48,7 @@ pub(super) struct DeleteArgs {
 
 pub(super) async fn run(args: &DeleteArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
     let sessions = open("delete", connect, io, log).await?;
-    let ids = if args.ids.is_empty() {
+    let (ids, unreadable) = if args.ids.is_empty() {
         let more = args.selector.as_ref().map_or_else(String::new, |selector| format!(",{selector}"));
         let query = ListQuery {
             label_selector: records_selector() + &more,
@@ -55,11 +56,20 @@ pub(super) async fn run(args: &DeleteArgs, connect: &ConnectFlags, io: &mut Io, 
         };
         let connection = &sessions.objects.connection;
         let leases = connection.list(&kind::LEASE, Some(&sessions.namespace), &query).await?;
-        leases.items.iter().filter_map(|lease| Some(Record::read(lease).ok()?.id)).collect()
+        let (records, unreadable) = Record::read_all(&leases.items);
+        (records.into_iter().map(|record| record.id).collect(), unreadable)
     } else {
-        args.ids.clone()
+        (args.ids.clone(), Vec::new())
     };
+    for why in &unreadable {
+        io.stderr.line(&format!("error: not deleted: {}", sanitise(why)));
+    }
+    let rest = if unreadable.is_empty() { Exit::Good } else { Exit::Bad };
+    if ids.is_empty() && rest == Exit::Bad {
+        return Ok(rest);
+    }
     if ids.is_empty() {
+        sessions.must_have_namespace().await?;
         io.stderr.line(&format!("No sessions found in {} namespace.", sessions.namespace));
         return Ok(Exit::Good);
     }
@@ -84,7 +94,10 @@ pub(super) async fn run(args: &DeleteArgs, connect: &ConnectFlags, io: &mut Io, 
                 None => io.stderr.line(&format!("session {shown} does not exist")),
             }
         }
-        Ok::<_, Failure>(Exit::Good)
+        if deleted.iter().any(|(_, record)| record.is_none()) {
+            sessions.must_have_namespace().await?;
+        }
+        Ok::<_, Failure>(rest)
     };
     let late = |limit: String| format!("not everything was gone after {limit}");
     report::within(args.timeout, everything, late)

@@ -7,6 +7,7 @@ use crate::cmd::session::{Limit, Maximum, limit, maximum};
 use crate::observe::session::create::{IfExists, Wanted};
 use crate::session::MANAGED_BY;
 use crate::session::template::Template;
+use crate::session::template::options::object_name;
 
 /// What a session has beside its template.
 #[derive(Args, Clone, Debug)]
@@ -45,11 +46,48 @@ impl LifeFlags {
     }
 }
 
-/// A label; the API server checks its characters.
+/// A label, as the API server takes it.
 fn label(text: &str) -> Result<(String, String), String> {
+    let is_word = |word: &str| {
+        let is_inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let is_end = |c: char| c.is_ascii_alphanumeric();
+        word.len() <= 63 && word.starts_with(is_end) && word.ends_with(is_end) && word.chars().all(is_inner)
+    };
+    let is_key = |key: &str| match key.split_once('/') {
+        Some((prefix, name)) => object_name(prefix).is_ok() && is_word(name),
+        None => is_word(key),
+    };
     match text.split_once('=') {
         Some((key, _)) if key.starts_with("podlife.dev/") || key == MANAGED_BY.0 => Err("podlife sets this label itself".to_owned()),
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".to_owned()),
+        Some((key, value)) if is_key(key) && (value.is_empty() || is_word(value)) => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, of letters, digits, -, _ and ., 63 each at most".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_what_the_api_server_takes() {
+        for right in ["a=b", "example.com/a_b.c=1", "a="] {
+            assert!(label(right).is_ok(), "{right}");
+        }
+        let long = format!("a={}", "x".repeat(64));
+        for wrong in [
+            "",
+            "a",
+            "=b",
+            "a b=c",
+            "a=b c",
+            "a/b/c=d",
+            "/a=b",
+            "a=-b",
+            "Ä=b",
+            &long,
+            "podlife.dev/x=y",
+        ] {
+            assert!(label(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::cluster::{ListQuery, Log, WatchEvent};
 use crate::cmd::flags::ConnectFlags;
-use crate::cmd::session::open;
+use crate::cmd::session::{open, selector};
 use crate::cmd::{Colour, Outcome};
 use crate::exit::{Exit, Failure};
 use crate::io::Io;
@@ -27,6 +27,7 @@ use crate::render::session::table;
 use crate::render::text_writer::TextWriter;
 use crate::session::record::Record;
 use crate::session::state;
+use crate::text::sanitise;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SortBy {
@@ -53,8 +54,8 @@ pub(super) struct ListArgs {
     #[arg(short = 'A', long)]
     all_namespaces: bool,
     /// Only sessions whose records have these labels
-    #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
-    selector: String,
+    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = selector)]
+    selector: Option<String>,
     /// Only sessions in these states
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = session_state)]
     state: Vec<SessionState>,
@@ -84,7 +85,10 @@ pub(super) async fn run(args: &ListArgs, connect: &ConnectFlags, io: &mut Io, lo
     }
     let sessions = open("list", connect, io, log).await?;
     let namespace = (!args.all_namespaces).then_some(sessions.namespace.as_str());
-    let items = read(args, &sessions, namespace).await?;
+    let (items, unreadable) = read(args, &sessions, namespace).await?;
+    for why in unreadable {
+        io.stderr.line(&format!("Warning: {}", sanitise(&why)));
+    }
     if items.is_empty() && namespace.is_some() {
         sessions.must_have_namespace().await?;
     }
@@ -121,7 +125,7 @@ pub(super) async fn run(args: &ListArgs, connect: &ConnectFlags, io: &mut Io, lo
             io.stderr.line(&format!("Warning: {error}"));
             continue;
         }
-        let items = read(args, &sessions, namespace).await?;
+        let (items, _) = read(args, &sessions, namespace).await?;
         if shown(&items) != last {
             last = shown(&items);
             print(args, &items, sessions.now(), namespace, io)?;
@@ -133,18 +137,15 @@ pub(super) async fn run(args: &ListArgs, connect: &ConnectFlags, io: &mut Io, lo
     Ok(Exit::Good)
 }
 
-async fn read(args: &ListArgs, sessions: &Sessions<InCluster>, namespace: Option<&str>) -> Result<Vec<Session>, Failure> {
+/// The sessions, and what is wrong with Leases that are no records that this version understands.
+async fn read(args: &ListArgs, sessions: &Sessions<InCluster>, namespace: Option<&str>) -> Result<(Vec<Session>, Vec<String>), Failure> {
     let connection = &sessions.objects.connection;
     let query = |selector: String| ListQuery {
         label_selector: selector,
         lean: true,
         ..ListQuery::default()
     };
-    let more = if args.selector.is_empty() {
-        String::new()
-    } else {
-        format!(",{}", args.selector)
-    };
+    let more = args.selector.as_ref().map_or_else(String::new, |selector| format!(",{selector}"));
     let (of_records, of_pods) = (query(records_selector() + &more), query(all_selector()));
     let (leases, pods) = try_join(
         connection.list(&kind::LEASE, namespace, &of_records),
@@ -159,8 +160,9 @@ async fn read(args: &ListArgs, sessions: &Sessions<InCluster>, namespace: Option
         .filter_map(pod_of)
         .filter_map(|pod| Some((key(&pod)?, pod)))
         .collect();
-    let records = leases.items.iter().filter_map(|lease| Record::read(lease).ok());
+    let (records, unreadable) = Record::read_all(&leases.items);
     let mut items: Vec<Session> = records
+        .into_iter()
         .map(|record| state::report(&record, pods.get(&(record.namespace.clone(), record.pod())), now))
         .filter(|session| args.state.is_empty() || args.state.contains(&session.state))
         .filter(|session| args.idle_for.is_none_or(|limit| session.idle_seconds >= limit.as_secs()))
@@ -174,7 +176,7 @@ async fn read(args: &ListArgs, sessions: &Sessions<InCluster>, namespace: Option
         SortBy::Owner => items.sort_by(|a, b| a.owner.cmp(&b.owner)),
         SortBy::Age => items.sort_by_key(|session| std::cmp::Reverse(session.created_at)),
     }
-    Ok(items)
+    Ok((items, unreadable))
 }
 
 fn print(args: &ListArgs, items: &[Session], now: Timestamp, namespace: Option<&str>, io: &mut Io) -> Result<(), Failure> {

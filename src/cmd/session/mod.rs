@@ -28,7 +28,7 @@ use crate::cmd::Outcome;
 use crate::cmd::flags::ConnectFlags;
 use crate::exit::Failure;
 use crate::io::Io;
-use crate::model::duration;
+use crate::model::{duration, selector};
 use crate::observe::session::Sessions;
 use crate::observe::session::objects::InCluster;
 
@@ -118,6 +118,11 @@ async fn open(verb: &str, connect: &ConnectFlags, io: &Io, log: Log) -> Result<S
     })
 }
 
+/// The labels of records, in the words of the user.
+fn selector(text: &str) -> Result<String, String> {
+    selector::parse(text).map(|_| text.to_owned())
+}
+
 /// A limit in whole seconds; `0` and `never` mean none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit(Option<Duration>);
@@ -160,6 +165,7 @@ mod tests {
         assert_eq!(limit("0s"), Ok(Limit(None)));
         assert_eq!(limit("90"), Ok(Limit(Some(Duration::from_secs(90)))));
         assert_eq!((maximum("0"), maximum("never")), (Ok(Maximum(None)), Ok(Maximum(None))));
+        assert!(selector("team=a,!old").is_ok() && selector("").is_err() && selector("a in").is_err());
         assert!(limit("1500ms").is_err() && limit("-1s").is_err() && maximum("-1").is_err());
     }
 }

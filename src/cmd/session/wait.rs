@@ -56,6 +56,7 @@ pub(super) async fn run(args: &WaitArgs, connect: &ConnectFlags, io: &mut Io, lo
         format!("session {} still exists after {limit}", report::shown(&args.id))
     })
     .await?;
+    sessions.must_have_namespace().await?;
     io.stdout.line(&format!("session {} is gone", report::shown(&args.id)));
     Ok(Exit::Good)
 }
