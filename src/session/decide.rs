@@ -82,7 +82,7 @@ pub(crate) fn heal(record: &Record, pod: Option<&Pod>, now: Timestamp) -> Healin
     };
     let lasted = now.duration_since(record.since);
     let before = if lasted >= STEADY { 0 } else { record.failures };
-    let failures = before + 1;
+    let failures = before.saturating_add(1);
     if failures > MOST_FAILURES {
         return Healing::Never { why };
     }

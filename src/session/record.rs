@@ -101,14 +101,25 @@ impl Record {
         };
         let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
         let created = time(&lease["spec"]["acquireTime"]).ok_or_else(|| wrong("acquireTime is missing"))?;
-        let phase = text(PHASE)?;
+        let (id, phase, template) = (text(ID)?, text(PHASE)?, text(TEMPLATE)?);
+        if name::of(id).as_deref() != Ok(lease_name) {
+            return Err(wrong("its id has another name"));
+        }
+        // It becomes a part of a name.
+        if template.is_empty() || !template.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(wrong("its template is no hash"));
+        }
+        let generation = number(GENERATION)?.unwrap_or(1);
+        if generation == u32::MAX {
+            return Err(wrong("its generation can have no successor"));
+        }
         Ok(Self {
             namespace: metadata["namespace"].as_str().unwrap_or_default().to_owned(),
             name: lease_name.to_owned(),
             uid: metadata["uid"].as_str().unwrap_or_default().to_owned(),
             resource_version: metadata["resourceVersion"].as_str().unwrap_or_default().to_owned(),
             is_going: metadata["deletionTimestamp"].is_string(),
-            id: text(ID)?.to_owned(),
+            id: id.to_owned(),
             labels: metadata["labels"]
                 .as_object()
                 .into_iter()
@@ -122,8 +133,8 @@ impl Record {
                 .find(|known| known.as_str() == phase)
                 .ok_or_else(|| wrong("its phase is unknown"))?,
             reason: annotation(REASON).map(str::to_owned),
-            template: text(TEMPLATE)?.to_owned(),
-            generation: number(GENERATION)?.unwrap_or(1),
+            template: template.to_owned(),
+            generation,
             since: annotation(SINCE).and_then(|text| text.parse().ok()).unwrap_or(created),
             failures: number(FAILURES)?.unwrap_or_default(),
             slot: number(HELD)?,
@@ -134,6 +145,18 @@ impl Record {
             max_lifetime: number(MAX_LIFETIME)?.map(|seconds| Duration::from_secs(seconds.into())),
             max_sessions: number(MAX_SESSIONS)?,
         })
+    }
+
+    /// Reads Leases. Of those that are no records it says what is wrong with them.
+    pub(crate) fn read_all(leases: &[Value]) -> (Vec<Self>, Vec<String>) {
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        for lease in leases {
+            match Self::read(lease) {
+                Ok(record) => records.push(record),
+                Err(why) => unreadable.push(why),
+            }
+        }
+        (records, unreadable)
     }
 
     /// The Lease; with a `resourceVersion` as soon as the record has one, so that to write it is a compare-and-set.
@@ -220,4 +243,35 @@ pub(crate) fn owner_reference(name: &str, uid: &str) -> Value {
 /// A time as Leases hold it.
 fn micros(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_somebody_has_edited_is_no_record() {
+        let record = json!({
+            "metadata": {
+                "name": name::of("a").unwrap(),
+                "annotations": {ID: "a", PHASE: "Active", TEMPLATE: "0123456789abcdef", GENERATION: "1", FAILURES: "4294967295"},
+            },
+            "spec": {"acquireTime": "2026-01-01T12:00:00.000000Z", "renewTime": "2026-01-01T12:00:00.000000Z"},
+        });
+        assert!(Record::read(&record).is_ok());
+        for (key, value) in [
+            (ID, "b"),
+            (ID, ""),
+            (TEMPLATE, ""),
+            (TEMPLATE, "../x"),
+            (PHASE, "active"),
+            (GENERATION, "4294967295"),
+            (GENERATION, "-1"),
+            (FAILURES, "many"),
+        ] {
+            let mut edited = record.clone();
+            edited["metadata"]["annotations"][key] = value.into();
+            assert!(Record::read(&edited).is_err(), "{key}: {value}");
+        }
+    }
 }

@@ -18,12 +18,6 @@ pub(crate) struct Slots(BTreeMap<u32, String>);
 impl Slots {
     /// Reads Leases, or their metadata alone.
     pub(crate) fn read<'a>(leases: impl IntoIterator<Item = &'a Value>) -> Self {
-        let owner = |lease: &Value| {
-            lease["metadata"]["ownerReferences"][0]["uid"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned()
-        };
         Self(
             leases
                 .into_iter()
@@ -53,10 +47,15 @@ impl Slots {
         (start..maximum).chain(0..start).find(|number| !self.0.contains_key(number))
     }
 
-    /// Notes that a slot was found to be taken.
-    pub(crate) fn note(&mut self, lease: &Value) {
-        self.0.extend(Self::read([lease]).0);
+    /// Notes that a slot was found to be taken, also where it is a Lease of somebody else that only has its name.
+    pub(crate) fn note(&mut self, number: u32, lease: &Value) {
+        self.0.insert(number, owner(lease));
     }
+}
+
+fn owner(lease: &Value) -> String {
+    let owner = lease["metadata"]["ownerReferences"][0]["uid"].as_str();
+    owner.unwrap_or_default().to_owned()
 }
 
 /// The selector of all slots.

@@ -15,7 +15,7 @@ use crate::model::kind;
 use crate::model::kind::Kind;
 use crate::observe::session::objects::Objects;
 use crate::observe::session::settle::{Haste, Settled, owner_of};
-use crate::observe::session::{AGAIN, Sessions, record_of, unless};
+use crate::observe::session::{AGAIN, Sessions, not_ours, record_of, unless};
 use crate::session::record::{Phase, Record};
 use crate::session::template::Template;
 use crate::session::{MANAGED_BY, name};
@@ -251,8 +251,7 @@ impl<O: Objects> Sessions<O> {
             match self.objects.get(kind, name).await? {
                 Some(mut there) => {
                     if there["metadata"]["labels"][MANAGED_BY.0] != MANAGED_BY.1 {
-                        let message = format!("{}/{name} in namespace {} is not podlife's", kind.singular(), self.namespace);
-                        return Err(Failure::new(Exit::Bad, message).hint("rename or delete it: sessions need this name"));
+                        return Err(not_ours(kind, name, &self.namespace));
                     }
                     let annotations = there.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
                     let is_marked = annotations.is_some_and(|all| all.remove(UNUSED).is_some());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::cluster::ApiErrorKind;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::model::kind;
 use crate::model::kind::Kind;
 use crate::observe::session::create::UNUSED;
@@ -114,7 +114,17 @@ impl<O: Objects> Sessions<O> {
         all.sort_by_key(|record| decide::due(record, now).is_none());
         for record in all {
             let of_it = pods.get(&record.name).map_or(&[][..], Vec::as_slice);
-            if let Some(done) = self.look_after(record, of_it, pass).await? {
+            let done = match self.look_after(record, of_it, pass).await {
+                // What is wrong with one session must not keep the others from being cleaned up.
+                Err(failure) if failure.exit != Exit::NoAnswer => Some(Act {
+                    what: What::Waiting,
+                    id: Some(record.id.clone()),
+                    object: format!("session/{}", record.name),
+                    why: failure.message,
+                }),
+                done => done?,
+            };
+            if let Some(done) = done {
                 if matches!(done.what, What::Reaped | What::Removed) {
                     left.remove(&record.name);
                 }

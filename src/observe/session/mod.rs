@@ -28,6 +28,7 @@ use crate::observe::reads;
 use crate::observe::session::objects::{InCluster, Objects};
 use crate::session::record::Record;
 use crate::session::{MANAGED_BY, SESSION, SLOT, name};
+use crate::text::command;
 
 /// How often is looked whether something that goes is gone.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -91,6 +92,12 @@ fn is_kept_claim(kind: &Kind, object: &Value) -> bool {
     kind == &kind::CLAIM && owners.is_none_or(Vec::is_empty)
 }
 
+/// The name of an object of podlife is taken by one that is not podlife's.
+fn not_ours(kind: &Kind, name: &str, namespace: &str) -> Failure {
+    let message = format!("{}/{name} in namespace {namespace} is not podlife's", kind.singular());
+    Failure::new(Exit::Bad, message).hint("rename or delete it: sessions need this name")
+}
+
 /// Reads a record that a client of this version has just found or written.
 fn record_of(lease: &Value) -> Result<Record, Failure> {
     Record::read(lease).map_err(|error| Failure::new(Exit::Fault, error))
@@ -118,7 +125,13 @@ impl<O: Objects> Sessions<O> {
         let Some(lease) = self.objects.get(&kind::LEASE, &name).await? else {
             return Ok(None);
         };
-        let record = record_of(&lease)?;
+        if lease["metadata"]["labels"][MANAGED_BY.0] != MANAGED_BY.1 {
+            return Err(not_ours(&kind::LEASE, &name, &self.namespace));
+        }
+        let record = Record::read(&lease).map_err(|error| {
+            let delete = command("kubectl delete lease {} -n {}", &[&name, &self.namespace]);
+            Failure::new(Exit::Bad, error).hint(format!("{delete} deletes the session"))
+        })?;
         if record.id != id {
             let message = format!("lease {name} is the record of another id, {:?}", record.id);
             return Err(Failure::new(Exit::Fault, message).hint("choose another id: the hashes of these two are the same"));

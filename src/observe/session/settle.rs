@@ -15,6 +15,7 @@ use crate::session::record::{Phase, Record, owner_reference};
 use crate::session::slots::Slots;
 use crate::session::template::{Owner, Template};
 use crate::session::{ID, MANAGED_BY, decide, slots};
+use crate::text::command;
 
 /// Nobody changes a record that often in a row.
 const MOST_ROUNDS: usize = 50;
@@ -37,6 +38,15 @@ pub(crate) enum Settled {
     CutShort,
     /// The record is gone.
     Gone,
+}
+
+/// Whether an object of a session is there.
+enum Owned {
+    Yes,
+    /// Its name is taken by one of an earlier session that goes, or the API server could not take it yet.
+    NotYet,
+    /// The API server does not take it, or its name is taken by what is not the session's.
+    Refused(ApiError),
 }
 
 /// How a session is driven.
@@ -133,24 +143,30 @@ impl<O: Objects> Sessions<O> {
                     let Some(map) = self.objects.get(&kind::CONFIG_MAP, &name).await? else {
                         return self.without_template(record, &name).await;
                     };
-                    stored = Template::from_config_map(&map).map_err(|error| Failure::new(Exit::Fault, error))?;
+                    stored = Template::from_config_map(&map).map_err(|error| {
+                        let delete = command("kubectl delete configmap {} -n {}", &[&name, &self.namespace]);
+                        Failure::new(Exit::Bad, error).hint(format!("{delete}; the next session that is created makes it anew"))
+                    })?;
                     &stored
                 }
             };
             let owner = owner_of(&record);
-            for (kind, object) in [(&kind::CLAIM, template.claim(&owner)), (&kind::SERVICE, template.service(&owner))] {
+            let objects = [
+                (&kind::CLAIM, template.claim(&owner)),
+                (&kind::SERVICE, template.service(&owner)),
+                (&kind::POD, Some(template.pod(&owner))),
+            ];
+            for (kind, object) in objects {
                 let Some(object) = object else { continue };
-                if let Err(error) = self.own(kind, &record, &object).await? {
-                    return Ok(Some(Settled::Refused { record, error }));
+                match self.own(kind, &record, &object).await? {
+                    Owned::Yes => {}
+                    Owned::NotYet => {
+                        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                        let why = format!("{} {name} of an earlier session is still going", kind.singular());
+                        return Ok(Some(Settled::Waits { record, why }));
+                    }
+                    Owned::Refused(error) => return Ok(Some(Settled::Refused { record, error })),
                 }
-            }
-            match self.own(&kind::POD, &record, &template.pod(&owner)).await? {
-                Ok(true) => {}
-                Ok(false) => {
-                    let why = format!("pod {} of an earlier session is still going", record.pod());
-                    return Ok(Some(Settled::Waits { record, why }));
-                }
-                Err(error) => return Ok(Some(Settled::Refused { record, error })),
             }
         }
         record.phase = Phase::Active;
@@ -172,18 +188,26 @@ impl<O: Objects> Sessions<O> {
         Ok(self.discard(&record).await?.then_some(Settled::CutShort))
     }
 
-    /// Creates an object of a session. False: the name is taken by what is not the session's. The inner error: the API server does not take it.
-    async fn own(&self, kind: &Kind, record: &Record, object: &Value) -> Result<Result<bool, ApiError>, Failure> {
+    /// Creates an object of a session.
+    async fn own(&self, kind: &Kind, record: &Record, object: &Value) -> Result<Owned, Failure> {
         use ApiErrorKind::{Conflict, Forbidden, Invalid, NotFound};
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         match self.objects.create(kind, object).await {
-            Ok(_) => Ok(Ok(true)),
-            Err(error) if error.kind == Conflict => match self.objects.get(kind, name).await? {
-                Some(there) if record.owns(&there) => Ok(Ok(true)),
-                Some(there) if kind == &kind::CLAIM && is_kept(&there, record) => self.adopt(record, there).await.map(Ok),
-                _ => Ok(Ok(false)),
+            Ok(_) => Ok(Owned::Yes),
+            Err(mut error) if error.kind == Conflict => match self.objects.get(kind, name).await? {
+                Some(there) if is_going(&there) => Ok(Owned::NotYet),
+                Some(there) if record.owns(&there) => Ok(Owned::Yes),
+                Some(there) if kind == &kind::CLAIM && is_kept(&there, record) => {
+                    let is_adopted = self.adopt(record, there).await?;
+                    Ok(if is_adopted { Owned::Yes } else { Owned::NotYet })
+                }
+                Some(there) if !is_of_earlier(&there, record) => {
+                    error.hint = Some("rename or delete it: the session needs this name".to_owned());
+                    Ok(Owned::Refused(error))
+                }
+                _ => Ok(Owned::NotYet),
             },
-            Err(error) if matches!(error.kind, Forbidden | Invalid | NotFound) => Ok(Err(error)),
+            Err(error) if matches!(error.kind, Forbidden | Invalid | NotFound) => Ok(Owned::Refused(error)),
             Err(error) => Err(error.into()),
         }
     }
@@ -211,7 +235,7 @@ impl<O: Objects> Sessions<O> {
                     return Ok(Some(number));
                 }
                 if let Some(there) = self.objects.get(&kind::LEASE, &slots::name(number)).await? {
-                    known.note(&there);
+                    known.note(number, &there);
                 }
             }
         }
@@ -249,7 +273,7 @@ impl<O: Objects> Sessions<O> {
         let mut healing = decide::heal(&record, pod, self.now());
         if let (Healing::Later(_), Haste::Now(_)) = (&healing, haste) {
             let why = "somebody waits for it".to_owned();
-            let failures = record.failures + 1;
+            let failures = record.failures.saturating_add(1);
             healing = Healing::Now { why, failures };
         }
         match healing {
@@ -262,7 +286,7 @@ impl<O: Objects> Sessions<O> {
                 let why = format!(
                     "pod {} failed, {} in a row; the next one comes at {until:.0}",
                     record.pod(),
-                    record.failures + 1
+                    record.failures.saturating_add(1)
                 );
                 return Ok(Some(Settled::Waits { record, why }));
             }
@@ -320,6 +344,20 @@ pub(crate) fn of_uid(uid: &str) -> Deletion {
         propagation: Some("Background"),
         ..Deletion::default()
     }
+}
+
+fn is_going(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// Whether an object was made for an earlier record of the same name: it goes, as its record did.
+fn is_of_earlier(object: &Value, record: &Record) -> bool {
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    owners.is_some_and(|owners| {
+        owners
+            .iter()
+            .any(|owner| owner["kind"] == "Lease" && owner["name"] == record.name.as_str())
+    })
 }
 
 /// Whether a claim was left by an earlier session of the same id.

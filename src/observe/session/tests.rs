@@ -23,9 +23,9 @@ use crate::model::kind;
 use crate::model::kind::Kind;
 use crate::session::record::{Phase, Record};
 use crate::session::template::Template;
-use crate::session::template::options::Options;
+use crate::session::template::options::{Options, volume};
 use crate::session::template::policy::policy;
-use crate::session::{MANAGED_BY, SESSION, SLOT, TEMPLATE};
+use crate::session::{MANAGED_BY, SESSION, SLOT, TEMPLATE, name, slots};
 
 /// The idle timeout of every session.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -628,6 +628,120 @@ async fn no_idle_session_is_kept_longer_than_its_timeout_and_the_interval() {
     }
     assert_eq!(reaped.get(), SESSIONS);
     assert!(longest_pass.get() > Duration::from_secs(2), "a pass takes time: {longest_pass:?}");
+}
+
+#[test]
+fn what_was_marked_as_unused_is_used_again() {
+    // The pass dies behind its first and its second mark.
+    for writes in 1..3 {
+        run(
+            &[
+                (Happening::Create(0, IfExists::Reuse), None),
+                (Happening::Delete(0), None),
+                (Happening::Clean, Some(writes)),
+                (Happening::Create(0, IfExists::Reuse), None),
+            ],
+            &[23; 8],
+        );
+    }
+}
+
+/// Lets a client end by itself.
+fn finish<T>(world: &World, act: impl Future<Output = T>) -> T {
+    let mut act = std::pin::pin!(act);
+    for at in 0..10_000 {
+        if let Poll::Ready(done) = act.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return done;
+        }
+        if at % 50 == 0 {
+            world.server.borrow_mut().tick();
+        }
+    }
+    panic!("a client does not end");
+}
+
+/// A session with everything that a session can have.
+fn whole_session(id: &str) -> Wanted {
+    let options = Options {
+        port: Some(80),
+        volume: Some(volume("1Gi:/data").unwrap()),
+        service: true,
+        ..Options::default()
+    };
+    let template = Template::of_image("app:1", &options).unwrap();
+    Wanted {
+        template,
+        ..wanted(id, IfExists::Reuse)
+    }
+}
+
+#[test]
+fn what_has_the_name_of_a_sessions_object_is_neither_taken_nor_touched() {
+    let name = name::of("a").unwrap();
+    let slots = [0, 1].map(|number| (kind::LEASE, slots::name(number)));
+    for foreign in [
+        vec![(kind::CLAIM, name.clone())],
+        vec![(kind::SERVICE, name.clone())],
+        vec![(kind::POD, format!("{name}-g1"))],
+        vec![(kind::LEASE, name.clone())],
+        slots.to_vec(),
+    ] {
+        let world = World::new();
+        for (kind, name) in &foreign {
+            let object = json!({"metadata": {"name": name, "uid": "foreign"}});
+            world.server.borrow_mut().objects.insert(key(kind, name), object);
+        }
+        let before = world.server.borrow().objects.clone();
+        let (sessions, _) = world.sessions(None);
+        let failure = finish(&world, sessions.create(&whole_session("a"))).unwrap_err();
+        assert_eq!(failure.exit, Exit::Bad, "{foreign:?}: {failure}");
+        finish(&world, sessions.pass(whole(), async |_| {})).unwrap();
+        world.server.borrow_mut().tick();
+        assert_eq!(world.server.borrow().objects, before, "{foreign:?}");
+    }
+}
+
+#[test]
+fn a_session_that_is_made_anew_waits_for_its_names() {
+    let world = World::new();
+    let (sessions, _) = world.sessions(None);
+    finish(&world, sessions.create(&whole_session("a"))).unwrap();
+    let anew = Wanted {
+        if_exists: IfExists::Replace,
+        ..whole_session("a")
+    };
+    let created = finish(&world, sessions.create(&anew)).unwrap();
+    world.server.borrow_mut().tick();
+    for kind in [kind::CLAIM, kind::SERVICE] {
+        let server = world.server.borrow();
+        let of_it: Vec<bool> = server.of_kind(&kind).map(|object| created.record.owns(object)).collect();
+        assert_eq!(of_it, [true], "{kind:?}");
+    }
+}
+
+#[test]
+fn a_session_that_cannot_be_healed_keeps_no_other_one_from_being_cleaned_up() {
+    let world = World::new();
+    let (sessions, _) = world.sessions(None);
+    for id in ["a", "user-42"] {
+        finish(&world, sessions.create(&wanted(id, IfExists::Reuse))).unwrap();
+    }
+    world.server.borrow_mut().now += SignedDuration::try_from(TIMEOUT).unwrap();
+    finish(&world, sessions.touch("a", Duration::ZERO)).unwrap();
+    {
+        let mut server = world.server.borrow_mut();
+        server.objects.retain(|(kind, _), _| kind != "pods");
+        let map = server.objects.iter_mut().find(|((kind, _), _)| kind == "configmaps").unwrap().1;
+        map["data"] = json!({"template.json": "{}"});
+    }
+    let mut acts = Vec::new();
+    finish(
+        &world,
+        sessions.pass(Pass::default(), async |act| acts.push((act.what, act.id.unwrap()))),
+    )
+    .unwrap();
+    acts.sort_by(|a, b| a.1.cmp(&b.1));
+    assert_eq!(acts, [(What::Waiting, "a".to_owned()), (What::Reaped, "user-42".to_owned())]);
 }
 
 #[test]
