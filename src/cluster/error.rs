@@ -132,6 +132,14 @@ impl ApiError {
         self
     }
 
+    /// Whether the API server does not take the object as it is, rather than the user: a quota, Pod Security, a webhook, an invalid value. It names
+    /// the user where a right is missing.
+    pub fn is_about_the_object(&self) -> bool {
+        let says = |words: &str| self.message.contains(words);
+        let is_of_admission = || !says("forbidden: User ") && (says(" is forbidden: ") || says("denied the request"));
+        self.kind == ApiErrorKind::Invalid || (self.kind == ApiErrorKind::Forbidden && is_of_admission())
+    }
+
     /// Whether this says something about the API or the way to it rather than about one object or right: other requests will fare no better.
     pub fn is_fatal_for_api(&self) -> bool {
         use ApiErrorKind::*;

@@ -585,6 +585,8 @@ pub(super) fn refusal(about: &About, code: StatusCode, status: Option<Status>, b
     error.reason = status.map(|status| status.reason).filter(|reason| !reason.is_empty());
     error.hint = match kind {
         Unauthorized => Some("see who you are with `kubectl auth whoami`; the credential may have expired".to_owned()),
+        // Nobody's rights would change the answer.
+        Forbidden if error.is_about_the_object() => None,
         Forbidden => {
             let scope = match &about.namespace {
                 Some(namespace) => format!("-n {namespace}"),
@@ -841,6 +843,41 @@ mod tests {
         assert_eq!(warning_text(r#"299 kube "a \"b\" c" "date""#), Some(r#"a "b" c"#.into()));
         assert_eq!(warning_text(r#"199 - "other""#), None);
         assert_eq!(warning_text(r#"299 - "open"#), None);
+    }
+
+    #[test]
+    fn a_right_is_named_where_it_would_help() {
+        let about = About {
+            verb: "create",
+            resource: "pods".into(),
+            namespace: Some("shop".into()),
+            ..About::default()
+        };
+        for (message, is_right) in [
+            (
+                r#"pods is forbidden: User "a" cannot create resource "pods" in API group "" in the namespace "shop""#,
+                true,
+            ),
+            ("Forbidden", true),
+            (r#"pods "a" is forbidden: exceeded quota: q, requested: pods=1"#, false),
+            (
+                r#"pods "a" is forbidden: violates PodSecurity "restricted:latest": privileged"#,
+                false,
+            ),
+            (
+                r#"pods "a" is forbidden: unable to create new content in namespace shop because it is being terminated"#,
+                false,
+            ),
+            (r#"admission webhook "a.example" denied the request: no"#, false),
+        ] {
+            let status = serde_json::from_value(serde_json::json!({"kind": "Status", "message": message})).unwrap();
+            let error = refusal(&about, StatusCode::FORBIDDEN, Some(status), b"");
+            assert_eq!(
+                (error.hint.is_some(), error.is_about_the_object()),
+                (is_right, !is_right),
+                "{message}"
+            );
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cluster::ApiErrorKind;
+use crate::cluster::{ApiError, ApiErrorKind};
 use crate::exit::{Exit, Failure};
 use crate::model::kind;
 use crate::model::kind::Kind;
@@ -127,7 +127,7 @@ impl<O: Objects> Sessions<O> {
         making.is_asked.set(true);
         let created = self.objects.create(&kind::LEASE, &record.lease()).await;
         making.is_asked.set(false);
-        let Some(lease) = unless(created, &[ApiErrorKind::Conflict])? else {
+        let Some(lease) = unless(created, &[ApiErrorKind::Conflict]).map_err(not_taken)? else {
             return Ok(None);
         };
         let record = record_of(&lease)?;
@@ -253,6 +253,14 @@ impl<O: Objects> Sessions<O> {
                     if there["metadata"]["labels"][MANAGED_BY.0] != MANAGED_BY.1 {
                         return Err(not_ours(kind, name, &self.namespace));
                     }
+                    if there["data"] != object["data"] {
+                        let message = format!("{}/{name} in namespace {} was changed", kind.singular(), self.namespace);
+                        return Err(Failure::new(Exit::Bad, message).hint("delete it: then it is made anew"));
+                    }
+                    if is_closed(&there, object) {
+                        let message = format!("{}/{name} in namespace {} lets nobody in", kind.singular(), self.namespace);
+                        return Err(Failure::new(Exit::Bad, message).hint("leave out --allow-from, or delete it: then it is made anew"));
+                    }
                     let annotations = there.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
                     let is_marked = annotations.is_some_and(|all| all.remove(UNUSED).is_some());
                     if !allow(&mut there, object) && !is_marked {
@@ -263,13 +271,31 @@ impl<O: Objects> Sessions<O> {
                 }
                 None => {
                     let created = self.objects.create(kind, object).await;
-                    if unless(created, &[ApiErrorKind::Conflict])?.is_some() {
+                    if unless(created, &[ApiErrorKind::Conflict]).map_err(not_taken)?.is_some() {
                         return Ok(());
                     }
                 }
             }
         }
     }
+}
+
+/// Why an object of a session was not created: where the API server does not take it, there is no pod.
+fn not_taken(error: ApiError) -> Failure {
+    match error.is_about_the_object() {
+        true => Failure {
+            exit: Exit::Bad,
+            message: error.to_string(),
+            hint: error.hint.clone(),
+        },
+        false => error.into(),
+    }
+}
+
+/// Whether somebody has taken all rules from a policy to which `wanted` would add more than gateways.
+fn is_closed(policy: &Value, wanted: &Value) -> bool {
+    let is_asked = wanted["spec"]["ingress"][0]["from"].as_array().is_some_and(|from| from.len() > 1);
+    is_asked && policy["spec"]["ingress"].as_array().is_none_or(Vec::is_empty)
 }
 
 /// Lets whom a policy admits be admitted by another one too. True: it did not do so already.

@@ -17,6 +17,7 @@ use crate::observe::session::settle::{Haste, Settled, of_uid};
 use crate::observe::session::{Sessions, all_selector, is_kept_claim, is_present, pod_of, records_selector, unless};
 use crate::session::decide::Healing;
 use crate::session::record::{Phase, Record};
+use crate::session::template::policy;
 use crate::session::{ID, MANAGED_BY, SESSION, TEMPLATE, decide, slots};
 
 /// What a pass did, or would do.
@@ -328,11 +329,11 @@ impl<O: Objects> Sessions<O> {
     }
 }
 
-/// Whether a template has a record that names it; a policy is used as long as there are records.
+/// Whether a template has a record that names it; the policy is used as long as there are records. Another policy is not known.
 fn is_used(object: &Value, records: &Records) -> bool {
     match object["metadata"]["labels"][TEMPLATE].as_str() {
         Some(hash) => records.values().any(|record| record.template == hash),
-        None => !records.is_empty(),
+        None => !records.is_empty() || object["metadata"]["name"] != policy::NAME,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::model::kind::Kind;
 use crate::session::record::{Phase, Record};
 use crate::session::template::Template;
 use crate::session::template::options::{Options, volume};
-use crate::session::template::policy::policy;
+use crate::session::template::policy;
 use crate::session::{MANAGED_BY, SESSION, SLOT, TEMPLATE, name, slots};
 
 /// The idle timeout of every session.
@@ -40,6 +40,8 @@ struct Server {
     now: Timestamp,
     /// Since when time passes by tokio's clock, also while a request is under way.
     ticking: Option<Instant>,
+    /// Kind of the objects that it does not take.
+    refuses: Option<Kind>,
 }
 
 impl Server {
@@ -197,6 +199,9 @@ impl Objects for Client {
             let name = object["metadata"]["name"].as_str().unwrap().to_owned();
             if server.objects.contains_key(&key(kind, &name)) {
                 return Err(conflict());
+            }
+            if server.refuses.as_ref() == Some(kind) {
+                return Err(ApiError::in_test(ApiErrorKind::Invalid));
             }
             server.stamp(&mut object);
             object["metadata"]["uid"] = format!("uid-{}", server.counter).into();
@@ -495,7 +500,7 @@ fn wanted(id: &str, if_exists: IfExists) -> Wanted {
     Wanted {
         id: id.to_owned(),
         template: Template::of_image("app:1", &Options::default()).unwrap(),
-        policy: policy(&[]),
+        policy: policy::policy(&[]),
         labels: BTreeMap::new(),
         owner: None,
         idle_timeout: Some(TIMEOUT),
@@ -687,6 +692,8 @@ fn what_has_the_name_of_a_sessions_object_is_neither_taken_nor_touched() {
         slots.to_vec(),
     ] {
         let world = World::new();
+        let other = json!({"metadata": {"name": "other", "labels": {MANAGED_BY.0: MANAGED_BY.1}}});
+        world.server.borrow_mut().objects.insert(key(&kind::NETWORK_POLICY, "other"), other);
         for (kind, name) in &foreign {
             let object = json!({"metadata": {"name": name, "uid": "foreign"}});
             world.server.borrow_mut().objects.insert(key(kind, name), object);
@@ -699,6 +706,42 @@ fn what_has_the_name_of_a_sessions_object_is_neither_taken_nor_touched() {
         world.server.borrow_mut().tick();
         assert_eq!(world.server.borrow().objects, before, "{foreign:?}");
     }
+}
+
+#[test]
+fn what_the_api_server_does_not_take_is_no_fault_of_the_connection() {
+    for kind in [
+        kind::NETWORK_POLICY,
+        kind::CONFIG_MAP,
+        kind::LEASE,
+        kind::CLAIM,
+        kind::SERVICE,
+        kind::POD,
+    ] {
+        let world = World::new();
+        world.server.borrow_mut().refuses = Some(kind.clone());
+        let (sessions, _) = world.sessions(None);
+        let failure = finish(&world, sessions.create(&whole_session("a"))).unwrap_err();
+        assert_eq!(failure.exit, Exit::Bad, "{kind:?}: {failure}");
+        assert!(world.server.borrow().records().is_empty(), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_policy_that_somebody_has_closed_stays_closed() {
+    let world = World::new();
+    let (sessions, _) = world.sessions(None);
+    finish(&world, sessions.create(&wanted("a", IfExists::Reuse))).unwrap();
+    let name = key(&kind::NETWORK_POLICY, policy::NAME);
+    world.server.borrow_mut().objects.get_mut(&name).unwrap()["spec"]["ingress"] = json!([]);
+    finish(&world, sessions.create(&wanted("a", IfExists::Reuse))).unwrap();
+    let open = Wanted {
+        policy: policy::policy(&[policy::allow_from("app=portal").unwrap()]),
+        ..wanted("a", IfExists::Reuse)
+    };
+    let failure = finish(&world, sessions.create(&open)).unwrap_err();
+    assert_eq!(failure.exit, Exit::Bad, "{failure}");
+    assert_eq!(world.server.borrow().objects[&name]["spec"]["ingress"], json!([]));
 }
 
 #[test]
@@ -734,6 +777,8 @@ fn a_session_that_cannot_be_healed_keeps_no_other_one_from_being_cleaned_up() {
         let map = server.objects.iter_mut().find(|((kind, _), _)| kind == "configmaps").unwrap().1;
         map["data"] = json!({"template.json": "{}"});
     }
+    let failure = finish(&world, sessions.create(&wanted("b", IfExists::Reuse))).unwrap_err();
+    assert_eq!(failure.exit, Exit::Bad, "{failure}");
     let mut acts = Vec::new();
     finish(
         &world,
