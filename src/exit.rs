@@ -21,6 +21,10 @@ pub enum Exit {
     NotFound,
     /// The API server gave no usable answer.
     NoAnswer,
+    /// The fault of a drill was not made, or not proven.
+    NotInjected,
+    /// Something that a drill changed is not as it was.
+    NotRestored,
     /// The timeout expired before the goal was reached.
     TimedOut,
     /// SIGHUP.
@@ -46,6 +50,8 @@ impl Exit {
             Self::CannotTell => 4,
             Self::NotFound => 5,
             Self::NoAnswer => 6,
+            Self::NotInjected => 7,
+            Self::NotRestored => 8,
             Self::TimedOut => 124,
             Self::HungUp => 129,
             Self::Interrupted => 130,
@@ -66,6 +72,8 @@ Exit codes:
   4    inconclusive: something important could not be read
   5    the target, its kind or its namespace does not exist
   6    the API server gave no usable answer: unreachable, TLS, not logged in, everything forbidden
+  7    the fault of a drill was not injected
+  8    what a drill changed is not restored
   124  not ready before the timeout
   130  interrupted (129: SIGHUP, 143: SIGTERM)
   141  output pipe closed before the verdict";

@@ -246,12 +246,14 @@ pub enum Interruption {
 #[derive(Clone)]
 pub struct Stop {
     told: Arc<tokio::sync::watch::Sender<Option<Interruption>>>,
+    held: Arc<AtomicBool>,
 }
 
 impl Default for Stop {
     fn default() -> Self {
         Self {
             told: Arc::new(tokio::sync::watch::Sender::new(None)),
+            held: Arc::default(),
         }
     }
 }
@@ -266,6 +268,21 @@ impl Stop {
                 _ => std::future::pending().await,
             }
         }
+    }
+
+    /// From now on the run is given all the time that it takes to end, until it is released: it has something to put back.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes back [`Self::hold`].
+    pub fn release(&self) {
+        self.held.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the run must not be cut short.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// Wakes the waiter; false if there is none.

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod cmd;
 pub mod diagnosis;
+mod drill;
 pub mod exit;
 mod facts;
 pub mod findings;
@@ -28,11 +29,19 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Waits for the second Ctrl-C or SIGTERM, which ends a run at once. A SIGHUP is none: where a terminal goes, the shell sends one and the kernel
 /// another, and a service manager sends one behind its SIGTERM.
-async fn cut_short(first: io::Interruption) {
+async fn cut_short(first: io::Interruption, stop: &io::Stop) {
     if first == io::Interruption::HangUp {
         return std::future::pending().await;
     }
-    while io::interrupted().await == io::Interruption::HangUp {}
+    while io::interrupted().await == io::Interruption::HangUp || stop.is_held() {}
+}
+
+/// Waits until a run has had its time to end.
+async fn last_words(stop: &io::Stop) {
+    tokio::time::sleep(LAST_WORDS).await;
+    while stop.is_held() {
+        tokio::time::sleep(LAST_WORDS / 10).await;
+    }
 }
 
 /// Runs one command line (without the program's name) to its end, or until Ctrl-C, SIGTERM or SIGHUP.
@@ -59,9 +68,9 @@ pub fn run(arguments: &[String], io: &mut io::Io) -> Exit {
         }
         tokio::select! {
             biased;
-            () = cut_short(interruption) => exit,
+            () = cut_short(interruption, &stop) => exit,
             exit = run => exit,
-            () = tokio::time::sleep(LAST_WORDS) => exit,
+            () = last_words(&stop) => exit,
         }
     });
     // A lookup of a name that hangs must not keep a finished run.

@@ -26,6 +26,8 @@ const DOING: &str = "reading the kubeconfig";
 pub(super) struct Target {
     pub server: Uri,
     pub namespace: String,
+    /// Name of the context, where one is chosen.
+    pub context: Option<String>,
     /// PEM; none means the system's certificates.
     pub ca: Option<Vec<u8>>,
     /// Read again now and then, where the platform renews it.
@@ -134,6 +136,7 @@ pub(super) fn resolve(options: &ConnectOptions, environment: &Environment, servi
         identity,
         server,
         namespace: namespace.filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
+        context: options.context.clone().or(kubeconfig.current_context),
         ca,
         ca_file: if insecure { None } else { ca_file },
         insecure,

@@ -94,6 +94,11 @@ impl Connection {
         self.inner.transport.namespace()
     }
 
+    /// Name of the kubeconfig's context that is used, if one is.
+    pub fn context(&self) -> Option<&str> {
+        self.inner.transport.context()
+    }
+
     /// URL of the API server, without credentials.
     pub fn server(&self) -> String {
         self.inner.transport.server()

@@ -186,6 +186,10 @@ impl Transport {
         &self.target.namespace
     }
 
+    pub(super) fn context(&self) -> Option<&str> {
+        self.target.context.as_deref()
+    }
+
     /// URL of the API server, without credentials.
     pub(super) fn server(&self) -> String {
         proxy::masked(self.target.server.to_string().trim_end_matches('/'))

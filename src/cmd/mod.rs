@@ -3,6 +3,7 @@
 pub mod complete;
 pub(crate) mod completion;
 pub(crate) mod diagnose;
+mod drill;
 pub(crate) mod explain;
 pub(crate) mod flags;
 mod local;
@@ -56,6 +57,7 @@ enum Verb {
     WaitReady(Box<wait_ready::WaitReadyArgs>),
     Trace(Box<trace::TraceArgs>),
     Session(Box<session::SessionArgs>),
+    Drill(Box<drill::DrillArgs>),
     Explain(explain::ExplainArgs),
     Rbac(rbac::RbacArgs),
     Version(version::VersionArgs),
@@ -113,6 +115,7 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
         Verb::WaitReady(args) => wait_ready::run(args, &cli.connect, io, log).await,
         Verb::Trace(args) => trace::run(args, &cli.connect, io, log).await,
         Verb::Session(args) => Box::pin(session::run(args, &cli.connect, io, log)).await,
+        Verb::Drill(args) => Box::pin(drill::run(args, &cli.connect, io, log)).await,
         Verb::Explain(args) => explain::run(args, io),
         Verb::Rbac(args) => rbac::run(args, &cli.connect, io),
         Verb::Version(args) => version::run(args, cli.connect.clone(), io, log).await,

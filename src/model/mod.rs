@@ -7,6 +7,7 @@ pub(crate) mod certificate;
 pub mod code;
 pub(crate) mod dial;
 pub(crate) mod directive;
+pub mod drill;
 pub(crate) mod duration;
 pub(crate) mod environment;
 pub mod explanation;

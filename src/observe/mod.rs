@@ -5,6 +5,7 @@ pub(crate) mod changes;
 mod debug_container;
 pub(crate) mod diagnose;
 pub(crate) mod dials;
+pub(crate) mod drill;
 pub(crate) mod ends;
 pub(crate) mod expected;
 pub mod files;

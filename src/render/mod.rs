@@ -3,6 +3,7 @@
 pub(crate) mod changes;
 pub(crate) mod diagnosis;
 pub(crate) mod document;
+pub(crate) mod drill;
 pub mod explanation;
 mod finding;
 mod jsonpath;

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use crate::cluster::Answer;
 pub(crate) use crate::observe::prober::job::Means;
 use crate::observe::prober::job::{Job, Trouble};
-pub(crate) use crate::observe::prober::rights::RIGHTS;
+pub(crate) use crate::observe::prober::rights::{RIGHTS, denied};
 use crate::readiness::fault::Fault;
 use crate::readiness::prober;
 use crate::readiness::prober::Question;

@@ -28,18 +28,22 @@ pub(crate) const RIGHTS: [(&str, &str, &str, &str); 5] = [
 
 /// The rights that are missing in a namespace.
 pub(crate) async fn missing(connection: &Connection, namespace: &str) -> Vec<String> {
-    let asked = RIGHTS.map(|(verb, group, resource, subresource)| async move {
-        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": {
-            "namespace": namespace, "verb": verb, "group": group, "resource": resource, "subresource": subresource}}});
-        let answer = connection.create(&REVIEW, None, &review, &WriteOptions::default()).await;
-        // Who cannot be asked says no when it comes to it.
-        let denied = answer.is_ok_and(|answer| answer["status"]["allowed"] == false);
-        let what = if subresource.is_empty() {
-            resource.to_owned()
-        } else {
-            format!("{resource}/{subresource}")
-        };
-        denied.then(|| format!("{verb} on {what}"))
-    });
+    let asked = RIGHTS.map(|right| denied(connection, namespace, right));
     join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// `delete on pods`, where this user may not: verb, group, resource and subresource.
+pub(crate) async fn denied(connection: &Connection, namespace: &str, right: (&str, &str, &str, &str)) -> Option<String> {
+    let (verb, group, resource, subresource) = right;
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": {
+        "namespace": namespace, "verb": verb, "group": group, "resource": resource, "subresource": subresource}}});
+    let answer = connection.create(&REVIEW, None, &review, &WriteOptions::default()).await;
+    // Who cannot be asked says no when it comes to it.
+    let denied = answer.is_ok_and(|answer| answer["status"]["allowed"] == false);
+    let what = if subresource.is_empty() {
+        resource.to_owned()
+    } else {
+        format!("{resource}/{subresource}")
+    };
+    denied.then(|| format!("{verb} on {what}"))
 }

@@ -1,5 +1,5 @@
-//! The commands of README, docs/ and `--help` that ask a cluster, on an application with the names that they use. Those of `session` are run
-//! by the tests of sessions.
+//! The commands of README, docs/ and `--help` that ask a cluster, on an application with the names that they use. Those of `session` and
+//! `drill` are run by their own tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -116,7 +116,11 @@ fn commands_of_the_documentation_run() {
         .into_iter()
         .map(|(_, command)| command)
         .filter(|command| {
-            command.len() > 1 && !command.iter().any(|word| has_placeholder(word)) && !is_offline(command) && command[0] != "session"
+            command.len() > 1
+                && !command.iter().any(|word| has_placeholder(word))
+                && !is_offline(command)
+                && command[0] != "session"
+                && command[0] != "drill"
         })
         .collect();
     assert!(commands.len() > 20, "{commands:?}");

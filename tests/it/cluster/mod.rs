@@ -4,6 +4,7 @@ mod connections;
 mod contract;
 mod dials;
 mod documentation;
+mod drill;
 mod examples;
 mod harness;
 mod objects;

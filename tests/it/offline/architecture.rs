@@ -14,7 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["observe"],
     &["exit"],
     &["cluster", "io", "render"],
-    &["readiness", "trace", "session"],
+    &["readiness", "trace", "session", "drill"],
     &["diagnosis"],
     &["rules"],
     &["facts", "findings"],
@@ -227,6 +227,7 @@ fn only_cluster_uses_a_client_and_the_core_is_pure() {
         "readiness",
         "trace",
         "session",
+        "drill",
         "text",
     ];
     for source in sources() {

@@ -8,6 +8,7 @@ use clap::CommandFactory as _;
 use podlife::cmd::Cli;
 use podlife::findings as codes;
 use podlife::model::code::Code;
+use podlife::model::drill::{DrillPlan, DrillReport};
 use podlife::model::explanation::Explanation;
 use podlife::model::plan::SessionPlan;
 use podlife::model::readiness::{Readiness, ReadinessEvent};
@@ -57,9 +58,11 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-fn schemas() -> [(&'static str, Value); 9] {
+fn schemas() -> [(&'static str, Value); 11] {
     [
         ("diagnosis", schema_for!(Diagnosis).to_value()),
+        ("drill-plan", schema_for!(DrillPlan).to_value()),
+        ("drill-report", schema_for!(DrillReport).to_value()),
         ("explanation", schema_for!(Explanation).to_value()),
         ("readiness", schema_for!(Readiness).to_value()),
         ("readiness-event", schema_for!(ReadinessEvent).to_value()),

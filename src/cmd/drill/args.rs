@@ -1,0 +1,187 @@
+//! The flags of `drill plan` and `drill run`.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser as _;
+use clap::{ArgGroup, Args};
+
+use crate::drill::fault::{Fault, Share};
+use crate::drill::judge::Limits;
+use crate::drill::plan::{Allow, Request};
+use crate::exit::Failure;
+use crate::model::duration;
+use crate::render::document::Format;
+
+/// A fault, and what it is about.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("share").args(["count", "percent", "all"]))]
+pub(super) struct FaultArgs {
+    /// Fault: see drill list
+    #[arg(value_name = "FAULT", value_parser = PossibleValuesParser::new(Fault::ALL.map(Fault::name)).map(|name| fault(&name)))]
+    fault: Fault,
+    /// Workloads: TYPE/NAME
+    #[arg(value_name = "TYPE/NAME", required = true)]
+    pub(super) targets: Vec<String>,
+    /// How many ready pods of each workload are deleted or evicted [default: 1; evict: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// How many of them, in percent, rounded up
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..=100))]
+    percent: Option<u32>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+    /// Delete pods without their grace period
+    #[arg(long)]
+    force: bool,
+    /// The number of pods for scale
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
+    to: Option<u32>,
+    /// Chooses the pods: the same seed chooses the same of the same pods [default: another one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How long the fault is held [default: 30s; 0s for faults that heal by themselves]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    duration: Option<Duration>,
+    /// How long the recovery may take
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
+    timeout: Duration,
+    /// Go on in spite of: degraded, bare-pods, autoscaled, gitops, force-stateful, lost-claims
+    #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = PossibleValuesParser::new(ALLOW.map(Allow::word)).map(|word| allow(&word)))]
+    allow: Vec<Allow>,
+    /// Allow a drill in this namespace although it is production
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(super) i_know_this_is_production: Option<String>,
+}
+
+const ALLOW: [Allow; 6] = [
+    Allow::Degraded,
+    Allow::BarePods,
+    Allow::Autoscaled,
+    Allow::GitOps,
+    Allow::ForceStateful,
+    Allow::LostClaims,
+];
+
+fn fault(name: &str) -> Fault {
+    Fault::ALL
+        .into_iter()
+        .find(|fault| fault.name() == name)
+        .unwrap_or(Fault::PodDelete)
+}
+
+fn allow(word: &str) -> Allow {
+    ALLOW.into_iter().find(|allow| allow.word() == word).unwrap_or(Allow::Degraded)
+}
+
+/// Show what a drill would do: the requests, their rights and undoing, and what the specs let expect. Changes nothing.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) fault: FaultArgs,
+    /// Output format: text, json, yaml or jsonpath=TEMPLATE
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
+    pub(super) output: Format,
+}
+
+/// Make a fault, prove it, measure what clients see, put everything back, and judge.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) fault: FaultArgs,
+    /// Where a client makes requests on new connections: a URL (http, https, tcp, grpc, grpcs) that can be reached from here
+    #[arg(long, value_name = "URL")]
+    pub(super) target: Option<String>,
+    /// How often a request is started
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration::parse, requires = "target")]
+    pub(super) interval: Duration,
+    /// How long an answer may take
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse, requires = "target")]
+    pub(super) answer_timeout: Duration,
+    /// How long the target may be down in all [default: 1s where no outage is expected]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "target")]
+    max_downtime: Option<Duration>,
+    /// How many requests may fail, in percent
+    #[arg(long, value_name = "PERCENT", requires = "target")]
+    max_error_rate: Option<f64>,
+    /// How long the recovery may take from the first change on [default: any time within --timeout]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    max_recovery: Option<Duration>,
+    /// How often containers of pods that were there before may restart
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_restarts: u32,
+    /// Only show the plan
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Output format: text, json, yaml or jsonpath=TEMPLATE
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
+    pub(super) output: Format,
+}
+
+impl FaultArgs {
+    /// What is asked for, without the objects, which have to be looked up.
+    pub(super) fn request(&self) -> Result<Request, Failure> {
+        let fault = self.fault;
+        let takes_pods = matches!(fault, Fault::PodDelete | Fault::Evict);
+        let misplaced = [
+            (
+                "--count, --percent and --all choose",
+                self.count.is_some() || self.percent.is_some() || self.all,
+                takes_pods,
+            ),
+            ("--seed chooses", self.seed.is_some(), takes_pods),
+            ("--force deletes", self.force, fault == Fault::PodDelete),
+            ("--to scales", self.to.is_some(), fault == Fault::Scale),
+        ];
+        if let Some((flag, ..)) = misplaced.iter().find(|(_, given, fits)| *given && !fits) {
+            return Err(Failure::usage(format!("{flag} pods, which {} does not", fault.name())));
+        }
+        if fault == Fault::Scale && self.to.is_none() {
+            return Err(Failure::usage("scale needs --to N"));
+        }
+        if fault.heals_by_itself() && self.duration.is_some_and(|hold| !hold.is_zero()) {
+            return Err(Failure::usage(format!(
+                "{} heals by itself: it cannot be held with --duration",
+                fault.name()
+            )));
+        }
+        // A number that nobody could foresee, without a crate for it.
+        let number = |salt: u8| {
+            let mut hasher = RandomState::new().build_hasher();
+            hasher.write_u8(salt);
+            hasher.finish()
+        };
+        Ok(Request {
+            id: format!("{:016x}", number(1)),
+            fault,
+            targets: Vec::new(),
+            share: match (self.count, self.percent) {
+                (Some(count), _) => Share::Count(count as usize),
+                (_, Some(percent)) => Share::Percent(percent as usize),
+                _ if self.all || fault == Fault::Evict => Share::All,
+                _ => Share::Count(1),
+            },
+            to: self.to.unwrap_or_default(),
+            force: self.force,
+            seed: self.seed.unwrap_or_else(|| number(2)),
+            hold: self.duration.unwrap_or_else(|| fault.held_for()),
+            timeout: self.timeout,
+            allow: self.allow.iter().copied().collect::<BTreeSet<_>>(),
+        })
+    }
+}
+
+impl RunArgs {
+    /// What may happen at most.
+    pub(super) fn limits(&self, expects_outage: bool) -> Limits {
+        Limits {
+            downtime: self.max_downtime.or((!expects_outage).then_some(Duration::from_secs(1))),
+            error_percent: self.max_error_rate,
+            recovery: self.max_recovery.unwrap_or(Duration::MAX),
+            restarts: self.max_restarts,
+        }
+    }
+}

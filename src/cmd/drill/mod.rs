@@ -1,0 +1,56 @@
+//! `drill`: does it survive?
+
+mod args;
+mod list;
+mod report;
+mod restore;
+mod run;
+
+use clap::{Args, Subcommand};
+
+use crate::cluster::Log;
+use crate::cmd::Outcome;
+use crate::cmd::flags::ConnectFlags;
+use crate::io::Io;
+
+/// Break a workload on purpose, measure what its clients see, and put it back.
+///
+/// A drill changes the cluster. `plan` shows the requests that `run` would make. What has to be put back is written down before the first change,
+/// here and in the namespace: `restore` puts it back after a drill that was killed, also from another machine.
+#[derive(Debug, Args)]
+#[command(help_template = crate::cmd::HELP, before_help = EXAMPLES)]
+pub struct DrillArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  # which faults are there?
+  kubectl podlife drill list
+  # what would happen?
+  kubectl podlife drill plan pod-delete deployment/api
+  # delete one pod, and measure what a client sees
+  kubectl podlife drill run pod-delete deployment/api --target http://ADDRESS/
+  # two workloads at zero pods at once, for a minute
+  kubectl podlife drill run scale-zero deployment/api sts/db --duration 1m
+  # put back what a drill that was killed has changed
+  kubectl podlife drill restore";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(list::ListArgs),
+    Plan(Box<args::PlanArgs>),
+    Run(Box<args::RunArgs>),
+    Restore(restore::RestoreArgs),
+}
+
+/// Runs the verb.
+pub async fn run(args: &DrillArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
+    match &args.verb {
+        Verb::List(args) => list::run(args, io),
+        Verb::Plan(args) => Box::pin(run::plan(args, connect, io, log)).await,
+        Verb::Run(args) => Box::pin(run::run(args, connect, io, log)).await,
+        Verb::Restore(args) => Box::pin(restore::run(args, connect, io, log)).await,
+    }
+}

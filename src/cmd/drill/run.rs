@@ -1,0 +1,117 @@
+//! `drill plan` and `drill run`.
+
+use crate::cluster::{Connection, Direct, Log, Trust};
+use crate::cmd::drill::args::{FaultArgs, PlanArgs, RunArgs};
+use crate::cmd::drill::report;
+use crate::cmd::flags::ConnectFlags;
+use crate::cmd::{Outcome, targets};
+use crate::exit::{Exit, Failure};
+use crate::io::Io;
+use crate::model::drill::{DrillVerdict, Refusal};
+use crate::observe::drill::journal::folder;
+use crate::observe::drill::prepare::{Asked, Prepared, prepare};
+use crate::observe::drill::run::Settings;
+use crate::observe::drill::{meter, run as engine};
+use crate::render::document;
+use crate::render::document::Format;
+
+/// Reads the cluster and plans.
+async fn prepared(args: &FaultArgs, connection: &Connection, io: &Io) -> Result<Prepared, Failure> {
+    let request = args.request()?;
+    let wanted = targets::parse(&args.targets)?;
+    let asked = Asked {
+        wanted: &wanted,
+        context: connection.context(),
+        acknowledged: args.i_know_this_is_production.as_deref(),
+    };
+    prepare(connection, request, &asked, (io.now)()).await
+}
+
+async fn open(connect: &ConnectFlags, io: &Io, log: Log) -> Result<Connection, Failure> {
+    let options = connect.clone().complete(io.stdin_is_terminal);
+    Ok(Connection::open(&options, &io.environment, log).await?)
+}
+
+pub(super) async fn plan(args: &PlanArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
+    args.fault.request()?;
+    let connection = open(connect, io, log).await?;
+    let prepared = prepared(&args.fault, &connection, io).await?;
+    show(&prepared, &connection, &args.output, io)
+}
+
+/// Prints the plan; exit code 7 where it would be refused.
+fn show(prepared: &Prepared, connection: &Connection, format: &Format, io: &mut Io) -> Outcome {
+    let plan = report::plan(&prepared.plan, connection.default_namespace());
+    match document::print(&plan, format).map_err(|error| Failure::new(Exit::Fault, error))? {
+        Some(document) => io.stdout.write(&document),
+        None => io.stdout.write(&crate::render::drill::plan(&plan, io.stdout.columns())),
+    }
+    Ok(if plan.refusals.is_empty() { Exit::Good } else { Exit::NotInjected })
+}
+
+/// Where requests go.
+fn target(args: &RunArgs) -> Result<Option<meter::Target>, Failure> {
+    let Some(url) = &args.target else { return Ok(None) };
+    let (to, question) = Direct::of_url(url).map_err(Failure::usage)?;
+    if args.interval.is_zero() || args.answer_timeout.is_zero() {
+        return Err(Failure::usage("--interval and --answer-timeout must be longer than 0"));
+    }
+    Ok(Some(meter::Target {
+        name: url.clone(),
+        to,
+        question,
+        trust: Trust::of_anybody().map_err(|why| Failure::new(Exit::Fault, why))?,
+        interval: args.interval,
+        limit: args.answer_timeout,
+    }))
+}
+
+/// The refusals as one error.
+fn refused(refusals: &[Refusal]) -> Failure {
+    let reasons: Vec<String> = refusals
+        .iter()
+        .map(|refusal| match &refusal.flag {
+            Some(flag) => format!("{} ({flag} goes on in spite of that)", refusal.why),
+            None => refusal.why.clone(),
+        })
+        .collect();
+    Failure::new(Exit::NotInjected, format!("refused: {}", reasons.join("; ")))
+}
+
+pub(super) async fn run(args: &RunArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
+    args.fault.request()?;
+    let target = target(args)?;
+    let connection = open(connect, io, log).await?;
+    let prepared = prepared(&args.fault, &connection, io).await?;
+    if args.dry_run {
+        return show(&prepared, &connection, &args.output, io);
+    }
+    if !prepared.plan.refusals.is_empty() {
+        return Err(refused(&prepared.plan.refusals));
+    }
+    let settings = Settings {
+        limits: args.limits(prepared.plan.expects_outage),
+        target,
+        folder: folder(&io.environment),
+        by: report::by(&io.environment),
+        clock: io.now,
+    };
+    let shown = report::plan(&prepared.plan, connection.default_namespace());
+    io.stderr.write(&crate::render::drill::plan(&shown, io.stderr.columns()));
+    let stderr = io.stderr.clone();
+    let say = move |line: &str| stderr.line(&crate::text::sanitise(line));
+    let stop = io.stop.clone();
+    let (report, interruption) = engine::run(&connection, prepared, settings, &stop, &say).await?;
+    match document::print(&report, &args.output).map_err(|error| Failure::new(Exit::Fault, error))? {
+        Some(document) => io.stdout.write(&document),
+        None => io.stdout.write(&crate::render::drill::report(&report, io.stdout.columns())),
+    }
+    Ok(match report.verdict {
+        DrillVerdict::NotRestored => Exit::NotRestored,
+        _ if interruption.is_some() => interruption.map_or(Exit::Interrupted, Exit::from),
+        DrillVerdict::Held => Exit::Good,
+        DrillVerdict::DidNotHold => Exit::Bad,
+        DrillVerdict::Inconclusive => Exit::CannotTell,
+        DrillVerdict::NotInjected => Exit::NotInjected,
+    })
+}

@@ -1,0 +1,185 @@
+//! One field of one object that a drill changes, and how it is put back without touching what others have changed.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::model::kind::Kind;
+
+/// One field of one object that a drill changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Change {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    /// The object is this one, not another of the same name.
+    pub(crate) uid: String,
+    /// `scale`, where that is what is written.
+    pub(crate) subresource: Option<String>,
+    /// Where the field is, key by key; numbers are places in arrays.
+    pub(crate) path: Vec<String>,
+    /// Its value before; none where there was no such field.
+    pub(crate) before: Option<Value>,
+    /// The value that the drill gives it.
+    pub(crate) ours: Value,
+}
+
+/// What putting a change back takes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Undo {
+    /// This JSON Patch.
+    Patch(Value),
+    /// Nothing: the value is the one from before.
+    AsBefore,
+    /// Nothing: somebody else has given it this value.
+    ChangedByOthers(Option<Value>),
+    /// Nothing: the object is another one.
+    Gone,
+}
+
+/// RFC 6901.
+fn pointer(path: &[String]) -> String {
+    path.iter()
+        .map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1")))
+        .collect()
+}
+
+impl Change {
+    /// Sets a field of an object as it is now. Where the parents of the field do not exist, the first of them that is missing is set.
+    pub(crate) fn of(kind: &Kind, object: &Value, path: &[&str], ours: Value) -> Self {
+        let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+        let exists = |length: usize| object.pointer(&pointer(&path[..length])).is_some_and(|value| !value.is_null());
+        let length = (1..path.len()).find(|length| !exists(*length)).unwrap_or(path.len());
+        let ours = path[length..].iter().rev().fold(ours, |inner, key| json!({ key: inner }));
+        let path = path[..length].to_vec();
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        Self {
+            kind: kind.clone(),
+            name: text("name"),
+            uid: text("uid"),
+            subresource: None,
+            before: object.pointer(&pointer(&path)).cloned(),
+            path,
+            ours,
+        }
+    }
+
+    /// Sets the number of pods, through the subresource `scale`.
+    pub(crate) fn of_scale(kind: &Kind, object: &Value, replicas: u32) -> Self {
+        Self {
+            subresource: Some("scale".to_owned()),
+            ..Self::of(kind, object, &["spec", "replicas"], replicas.into())
+        }
+    }
+
+    /// `deployment/api: spec.replicas`
+    pub(crate) fn what(&self) -> String {
+        format!("{}/{}: {}", self.kind.singular(), self.name, self.path.join("."))
+    }
+
+    /// `PATCH deployments/api/scale: spec.replicas 2 → 0`
+    pub(crate) fn request(&self) -> String {
+        let tail = self.subresource.as_ref().map(|of| format!("/{of}")).unwrap_or_default();
+        let before = self.before.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string);
+        format!(
+            "PATCH {}/{}{tail}: {} {before} → {}",
+            self.kind.plural,
+            self.name,
+            self.path.join("."),
+            self.ours
+        )
+    }
+
+    fn value<'a>(&self, object: &'a Value) -> Option<&'a Value> {
+        object.pointer(&pointer(&self.path))
+    }
+
+    /// The tests that a patch begins with: it is the object as it was read.
+    fn tests(&self, object: &Value) -> Vec<Value> {
+        vec![
+            json!({"op": "test", "path": "/metadata/uid", "value": self.uid}),
+            json!({"op": "test", "path": "/metadata/resourceVersion", "value": object["metadata"]["resourceVersion"]}),
+        ]
+    }
+
+    /// The patch that makes the change to the object as it was read; none where the field is not as it was when the drill was planned.
+    pub(crate) fn make(&self, object: &Value) -> Option<Value> {
+        if object["metadata"]["uid"] != self.uid.as_str() || self.value(object) != self.before.as_ref() {
+            return None;
+        }
+        let mut patch = self.tests(object);
+        let op = if self.before.is_some() { "replace" } else { "add" };
+        patch.push(json!({"op": op, "path": pointer(&self.path), "value": self.ours}));
+        Some(patch.into())
+    }
+
+    /// What it takes to put the change back in the object as it is now. Only a field that still has our value is touched.
+    pub(crate) fn undo(&self, object: Option<&Value>) -> Undo {
+        let Some(object) = object.filter(|object| object["metadata"]["uid"] == self.uid.as_str()) else {
+            return Undo::Gone;
+        };
+        let now = self.value(object);
+        if now == self.before.as_ref() {
+            return Undo::AsBefore;
+        }
+        if now != Some(&self.ours) {
+            return Undo::ChangedByOthers(now.cloned());
+        }
+        let path = pointer(&self.path);
+        let mut patch = self.tests(object);
+        patch.push(match &self.before {
+            Some(before) => json!({"op": "replace", "path": path, "value": before}),
+            None => json!({"op": "remove", "path": path}),
+        });
+        Undo::Patch(patch.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::kind;
+
+    fn object(spec: Value) -> Value {
+        json!({"metadata": {"name": "web", "uid": "u", "resourceVersion": "7"}, "spec": spec})
+    }
+
+    #[test]
+    fn a_field_comes_back_only_where_it_still_has_our_value() {
+        let change = Change::of_scale(&kind::DEPLOYMENT, &object(json!({"replicas": 2})), 0);
+        assert_eq!(change.request(), "PATCH deployments/web/scale: spec.replicas 2 → 0");
+        let patch = change.make(&object(json!({"replicas": 2}))).unwrap();
+        assert_eq!(patch[2], json!({"op": "replace", "path": "/spec/replicas", "value": 0}));
+        assert_eq!(change.make(&object(json!({"replicas": 3}))), None, "somebody scaled it since");
+        let Undo::Patch(patch) = change.undo(Some(&object(json!({"replicas": 0})))) else {
+            panic!()
+        };
+        assert_eq!(patch[2], json!({"op": "replace", "path": "/spec/replicas", "value": 2}));
+        assert_eq!(change.undo(Some(&object(json!({"replicas": 2})))), Undo::AsBefore);
+        assert_eq!(
+            change.undo(Some(&object(json!({"replicas": 5})))),
+            Undo::ChangedByOthers(Some(json!(5)))
+        );
+        assert_eq!(change.undo(None), Undo::Gone);
+        let mut other = object(json!({"replicas": 0}));
+        other["metadata"]["uid"] = "v".into();
+        assert_eq!(change.undo(Some(&other)), Undo::Gone, "another object of the same name");
+    }
+
+    #[test]
+    fn what_was_not_there_is_removed_again() {
+        let path = ["spec", "template", "spec", "nodeSelector", "podlife.dev/drill"];
+        let bare = object(json!({"template": {"spec": {}}}));
+        let change = Change::of(&kind::DEPLOYMENT, &bare, &path, "d".into());
+        let made = object(json!({"template": {"spec": {"nodeSelector": {"podlife.dev/drill": "d"}}}}));
+        assert_eq!((&change.before, &change.ours), (&None, &json!({"podlife.dev/drill": "d"})));
+        let Undo::Patch(patch) = change.undo(Some(&made)) else { panic!() };
+        assert_eq!(patch[2], json!({"op": "remove", "path": "/spec/template/spec/nodeSelector"}));
+        // Where others have a key beside it, ours alone goes.
+        let shared = object(json!({"template": {"spec": {"nodeSelector": {"disk": "ssd"}}}}));
+        let change = Change::of(&kind::DEPLOYMENT, &shared, &path, "d".into());
+        let made = object(json!({"template": {"spec": {"nodeSelector": {"disk": "hdd", "podlife.dev/drill": "d"}}}}));
+        let Undo::Patch(patch) = change.undo(Some(&made)) else { panic!() };
+        let at = "/spec/template/spec/nodeSelector/podlife.dev~1drill";
+        assert_eq!(patch[2], json!({"op": "remove", "path": at}));
+    }
+}

@@ -1,0 +1,191 @@
+//! What the requests of a client say about an outage.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::drill::{Latency, Measurement, Outage};
+use crate::model::duration::rounded;
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// When it started, from the start of the meter.
+    pub(crate) started: Duration,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// The kind of failure, where it failed: `refused`, `status 503`.
+    pub(crate) failure: Option<String>,
+}
+
+impl Sample {
+    fn ended(&self) -> Duration {
+        self.started + self.took
+    }
+}
+
+/// Moments of a drill, from the start of the meter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moments {
+    /// The first change.
+    pub(crate) fault: Duration,
+    /// The recovery, or the end.
+    pub(crate) recovered: Duration,
+}
+
+/// What the requests say, which were started `interval` apart. Downtime counts from the first change on.
+///
+/// An outage begins with the start of the first request that failed: the good one before it had been answered by then or was overtaken. It
+/// ends when the first good answer to a later request came in: until then nobody had one.
+pub(crate) fn measure(target: &str, samples: &[Sample], interval: Duration, at: Moments) -> Measurement {
+    let mut samples: Vec<&Sample> = samples.iter().collect();
+    samples.sort_by_key(|sample| sample.started);
+    let during: Vec<&Sample> = samples.iter().copied().filter(|sample| sample.ended() >= at.fault).collect();
+    let since = |moment: Duration| rounded(moment.as_secs_f64() - at.fault.as_secs_f64());
+    let mut outages = Vec::new();
+    let mut rest = &during[..];
+    let mut is_down = false;
+    while let Some(first) = rest.iter().position(|sample| sample.failure.is_some()) {
+        rest = &rest[first..];
+        let failed = rest.iter().position(|sample| sample.failure.is_none()).unwrap_or(rest.len());
+        let from = rest[0].started.max(at.fault);
+        let good = rest[failed..].iter().take_while(|sample| sample.failure.is_none());
+        let end = good.map(|sample| sample.ended()).min();
+        is_down = end.is_none();
+        let end = end.or_else(|| rest.iter().map(|sample| sample.ended()).max()).unwrap_or(from);
+        outages.push(Outage {
+            from_seconds: since(from),
+            to_seconds: since(end),
+            failed,
+        });
+        rest = &rest[failed..];
+    }
+    let length = |outage: &Outage| outage.to_seconds - outage.from_seconds;
+    let mut errors = BTreeMap::new();
+    for failure in during.iter().filter_map(|sample| sample.failure.clone()) {
+        *errors.entry(failure).or_default() += 1;
+    }
+    let failed = errors.values().sum();
+    let good = |keep: &dyn Fn(&Sample) -> bool| {
+        let kept = samples.iter().filter(|sample| sample.failure.is_none() && keep(sample));
+        latency(kept.map(|sample| sample.took).collect())
+    };
+    Measurement {
+        target: target.to_owned(),
+        requests: during.len(),
+        failed,
+        error_percent: if during.is_empty() {
+            0.0
+        } else {
+            rounded(100.0 * failed as f64 / during.len() as f64)
+        },
+        errors,
+        downtime_seconds: rounded(outages.iter().map(length).fold(0.0, |sum, length| sum + length)),
+        longest_outage_seconds: rounded(outages.iter().map(length).fold(0.0, f64::max)),
+        interval_seconds: rounded(interval.as_secs_f64()),
+        outages,
+        is_down,
+        latency_before: good(&|sample| sample.ended() < at.fault),
+        latency_during: good(&|sample| sample.ended() >= at.fault && sample.started < at.recovered),
+    }
+}
+
+/// The least value that so many percent of the sorted ones do not exceed.
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    rounded(sorted[index].as_secs_f64() * 1000.0)
+}
+
+fn latency(mut took: Vec<Duration>) -> Option<Latency> {
+    took.sort_unstable();
+    (!took.is_empty()).then(|| Latency {
+        p50_milliseconds: percentile(&took, 50),
+        p95_milliseconds: percentile(&took, 95),
+        p99_milliseconds: percentile(&took, 99),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(100);
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn sample(started: u64, took: u64, failure: Option<&str>) -> Sample {
+        Sample {
+            started: ms(started),
+            took: ms(took),
+            failure: failure.map(str::to_owned),
+        }
+    }
+
+    fn of(samples: &[Sample]) -> Measurement {
+        let at = Moments {
+            fault: ms(1000),
+            recovered: ms(60_000),
+        };
+        measure("http://web/", samples, INTERVAL, at)
+    }
+
+    /// Requests every 100 ms for ten seconds to a server that refuses between two moments.
+    fn refusing(from: u64, to: u64) -> Vec<Sample> {
+        let at = |started: u64| sample(started, 2, (started >= from && started < to).then_some("refused"));
+        (0..100).map(|i| at(i * 100)).collect()
+    }
+
+    #[test]
+    fn downtime_is_within_one_interval_of_the_truth() {
+        for (from, to) in [(2000, 2900), (2001, 5000), (2050, 2060), (3099, 3201)] {
+            let measured = of(&refusing(from, to));
+            let truth = (to - from) as f64 / 1000.0;
+            assert!((measured.downtime_seconds - truth).abs() <= 0.101, "{from} {to}: {measured:?}");
+            assert!(!measured.is_down);
+        }
+    }
+
+    #[test]
+    fn a_server_that_hangs_is_down_from_the_first_request_that_it_swallows() {
+        // It hangs from 2.0 to 4.0 s; requests are given up after a second, and the last ones are answered when it goes on.
+        let samples: Vec<Sample> = (0..80)
+            .map(|i| i * 100)
+            .map(|started| match started {
+                2000..3000 => sample(started, 1000, Some("timeout")),
+                3000..4000 => sample(started, 4000 - started, None),
+                _ => sample(started, 2, None),
+            })
+            .collect();
+        let measured = of(&samples);
+        assert!((measured.downtime_seconds - 2.0).abs() <= 0.1, "{measured:?}");
+        assert_eq!((measured.failed, measured.errors["timeout"]), (10, 10));
+    }
+
+    #[test]
+    fn what_failed_before_the_fault_is_none_of_its_errors() {
+        let mut samples = refusing(2000, 2300);
+        samples[3].failure = Some("refused".to_owned());
+        let measured = of(&samples);
+        assert_eq!((measured.failed, measured.outages.len()), (3, 1));
+        assert_eq!(
+            (measured.outages[0].from_seconds, measured.longest_outage_seconds),
+            (1.0, measured.downtime_seconds)
+        );
+    }
+
+    #[test]
+    fn an_outage_without_an_end_is_said() {
+        let measured = of(&refusing(9000, 20_000));
+        assert!(measured.is_down && measured.failed == 10, "{measured:?}");
+        assert_eq!(measured.downtime_seconds, 0.902);
+        assert_eq!(of(&[]).requests, 0);
+    }
+
+    #[test]
+    fn percentiles_are_of_good_answers() {
+        let samples: Vec<Sample> = (1..=100).map(|i| sample(1000 + i, i, (i == 100).then_some("timeout"))).collect();
+        let latency = of(&samples).latency_during.unwrap();
+        assert_eq!((latency.p50_milliseconds, latency.p99_milliseconds), (50.0, 99.0));
+    }
+}

@@ -1,0 +1,11 @@
+//! The decisions of `drill`: what a fault changes, what proves it, how it is undone, and how the outcome is judged. Nothing here reads or
+//! writes a cluster.
+
+pub(crate) mod change;
+pub(crate) mod choose;
+pub(crate) mod fault;
+pub(crate) mod journal;
+pub(crate) mod judge;
+pub(crate) mod meter;
+pub(crate) mod plan;
+pub(crate) mod proof;

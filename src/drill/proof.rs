@@ -1,0 +1,135 @@
+//! What has to be seen of a fault, and of the recovery from it.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use crate::drill::fault::Fault;
+use crate::drill::plan::Plan;
+use crate::model::finding::ObjectRef;
+use crate::view::endpoints;
+use crate::view::{View, condition, containers, is_terminating, rollout};
+
+/// Pods of a target that live.
+fn living<'a>(view: &View<'a>, target: &ObjectRef) -> Vec<&'a Pod> {
+    let pods = view.workload(target).map(|workload| workload.pods.clone()).unwrap_or_default();
+    pods.into_iter().filter(|pod| !is_terminating(pod)).collect()
+}
+
+/// Whether the fault is there to be seen, for every target; the error says what is not.
+pub(crate) fn proven(view: &View<'_>, plan: &Plan) -> Result<String, String> {
+    let before: BTreeSet<&str> = plan.before.iter().map(|pod| pod.uid.as_str()).collect();
+    let mut seen = Vec::new();
+    for target in &plan.request.targets {
+        let pods = living(view, target);
+        let new = |pod: &&&Pod| !before.contains(pod.uid().unwrap_or_default().as_str());
+        let name = target.short();
+        seen.push(match plan.request.fault {
+            Fault::PodDelete | Fault::Evict => {
+                let hit = plan.hit.iter().filter(|pod| pod.workload == *target);
+                let left = hit
+                    .clone()
+                    .filter(|hit| pods.iter().any(|pod| pod.uid().as_ref() == Some(&hit.uid)));
+                let left: Vec<&str> = left.map(|pod| pod.name.as_str()).collect();
+                if !left.is_empty() {
+                    return Err(format!("pod {} is still there", left.join(", ")));
+                }
+                let gone: Vec<String> = hit.map(|pod| format!("pod/{}", pod.name)).collect();
+                format!("{} gone or being deleted", gone.join(", "))
+            }
+            Fault::ScaleZero | Fault::Scale => {
+                let to = if plan.request.fault == Fault::Scale {
+                    plan.request.to as usize
+                } else {
+                    0
+                };
+                if pods.len() != to {
+                    return Err(format!("{name} has {} pods, not {to}", pods.len()));
+                }
+                format!("{name} has {to} pods")
+            }
+            Fault::RollingRestart => match pods.iter().find(new) {
+                Some(pod) => format!("pod/{} is new", pod.name_any()),
+                None => return Err(format!("{name} has no new pod")),
+            },
+            Fault::NotReady => {
+                for service in &plan.services {
+                    let service = view.service(&target.namespace, service);
+                    if service.is_some_and(|service| endpoints::of(view, service, |_| true).is_ready()) {
+                        return Err(format!(
+                            "service/{} still has ready endpoints",
+                            service.map(ResourceExt::name_any).unwrap_or_default()
+                        ));
+                    }
+                }
+                format!("no ready endpoint is left in {}", plan.services.join(", "))
+            }
+            Fault::BadImage | Fault::StuckPending | Fault::CrashLoop => {
+                let held = pods
+                    .iter()
+                    .filter(new)
+                    .find_map(|pod| Some((pod, held_by(plan.request.fault, pod)?)));
+                match held {
+                    Some((pod, why)) => format!("pod/{}: {why}", pod.name_any()),
+                    None => return Err(format!("no new pod of {name} shows it")),
+                }
+            }
+        });
+    }
+    Ok(seen.join("; "))
+}
+
+/// Why a new pod does not start, if it is for the reason that the fault gives it.
+fn held_by(fault: Fault, pod: &Pod) -> Option<String> {
+    match fault {
+        Fault::StuckPending => {
+            let (status, reason, _) = condition(pod, "PodScheduled")?;
+            (status == "False" && reason == "Unschedulable").then(|| reason.to_owned())
+        }
+        Fault::BadImage => containers(pod).iter().find_map(|container| {
+            let (reason, _) = container.waiting()?;
+            matches!(
+                reason,
+                "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
+            )
+            .then(|| reason.to_owned())
+        }),
+        _ => containers(pod).iter().find_map(|container| {
+            let waits = container
+                .waiting()
+                .map(|(reason, _)| reason)
+                .filter(|reason| matches!(*reason, "CrashLoopBackOff" | "RunContainerError"));
+            let ended = container
+                .newest_end()
+                .and_then(|end| end.reason.as_deref())
+                .filter(|reason| *reason == "StartError");
+            waits.or(ended).map(str::to_owned)
+        }),
+    }
+}
+
+/// Whether every target is at its goal again, without what the drill has hit; the error says what is missing.
+pub(crate) fn recovered(view: &View<'_>, plan: &Plan) -> Result<(), String> {
+    for target in &plan.request.targets {
+        let object = view.workload(target).and_then(|workload| workload.object);
+        let Some(object) = object else {
+            return Err(format!("{} does not exist", target.short()));
+        };
+        let stage = rollout::of(view, object).stage;
+        if !stage.is_goal() {
+            return Err(format!("{}: {}", target.short(), stage.in_words()));
+        }
+        let pods = living(view, target);
+        let is_old = |pod: &&Pod| plan.before.iter().any(|before| pod.uid().as_ref() == Some(&before.uid));
+        if plan.request.fault == Fault::RollingRestart && pods.iter().any(is_old) {
+            return Err(format!("{} still has pods from before the restart", target.short()));
+        }
+        for service in plan.services.iter().filter_map(|name| view.service(&target.namespace, name)) {
+            if !endpoints::of(view, service, |_| true).is_ready() {
+                return Err(format!("service/{} has no ready endpoint for each port", service.name_any()));
+            }
+        }
+    }
+    Ok(())
+}

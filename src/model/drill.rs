@@ -1,0 +1,252 @@
+//! The reports of `drill`. The fields are a public contract.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::finding::ObjectRef;
+
+/// How a drill ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DrillVerdict {
+    /// The fault was proven, everything came back, and every limit was kept.
+    Held,
+    /// The fault was proven, and a limit was exceeded or the workload did not recover.
+    DidNotHold,
+    /// The fault was proven, and something that was asked for could not be measured.
+    Inconclusive,
+    /// The fault could not be made, or could not be proven.
+    NotInjected,
+    /// Something that the drill changed is not as it was.
+    NotRestored,
+}
+
+impl DrillVerdict {
+    /// The word as it is printed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "HELD",
+            Self::DidNotHold => "DID_NOT_HOLD",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::NotInjected => "NOT_INJECTED",
+            Self::NotRestored => "NOT_RESTORED",
+        }
+    }
+}
+
+/// What a drill would do.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillPlan {
+    /// Version of the format.
+    pub api_version: &'static str,
+    /// `DrillPlan`
+    pub kind: &'static str,
+    /// Name of the fault, as on the command line.
+    pub fault: String,
+    /// Where it would happen.
+    pub namespace: String,
+    /// Workloads it is about.
+    pub targets: Vec<ObjectRef>,
+    /// Requests that would be made, in order.
+    pub requests: Vec<String>,
+    /// How it is undone.
+    pub undo: String,
+    /// What has to be seen before the fault counts as made.
+    pub proof: String,
+    /// Pods that would be lost or made unavailable by it, and all pods of the targets.
+    pub pods: PodCount,
+    /// What the specs of the targets let expect.
+    pub expected: Vec<String>,
+    /// How long the fault is held; absent for faults that heal by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_seconds: Option<f64>,
+    /// How long it takes at most.
+    pub worst_case_seconds: f64,
+    /// Why it would be refused, with the flag that overrides each reason.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Pods of the targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodCount {
+    /// Those that the fault is about.
+    pub hit: usize,
+    /// All of them.
+    pub all: usize,
+}
+
+/// Why a drill is not made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// The reason.
+    pub why: String,
+    /// The flag that overrides it; absent where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flag: Option<String>,
+}
+
+/// What came of a drill.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillReport {
+    /// Version of the format.
+    pub api_version: &'static str,
+    /// `DrillReport`
+    pub kind: &'static str,
+    /// How it ended.
+    pub verdict: DrillVerdict,
+    /// Why it is not `held`, one reason each.
+    pub reasons: Vec<String>,
+    /// Name of the fault, as on the command line.
+    pub fault: String,
+    /// Where it happened.
+    pub namespace: String,
+    /// Workloads it was about.
+    pub targets: Vec<ObjectRef>,
+    /// When it began, by the clock of this machine.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub started_at: Timestamp,
+    /// What happened, in order.
+    pub events: Vec<DrillEvent>,
+    /// From the first change until the fault was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected_seconds: Option<f64>,
+    /// From the first change until the targets were at their goal and answered again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_seconds: Option<f64>,
+    /// The same from the moment in which the fault was undone; absent for faults that heal by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_from_undo_seconds: Option<f64>,
+    /// Restarts of containers in pods that were there before.
+    pub restarts: u32,
+    /// Pods that were made during the drill.
+    pub replacements: Vec<Replacement>,
+    /// What a client saw; absent without `--target`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measurement>,
+    /// What the drill changed, and how it was put back.
+    pub restored: Vec<Restored>,
+}
+
+/// Something that happened during a drill.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillEvent {
+    /// Seconds since the first change; negative before it.
+    pub at_seconds: f64,
+    /// `plan`, `injected`, `proven`, `undone`, `recovered`.
+    pub what: String,
+    /// In words.
+    pub detail: String,
+}
+
+/// A pod that was made during a drill.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Replacement {
+    /// Its name.
+    pub pod: String,
+    /// The workload that it belongs to.
+    pub workload: ObjectRef,
+    /// Seconds from its creation until it was ready, as seen by a watch; absent while it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_seconds: Option<f64>,
+    /// Restarts of its containers.
+    pub restarts: u32,
+}
+
+/// What a client saw that makes a request on a new connection at every interval, whatever the answers.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Measurement {
+    /// Where the requests went.
+    pub target: String,
+    /// Requests from the first change until the end.
+    pub requests: usize,
+    /// Those of them that failed.
+    pub failed: usize,
+    /// Failed requests in percent.
+    pub error_percent: f64,
+    /// Failed requests by kind: `refused`, `timeout`, `closed`, `status 503`.
+    pub errors: std::collections::BTreeMap<String, usize>,
+    /// Sum of all outages. An outage begins with the start of the first request that failed, and ends with the first good answer after it.
+    pub downtime_seconds: f64,
+    /// The longest outage.
+    pub longest_outage_seconds: f64,
+    /// How far each of the two may be off.
+    pub interval_seconds: f64,
+    /// Each outage: seconds since the first change.
+    pub outages: Vec<Outage>,
+    /// Whether the last request failed, so that the last outage has no end.
+    pub is_down: bool,
+    /// How long good answers took before the first change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_before: Option<Latency>,
+    /// The same from the first change until the recovery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_during: Option<Latency>,
+}
+
+/// A time in which no request succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Outage {
+    /// Seconds since the first change.
+    pub from_seconds: f64,
+    /// Seconds since the first change.
+    pub to_seconds: f64,
+    /// Requests that failed in it.
+    pub failed: usize,
+}
+
+/// How long good answers took, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Latency {
+    /// Half of them took no longer.
+    pub p50_milliseconds: f64,
+    /// 95 % took no longer.
+    pub p95_milliseconds: f64,
+    /// 99 % took no longer.
+    pub p99_milliseconds: f64,
+}
+
+/// A field that a drill changed, and how it was put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    /// `deployment/api: spec.replicas`
+    pub what: String,
+    /// How.
+    pub how: RestoredHow,
+    /// In words, where it is not as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How a change of a drill was undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RestoredHow {
+    /// The value from before the drill is back.
+    Restored,
+    /// It was as before already.
+    AsBefore,
+    /// Somebody else changed it during the drill, and it was left alone.
+    ChangedByOthers,
+    /// The object is gone, or another one has its name.
+    Gone,
+    /// It could not be put back.
+    Failed,
+}
+
+impl RestoredHow {
+    /// Whether nothing of the drill is left in it.
+    pub const fn is_clean(self) -> bool {
+        !matches!(self, Self::Failed)
+    }
+}

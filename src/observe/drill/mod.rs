@@ -1,0 +1,7 @@
+//! Makes a drill on a cluster: journal, faults, meter, and the way back.
+
+pub(crate) mod journal;
+pub(crate) mod meter;
+pub(crate) mod prepare;
+pub(crate) mod restore;
+pub(crate) mod run;

@@ -1,0 +1,123 @@
+//! Reads what a plan needs: the objects of the namespace, the targets as they are stored, and the rights of this user.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cluster::{Connection, ListQuery};
+use crate::drill::fault::Fault;
+use crate::drill::plan::{Plan, Request, plan};
+use crate::exit::{Exit, Failure};
+use crate::model::drill::Refusal;
+use crate::model::finding::ObjectRef;
+use crate::model::kind;
+use crate::observe::drill::journal;
+use crate::observe::named::must_exist;
+use crate::observe::prober::denied;
+use crate::observe::reads;
+use crate::observe::store::Store;
+use crate::observe::targets::Wanted;
+use crate::view::{Options, View};
+
+/// How long the lists of a namespace may take.
+const LISTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A namespace that is watched, and what would be done in it.
+pub(crate) struct Prepared {
+    pub(crate) store: Store,
+    pub(crate) plan: Plan,
+}
+
+/// What the flags say beside the fault.
+pub(crate) struct Asked<'a> {
+    pub(crate) wanted: &'a [Wanted],
+    pub(crate) context: Option<&'a str>,
+    /// The namespace that `--i-know-this-is-production` names.
+    pub(crate) acknowledged: Option<&'a str>,
+}
+
+/// Waits until everything that is watched has been listed.
+pub(crate) async fn listed(store: &mut Store) -> Result<(), Failure> {
+    let all = async {
+        while !store.is_complete() {
+            store.changed().await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    let late = |_| Failure::new(Exit::NoAnswer, "listing the namespace takes more than 30 s");
+    tokio::time::timeout(LISTED_WITHIN, all).await.map_err(late)?
+}
+
+/// Reads and plans.
+pub(crate) async fn prepare(connection: &Connection, mut request: Request, asked: &Asked<'_>, now: Timestamp) -> Result<Prepared, Failure> {
+    let namespace = connection.default_namespace().to_owned();
+    let Some(object) = connection.get(&kind::NAMESPACE, None, &namespace, false).await? else {
+        return Err(reads::no_such_namespace(connection, &namespace).await);
+    };
+    let mut store = Store::open(connection, std::slice::from_ref(&namespace), &BTreeSet::new(), now);
+    listed(&mut store).await?;
+    request.targets = targets(connection, &mut store, &namespace, asked.wanted).await?;
+    let raw = raw(connection, &namespace, &request).await?;
+    store.snapshot.sort();
+    let mut plan = {
+        let view = View::new(&store.snapshot, Options::default());
+        plan(&view, request, &raw).map_err(Failure::usage)?
+    };
+    plan.refuse_production(&object, asked.context, asked.acknowledged);
+    if journal::find(connection, &namespace).await?.is_some() {
+        let open = journal::taken(&namespace);
+        let why = open.hint.map_or(open.message.clone(), |hint| format!("{}: {hint}", open.message));
+        plan.refusals.push(Refusal { why, flag: None });
+    }
+    for (verb, group, resource, sub) in plan.rights() {
+        if let Some(right) = denied(connection, &namespace, (verb, &group, &resource, &sub)).await {
+            let why = format!("you may not {right} in namespace {namespace}");
+            plan.refusals.push(Refusal { why, flag: None });
+        }
+    }
+    Ok(Prepared { store, plan })
+}
+
+/// The workloads that the user names.
+async fn targets(connection: &Connection, store: &mut Store, namespace: &str, wanted: &[Wanted]) -> Result<Vec<ObjectRef>, Failure> {
+    let mut targets = Vec::new();
+    for wanted in wanted {
+        let Wanted::Named(of, name) = wanted else {
+            return Err(Failure::usage("name each target as TYPE/NAME, for example deployment/api"));
+        };
+        let kind = match kind::named(of) {
+            Some(kind) => kind.clone(),
+            None => match connection.find_kind(of).await? {
+                Some(kind) => kind,
+                None => {
+                    return Err(
+                        Failure::new(Exit::NotFound, format!("the server has no resource type {of:?}")).hint("kubectl api-resources")
+                    );
+                }
+            },
+        };
+        let object = ObjectRef::new(&kind, namespace, name);
+        must_exist(connection, &kind, &object, &mut store.snapshot).await?;
+        if !targets.contains(&object) {
+            targets.push(object);
+        }
+    }
+    Ok(targets)
+}
+
+/// The targets and, where they are changed, the Services of the namespace, as the API server stores them.
+async fn raw(connection: &Connection, namespace: &str, request: &Request) -> Result<Vec<Value>, Failure> {
+    let mut raw = Vec::new();
+    for target in &request.targets {
+        let Some(kind) = kind::of_object(&target.api_version, &target.kind) else {
+            continue;
+        };
+        raw.extend(connection.get(kind, Some(namespace), &target.name, false).await?);
+    }
+    if request.fault == Fault::NotReady {
+        raw.extend(connection.list(&kind::SERVICE, Some(namespace), &ListQuery::default()).await?.items);
+    }
+    Ok(raw)
+}

@@ -1,0 +1,477 @@
+//! Makes the fault, proves it, holds it, takes it back, and waits for the recovery.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::cluster::{ApiErrorKind, Connection, Deletion, Patch, Preconditions, WriteOptions};
+use crate::drill::fault::Fault;
+use crate::drill::journal::{Head, Journal};
+use crate::drill::judge::{Limits, Outcome, judge};
+use crate::drill::meter::{Moments, measure};
+use crate::drill::plan::{Plan, RESTARTED_AT, restarts};
+use crate::drill::proof;
+use crate::exit::{Exit, Failure};
+use crate::io::{Interruption, Stop};
+use crate::model::drill::{DrillEvent, DrillReport, Replacement, Restored};
+use crate::model::duration::rounded;
+use crate::model::finding::ObjectRef;
+use crate::model::kind;
+use crate::observe::drill::journal::Open;
+use crate::observe::drill::meter::{Meter, Target};
+use crate::observe::drill::prepare::Prepared;
+use crate::observe::drill::restore;
+use crate::observe::store::Store;
+use crate::view::{Options, View, is_ready, is_terminating};
+
+/// How long the target is asked before the first change.
+const BEFORE: Duration = Duration::from_secs(3);
+/// How long a fault may take until it is seen.
+const PROVEN_WITHIN: Duration = Duration::from_secs(60);
+/// Good answers in a row that make a recovery.
+const GOOD_ANSWERS: usize = 5;
+/// How often is looked where no object changes.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How a drill is made.
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) target: Option<Target>,
+    /// Where the journal is written, beside the namespace.
+    pub(crate) folder: Option<PathBuf>,
+    /// `user@host, process 17`
+    pub(crate) by: String,
+    pub(crate) clock: fn() -> Timestamp,
+}
+
+/// What a pod that was made during the drill has been through.
+struct Seen {
+    name: String,
+    workload: ObjectRef,
+    first: Instant,
+    ready: Option<Instant>,
+    restarts: u32,
+}
+
+/// A drill that is under way.
+struct Drill<'a> {
+    connection: &'a Connection,
+    plan: Plan,
+    store: Store,
+    settings: Settings,
+    meter: Option<Meter>,
+    journal: Option<Open>,
+    events: Vec<DrillEvent>,
+    /// The first change.
+    fault: Option<Instant>,
+    /// Pods that were made during the drill, by uid.
+    pods: BTreeMap<String, Seen>,
+    /// Restarts of pods that were there before, by uid.
+    restarts: BTreeMap<String, u32>,
+    interruption: Option<Interruption>,
+    say: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+/// Why waiting has ended.
+enum End {
+    Met(String),
+    /// Its time is up; what was missing last.
+    Late(String),
+    Interrupted,
+}
+
+/// Makes a drill. The report says how it ended; the interruption is the signal that cut it short.
+pub(crate) async fn run(
+    connection: &Connection,
+    prepared: Prepared,
+    settings: Settings,
+    stop: &Stop,
+    say: &(dyn Fn(&str) + Send + Sync),
+) -> Result<(DrillReport, Option<Interruption>), Failure> {
+    let started_at = (settings.clock)();
+    let meter = settings.target.clone().map(|target| Meter::start(connection, target));
+    let mut drill = Drill {
+        connection,
+        plan: prepared.plan,
+        store: prepared.store,
+        settings,
+        meter,
+        journal: None,
+        events: Vec::new(),
+        fault: None,
+        pods: BTreeMap::new(),
+        restarts: BTreeMap::new(),
+        interruption: None,
+        say,
+    };
+    drill.baseline(stop).await?;
+    if let Some(interruption) = drill.interruption {
+        return Err(Failure::new(interruption.into(), "interrupted before anything was changed"));
+    }
+    drill.begin(started_at).await?;
+    // From here on a signal undoes what was done, and takes the time that this takes.
+    stop.hold();
+    let not_injected = drill.inject(stop).await;
+    if not_injected.is_none() && !drill.plan.request.hold.is_zero() {
+        drill.hold(stop).await;
+    }
+    let restored = drill.undo().await;
+    let recovery = drill.recover(stop).await;
+    let report = drill.report(started_at, not_injected, recovery, restored);
+    drill.close(&report).await;
+    stop.release();
+    Ok((report, drill.interruption))
+}
+
+impl Drill<'_> {
+    fn event(&mut self, what: &str, detail: impl Into<String>) {
+        let detail = detail.into();
+        (self.say)(&format!("{what:<10} {detail}"));
+        if let Some(journal) = &mut self.journal {
+            journal.note(what, &detail);
+        }
+        let at = self.fault.map_or(0.0, |fault| rounded(fault.elapsed().as_secs_f64()));
+        self.events.push(DrillEvent {
+            at_seconds: at,
+            what: what.to_owned(),
+            detail,
+        });
+    }
+
+    /// Waits until something is seen in the objects, looking at each change of them.
+    async fn until(
+        &mut self,
+        limit: Duration,
+        stop: &Stop,
+        mut met: impl FnMut(&View<'_>, &Self) -> Result<String, String>,
+    ) -> Result<End, Failure> {
+        let deadline = Instant::now() + limit;
+        let told = stop.told();
+        tokio::pin!(told);
+        loop {
+            self.store.snapshot.taken_at = (self.settings.clock)();
+            self.store.snapshot.sort();
+            let missing = {
+                let view = View::new(&self.store.snapshot, Options::default());
+                note_pods(&view, &self.plan, &mut self.pods, &mut self.restarts);
+                match met(&view, self) {
+                    Ok(seen) => return Ok(End::Met(seen)),
+                    Err(missing) => missing,
+                }
+            };
+            if Instant::now() >= deadline {
+                return Ok(End::Late(missing));
+            }
+            tokio::select! {
+                interruption = &mut told, if self.interruption.is_none() => {
+                    self.interruption = Some(interruption);
+                    return Ok(End::Interrupted);
+                }
+                changed = self.store.changed() => changed?,
+                () = tokio::time::sleep(LOOK_AGAIN.min(deadline - Instant::now())) => {}
+            }
+        }
+    }
+
+    /// Asks the target before anything is changed: what does not answer now proves nothing later.
+    async fn baseline(&mut self, stop: &Stop) -> Result<(), Failure> {
+        let Some(meter) = &self.meter else { return Ok(()) };
+        let (name, enough) = (meter.target.name.clone(), BEFORE.div_duration_f64(meter.target.interval) as usize);
+        let begun = Instant::now();
+        let end = self
+            .until(BEFORE * 3, stop, |_, drill| match &drill.meter {
+                Some(meter) if begun.elapsed() >= BEFORE && meter.good_in_a_row() + 1 >= enough => Ok(String::new()),
+                _ => Err(String::new()),
+            })
+            .await?;
+        match end {
+            End::Late(_) => {
+                let samples = self.meter.as_ref().map(Meter::samples).unwrap_or_default();
+                let failure = samples.iter().rev().find_map(|sample| sample.failure.clone());
+                let why = failure.unwrap_or_else(|| "no answer".to_owned());
+                Err(
+                    Failure::new(Exit::NotInjected, format!("{name} does not answer well before the fault: {why}"))
+                        .hint("kubectl podlife diagnose, or another --target"),
+                )
+            }
+            End::Met(_) | End::Interrupted => Ok(()),
+        }
+    }
+
+    async fn begin(&mut self, started_at: Timestamp) -> Result<(), Failure> {
+        let request = &self.plan.request;
+        let head = Head {
+            id: request.id.clone(),
+            fault: request.fault,
+            server: self.connection.server(),
+            namespace: self.connection.default_namespace().to_owned(),
+            targets: request.targets.iter().map(ObjectRef::short).collect(),
+            started_at,
+            by: self.settings.by.clone(),
+        };
+        let journal = Journal::new(head, self.plan.changes.clone());
+        self.journal = Some(Open::begin(self.connection, journal, self.settings.folder.clone()).await?);
+        Ok(())
+    }
+
+    /// Makes the fault and waits until it is seen; the reason if it is not.
+    async fn inject(&mut self, stop: &Stop) -> Option<String> {
+        self.fault = Some(Instant::now());
+        let made = self.make().await;
+        match made {
+            Err(why) => {
+                self.event("failed", why.clone());
+                return Some(why);
+            }
+            Ok(what) => self.event("injected", what),
+        }
+        let proven = self
+            .until(PROVEN_WITHIN, stop, |view, drill| proof::proven(view, &drill.plan))
+            .await;
+        match proven {
+            Ok(End::Met(seen)) => {
+                self.event("proven", seen);
+                None
+            }
+            Ok(End::Late(missing)) => Some(format!("it was not seen within 60 s: {missing}")),
+            Ok(End::Interrupted) => Some("it was interrupted before the fault was seen".to_owned()),
+            Err(failure) => Some(failure.message),
+        }
+    }
+
+    /// The writes of the fault. The error is what was refused.
+    async fn make(&mut self) -> Result<String, String> {
+        let namespace = self.connection.default_namespace().to_owned();
+        let write = WriteOptions::default();
+        let mut done = Vec::new();
+        for change in self.plan.changes.clone() {
+            let mut tries = 0;
+            loop {
+                let read = self.connection.get(&change.kind, Some(&namespace), &change.name, false).await;
+                let object = read.map_err(|error| error.to_string())?;
+                let patch = object.as_ref().and_then(|object| change.make(object));
+                let patch = patch.ok_or_else(|| format!("{} has changed since it was read", change.what()))?;
+                let sub = change.subresource.as_deref();
+                let made = self
+                    .connection
+                    .patch(&change.kind, Some(&namespace), &change.name, sub, &Patch::Json(patch), &write)
+                    .await;
+                tries += 1;
+                match made {
+                    Ok(_) => break,
+                    // Its status was written in between.
+                    Err(error) if matches!(error.kind, ApiErrorKind::Invalid | ApiErrorKind::Conflict) && tries < 5 => {}
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+            done.push(change.request());
+        }
+        for (kind, name) in self.plan.restarts.clone() {
+            let now = (self.settings.clock)().to_string();
+            let patch = json!({"spec": {"template": {"metadata": {"annotations": { RESTARTED_AT: now }}}}});
+            let made = self
+                .connection
+                .patch(&kind, Some(&namespace), &name, None, &Patch::Merge(patch), &write)
+                .await;
+            made.map_err(|error| error.to_string())?;
+            done.push(format!("restart of {}/{name}", kind.singular()));
+        }
+        self.take_pods(&namespace, &mut done).await?;
+        Ok(done.join(", "))
+    }
+
+    /// Deletes or evicts the chosen pods. An eviction that a budget forbids ends them: those that were evicted are the fault.
+    async fn take_pods(&mut self, namespace: &str, done: &mut Vec<String>) -> Result<(), String> {
+        let (fault, force) = (self.plan.request.fault, self.plan.request.force);
+        let mut taken = Vec::new();
+        let mut refused = None;
+        for pod in self.plan.hit.clone() {
+            let deletion = Deletion {
+                preconditions: Preconditions {
+                    uid: Some(pod.uid.clone()),
+                    resource_version: None,
+                },
+                grace_period_seconds: force.then_some(0),
+                ..Deletion::default()
+            };
+            let result = match fault {
+                Fault::Evict => self.connection.evict(namespace, &pod.name, &deletion).await,
+                _ => self
+                    .connection
+                    .delete(&kind::POD, Some(namespace), &pod.name, &deletion)
+                    .await
+                    .map(drop),
+            };
+            match result {
+                Ok(()) => taken.push(pod),
+                // It went by itself.
+                Err(error) if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Conflict) && fault != Fault::Evict => {}
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        if let Some(error) = refused {
+            let is_budget = error.kind == ApiErrorKind::TooManyRequests;
+            if !is_budget || taken.is_empty() {
+                // What was taken is gone; there is nothing to put back.
+                return Err(error.to_string());
+            }
+            self.event("refused", error.to_string());
+        }
+        let verb = if fault == Fault::Evict { "eviction" } else { "deletion" };
+        done.extend(taken.iter().map(|pod| format!("{verb} of pod/{}", pod.name)));
+        self.plan.hit = taken;
+        Ok(())
+    }
+
+    /// Holds the fault for the time that was asked for.
+    async fn hold(&mut self, stop: &Stop) {
+        let hold = self.plan.request.hold;
+        let held = self.until(hold, stop, |_, _| Err(String::new())).await;
+        if let Err(failure) = held {
+            self.event("blind", failure.message);
+        }
+    }
+
+    async fn undo(&mut self) -> Vec<Restored> {
+        let namespace = self.connection.default_namespace().to_owned();
+        if self.plan.changes.is_empty() {
+            return Vec::new();
+        }
+        let say = self.say;
+        let restored = restore::changes(self.connection, &namespace, &self.plan.changes, |line| say(line)).await;
+        for one in &restored {
+            let why = one.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            self.event("undone", format!("{}{why}", one.what));
+        }
+        restored
+    }
+
+    /// Waits until the targets are at their goal and answer. Seconds from the first change and from now.
+    async fn recover(&mut self, stop: &Stop) -> Result<(f64, f64), String> {
+        let (fault, undone) = (self.fault.unwrap_or_else(Instant::now), Instant::now());
+        let timeout = self.plan.request.timeout;
+        let good = |drill: &Self| match &drill.meter {
+            Some(meter) if meter.good_in_a_row() < GOOD_ANSWERS => Err(format!("{} does not answer", meter.target.name)),
+            _ => Ok(()),
+        };
+        let end = self
+            .until(timeout, stop, |view, drill| {
+                proof::recovered(view, &drill.plan)?;
+                good(drill)?;
+                Ok(String::new())
+            })
+            .await
+            .map_err(|failure| failure.message)?;
+        match end {
+            End::Met(_) => {
+                let took = (rounded(fault.elapsed().as_secs_f64()), rounded(undone.elapsed().as_secs_f64()));
+                self.event("recovered", format!("after {} s", took.0));
+                Ok(took)
+            }
+            End::Late(missing) => Err(format!(
+                "not recovered within {}: {missing}",
+                crate::model::duration::short(timeout)
+            )),
+            End::Interrupted => Err("interrupted before the recovery was seen".to_owned()),
+        }
+    }
+
+    fn report(
+        &mut self,
+        started_at: Timestamp,
+        not_injected: Option<String>,
+        recovery: Result<(f64, f64), String>,
+        restored: Vec<Restored>,
+    ) -> DrillReport {
+        let request = &self.plan.request;
+        let measured = self.meter.as_ref().zip(self.fault).map(|(meter, fault)| {
+            let at = Moments {
+                fault: fault - meter.begun,
+                recovered: meter.begun.elapsed(),
+            };
+            measure(&meter.target.name, &meter.samples(), meter.target.interval, at)
+        });
+        let all_restarts = self.restarts.values().sum();
+        let outcome = Outcome {
+            not_injected,
+            recovery: recovery.clone().map(|(seconds, _)| seconds),
+            interrupted: self.interruption.is_some(),
+            restarts: all_restarts,
+            measured: measured.as_ref(),
+            restored: &restored,
+        };
+        let (verdict, reasons) = judge(&outcome, &self.settings.limits);
+        let replacements = self.pods.values().map(|seen| Replacement {
+            pod: seen.name.clone(),
+            workload: seen.workload.clone(),
+            ready_seconds: seen.ready.map(|ready| rounded((ready - seen.first).as_secs_f64())),
+            restarts: seen.restarts,
+        });
+        let proven = self.events.iter().find(|event| event.what == "proven");
+        DrillReport {
+            api_version: "podlife/v1",
+            kind: "DrillReport",
+            verdict,
+            reasons,
+            fault: request.fault.name().to_owned(),
+            namespace: self.connection.default_namespace().to_owned(),
+            targets: request.targets.clone(),
+            started_at,
+            injected_seconds: proven.map(|event| event.at_seconds),
+            recovery_seconds: recovery.as_ref().ok().map(|(all, _)| *all),
+            recovery_from_undo_seconds: recovery.as_ref().ok().filter(|_| !restored.is_empty()).map(|(_, undone)| *undone),
+            restarts: all_restarts,
+            replacements: replacements.collect(),
+            measured,
+            restored,
+            events: self.events.clone(),
+        }
+    }
+
+    /// Closes the journal, unless something of the drill is left that it has to tell.
+    async fn close(&mut self, report: &DrillReport) {
+        let is_clean = report.restored.iter().all(|restored| restored.how.is_clean());
+        if let Some(journal) = self.journal.as_mut().filter(|_| is_clean)
+            && let Err(error) = journal.close(self.connection).await
+        {
+            (self.say)(&format!("Warning: {error}; kubectl podlife drill restore removes it"));
+        }
+    }
+}
+
+/// Notes new pods of the targets, when they become ready, and restarts of those that were there before.
+fn note_pods(view: &View<'_>, plan: &Plan, pods: &mut BTreeMap<String, Seen>, restarted: &mut BTreeMap<String, u32>) {
+    for target in &plan.request.targets {
+        let Some(workload) = view.workload(target) else { continue };
+        for pod in &workload.pods {
+            let uid = pod.uid().unwrap_or_default();
+            let count = restarts(pod);
+            if let Some(before) = plan.before.iter().find(|before| before.uid == uid) {
+                restarted.insert(uid, count.saturating_sub(before.restarts));
+                continue;
+            }
+            if is_terminating(pod) && !pods.contains_key(&uid) {
+                continue;
+            }
+            let seen = pods.entry(uid).or_insert_with(|| Seen {
+                name: pod.name_any(),
+                workload: target.clone(),
+                first: Instant::now(),
+                ready: None,
+                restarts: 0,
+            });
+            seen.restarts = count;
+            if is_ready(pod) && seen.ready.is_none() {
+                seen.ready = Some(Instant::now());
+            }
+        }
+    }
+}

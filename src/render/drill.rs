@@ -1,0 +1,119 @@
+//! Drills as text.
+
+use crate::model::drill::{DrillPlan, DrillReport, Measurement, RestoredHow};
+use crate::render::text_writer::{TextWriter, Tone};
+use crate::text::sanitise;
+
+/// Columns of the labels.
+const LABELS: usize = 8;
+
+fn labelled(writer: &mut TextWriter, label: &str, words: &str) {
+    writer.labelled(0, label, LABELS, Tone::Plain, &sanitise(words));
+}
+
+/// A plan.
+pub fn plan(plan: &DrillPlan, columns: Option<usize>) -> String {
+    let mut writer = TextWriter::new(false, columns);
+    let targets: Vec<String> = plan.targets.iter().map(|target| target.short()).collect();
+    let hit = match plan.pods.hit {
+        0 => format!("{} pods", plan.pods.all),
+        hit => format!("{hit} of {} pods", plan.pods.all),
+    };
+    labelled(
+        &mut writer,
+        "plan",
+        &format!("{} {} in namespace {}: {hit}", plan.fault, targets.join(" "), plan.namespace),
+    );
+    for request in &plan.requests {
+        writer.command(0, "request", LABELS, Tone::Plain, &sanitise(request));
+    }
+    labelled(&mut writer, "proof", &plan.proof);
+    labelled(&mut writer, "undo", &plan.undo);
+    for expected in &plan.expected {
+        labelled(&mut writer, "expected", expected);
+    }
+    let held = plan
+        .held_seconds
+        .map(|seconds| format!("held for {seconds} s, "))
+        .unwrap_or_default();
+    labelled(&mut writer, "time", &format!("{held}{} s at most", plan.worst_case_seconds));
+    for refusal in &plan.refusals {
+        let flag = refusal
+            .flag
+            .as_ref()
+            .map(|flag| format!(" ({flag} goes on in spite of that)"))
+            .unwrap_or_default();
+        labelled(&mut writer, "refused", &format!("{}{flag}", refusal.why));
+    }
+    writer.into_text()
+}
+
+/// How a change was undone.
+pub fn how(how: RestoredHow) -> &'static str {
+    match how {
+        RestoredHow::Restored => "restored",
+        RestoredHow::AsBefore => "as before",
+        RestoredHow::ChangedByOthers => "kept",
+        RestoredHow::Gone => "gone",
+        RestoredHow::Failed => "FAILED",
+    }
+}
+
+/// What a client saw, in a line.
+fn measured(measured: &Measurement) -> String {
+    let mut parts = vec![
+        format!("downtime {} s ± {}", measured.downtime_seconds, measured.interval_seconds),
+        format!("errors {} % ({} of {})", measured.error_percent, measured.failed, measured.requests),
+    ];
+    if measured.outages.len() > 1 {
+        parts.push(format!(
+            "{} outages, the longest {} s",
+            measured.outages.len(),
+            measured.longest_outage_seconds
+        ));
+    }
+    let kinds: Vec<String> = measured.errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    if !kinds.is_empty() {
+        parts.push(kinds.join(", "));
+    }
+    if let (Some(before), Some(during)) = (measured.latency_before, measured.latency_during) {
+        parts.push(format!("p95 {} → {} ms", before.p95_milliseconds, during.p95_milliseconds));
+    }
+    parts.join("   ")
+}
+
+/// A report.
+pub fn report(report: &DrillReport, columns: Option<usize>) -> String {
+    let mut writer = TextWriter::new(false, columns);
+    let mut parts = Vec::new();
+    if let Some(seconds) = report.recovery_seconds {
+        parts.push(format!("recovered after {seconds} s"));
+    }
+    if let Some(seconds) = report.recovery_from_undo_seconds {
+        parts.push(format!("{seconds} s from the undo"));
+    }
+    parts.push(format!("restarts {}", report.restarts));
+    writer.line(
+        &format!("{}   ", report.verdict.as_str()),
+        report.verdict.as_str().len() + 3,
+        &parts.join("   "),
+    );
+    for reason in &report.reasons {
+        labelled(&mut writer, "because", reason);
+    }
+    match &report.measured {
+        Some(seen) => labelled(&mut writer, "measured", &measured(seen)),
+        None => labelled(&mut writer, "measured", "nothing: no client made requests (--target URL)"),
+    }
+    for made in &report.replacements {
+        let ready = made
+            .ready_seconds
+            .map_or_else(|| "never ready".to_owned(), |seconds| format!("ready after {seconds} s"));
+        labelled(&mut writer, "new", &format!("pod/{} {ready}", made.pod));
+    }
+    for restored in &report.restored {
+        let why = restored.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        labelled(&mut writer, how(restored.how), &format!("{}{why}", restored.what));
+    }
+    writer.into_text()
+}
