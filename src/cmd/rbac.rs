@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::cmd::flags::ConnectFlags;
-use crate::cmd::{Outcome, session, wait_ready};
+use crate::cmd::{Outcome, drill, session, wait_ready};
 use crate::exit::{Exit, Failure};
 use crate::io::Io;
 use crate::model::kind;
@@ -56,6 +56,7 @@ enum Verb {
     WaitReady,
     Trace,
     Session,
+    Drill,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -163,6 +164,18 @@ fn of_verb(verb: Verb, with: &[With]) -> Rights {
         }
         return rights;
     }
+    if verb == Verb::Drill {
+        let mut rights = Rights::new();
+        for kind in wait_ready::WATCHED {
+            grant(&mut rights, kind, "list");
+            grant(&mut rights, kind, "watch");
+        }
+        for (group, resource, verbs) in drill::rights::RIGHTS {
+            let entry = rights.entry(((*group).to_owned(), (*resource).to_owned()));
+            entry.or_default().extend(*verbs);
+        }
+        return rights;
+    }
     let mut rights = namespaced(with);
     if verb == Verb::WaitReady {
         // Its causes are those of diagnose; what it waits for is watched, and read again in the end.
@@ -247,6 +260,7 @@ fn roles(args: &RbacArgs, namespace: Option<&str>) -> Vec<Value> {
         Verb::WaitReady => "podlife-wait-ready",
         Verb::Trace => "podlife-trace",
         Verb::Session => "podlife-session",
+        Verb::Drill => "podlife-drill",
     };
     let mut roles = Vec::new();
     if args.all_namespaces {

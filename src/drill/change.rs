@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::kind::Kind;
+use crate::text::shorten;
+
+/// Letters of a value that are shown.
+const LONGEST_VALUE: usize = 60;
 
 /// One field of one object that a drill changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,13 +83,14 @@ impl Change {
     /// `PATCH deployments/api/scale: spec.replicas 2 → 0`
     pub(crate) fn request(&self) -> String {
         let tail = self.subresource.as_ref().map(|of| format!("/{of}")).unwrap_or_default();
-        let before = self.before.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string);
+        let short = |value: &Value| shorten(&value.to_string(), LONGEST_VALUE);
+        let before = self.before.as_ref().map_or_else(|| "nothing".to_owned(), short);
         format!(
             "PATCH {}/{}{tail}: {} {before} → {}",
             self.kind.plural,
             self.name,
             self.path.join("."),
-            self.ours
+            short(&self.ours)
         )
     }
 

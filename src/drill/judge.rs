@@ -42,13 +42,16 @@ pub(crate) fn judge(outcome: &Outcome<'_>, limits: &Limits) -> (DrillVerdict, Ve
     if !unrestored.is_empty() {
         return (DrillVerdict::NotRestored, unrestored);
     }
+    let has_written = outcome.restored.iter().any(|restored| restored.how == RestoredHow::Restored);
+    if let Some(why) = outcome.recovery.as_ref().err().filter(|_| has_written) {
+        // What was put back and does not come back to life is not as before.
+        return (DrillVerdict::NotRestored, vec![why.clone()]);
+    }
     if let Some(why) = &outcome.not_injected {
         return (DrillVerdict::NotInjected, vec![why.clone()]);
     }
     let mut reasons = Vec::new();
     match &outcome.recovery {
-        // What was undone and does not come back is not as before.
-        Err(why) if !outcome.restored.is_empty() => return (DrillVerdict::NotRestored, vec![why.clone()]),
         Err(why) => reasons.push(why.clone()),
         Ok(seconds) if *seconds > limits.recovery.as_secs_f64() => {
             reasons.push(format!("recovery took {seconds} s, over {}", duration::short(limits.recovery)));

@@ -128,6 +128,8 @@ pub struct DrillReport {
     /// What a client saw; absent without `--target`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measurement>,
+    /// Where what was seen is not what the specs let expect.
+    pub surprises: Vec<String>,
     /// What the drill changed, and how it was put back.
     pub restored: Vec<Restored>,
 }

@@ -105,6 +105,9 @@ pub fn report(report: &DrillReport, columns: Option<usize>) -> String {
         Some(seen) => labelled(&mut writer, "measured", &measured(seen)),
         None => labelled(&mut writer, "measured", "nothing: no client made requests (--target URL)"),
     }
+    for surprise in &report.surprises {
+        labelled(&mut writer, "surprise", surprise);
+    }
     for made in &report.replacements {
         let ready = made
             .ready_seconds

@@ -4,6 +4,7 @@ mod args;
 mod list;
 mod report;
 mod restore;
+pub(crate) mod rights;
 mod run;
 
 use clap::{Args, Subcommand};

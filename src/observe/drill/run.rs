@@ -113,9 +113,13 @@ pub(crate) async fn run(
     if let Some(interruption) = drill.interruption {
         return Err(Failure::new(interruption.into(), "interrupted before anything was changed"));
     }
-    drill.begin(started_at).await?;
-    // From here on a signal undoes what was done, and takes the time that this takes.
+    // From here on a signal undoes what was done, and takes the time that this takes: somebody listens for it all the while.
+    let _listening = stop.told();
     stop.hold();
+    if let Err(failure) = drill.begin(started_at).await {
+        stop.release();
+        return Err(failure);
+    }
     let not_injected = drill.inject(stop).await;
     if not_injected.is_none() && !drill.plan.request.hold.is_zero() {
         drill.hold(stop).await;
@@ -143,9 +147,10 @@ impl Drill<'_> {
         });
     }
 
-    /// Waits until something is seen in the objects, looking at each change of them.
+    /// Waits until something is seen in the objects, looking at each change of them. A signal is noted, and ends it if it `ends`.
     async fn until(
         &mut self,
+        ends: bool,
         limit: Duration,
         stop: &Stop,
         mut met: impl FnMut(&View<'_>, &Self) -> Result<String, String>,
@@ -170,7 +175,9 @@ impl Drill<'_> {
             tokio::select! {
                 interruption = &mut told, if self.interruption.is_none() => {
                     self.interruption = Some(interruption);
-                    return Ok(End::Interrupted);
+                    if ends {
+                        return Ok(End::Interrupted);
+                    }
                 }
                 changed = self.store.changed() => changed?,
                 () = tokio::time::sleep(LOOK_AGAIN.min(deadline - Instant::now())) => {}
@@ -184,7 +191,7 @@ impl Drill<'_> {
         let (name, enough) = (meter.target.name.clone(), BEFORE.div_duration_f64(meter.target.interval) as usize);
         let begun = Instant::now();
         let end = self
-            .until(BEFORE * 3, stop, |_, drill| match &drill.meter {
+            .until(true, BEFORE * 3, stop, |_, drill| match &drill.meter {
                 Some(meter) if begun.elapsed() >= BEFORE && meter.good_in_a_row() + 1 >= enough => Ok(String::new()),
                 _ => Err(String::new()),
             })
@@ -231,7 +238,7 @@ impl Drill<'_> {
             Ok(what) => self.event("injected", what),
         }
         let proven = self
-            .until(PROVEN_WITHIN, stop, |view, drill| proof::proven(view, &drill.plan))
+            .until(true, PROVEN_WITHIN, stop, |view, drill| proof::proven(view, &drill.plan))
             .await;
         match proven {
             Ok(End::Met(seen)) => {
@@ -334,7 +341,7 @@ impl Drill<'_> {
     /// Holds the fault for the time that was asked for.
     async fn hold(&mut self, stop: &Stop) {
         let hold = self.plan.request.hold;
-        let held = self.until(hold, stop, |_, _| Err(String::new())).await;
+        let held = self.until(true, hold, stop, |_, _| Err(String::new())).await;
         if let Err(failure) = held {
             self.event("blind", failure.message);
         }
@@ -363,7 +370,7 @@ impl Drill<'_> {
             _ => Ok(()),
         };
         let end = self
-            .until(timeout, stop, |view, drill| {
+            .until(false, timeout, stop, |view, drill| {
                 proof::recovered(view, &drill.plan)?;
                 good(drill)?;
                 Ok(String::new())
@@ -415,6 +422,13 @@ impl Drill<'_> {
             ready_seconds: seen.ready.map(|ready| rounded((ready - seen.first).as_secs_f64())),
             restarts: seen.restarts,
         });
+        let surprise = measured
+            .as_ref()
+            .and_then(|seen| match (self.plan.expects_outage, seen.downtime_seconds) {
+                (true, 0.0) => Some("an outage was expected, and every request was answered".to_owned()),
+                (false, down) if down > 0.0 => Some(format!("no outage was expected, and requests failed for {down} s")),
+                _ => None,
+            });
         let proven = self.events.iter().find(|event| event.what == "proven");
         DrillReport {
             api_version: "podlife/v1",
@@ -430,6 +444,7 @@ impl Drill<'_> {
             recovery_from_undo_seconds: recovery.as_ref().ok().filter(|_| !restored.is_empty()).map(|(_, undone)| *undone),
             restarts: all_restarts,
             replacements: replacements.collect(),
+            surprises: surprise.into_iter().collect(),
             measured,
             restored,
             events: self.events.clone(),

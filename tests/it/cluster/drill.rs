@@ -231,10 +231,14 @@ fn what_somebody_else_has_changed_meanwhile_stays() {
 fn an_interruption_puts_everything_back() {
     let scenario = two("drill-stopped");
     let before = specs(&scenario);
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+    for (duration, said, signal, code) in [
+        ("1h", "proven", "-INT", 130),
+        ("1h", "injected", "-TERM", 143),
+        ("0", "undone", "-INT", 130),
+    ] {
         let home = Folder::new();
-        let (mut child, mut lines) = begun(&scenario, &home, &["run", "scale-zero", "deployment/web", "--duration", "1h"]);
-        until_said(&mut lines, "proven");
+        let (mut child, mut lines) = begun(&scenario, &home, &["run", "scale-zero", "deployment/web", "--duration", duration]);
+        until_said(&mut lines, said);
         send(&child, signal);
         send(&child, signal);
         until_said(&mut lines, "recovered");
@@ -319,6 +323,28 @@ fn the_rights_that_are_missing_are_said_before_anything_is_changed() {
     assert_eq!(answer.exit, 7, "{}{}", answer.stdout, answer.stderr);
     assert!(answer.stderr.contains("patch on deployments/scale"), "{}", answer.stderr);
     assert_eq!((specs(&scenario), is_closed(&scenario)), (before, true));
+}
+
+#[test]
+fn the_printed_role_is_enough() {
+    let scenario = two("drill-role");
+    let account = format!("serviceaccount:{}:breaker", scenario.namespace);
+    let role = scenario.podlife(&["rbac", "drill", "--bind", &account]);
+    scenario.kubectl(&["create", "serviceaccount", "breaker"]);
+    let scenario = scenario.apply(&role.stdout);
+    let user = format!("system:serviceaccount:{}:breaker", scenario.namespace);
+    let restart: &[&str] = &["rolling-restart"];
+    for fault in FAULTS.into_iter().chain([restart]) {
+        let answer = scenario.podlife(
+            &[
+                &["--as", &user, "drill", "run"],
+                fault,
+                &["deployment/web", "--duration", "0", "-o", "json"],
+            ]
+            .concat(),
+        );
+        assert_eq!(answer.exit, 0, "{fault:?}: {}{}", answer.stdout, answer.stderr);
+    }
 }
 
 #[test]

@@ -1,0 +1,16 @@
+//! The rights that `drill` needs, beside those to watch the namespace.
+
+/// API group, resource and verbs.
+pub(crate) const RIGHTS: &[(&str, &str, &[&str])] = &[
+    // Whether it is production; and the journal.
+    ("", "namespaces", &["get"]),
+    ("", "configmaps", &["get", "create", "delete"]),
+    ("apps", "deployments", &["get", "patch"]),
+    ("apps", "statefulsets", &["get", "patch"]),
+    ("apps", "daemonsets", &["get", "patch"]),
+    ("apps", "deployments/scale", &["patch"]),
+    ("apps", "statefulsets/scale", &["patch"]),
+    ("", "services", &["get", "patch"]),
+    ("", "pods", &["get", "delete"]),
+    ("", "pods/eviction", &["create"]),
+];
