@@ -79,7 +79,7 @@ impl Drop for Volume {
     }
 }
 
-fn claim_is(phase: &'static str) -> impl Fn(&Scenario) -> bool {
+pub fn claim_is(phase: &'static str) -> impl Fn(&Scenario) -> bool {
     move |scenario| scenario.list(&kind::CLAIM).iter().any(|claim| claim["status"]["phase"] == phase)
 }
 

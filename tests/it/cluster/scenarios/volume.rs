@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::container::{assert_root_causes, with_volume};
 use super::node::PretendNode;
-use super::rare::{Volume, age_of};
+use super::rare::{Volume, age_of, claim_is};
 use crate::cluster::harness::{Scenario, event, kubectl, pods_ready};
 use podlife::model::kind;
 
@@ -65,8 +65,11 @@ fn a_claim_that_is_being_deleted_while_a_new_pod_wants_it() {
 fn a_volume_without_attacher() {
     let scenario = Scenario::new("no-attacher").with_first_look();
     let volume = Volume::new(&scenario, "csi: {driver: no.such.driver, volumeHandle: one}");
+    let scenario = scenario.apply(&volume.claim());
+    // Until then the scheduler may say that the claim is unbound, which is no symptom of what follows.
+    scenario.wait("the claim is bound", claim_is("Bound"));
     let answer = scenario
-        .apply(&(volume.claim() + &with_volume("api", "persistentVolumeClaim: {claimName: data}")))
+        .apply(&with_volume("api", "persistentVolumeClaim: {claimName: data}"))
         .until(
             "the controller has given up once",
             event("FailedAttachVolume", "timed out waiting for external-attacher"),

@@ -106,6 +106,8 @@ fn commands() -> BTreeSet<String> {
         .into_iter()
         .map(|path| read(&path))
         .chain(helps_of_session().into_iter().map(|(_, text)| text));
+    // A line that ends in a backslash goes on in the next one.
+    let texts = texts.map(|text| text.replace("\\\n", " "));
     let lines = texts.flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>());
     lines
         .filter(|line| line.starts_with("kubectl podlife session "))
