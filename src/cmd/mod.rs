@@ -38,10 +38,12 @@ Examples:
   kubectl podlife trace deployment/web svc/db:5432 -n shop
   # a pod for session user-42; the second time, the same one
   kubectl podlife session create user-42 --image ide:3 --port 8080
+  # what would happen if a pod were lost?
+  kubectl podlife drill plan pod-delete deployment/api
   # what does a finding mean, and what fixes it?
   kubectl podlife explain ImagePullFailing";
 
-/// Explain why pods are broken, wait until they work, trace connections between them, and keep a pod for each session.
+/// Explain why pods are broken, wait until they work, trace connections, keep a pod for each session, and test whether they survive.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-podlife", bin_name = "kubectl podlife", version, args_override_self = true, help_template = HELP, before_help = EXAMPLES, after_help = exit::HELP)]
 pub struct Cli {

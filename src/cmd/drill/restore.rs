@@ -8,6 +8,7 @@ use crate::cmd::flags::ConnectFlags;
 use crate::exit::Exit;
 use crate::io::Io;
 use crate::observe::drill::{journal, restore};
+use crate::observe::reads;
 use crate::text::sanitise;
 
 /// Put back what a drill that was killed has changed: every field that still has the value that the drill gave it.
@@ -26,6 +27,9 @@ pub(super) async fn run(args: &RestoreArgs, connect: &ConnectFlags, io: &mut Io,
     let mut open = journal::find(&connection, &namespace).await?.into_iter().collect::<Vec<_>>();
     open.extend(journal::in_files(folder.as_deref(), &connection.server(), &namespace));
     if open.is_empty() {
+        if reads::namespace_exists(&connection, &namespace).await? == Some(false) {
+            return Err(reads::no_such_namespace(&connection, &namespace).await);
+        }
         io.stderr.line(&format!("nothing to restore in namespace {namespace}"));
         return Ok(Exit::Good);
     }

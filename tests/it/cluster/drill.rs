@@ -283,6 +283,10 @@ fn what_would_be_hard_to_take_back_is_refused() {
         assert!(told.contains(reason), "{arguments:?}: {told}");
         assert_eq!((specs(&scenario), is_closed(&scenario)), (before.clone(), true), "{told}");
     }
+    for (namespace, exit) in [(scenario.namespace.as_str(), 0), ("no-such-namespace", 5)] {
+        let answer = scenario.podlife(&["drill", "restore", "-n", namespace]);
+        assert_eq!((answer.exit, answer.stdout.as_str()), (exit, ""), "{}", answer.stderr);
+    }
     scenario.kubectl(&["label", "namespace", &scenario.namespace, "podlife.dev/production=true"]);
     let production = drill(&scenario, &["scale-zero", "deployment/web"]);
     assert_eq!(production.exit, 7, "{}", production.stderr);
