@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use podlife::cluster::{ConnectOptions, Connection, ListQuery, no_log};
@@ -344,29 +344,42 @@ rules: [{apiGroups: [gateway.networking.k8s.io], resources: [gateways, httproute
 
 /// The types of the Gateway API, from its Go module; they stay, for tests that run side by side.
 pub fn gateway_types() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let download = Command::new("go")
-            .args(["mod", "download", "-json", "sigs.k8s.io/gateway-api@v1.3.0"])
-            .current_dir(std::env::temp_dir())
-            .output()
-            .expect("go starts");
-        let module: Value = serde_json::from_slice(&download.stdout).expect("go says where the module is");
-        let folder = module["Dir"].as_str().expect("the module is there").to_owned() + "/config/crd/standard";
-        kubectl(&["apply", "-f", "-"], Some(GATEWAY_VIEW));
-        for plural in ["gateways", "httproutes", "grpcroutes"] {
-            let file = format!("{folder}/gateway.networking.k8s.io_{plural}.yaml");
-            kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file], None);
-            established(&format!("{plural}.gateway.networking.k8s.io"));
-        }
-    });
+    static MADE: Mutex<bool> = Mutex::new(false);
+    // Not a Once: where making them fails, each test says why.
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if *made {
+        return;
+    }
+    let download = Command::new("go")
+        .args(["mod", "download", "-json", "sigs.k8s.io/gateway-api@v1.3.0"])
+        .current_dir(std::env::temp_dir())
+        .output()
+        .expect("go starts");
+    let module: Value = serde_json::from_slice(&download.stdout).unwrap_or_default();
+    let told = format!("{module}{}", String::from_utf8_lossy(&download.stderr));
+    let folder = module["Dir"].as_str().expect(&told).to_owned() + "/config/crd/standard";
+    kubectl(&["apply", "-f", "-"], Some(GATEWAY_VIEW));
+    for plural in ["gateways", "httproutes", "grpcroutes"] {
+        let file = format!("{folder}/gateway.networking.k8s.io_{plural}.yaml");
+        kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file], None);
+        established(&format!("{plural}.gateway.networking.k8s.io"));
+    }
+    *made = true;
 }
 
-/// Waits until the API server serves a custom resource. Not by `--for=condition=Established`: a definition that is a moment old has
+/// Waits until the API server serves a custom resource. Not by `kubectl wait`: a definition that is a moment old has
 /// `conditions: null`, on which kubectl ends with an error.
 pub fn established(definition: &str) {
-    let condition = r#"--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True"#;
-    kubectl(&["wait", condition, &format!("crd/{definition}"), "--timeout=120s"], None);
+    let start = Instant::now();
+    loop {
+        let read = kubectl(&["get", "crd", definition, "-o", "json"], None);
+        let object: Value = serde_json::from_str(&read).unwrap();
+        if has_condition(&object, "Established", "True") {
+            return;
+        }
+        assert!(start.elapsed() < DEADLINE, "{definition} is not served: {}", object["status"]);
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// Runs podlife in this process against the test cluster.
