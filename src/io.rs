@@ -79,6 +79,13 @@ pub fn environment_of_process() -> Environment {
     Environment::of(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
 }
 
+/// The name of this machine, if it is known.
+pub(crate) fn host(environment: &Environment) -> Option<String> {
+    let host = environment.get("HOSTNAME").map(str::to_owned);
+    let host = host.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())?;
+    Some(host.trim().to_owned()).filter(|host| !host.is_empty())
+}
+
 /// One output stream; clones write to the same place. A closed pipe is remembered, and what is written after it is dropped, so that `| head` changes no verdict.
 #[derive(Clone)]
 pub struct Stream {

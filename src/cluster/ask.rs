@@ -1,9 +1,12 @@
 //! Asks an application for something: through the API server's proxy, from inside a pod by port-forward, or directly along the way that its
 //! clients take. Each request is a connection of its own.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use http::Uri;
+use http::{Method, Uri};
+use http_body_util::Full;
+use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -11,10 +14,11 @@ use tokio::time::Instant;
 use crate::cluster::dial::{PodPort, silent_answer};
 use crate::cluster::error::{About, ApiError};
 use crate::cluster::headers::Headers;
+use crate::cluster::http1::Kept;
 use crate::cluster::outcome::Told;
 use crate::cluster::proxied::Proxied;
 use crate::cluster::trust::{Protocol, Trust};
-use crate::cluster::{Connection, health, http_get};
+use crate::cluster::{Connection, health, http1};
 use crate::model::dial::Reply;
 
 /// As much of an answer as is compared and looked through.
@@ -25,12 +29,16 @@ const ENOUGH: usize = 64 << 10;
 pub enum Question {
     /// Nothing: a connection is made, and nothing is sent.
     Connect,
-    /// A path, with GET over HTTP/1.1.
-    Get {
+    /// A path, over HTTP/1.1.
+    Http {
+        /// `GET` as a rule.
+        method: Method,
         /// The path, with its query.
         path: String,
         /// Headers beside our own.
         headers: Headers,
+        /// What is sent; empty as a rule.
+        body: Bytes,
     },
     /// Whether it serves, by the gRPC health protocol.
     Health {
@@ -48,6 +56,18 @@ pub struct Answer {
     pub told: Told,
     /// The beginning of what was sent; empty where nothing was.
     pub body: Vec<u8>,
+}
+
+impl Question {
+    /// A path, with GET.
+    pub fn get(path: String, headers: Headers) -> Self {
+        Self::Http {
+            method: Method::GET,
+            path,
+            headers,
+            body: Bytes::new(),
+        }
+    }
 }
 
 impl From<Told> for Answer {
@@ -86,8 +106,8 @@ impl Direct {
             headers,
         };
         let (tls, port, question) = match uri.scheme_str() {
-            Some("http") => (false, 80, Question::Get { path, headers }),
-            Some("https") => (true, 443, Question::Get { path, headers }),
+            Some("http") => (false, 80, Question::get(path, headers)),
+            Some("https") => (true, 443, Question::get(path, headers)),
             Some("tcp") => (false, 0, Question::Connect),
             Some("grpc") => (false, 0, health(headers)),
             Some("grpcs") => (true, 443, health(headers)),
@@ -128,12 +148,31 @@ impl Direct {
 }
 
 impl Direct {
+    /// The name for SNI and the certificate.
+    fn tls_name(&self) -> &str {
+        if self.host.is_empty() { &self.address } else { &self.host }
+    }
+
+    /// The request that asks a question of HTTP.
+    fn request(&self, question: &Question) -> Option<http::Request<Full<Bytes>>> {
+        let Question::Http {
+            method,
+            path,
+            headers,
+            body,
+        } = question
+        else {
+            return None;
+        };
+        http1::request(method, &self.authority(), path, headers, body.clone())
+    }
+
     /// `GET https://shop.example/ at 192.0.2.1:443`: what is asked, and where.
     fn asking(&self, question: &Question) -> String {
         let secure = if self.tls { "s" } else { "" };
         let (verb, url) = match question {
             Question::Connect => ("CONNECT", format!("tcp://{}", self.authority())),
-            Question::Get { path, .. } => ("GET", format!("http{secure}://{}{path}", self.authority())),
+            Question::Http { method, path, .. } => (method.as_str(), format!("http{secure}://{}{path}", self.authority())),
             Question::Health { service, .. } => ("HEALTH", format!("grpc{secure}://{}/{service}", self.authority())),
         };
         let place = match self.host.as_str() {
@@ -199,6 +238,17 @@ impl Connection {
         answer
     }
 
+    /// The same for a question of HTTP, on a connection that is kept from an earlier one, where there is one; `-v 6` shows it.
+    pub async fn ask_again(&self, to: &Direct, question: &Question, trust: &Trust, limit: Duration, connections: &Kept) -> Told {
+        let started = Instant::now();
+        let asked = tokio::time::timeout(limit, kept(to, question, trust, connections)).await;
+        let told = asked.unwrap_or(Told::Silent);
+        self.inner
+            .transport
+            .show_direct(|| (to.asking(question), told.shown()), started.elapsed());
+        told
+    }
+
     /// Whether a name has an address, as seen from here; `-v 6` shows it.
     pub async fn resolves(&self, name: &str, limit: Duration) -> bool {
         let started = Instant::now();
@@ -236,7 +286,7 @@ async fn connect(to: &Direct) -> Result<TcpStream, Told> {
     };
     match TcpStream::connect(addresses.as_slice()).await {
         Ok(stream) => Ok(stream),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Err(Told::Refused),
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => Err(Told::Refused),
         Err(_) => Err(Told::TimedOut),
     }
 }
@@ -251,8 +301,7 @@ async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, to: 
     } else {
         Protocol::Http1
     };
-    let host = if to.host.is_empty() { &to.address } else { &to.host };
-    match trust.secure(stream, host, protocol).await {
+    match trust.secure(stream, to.tls_name(), protocol).await {
         Ok(stream) => spoken(stream, to, question).await,
         Err(told) => told.into(),
     }
@@ -261,7 +310,13 @@ async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, to: 
 async fn spoken(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, to: &Direct, question: &Question) -> Answer {
     let answer = match question {
         Question::Connect => None,
-        Question::Get { path, headers } => get(stream, &to.authority(), path, headers).await,
+        Question::Http { .. } => match to.request(question) {
+            Some(request) => http1::once(stream, request, ENOUGH).await.map(|(status, body)| Answer {
+                told: Told::Status(status.as_u16()),
+                body,
+            }),
+            None => Some(Told::Untried.into()),
+        },
         Question::Health { service, headers } => {
             let scheme = if to.tls { "https" } else { "http" };
             let told = health::check(stream, scheme, &to.authority(), service, headers).await;
@@ -271,12 +326,23 @@ async fn spoken(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, to
     answer.unwrap_or_else(|| Told::Accepted.into())
 }
 
-async fn get(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, host: &str, path: &str, headers: &Headers) -> Option<Answer> {
-    let (status, body) = http_get::get(stream, host, path, headers, ENOUGH).await?;
-    Some(Answer {
-        told: Told::Status(status.as_u16()),
-        body,
-    })
+/// Asks on a connection that is kept from an earlier question, or on a new one that is kept for the next.
+async fn kept(to: &Direct, question: &Question, trust: &Trust, kept: &Kept) -> Told {
+    let Some(request) = to.request(question) else {
+        return Told::Untried;
+    };
+    let status = match kept.again(request).await {
+        Ok(status) => status,
+        Err(request) => match connect(to).await {
+            Ok(stream) if to.tls => match trust.secure(stream, to.tls_name(), Protocol::Http1).await {
+                Ok(stream) => kept.first(stream, request).await,
+                Err(told) => return told,
+            },
+            Ok(stream) => kept.first(stream, request).await,
+            Err(told) => return told,
+        },
+    };
+    status.map_or(Told::Accepted, |status| Told::Status(status.as_u16()))
 }
 
 #[cfg(test)]
@@ -289,7 +355,7 @@ mod tests {
             Direct::of_url(url).map(|(d, question)| {
                 let asked = match question {
                     Question::Connect => None,
-                    Question::Get { path, .. } => Some(path),
+                    Question::Http { path, .. } => Some(path),
                     Question::Health { service, .. } => Some(service),
                 };
                 (d.address, d.port, d.tls, asked)

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::Method;
+use hyper::body::Bytes;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use tokio::io::{AsyncReadExt, DuplexStream};
@@ -9,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::error::{About, ApiError, ApiErrorKind};
 use crate::cluster::proxied::Proxied;
-use crate::cluster::{Connection, http_get};
+use crate::cluster::{Connection, http1};
 use crate::model::dial::Reply;
 
 /// As much of an answer as tells whether it is the API server's own.
@@ -138,7 +140,8 @@ fn refusal(said: &str) -> Reply {
 
 /// Asks for a path over HTTP; none where the other side closes without HTTP.
 async fn http_answer(stream: DuplexStream, path: &str, deadline: Instant) -> Option<Reply> {
-    match timeout_at(deadline, http_get::get(stream, "localhost", path, &Vec::new(), 0)).await {
+    let request = http1::request(&Method::GET, "localhost", path, &Vec::new(), Bytes::new())?;
+    match timeout_at(deadline, http1::once(stream, request, 0)).await {
         Ok(answer) => answer.map(|(status, _)| Reply::Status(status.as_u16())),
         Err(_) => Some(Reply::Silent),
     }

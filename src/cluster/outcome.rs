@@ -46,7 +46,7 @@ pub enum Told {
 
 impl Told {
     /// `200 OK`, `refused`: the result of a request, for a log line.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Status(status) => http::StatusCode::from_u16(*status).map_or_else(|_| status.to_string(), |status| status.to_string()),
             Self::Health(health) => format!("{health:?}"),

@@ -12,13 +12,13 @@ pub(crate) const NAME: &str = "podlife-drill";
 /// Its key.
 const KEY: &str = "journal";
 /// Version of the format.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// What a drill changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Journal {
-    version: u32,
+    pub(crate) version: u32,
     /// Says which drill it is.
     pub(crate) id: String,
     pub(crate) fault: Fault,
@@ -32,32 +32,7 @@ pub(crate) struct Journal {
     pub(crate) changes: Vec<Change>,
 }
 
-/// What a drill is about, and who runs it.
-pub(crate) struct Head {
-    pub(crate) id: String,
-    pub(crate) fault: Fault,
-    pub(crate) server: String,
-    pub(crate) namespace: String,
-    pub(crate) targets: Vec<String>,
-    pub(crate) started_at: Timestamp,
-    pub(crate) by: String,
-}
-
 impl Journal {
-    pub(crate) fn new(head: Head, changes: Vec<Change>) -> Self {
-        Self {
-            version: VERSION,
-            id: head.id,
-            fault: head.fault,
-            server: head.server,
-            namespace: head.namespace,
-            targets: head.targets,
-            started_at: head.started_at,
-            by: head.by,
-            changes,
-        }
-    }
-
     /// Reads a journal; the error says what is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -102,7 +77,8 @@ mod tests {
     #[test]
     fn a_journal_comes_back_from_its_config_map() {
         let object = json!({"metadata": {"name": "api", "uid": "u", "resourceVersion": "1"}, "spec": {"replicas": 3}});
-        let head = Head {
+        let journal = Journal {
+            version: VERSION,
             id: "d1".to_owned(),
             fault: Fault::ScaleZero,
             server: "https://127.0.0.1:6443".to_owned(),
@@ -110,8 +86,8 @@ mod tests {
             targets: vec!["deployment/api".to_owned()],
             started_at: Timestamp::UNIX_EPOCH,
             by: "a@b".to_owned(),
+            changes: vec![Change::of_scale(&kind::DEPLOYMENT, &object, 0)],
         };
-        let journal = Journal::new(head, vec![Change::of_scale(&kind::DEPLOYMENT, &object, 0)]);
         assert_eq!(Journal::of_config_map(&journal.to_config_map()), Ok(journal.clone()));
         let newer = journal.to_line().replace("\"version\":1", "\"version\":2");
         assert!(Journal::parse(&newer).unwrap_err().contains("version is 2"));

@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use crate::model::drill::{DrillVerdict, Measurement, Restored, RestoredHow};
+use crate::model::drill::{Connections, DataCheck, DrillVerdict, MeasuredRole, Measurement, Restored, RestoredHow};
 use crate::model::duration;
 
+/// No request fails.
+pub(crate) const HELD: &str = "held";
+
 /// What may happen at most.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// None: as long as an outage is expected, as much as it takes.
     pub(crate) downtime: Option<Duration>,
     pub(crate) error_percent: Option<f64>,
     pub(crate) recovery: Duration,
     pub(crate) restarts: u32,
+    /// What clients are expected to see: `held`, or kinds of failure.
+    pub(crate) expect: Vec<String>,
 }
 
 /// What came of it.
@@ -23,8 +28,34 @@ pub(crate) struct Outcome<'a> {
     pub(crate) recovery: Result<f64, String>,
     pub(crate) interrupted: bool,
     pub(crate) restarts: u32,
-    pub(crate) measured: Option<&'a Measurement>,
+    pub(crate) measured: &'a [Measurement],
     pub(crate) restored: &'a [Restored],
+    pub(crate) data: Option<&'a DataCheck>,
+}
+
+/// What keeps the errors of a client from being the expected ones.
+fn unexpected(measured: &Measurement, expect: &[String]) -> Option<String> {
+    let is_expected = |kind: &&String| expect.contains(kind);
+    let other: Vec<&str> = measured
+        .errors
+        .keys()
+        .filter(|kind| !is_expected(kind))
+        .map(String::as_str)
+        .collect();
+    if !expect.is_empty() && !other.is_empty() {
+        return Some(format!("{} was not expected{}", other.join(", "), of(measured)));
+    }
+    // A client that keeps its connections may not notice.
+    let must_fail = expect.iter().any(|kind| kind != HELD) && measured.connections == Connections::New;
+    (must_fail && measured.failed == 0).then(|| format!("no request failed, and {} was expected", expect.join(", ")))
+}
+
+/// Whose requests they are, where there are others.
+fn of(measured: &Measurement) -> &'static str {
+    match measured.connections {
+        Connections::New => "",
+        Connections::Kept => ", on kept connections",
+    }
 }
 
 /// The verdict, and a reason for each thing that keeps it from being `HELD`.
@@ -61,13 +92,26 @@ pub(crate) fn judge(outcome: &Outcome<'_>, limits: &Limits) -> (DrillVerdict, Ve
     if outcome.restarts > limits.restarts {
         reasons.push(format!("{} restarts of containers, over {}", outcome.restarts, limits.restarts));
     }
-    if let Some(measured) = outcome.measured {
+    for measured in outcome.measured.iter().filter(|measured| measured.role == MeasuredRole::Target) {
         if let Some(most) = limits.downtime.filter(|most| measured.downtime_seconds > most.as_secs_f64()) {
-            reasons.push(format!("downtime {} s, over {}", measured.downtime_seconds, duration::short(most)));
+            reasons.push(format!(
+                "downtime {} s, over {}{}",
+                measured.downtime_seconds,
+                duration::short(most),
+                of(measured)
+            ));
         }
         if let Some(most) = limits.error_percent.filter(|most| measured.error_percent > *most) {
-            reasons.push(format!("{} % of requests failed, over {most} %", measured.error_percent));
+            reasons.push(format!(
+                "{} % of requests failed, over {most} %{}",
+                measured.error_percent,
+                of(measured)
+            ));
         }
+        reasons.extend(unexpected(measured, &limits.expect));
+    }
+    if let Some(data) = outcome.data.filter(|data| !data.is_same) {
+        reasons.push(format!("the data is not as before: {:?} then, {:?} now", data.before, data.after));
     }
     if !reasons.is_empty() {
         return (DrillVerdict::DidNotHold, reasons);
@@ -87,6 +131,7 @@ mod tests {
         error_percent: None,
         recovery: Duration::from_secs(60),
         restarts: 0,
+        expect: Vec::new(),
     };
 
     fn outcome<'a>(restored: &'a [Restored], recovery: Result<f64, String>) -> Outcome<'a> {
@@ -95,8 +140,9 @@ mod tests {
             recovery,
             interrupted: false,
             restarts: 0,
-            measured: None,
+            measured: &[],
             restored,
+            data: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::drill::{Latency, Measurement, Outage};
+use crate::model::drill::{Connections, Latency, MeasuredRole, Measurement, Outage};
 use crate::model::duration::rounded;
 
 /// One request.
@@ -28,15 +28,26 @@ impl Sample {
 pub(crate) struct Moments {
     /// The first change.
     pub(crate) fault: Duration,
-    /// The recovery, or the end.
-    pub(crate) recovered: Duration,
+    /// When the fault was undone, or was there to be seen if it heals by itself.
+    pub(crate) undone: Duration,
 }
 
-/// What the requests say, which were started `interval` apart. Downtime counts from the first change on.
+/// Whose requests they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// The target, as the user named it.
+    pub(crate) name: String,
+    pub(crate) role: MeasuredRole,
+    pub(crate) connections: Connections,
+    /// How far apart requests are started.
+    pub(crate) interval: Duration,
+}
+
+/// What the requests of a client say. Downtime counts from the first change on.
 ///
 /// An outage begins with the start of the first request that failed: the good one before it had been answered by then or was overtaken. It
 /// ends when the first good answer to a later request came in: until then nobody had one.
-pub(crate) fn measure(target: &str, samples: &[Sample], interval: Duration, at: Moments) -> Measurement {
+pub(crate) fn measure(client: &Client, samples: &[Sample], at: Moments) -> Measurement {
     let mut samples: Vec<&Sample> = samples.iter().collect();
     samples.sort_by_key(|sample| sample.started);
     let during: Vec<&Sample> = samples.iter().copied().filter(|sample| sample.ended() >= at.fault).collect();
@@ -59,6 +70,11 @@ pub(crate) fn measure(target: &str, samples: &[Sample], interval: Duration, at: 
         });
         rest = &rest[failed..];
     }
+    let last_up = outages
+        .last()
+        .filter(|_| !is_down)
+        .map(|outage: &Outage| at.fault + Duration::from_secs_f64(outage.to_seconds));
+    let settled = last_up.unwrap_or_default().max(at.undone);
     let length = |outage: &Outage| outage.to_seconds - outage.from_seconds;
     let mut errors = BTreeMap::new();
     for failure in during.iter().filter_map(|sample| sample.failure.clone()) {
@@ -70,7 +86,9 @@ pub(crate) fn measure(target: &str, samples: &[Sample], interval: Duration, at: 
         latency(kept.map(|sample| sample.took).collect())
     };
     Measurement {
-        target: target.to_owned(),
+        target: client.name.clone(),
+        role: client.role,
+        connections: client.connections,
         requests: during.len(),
         failed,
         error_percent: if during.is_empty() {
@@ -81,11 +99,13 @@ pub(crate) fn measure(target: &str, samples: &[Sample], interval: Duration, at: 
         errors,
         downtime_seconds: rounded(outages.iter().map(length).fold(0.0, |sum, length| sum + length)),
         longest_outage_seconds: rounded(outages.iter().map(length).fold(0.0, f64::max)),
-        interval_seconds: rounded(interval.as_secs_f64()),
+        interval_seconds: rounded(client.interval.as_secs_f64()),
+        stray_errors: outages.iter().filter(|outage| outage.failed == 1).count(),
         outages,
         is_down,
         latency_before: good(&|sample| sample.ended() < at.fault),
-        latency_during: good(&|sample| sample.ended() >= at.fault && sample.started < at.recovered),
+        latency_during: good(&|sample| sample.ended() >= at.fault && sample.started < settled),
+        latency_after: good(&|sample| sample.started >= settled),
     }
 }
 
@@ -125,9 +145,15 @@ mod tests {
     fn of(samples: &[Sample]) -> Measurement {
         let at = Moments {
             fault: ms(1000),
-            recovered: ms(60_000),
+            undone: ms(8000),
         };
-        measure("http://web/", samples, INTERVAL, at)
+        let client = Client {
+            name: "http://web/".to_owned(),
+            role: MeasuredRole::Target,
+            connections: Connections::New,
+            interval: INTERVAL,
+        };
+        measure(&client, samples, at)
     }
 
     /// Requests every 100 ms for ten seconds to a server that refuses between two moments.
@@ -167,7 +193,7 @@ mod tests {
         let mut samples = refusing(2000, 2300);
         samples[3].failure = Some("refused".to_owned());
         let measured = of(&samples);
-        assert_eq!((measured.failed, measured.outages.len()), (3, 1));
+        assert_eq!((measured.failed, measured.outages.len(), measured.stray_errors), (3, 1, 0));
         assert_eq!(
             (measured.outages[0].from_seconds, measured.longest_outage_seconds),
             (1.0, measured.downtime_seconds)
@@ -185,7 +211,18 @@ mod tests {
     #[test]
     fn percentiles_are_of_good_answers() {
         let samples: Vec<Sample> = (1..=100).map(|i| sample(1000 + i, i, (i == 100).then_some("timeout"))).collect();
-        let latency = of(&samples).latency_during.unwrap();
+        let measured = of(&samples);
+        let latency = measured.latency_during.unwrap();
         assert_eq!((latency.p50_milliseconds, latency.p99_milliseconds), (50.0, 99.0));
+        assert_eq!((measured.stray_errors, measured.latency_after), (1, None));
+    }
+
+    #[test]
+    fn what_was_started_behind_the_last_outage_came_after_it() {
+        let mut samples = refusing(2000, 9050);
+        samples.last_mut().unwrap().took = ms(7);
+        assert_eq!(of(&samples).latency_after.unwrap().p99_milliseconds, 7.0);
+        let early = of(&refusing(2000, 3000));
+        assert_eq!(early.latency_after.unwrap().p50_milliseconds, 2.0, "from the undo on");
     }
 }

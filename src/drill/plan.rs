@@ -96,6 +96,8 @@ pub(crate) struct Plan {
     pub(crate) before: Vec<PodBefore>,
     /// Services that are taken apart.
     pub(crate) services: Vec<String>,
+    /// Services that lead to the targets.
+    pub(crate) fronts: BTreeSet<String>,
     pub(crate) expected: Vec<String>,
     /// Whether the specs let expect that nobody answers for a while.
     pub(crate) expects_outage: bool,
@@ -154,6 +156,7 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
         restarts: Vec::new(),
         before: Vec::new(),
         services: Vec::new(),
+        fronts: BTreeSet::new(),
         expected: Vec::new(),
         expects_outage: false,
         refusals: Vec::new(),
@@ -196,6 +199,8 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
         plan.change(view, &target, object, raw)?;
         plan.choose(&before, &ready);
         plan.expect(&target, object, ready.len());
+        let fronts = view.services_selecting(&target.namespace, &object.pod_labels());
+        plan.fronts.extend(fronts.into_iter().map(ResourceExt::name_any));
         plan.pods.all += before.len();
         plan.before.extend(before);
     }

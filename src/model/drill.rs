@@ -89,6 +89,15 @@ pub struct Refusal {
     pub flag: Option<String>,
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.flag {
+            Some(flag) => write!(f, "{} ({flag} goes on in spite of that)", self.why),
+            None => f.write_str(&self.why),
+        }
+    }
+}
+
 /// What came of a drill.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -125,9 +134,13 @@ pub struct DrillReport {
     pub restarts: u32,
     /// Pods that were made during the drill.
     pub replacements: Vec<Replacement>,
-    /// What a client saw; absent without `--target`.
+    /// What clients saw: of each target one with new connections and, over HTTP, one that keeps them. Empty without `--target`.
+    pub measured: Vec<Measurement>,
+    /// Times in which a Service of the targets had no ready endpoint, in seconds since the first change.
+    pub endpoint_gaps: Vec<EndpointGap>,
+    /// Whether the data was the same after the recovery; absent without `--verify-data`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub measured: Option<Measurement>,
+    pub data: Option<DataCheck>,
     /// Where what was seen is not what the specs let expect.
     pub surprises: Vec<String>,
     /// What the drill changed, and how it was put back.
@@ -161,12 +174,61 @@ pub struct Replacement {
     pub restarts: u32,
 }
 
-/// What a client saw that makes a request on a new connection at every interval, whatever the answers.
+/// What a target of requests has to do with the drill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MeasuredRole {
+    /// It is served by the workloads that are broken, and judged (`--target`).
+    Target,
+    /// It depends on them, and is only watched (`--watch`).
+    Dependant,
+}
+
+/// How a client connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Connections {
+    /// Each request on a new connection.
+    New,
+    /// On a connection of an earlier request, where one is left.
+    Kept,
+}
+
+/// The answers to the same question about data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataCheck {
+    /// Whether both are the same, in full.
+    pub is_same: bool,
+    /// The beginning of the answer before the fault.
+    pub before: String,
+    /// The beginning of the last answer after the recovery, or why there was none.
+    pub after: String,
+}
+
+/// A time in which a Service had no ready endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointGap {
+    /// Name of the Service.
+    pub service: String,
+    /// Seconds since the first change.
+    pub from_seconds: f64,
+    /// Seconds since the first change; absent where there was none until the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_seconds: Option<f64>,
+}
+
+/// What a client saw that starts a request at every interval, whatever the answers.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Measurement {
     /// Where the requests went.
     pub target: String,
+    /// What that has to do with the drill.
+    pub role: MeasuredRole,
+    /// How the client connects.
+    pub connections: Connections,
     /// Requests from the first change until the end.
     pub requests: usize,
     /// Those of them that failed.
@@ -179,6 +241,8 @@ pub struct Measurement {
     pub downtime_seconds: f64,
     /// The longest outage.
     pub longest_outage_seconds: f64,
+    /// Requests that failed alone, between two that were answered, as when a pod ends without draining its connections.
+    pub stray_errors: usize,
     /// How far each of the two may be off.
     pub interval_seconds: f64,
     /// Each outage: seconds since the first change.
@@ -188,9 +252,12 @@ pub struct Measurement {
     /// How long good answers took before the first change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_before: Option<Latency>,
-    /// The same from the first change until the recovery.
+    /// The same from the first change until the fault was undone or, if that came later, the last outage was over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_during: Option<Latency>,
+    /// The same from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_after: Option<Latency>,
 }
 
 /// A time in which no request succeeded.

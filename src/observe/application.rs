@@ -279,7 +279,7 @@ impl AppProber {
                         self.question(&Ask::Health(wished.clone()))
                     }
                     (Question::Health { service, .. }, _) => self.question(&Ask::Health(service)),
-                    (Question::Get { path, .. }, _) => self.question(&Ask::Http(path)),
+                    (Question::Http { path, .. }, _) => self.question(&Ask::Http(path)),
                     (Question::Connect, _) => Question::Connect,
                 };
                 let answer = self.connection.ask_directly(&to, &question, &self.trust, check.limit).await;
@@ -301,10 +301,7 @@ impl AppProber {
     fn question(&self, ask: &Ask) -> Question {
         let headers = self.sent.headers().clone();
         match ask {
-            Ask::Http(path) => Question::Get {
-                path: path.clone(),
-                headers,
-            },
+            Ask::Http(path) => Question::get(path.clone(), headers),
             Ask::Health(service) => Question::Health {
                 service: service.clone(),
                 headers,

@@ -1,6 +1,6 @@
 //! Drills as text.
 
-use crate::model::drill::{DrillPlan, DrillReport, Measurement, RestoredHow};
+use crate::model::drill::{Connections, DrillPlan, DrillReport, MeasuredRole, Measurement, RestoredHow};
 use crate::render::text_writer::{TextWriter, Tone};
 use crate::text::sanitise;
 
@@ -38,12 +38,7 @@ pub fn plan(plan: &DrillPlan, columns: Option<usize>) -> String {
         .unwrap_or_default();
     labelled(&mut writer, "time", &format!("{held}{} s at most", plan.worst_case_seconds));
     for refusal in &plan.refusals {
-        let flag = refusal
-            .flag
-            .as_ref()
-            .map(|flag| format!(" ({flag} goes on in spite of that)"))
-            .unwrap_or_default();
-        labelled(&mut writer, "refused", &format!("{}{flag}", refusal.why));
+        labelled(&mut writer, "refused", &refusal.to_string());
     }
     writer.into_text()
 }
@@ -59,12 +54,25 @@ pub fn how(how: RestoredHow) -> &'static str {
     }
 }
 
+/// The kind of a client.
+const fn client(role: MeasuredRole, connections: Connections) -> &'static str {
+    match (role, connections) {
+        (MeasuredRole::Target, Connections::New) => "measured",
+        (MeasuredRole::Dependant, Connections::New) => "watched",
+        (_, Connections::Kept) => "kept",
+    }
+}
+
 /// What a client saw, in a line.
-fn measured(measured: &Measurement) -> String {
-    let mut parts = vec![
+fn measured(measured: &Measurement, has_many: bool) -> String {
+    let mut parts = Vec::new();
+    if has_many {
+        parts.push(measured.target.clone());
+    }
+    parts.extend([
         format!("downtime {} s ± {}", measured.downtime_seconds, measured.interval_seconds),
         format!("errors {} % ({} of {})", measured.error_percent, measured.failed, measured.requests),
-    ];
+    ]);
     if measured.outages.len() > 1 {
         parts.push(format!(
             "{} outages, the longest {} s",
@@ -85,6 +93,8 @@ fn measured(measured: &Measurement) -> String {
 /// A report.
 pub fn report(report: &DrillReport, columns: Option<usize>) -> String {
     let mut writer = TextWriter::new(false, columns);
+    let targets: std::collections::BTreeSet<&str> = report.measured.iter().map(|seen| seen.target.as_str()).collect();
+    let has_many = targets.len() > 1;
     let mut parts = Vec::new();
     if let Some(seconds) = report.recovery_seconds {
         parts.push(format!("recovered after {seconds} s"));
@@ -101,9 +111,24 @@ pub fn report(report: &DrillReport, columns: Option<usize>) -> String {
     for reason in &report.reasons {
         labelled(&mut writer, "because", reason);
     }
-    match &report.measured {
-        Some(seen) => labelled(&mut writer, "measured", &measured(seen)),
-        None => labelled(&mut writer, "measured", "nothing: no client made requests (--target URL)"),
+    if report.measured.is_empty() {
+        labelled(&mut writer, "measured", "nothing: no client made requests (--target URL)");
+    }
+    for seen in &report.measured {
+        labelled(&mut writer, client(seen.role, seen.connections), &measured(seen, has_many));
+    }
+    for gap in &report.endpoint_gaps {
+        let to = gap.to_seconds.map_or_else(|| "the end".to_owned(), |to| format!("{to} s"));
+        let words = format!("service/{} had no ready endpoint from {} s to {to}", gap.service, gap.from_seconds);
+        labelled(&mut writer, "gap", &words);
+    }
+    if let Some(data) = &report.data {
+        let words = if data.is_same {
+            format!("as before: {}", data.before)
+        } else {
+            format!("{} before, {} after", data.before, data.after)
+        };
+        labelled(&mut writer, "data", &words);
     }
     for surprise in &report.surprises {
         labelled(&mut writer, "surprise", surprise);

@@ -1,6 +1,7 @@
 //! `drill`: does it survive?
 
 mod args;
+mod clients;
 mod list;
 mod report;
 mod restore;

@@ -29,9 +29,6 @@ pub(super) fn plan(plan: &Plan, namespace: &str) -> DrillPlan {
 /// Who runs it: `user@host, process 17`.
 pub(super) fn by(environment: &Environment) -> String {
     let user = environment.get("USER").unwrap_or("somebody");
-    let host = environment.get("HOSTNAME").map(str::to_owned);
-    let host = host
-        .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())
-        .unwrap_or_default();
-    format!("{user}@{}, process {}", host.trim(), std::process::id())
+    let host = crate::io::host(environment).unwrap_or_default();
+    format!("{user}@{host}, process {}", std::process::id())
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cluster::{Connection, Log};
+use crate::cluster::Log;
 use crate::cmd::Outcome;
 use crate::cmd::flags::ConnectFlags;
 use crate::exit::Exit;
@@ -20,8 +20,7 @@ pub(super) struct RestoreArgs {
 }
 
 pub(super) async fn run(args: &RestoreArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
-    let options = connect.clone().complete(io.stdin_is_terminal);
-    let connection = Connection::open(&options, &io.environment, log).await?;
+    let connection = super::run::open(connect, io, log).await?;
     let namespace = connection.default_namespace().to_owned();
     let folder = journal::folder(&io.environment);
     let mut open = journal::find(&connection, &namespace).await?.into_iter().collect::<Vec<_>>();

@@ -1,7 +1,8 @@
 //! `drill plan` and `drill run`.
 
-use crate::cluster::{Connection, Direct, Log, Trust};
+use crate::cluster::{Connection, Log};
 use crate::cmd::drill::args::{FaultArgs, PlanArgs, RunArgs};
+use crate::cmd::drill::clients::Clients;
 use crate::cmd::drill::report;
 use crate::cmd::flags::ConnectFlags;
 use crate::cmd::{Outcome, targets};
@@ -10,8 +11,8 @@ use crate::io::Io;
 use crate::model::drill::{DrillVerdict, Refusal};
 use crate::observe::drill::journal::folder;
 use crate::observe::drill::prepare::{Asked, Prepared, prepare};
+use crate::observe::drill::run as engine;
 use crate::observe::drill::run::Settings;
-use crate::observe::drill::{meter, run as engine};
 use crate::render::document;
 use crate::render::document::Format;
 
@@ -27,7 +28,7 @@ async fn prepared(args: &FaultArgs, connection: &Connection, io: &Io) -> Result<
     prepare(connection, request, &asked, (io.now)()).await
 }
 
-async fn open(connect: &ConnectFlags, io: &Io, log: Log) -> Result<Connection, Failure> {
+pub(super) async fn open(connect: &ConnectFlags, io: &Io, log: Log) -> Result<Connection, Failure> {
     let options = connect.clone().complete(io.stdin_is_terminal);
     Ok(Connection::open(&options, &io.environment, log).await?)
 }
@@ -49,38 +50,15 @@ fn show(prepared: &Prepared, connection: &Connection, format: &Format, io: &mut 
     Ok(if plan.refusals.is_empty() { Exit::Good } else { Exit::NotInjected })
 }
 
-/// Where requests go.
-fn target(args: &RunArgs) -> Result<Option<meter::Target>, Failure> {
-    let Some(url) = &args.target else { return Ok(None) };
-    let (to, question) = Direct::of_url(url).map_err(Failure::usage)?;
-    if args.interval.is_zero() || args.answer_timeout.is_zero() {
-        return Err(Failure::usage("--interval and --answer-timeout must be longer than 0"));
-    }
-    Ok(Some(meter::Target {
-        name: url.clone(),
-        to,
-        question,
-        trust: Trust::of_anybody().map_err(|why| Failure::new(Exit::Fault, why))?,
-        interval: args.interval,
-        limit: args.answer_timeout,
-    }))
-}
-
 /// The refusals as one error.
 fn refused(refusals: &[Refusal]) -> Failure {
-    let reasons: Vec<String> = refusals
-        .iter()
-        .map(|refusal| match &refusal.flag {
-            Some(flag) => format!("{} ({flag} goes on in spite of that)", refusal.why),
-            None => refusal.why.clone(),
-        })
-        .collect();
+    let reasons: Vec<String> = refusals.iter().map(ToString::to_string).collect();
     Failure::new(Exit::NotInjected, format!("refused: {}", reasons.join("; ")))
 }
 
 pub(super) async fn run(args: &RunArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
     args.fault.request()?;
-    let target = target(args)?;
+    let clients = Clients::new(&args.clients)?;
     let connection = open(connect, io, log).await?;
     let prepared = prepared(&args.fault, &connection, io).await?;
     if args.dry_run {
@@ -89,9 +67,11 @@ pub(super) async fn run(args: &RunArgs, connect: &ConnectFlags, io: &mut Io, log
     if !prepared.plan.refusals.is_empty() {
         return Err(refused(&prepared.plan.refusals));
     }
+    let data = args.data(&prepared.plan.request.targets)?;
     let settings = Settings {
         limits: args.limits(prepared.plan.expects_outage),
-        target,
+        data,
+        targets: clients.targets(&prepared.store.snapshot, connection.default_namespace())?,
         folder: folder(&io.environment),
         by: report::by(&io.environment),
         clock: io.now,

@@ -102,11 +102,9 @@ async fn open(verb: &str, connect: &ConnectFlags, io: &Io, log: Log) -> Result<S
     let options = connect.clone().complete(io.stdin_is_terminal);
     let connection = Connection::open(&options, &io.environment, log).await?;
     let namespace = connection.default_namespace().to_owned();
-    let host = io.environment.get("HOSTNAME").map(str::to_owned);
-    let host = host.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
-    let agent = match host.as_deref().map(str::trim) {
-        Some(host) if !host.is_empty() => format!("{verb} on {host}"),
-        _ => verb.to_owned(),
+    let agent = match crate::io::host(&io.environment) {
+        Some(host) => format!("{verb} on {host}"),
+        None => verb.to_owned(),
     };
     Ok(Sessions {
         objects: InCluster {

@@ -1,5 +1,6 @@
 //! Makes a drill on a cluster: journal, faults, meter, and the way back.
 
+pub(crate) mod data;
 pub(crate) mod journal;
 pub(crate) mod meter;
 pub(crate) mod prepare;

@@ -11,23 +11,24 @@ use tokio::time::Instant;
 
 use crate::cluster::{ApiErrorKind, Connection, Deletion, Patch, Preconditions, WriteOptions};
 use crate::drill::fault::Fault;
-use crate::drill::journal::{Head, Journal};
+use crate::drill::journal::{Journal, VERSION};
 use crate::drill::judge::{Limits, Outcome, judge};
 use crate::drill::meter::{Moments, measure};
 use crate::drill::plan::{Plan, RESTARTED_AT, restarts};
 use crate::drill::proof;
 use crate::exit::{Exit, Failure};
 use crate::io::{Interruption, Stop};
-use crate::model::drill::{DrillEvent, DrillReport, Replacement, Restored};
+use crate::model::drill::{DataCheck, DrillEvent, DrillReport, EndpointGap, MeasuredRole, Measurement, Replacement, Restored};
 use crate::model::duration::rounded;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
+use crate::observe::drill::data::Data;
 use crate::observe::drill::journal::Open;
 use crate::observe::drill::meter::{Meter, Target};
 use crate::observe::drill::prepare::Prepared;
 use crate::observe::drill::restore;
 use crate::observe::store::Store;
-use crate::view::{Options, View, is_ready, is_terminating};
+use crate::view::{Options, View, endpoints, is_ready, is_terminating};
 
 /// How long the target is asked before the first change.
 const BEFORE: Duration = Duration::from_secs(3);
@@ -41,7 +42,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How a drill is made.
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
-    pub(crate) target: Option<Target>,
+    pub(crate) data: Option<Data>,
+    /// Where clients make requests.
+    pub(crate) targets: Vec<Target>,
     /// Where the journal is written, beside the namespace.
     pub(crate) folder: Option<PathBuf>,
     /// `user@host, process 17`
@@ -58,21 +61,32 @@ struct Seen {
     restarts: u32,
 }
 
+/// A time in which a Service has no ready endpoint.
+struct Gap {
+    service: String,
+    from: Instant,
+    to: Option<Instant>,
+}
+
 /// A drill that is under way.
 struct Drill<'a> {
     connection: &'a Connection,
     plan: Plan,
     store: Store,
     settings: Settings,
-    meter: Option<Meter>,
+    meters: Vec<Meter>,
     journal: Option<Open>,
     events: Vec<DrillEvent>,
     /// The first change.
     fault: Option<Instant>,
+    /// When everything was put back, or the fault was proven where nothing has to be.
+    undone: Option<Instant>,
     /// Pods that were made during the drill, by uid.
     pods: BTreeMap<String, Seen>,
     /// Restarts of pods that were there before, by uid.
     restarts: BTreeMap<String, u32>,
+    /// When Services had no ready endpoint.
+    gaps: Vec<Gap>,
     interruption: Option<Interruption>,
     say: &'a (dyn Fn(&str) + Send + Sync),
 }
@@ -94,18 +108,24 @@ pub(crate) async fn run(
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(DrillReport, Option<Interruption>), Failure> {
     let started_at = (settings.clock)();
-    let meter = settings.target.clone().map(|target| Meter::start(connection, target));
+    let meters = settings
+        .targets
+        .iter()
+        .map(|target| Meter::start(connection, target.clone()))
+        .collect();
     let mut drill = Drill {
         connection,
         plan: prepared.plan,
         store: prepared.store,
         settings,
-        meter,
+        meters,
         journal: None,
         events: Vec::new(),
         fault: None,
+        undone: None,
         pods: BTreeMap::new(),
         restarts: BTreeMap::new(),
+        gaps: Vec::new(),
         interruption: None,
         say,
     };
@@ -113,6 +133,7 @@ pub(crate) async fn run(
     if let Some(interruption) = drill.interruption {
         return Err(Failure::new(interruption.into(), "interrupted before anything was changed"));
     }
+    let data = drill.data_before().await?;
     // From here on a signal undoes what was done, and takes the time that this takes: somebody listens for it all the while.
     let _listening = stop.told();
     stop.hold();
@@ -126,7 +147,11 @@ pub(crate) async fn run(
     }
     let restored = drill.undo().await;
     let recovery = drill.recover(stop).await;
-    let report = drill.report(started_at, not_injected, recovery, restored);
+    let data = match data.filter(|_| recovery.is_ok()) {
+        Some(before) => drill.data_after(&before).await,
+        None => None,
+    };
+    let report = drill.report(started_at, not_injected, recovery, restored, data);
     drill.close(&report).await;
     stop.release();
     Ok((report, drill.interruption))
@@ -164,6 +189,9 @@ impl Drill<'_> {
             let missing = {
                 let view = View::new(&self.store.snapshot, Options::default());
                 note_pods(&view, &self.plan, &mut self.pods, &mut self.restarts);
+                if self.fault.is_some() {
+                    note_gaps(&view, self.connection.default_namespace(), &self.plan, &mut self.gaps);
+                }
                 match met(&view, self) {
                     Ok(seen) => return Ok(End::Met(seen)),
                     Err(missing) => missing,
@@ -185,21 +213,36 @@ impl Drill<'_> {
         }
     }
 
-    /// Asks the target before anything is changed: what does not answer now proves nothing later.
+    /// Whether every target has answered so often in a row.
+    fn answers(&self, times: impl Fn(&Meter) -> usize) -> Result<(), String> {
+        match self.meters.iter().find(|meter| meter.good_in_a_row() < times(meter)) {
+            Some(meter) => Err(meter.named()),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the targets before anything is changed: what does not answer now proves nothing later.
     async fn baseline(&mut self, stop: &Stop) -> Result<(), Failure> {
-        let Some(meter) = &self.meter else { return Ok(()) };
-        let (name, enough) = (meter.target.name.clone(), BEFORE.div_duration_f64(meter.target.interval) as usize);
+        if self.meters.is_empty() {
+            return Ok(());
+        }
         let begun = Instant::now();
+        let enough = |meter: &Meter| {
+            (BEFORE.div_duration_f64(meter.target.client.interval) as usize)
+                .saturating_sub(1)
+                .max(1)
+        };
         let end = self
-            .until(true, BEFORE * 3, stop, |_, drill| match &drill.meter {
-                Some(meter) if begun.elapsed() >= BEFORE && meter.good_in_a_row() + 1 >= enough => Ok(String::new()),
-                _ => Err(String::new()),
+            .until(true, BEFORE * 3, stop, |_, drill| match drill.answers(enough) {
+                Ok(()) if begun.elapsed() >= BEFORE => Ok(String::new()),
+                Ok(()) => Err(String::new()),
+                Err(name) => Err(name),
             })
             .await?;
         match end {
-            End::Late(_) => {
-                let samples = self.meter.as_ref().map(Meter::samples).unwrap_or_default();
-                let failure = samples.iter().rev().find_map(|sample| sample.failure.clone());
+            End::Late(name) => {
+                let samples = self.meters.iter().find(|meter| meter.named() == name).map(Meter::samples);
+                let failure = samples.into_iter().flatten().rev().find_map(|sample| sample.failure);
                 let why = failure.unwrap_or_else(|| "no answer".to_owned());
                 Err(
                     Failure::new(Exit::NotInjected, format!("{name} does not answer well before the fault: {why}"))
@@ -210,9 +253,26 @@ impl Drill<'_> {
         }
     }
 
+    async fn data_before(&self) -> Result<Option<String>, Failure> {
+        let Some(data) = &self.settings.data else { return Ok(None) };
+        let view = View::new(&self.store.snapshot, Options::default());
+        data.before(self.connection, &view).await
+    }
+
+    async fn data_after(&mut self, before: &str) -> Option<DataCheck> {
+        let data = self.settings.data.clone()?;
+        let check = {
+            let view = View::new(&self.store.snapshot, Options::default());
+            data.after(self.connection, &view, before).await?
+        };
+        self.event(if check.is_same { "verified" } else { "differs" }, check.after.clone());
+        Some(check)
+    }
+
     async fn begin(&mut self, started_at: Timestamp) -> Result<(), Failure> {
         let request = &self.plan.request;
-        let head = Head {
+        let journal = Journal {
+            version: VERSION,
             id: request.id.clone(),
             fault: request.fault,
             server: self.connection.server(),
@@ -220,8 +280,8 @@ impl Drill<'_> {
             targets: request.targets.iter().map(ObjectRef::short).collect(),
             started_at,
             by: self.settings.by.clone(),
+            changes: self.plan.changes.clone(),
         };
-        let journal = Journal::new(head, self.plan.changes.clone());
         self.journal = Some(Open::begin(self.connection, journal, self.settings.folder.clone()).await?);
         Ok(())
     }
@@ -364,15 +424,13 @@ impl Drill<'_> {
     /// Waits until the targets are at their goal and answer. Seconds from the first change and from now.
     async fn recover(&mut self, stop: &Stop) -> Result<(f64, f64), String> {
         let (fault, undone) = (self.fault.unwrap_or_else(Instant::now), Instant::now());
+        self.undone = Some(undone);
         let timeout = self.plan.request.timeout;
-        let good = |drill: &Self| match &drill.meter {
-            Some(meter) if meter.good_in_a_row() < GOOD_ANSWERS => Err(format!("{} does not answer", meter.target.name)),
-            _ => Ok(()),
-        };
         let end = self
             .until(false, timeout, stop, |view, drill| {
                 proof::recovered(view, &drill.plan)?;
-                good(drill)?;
+                let good = drill.answers(|_| GOOD_ANSWERS);
+                good.map_err(|name| format!("{name} does not answer"))?;
                 Ok(String::new())
             })
             .await
@@ -397,14 +455,24 @@ impl Drill<'_> {
         not_injected: Option<String>,
         recovery: Result<(f64, f64), String>,
         restored: Vec<Restored>,
+        data: Option<DataCheck>,
     ) -> DrillReport {
         let request = &self.plan.request;
-        let measured = self.meter.as_ref().zip(self.fault).map(|(meter, fault)| {
+        let fault = self.fault.unwrap_or_else(Instant::now);
+        let undone = self.undone.unwrap_or_else(Instant::now);
+        let measured = self.meters.iter().map(|meter| {
             let at = Moments {
                 fault: fault - meter.begun,
-                recovered: meter.begun.elapsed(),
+                undone: undone - meter.begun,
             };
-            measure(&meter.target.name, &meter.samples(), meter.target.interval, at)
+            measure(&meter.target.client, &meter.samples(), at)
+        });
+        let measured: Vec<Measurement> = measured.collect();
+        let since = |moment: Instant| rounded(moment.duration_since(fault).as_secs_f64());
+        let gaps = self.gaps.iter().map(|gap| EndpointGap {
+            service: gap.service.clone(),
+            from_seconds: since(gap.from),
+            to_seconds: gap.to.map(since),
         });
         let all_restarts = self.restarts.values().sum();
         let outcome = Outcome {
@@ -412,8 +480,9 @@ impl Drill<'_> {
             recovery: recovery.clone().map(|(seconds, _)| seconds),
             interrupted: self.interruption.is_some(),
             restarts: all_restarts,
-            measured: measured.as_ref(),
+            measured: &measured,
             restored: &restored,
+            data: data.as_ref(),
         };
         let (verdict, reasons) = judge(&outcome, &self.settings.limits);
         let replacements = self.pods.values().map(|seen| Replacement {
@@ -422,13 +491,13 @@ impl Drill<'_> {
             ready_seconds: seen.ready.map(|ready| rounded((ready - seen.first).as_secs_f64())),
             restarts: seen.restarts,
         });
-        let surprise = measured
-            .as_ref()
-            .and_then(|seen| match (self.plan.expects_outage, seen.downtime_seconds) {
-                (true, 0.0) => Some("an outage was expected, and every request was answered".to_owned()),
-                (false, down) if down > 0.0 => Some(format!("no outage was expected, and requests failed for {down} s")),
-                _ => None,
-            });
+        let judged = measured.iter().filter(|seen| seen.role == MeasuredRole::Target);
+        let down = judged.map(|seen| seen.downtime_seconds).reduce(f64::max);
+        let surprise = down.and_then(|down| match (self.plan.expects_outage, down) {
+            (true, 0.0) => Some("an outage was expected, and every request was answered".to_owned()),
+            (false, down) if down > 0.0 => Some(format!("no outage was expected, and requests failed for {down} s")),
+            _ => None,
+        });
         let proven = self.events.iter().find(|event| event.what == "proven");
         DrillReport {
             api_version: "podlife/v1",
@@ -445,7 +514,9 @@ impl Drill<'_> {
             restarts: all_restarts,
             replacements: replacements.collect(),
             surprises: surprise.into_iter().collect(),
+            endpoint_gaps: gaps.collect(),
             measured,
+            data,
             restored,
             events: self.events.clone(),
         }
@@ -458,6 +529,23 @@ impl Drill<'_> {
             && let Err(error) = journal.close(self.connection).await
         {
             (self.say)(&format!("Warning: {error}; kubectl podlife drill restore removes it"));
+        }
+    }
+}
+
+/// Notes since when, and until when, a Service of the targets has no ready endpoint.
+fn note_gaps(view: &View<'_>, namespace: &str, plan: &Plan, gaps: &mut Vec<Gap>) {
+    for service in plan.fronts.iter().filter_map(|name| view.service(namespace, name)) {
+        let name = service.name_any();
+        let open = gaps.iter_mut().find(|gap| gap.service == name && gap.to.is_none());
+        match (open, endpoints::of(view, service, |_| true).is_nobody()) {
+            (None, true) => gaps.push(Gap {
+                service: name,
+                from: Instant::now(),
+                to: None,
+            }),
+            (Some(gap), false) => gap.to = Some(Instant::now()),
+            _ => {}
         }
     }
 }

@@ -129,7 +129,7 @@ fn a_client_sees_the_outage_of_a_workload_at_zero_and_none_while_one_pod_of_two_
     let scenario = two("drill-meter");
     let target = url(&scenario);
     let zero = drill(&scenario, &["scale-zero", "deployment/web", "--target", &target]);
-    let (seen, told) = (&zero.json["measured"], format!("{}{}", zero.stdout, zero.stderr));
+    let (seen, told) = (&zero.json["measured"][0], format!("{}{}", zero.stdout, zero.stderr));
     assert_eq!(zero.json["verdict"], "held", "an outage is expected: {told}");
     let (down, recovery) = (
         seen["downtimeSeconds"].as_f64().unwrap(),
@@ -137,6 +137,9 @@ fn a_client_sees_the_outage_of_a_workload_at_zero_and_none_while_one_pod_of_two_
     );
     assert!(down > 0.0 && down <= recovery && seen["isDown"] == false, "{told}");
     assert_eq!(zero.json["replacements"].as_array().unwrap().len(), 2, "{told}");
+    let gap = &zero.json["endpointGaps"][0];
+    assert_eq!(gap["service"], "web", "{told}");
+    assert!(gap["toSeconds"].as_f64() > gap["fromSeconds"].as_f64(), "{told}");
     let limited = drill(
         &scenario,
         &["scale-zero", "deployment/web", "--target", &target, "--max-downtime", "1ms"],
@@ -168,6 +171,121 @@ fn a_client_sees_the_outage_of_a_workload_at_zero_and_none_while_one_pod_of_two_
         "{}{}",
         restart.stdout,
         restart.stderr
+    );
+}
+
+/// A StatefulSet whose file is on a claim, or in a folder that goes with the pod.
+fn database(keeps: bool) -> Value {
+    let volume = json!({"name": "data", "emptyDir": {}});
+    let claim =
+        json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}});
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"},
+        "spec": {
+            "serviceName": "db",
+            "selector": {"matchLabels": {"app": "db"}},
+            "template": {"metadata": {"labels": {"app": "db"}}, "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{"name": "db", "image": "busybox:1.36", "command": ["httpd", "-f", "-p", "8080", "-h", "/data"],
+                    "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+                    "volumeMounts": [{"name": "data", "mountPath": "/data"}]}],
+                "volumes": if keeps { json!([]) } else { json!([volume]) },
+            }},
+            "volumeClaimTemplates": if keeps { json!([claim]) } else { json!([]) },
+        },
+    })
+}
+
+#[test]
+fn a_drill_that_loses_data_fails() {
+    for (name, keeps, verdict, exit) in [("drill-data-lost", false, "didNotHold", 3), ("drill-data-kept", true, "held", 0)] {
+        let scenario = Scenario::new(name).apply(&database(keeps)).until("it is ready", pods_ready(1));
+        let answer = drill(
+            &scenario,
+            &[
+                "pod-delete",
+                "statefulset/db",
+                "--write-marker",
+                "echo 42 > /data/marker",
+                "--verify-data",
+                "cat /data/marker",
+            ],
+        );
+        let told = format!("{}{}", answer.stdout, answer.stderr);
+        assert_eq!((&answer.json["verdict"], answer.exit), (&json!(verdict), exit), "{told}");
+        assert_eq!(answer.json["data"]["before"], "42", "{told}");
+        let lost = answer.json["reasons"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|why| why.as_str().unwrap().contains("data is not as before"));
+        assert_eq!((&answer.json["data"]["isSame"], lost), (&json!(keeps), !keeps), "{told}");
+    }
+    let scenario = Scenario::new("drill-data-none")
+        .apply(&database(true))
+        .until("it is ready", pods_ready(1));
+    let before = specs(&scenario);
+    let unknown = drill(&scenario, &["scale-zero", "statefulset/db", "--verify-data", "cat /data/none"]);
+    assert_eq!(unknown.exit, 7, "{}{}", unknown.stdout, unknown.stderr);
+    assert!(
+        unknown.stderr.contains("asking for the data before the fault"),
+        "{}",
+        unknown.stderr
+    );
+    assert_eq!((specs(&scenario), is_closed(&scenario)), (before, true));
+}
+
+/// Two pods that go on serving until nobody sends them requests any more.
+fn draining() -> Value {
+    let mut object = web(2, json!({}), probe());
+    let spec = &mut object["spec"]["template"]["spec"];
+    spec["terminationGracePeriodSeconds"] = 30.into();
+    spec["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 3}}});
+    object
+}
+
+#[test]
+fn pods_that_drain_before_they_end_lose_no_request() {
+    let scenario = Scenario::new("drill-drained")
+        .apply(&manifest(&[draining(), service("LoadBalancer")]))
+        .until("both are ready", pods_ready(2));
+    url(&scenario);
+    let arguments = [
+        "pod-delete",
+        "deployment/web",
+        "--target",
+        "svc/web:80/",
+        "--watch",
+        "svc/web/",
+        "--expect",
+    ];
+    let answer = drill(&scenario, &[&arguments[..], &["held"]].concat());
+    let told = format!("{}{}", answer.stdout, answer.stderr);
+    assert_eq!((&answer.json["verdict"], answer.exit), (&json!("held"), 0), "{told}");
+    let clients: Vec<(&str, &str)> = answer.json["measured"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|seen| (seen["role"].as_str().unwrap(), seen["connections"].as_str().unwrap()))
+        .collect();
+    let all = [("target", "new"), ("target", "kept"), ("dependant", "new"), ("dependant", "kept")];
+    assert_eq!(clients, all, "{told}");
+    assert!(
+        answer.json["measured"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|seen| seen["downtimeSeconds"] == 0.0),
+        "{told}"
+    );
+    assert_eq!(answer.json["endpointGaps"], json!([]), "{told}");
+    let other = drill(&scenario, &[&arguments[..], &["status=503"]].concat());
+    let reason = other.json["reasons"][0].as_str().unwrap_or_default();
+    assert_eq!(
+        (other.exit, reason),
+        (3, "no request failed, and status 503 was expected"),
+        "{}",
+        other.stdout
     );
 }
 
@@ -237,10 +355,13 @@ fn an_interruption_puts_everything_back() {
         ("0", "undone", "-INT", 130),
     ] {
         let home = Folder::new();
+        // No pod comes back before the signals have been sent.
+        scenario.kubectl(&["create", "quota", "none", "--hard=pods=0"]);
         let (mut child, mut lines) = begun(&scenario, &home, &["run", "scale-zero", "deployment/web", "--duration", duration]);
         until_said(&mut lines, said);
         send(&child, signal);
         send(&child, signal);
+        scenario.kubectl(&["delete", "quota", "none"]);
         until_said(&mut lines, "recovered");
         assert_eq!(child.wait().unwrap().code(), Some(code));
         assert_eq!((specs(&scenario), is_closed(&scenario)), (before.clone(), true));
@@ -353,17 +474,10 @@ fn the_printed_role_is_enough() {
 
 #[test]
 fn commands_of_the_documentation_run() {
-    let mut api = named(web(2, json!({}), probe()), "api");
-    let mut db = named(web(1, json!({}), probe()), "db");
-    db["kind"] = "StatefulSet".into();
-    for (object, app) in [(&mut api, "api"), (&mut db, "db")] {
-        object["spec"]["selector"]["matchLabels"]["app"] = app.into();
-        object["spec"]["template"]["metadata"]["labels"]["app"] = app.into();
-    }
-    let mut front = service("LoadBalancer");
-    front["spec"]["selector"]["app"] = "api".into();
+    let api = named(draining(), "api");
+    let front = named(service("LoadBalancer"), "api");
     let scenario = Scenario::new("drill-docs")
-        .apply(&manifest(&[api, db, front]))
+        .apply(&manifest(&[api, database(true), front]))
         .until("all are ready", pods_ready(3));
     let address = url(&scenario);
     let address = address.trim_start_matches("http://").trim_end_matches('/');

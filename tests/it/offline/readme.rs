@@ -57,9 +57,25 @@ pub fn commands(text: &str) -> Vec<Vec<String>> {
     let after = text.match_indices("kubectl podlife ").map(|(at, start)| &text[at + start.len()..]);
     after
         .map(|rest| rest.split(['\n', '|', '#', '`', ')']).next().unwrap_or_default())
-        .map(|line| line.split_whitespace().map(|word| word.replace('\'', "")).collect())
+        .map(words)
         .filter(|words: &Vec<String>| words.first().is_some_and(|verb| !verb.starts_with('<')))
         .collect()
+}
+
+/// The words of a line; what stands in single quotes is part of one word.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for (at, part) in line.split('\'').enumerate() {
+        if at % 2 == 1 {
+            words.last_mut().unwrap().push_str(part);
+            continue;
+        }
+        let mut pieces = part.split(char::is_whitespace);
+        words.last_mut().unwrap().push_str(pieces.next().unwrap_or_default());
+        words.extend(pieces.map(str::to_owned));
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// The commands of all documents, of the help and of the krew manifest, with where each is from.
