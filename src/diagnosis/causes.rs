@@ -303,7 +303,8 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
 }
 
 /// Where findings explain each other in a circle that nothing outside explains, the first of them by rank is taken as the beginning:
-/// a call, where there is one, for it tells what the others wait for. Returns the way around each circle, from its beginning.
+/// a call, where there is one, for it tells what the others wait for, and a fault rather than what may still pass. Returns the way around each
+/// circle, from its beginning.
 fn break_cycles(findings: &[Finding], causes: &mut Causes) -> Vec<Vec<usize>> {
     let mut circles = Vec::new();
     loop {
@@ -325,6 +326,7 @@ fn break_cycles(findings: &[Finding], causes: &mut Causes) -> Vec<Vec<usize>> {
             .min_by_key(|&i| {
                 (
                     !circle::is_call(&findings[i]),
+                    findings[i].settles.is_pending(),
                     findings[i].severity,
                     findings[i].confidence,
                     findings[i].code,

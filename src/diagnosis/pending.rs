@@ -16,17 +16,21 @@ pub(crate) struct Held {
     linked: Vec<Finding>,
 }
 
-/// Parts faults from what may still pass by itself. What a fault explains is not pending: it is a symptom of the fault.
+/// Parts faults from what may still pass by itself. What a fault explains is not pending: it is a symptom of the fault. What is held is told as
+/// pending alone, for linked with the faults again it could begin a circle, which is a root cause.
 pub(crate) fn part(scope: &Scope, found: Vec<Finding>) -> (Vec<Finding>, Held) {
     if !found.iter().any(|f| f.settles.is_pending()) {
         return (found, Held { linked: Vec::new() });
     }
-    let linked = scope.filter(causes::link(found.clone()));
+    let linked = causes::link(found.clone());
+    let held: BTreeSet<&str> = linked.iter().filter(|f| is_held(f)).map(|f| f.id.as_str()).collect();
     let weak = |f: Finding| match f.severity {
         Severity::Error if f.settles.is_pending() => f.severity(Severity::Symptom),
         _ => f,
     };
-    (found.into_iter().map(weak).collect(), Held { linked })
+    let faults = found.into_iter().filter(|f| !held.contains(f.id.as_str())).map(weak).collect();
+    let linked = scope.filter(linked);
+    (faults, Held { linked })
 }
 
 impl Held {
@@ -283,6 +287,41 @@ metadata: {name: s, uid: s, creationTimestamp: '2026-01-01T11:59:57Z'}
         );
         let first = looked_at(&pooled, 0);
         assert_eq!((first.root_causes.len(), first.pending.len()), (0, 1), "{first:#?}");
+    }
+
+    /// Pods that wait for each other may get there while they start: the circle is pending, and no root cause beside that.
+    #[test]
+    fn what_waits_in_a_circle_is_told_once() {
+        let waits = |own: &str, other: &str| {
+            format!(
+                "---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {own}, uid: {own}, labels: {{app: {own}}}, creationTimestamp: '2026-01-01T11:59:57Z'}}
+spec: {{nodeName: node-1, initContainers: [{{name: wait, image: i, command: [sh, -c, 'until nc -z {other} 80; do sleep 1; done']}}],
+  containers: [{{name: c, image: i}}]}}
+status: {{phase: Pending, conditions: [{{type: Ready, status: 'False', lastTransitionTime: '2026-01-01T11:59:57Z'}}],
+  initContainerStatuses: [{{name: wait, image: i, imageID: '', restartCount: 0, ready: false, state: {{running: {{startedAt: '2026-01-01T11:59:58Z'}}}}}}]}}
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: {own}, uid: s-{own}}}, spec: {{selector: {{app: {own}}}, ports: [{{port: 80}}]}}}}
+"
+            )
+        };
+        let yaml = waits("a", "b") + &waits("b", "a") + "---\n{apiVersion: v1, kind: Node, metadata: {name: node-1}}\n";
+        let first = looked_at(&yaml, 0);
+        assert!(first.root_causes.is_empty() && first.symptoms.is_empty(), "{first:#?}");
+        assert!(first.pending[0].summary.contains("wait for each other"), "{first:#?}");
+        assert_eq!(first.verdict, Verdict::Progressing, "{first:#?}");
+        let later = looked_at(&yaml, 700);
+        assert_eq!(later.root_causes[0].id, first.pending[0].id, "{later:#?}");
+        // One that cannot get there breaks the circle: the rest is a symptom of it.
+        let crashed = yaml.replacen(
+            "restartCount: 0",
+            "restartCount: 5, lastState: {terminated: {exitCode: 3, finishedAt: '2026-01-01T11:59:57Z'}}",
+            1,
+        );
+        let broken = looked_at(&crashed, 0);
+        assert!(broken.pending.is_empty() && broken.root_causes.len() == 1, "{broken:#?}");
     }
 
     /// A start of which nothing is to be told says how far it is, and no more.
