@@ -222,7 +222,9 @@ fn distance(word: &str, code: Code) -> Option<usize> {
     let misspelt = |known: &String| Some(near::distance(word, known)).filter(|letters| *letters <= 1 + known.len() / 6);
     let spelling = signs.iter().chain([&name]).filter_map(misspelt).min();
     let part = || name.contains(word).then(|| 10 + name.len() - word.len());
-    let in_signs = || (word.len() >= 5 && signs.iter().any(|sign| sign.contains(word))).then_some(100);
+    // Of what shows in more than one place, the plain word is meant: `CrashLoopBackOff` before `Init:CrashLoopBackOff`.
+    let in_sign = |sign: &String| (word.len() >= 5 && sign.contains(word)).then(|| 100 + sign.len() - word.len());
+    let in_signs = || signs.iter().filter_map(in_sign).min();
     spelling.or_else(part).or_else(in_signs)
 }
 
@@ -336,6 +338,9 @@ mod tests {
     fn the_nearest_name_is_suggested_first() {
         for (word, code) in [
             ("CrashLoopBackOff", Code::ContainerCrashing),
+            ("CrashLoop", Code::ContainerCrashing),
+            ("Init:CrashLoop", Code::InitContainerFailing),
+            ("ImagePull", Code::ImagePullFailing),
             ("OOMKilled", Code::OutOfMemory),
             ("OOMKiled", Code::OutOfMemory),
             ("imagepullbackoff", Code::ImagePullFailing),

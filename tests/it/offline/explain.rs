@@ -94,6 +94,24 @@ fn documents_have_the_code_or_all_of_them() {
     assert_eq!(explain(&["-o", "name"], None).unwrap().lines().count(), Code::ALL.len());
 }
 
+/// What is looked up for a code stands on its page, in the words of its document.
+#[test]
+fn every_lookup_of_a_code_is_printed() {
+    let all: Value = serde_json::from_str(&explain(&["-o", "json"], None).unwrap()).unwrap();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut seen = 0;
+    for code in all["codes"].as_array().unwrap() {
+        let page = words(&explain(&[code["code"].as_str().unwrap()], None).unwrap());
+        for join in code["joins"].as_array().unwrap() {
+            for part in ["names", "with", "says"] {
+                assert!(page.contains(&words(join[part].as_str().unwrap())), "{join}: {page}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen}");
+}
+
 #[test]
 fn a_reason_of_kubernetes_finds_the_codes_that_show_as_it() {
     let page = explain(&["imagePullBackOff"], None).unwrap();
