@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Probe};
 use kube::ResourceExt;
 
 use crate::facts::probe::{Which, failures_now};
@@ -95,12 +95,15 @@ fn between_failures(view: &View<'_>, pod: &Pod, ready: Timestamp) -> Option<Dura
         let first = failures.iter().filter_map(|(event, _)| event.first_seen()).min()?;
         let last = failures.iter().filter_map(|(event, _)| event.last_seen).max()?;
         let between = |from: Timestamp, to: Timestamp| Duration::try_from(to.duration_since(from)).unwrap_or_default();
-        let seconds = |number: Option<i32>, default: i32| Duration::from_secs(u64::try_from(number.unwrap_or(default)).unwrap_or_default());
         let each = seconds(probe.period_seconds, 10).max(seconds(probe.timeout_seconds, 1));
-        let delay = seconds(probe.initial_delay_seconds, 0);
-        // Behind a startup probe it is not known when this one began.
-        let begun = if container.spec.startup_probe.is_none() { started } else { first };
-        let at_first = between(begun, first).saturating_sub(delay);
+        let delay = jiff::SignedDuration::try_from(seconds(probe.initial_delay_seconds, 0)).ok()?;
+        // Where nobody can tell when its startup probe has passed, it may have failed from the beginning on.
+        let passed = container
+            .spec
+            .startup_probe
+            .as_ref()
+            .map_or(Some(started), |startup| passed(view, &container, startup, started));
+        let at_first = between(passed.unwrap_or(first).max(started.checked_add(delay).ok()?), first);
         // The kubelet leaves out events of a pod that has many.
         let is_counted = count < BURST;
         let later = between(first, last).saturating_sub(each * u32::try_from(count - 1).ok()?);
@@ -108,6 +111,24 @@ fn between_failures(view: &View<'_>, pod: &Pod, ready: Timestamp) -> Option<Dura
         (started <= first && first < ready && longest > each * 2 + SKEW).then_some(longest)
     };
     containers(pod).into_iter().filter_map(of_container).max()
+}
+
+/// When a startup probe has passed at the latest: at its next try after its last failure, else at its first. None where it failed so often that
+/// not every failure was sent.
+fn passed(view: &View<'_>, container: &ContainerView<'_>, probe: &Probe, started: Timestamp) -> Option<Timestamp> {
+    let failures: Vec<_> = failures_now(view, container, Which::Startup).collect();
+    let count = failures.iter().map(|(event, _)| event.count()).sum::<i32>();
+    let last = failures.iter().filter_map(|(event, _)| event.last_seen).max();
+    let (from, after) = match last {
+        Some(last) => (last, seconds(probe.period_seconds, 10)),
+        None => (started, seconds(probe.initial_delay_seconds, 0)),
+    };
+    let after = jiff::SignedDuration::try_from(after + seconds(probe.timeout_seconds, 1)).ok()?;
+    (count < BURST).then(|| from.checked_add(after).ok()).flatten()
+}
+
+fn seconds(number: Option<i32>, default: i32) -> Duration {
+    Duration::from_secs(u64::try_from(number.unwrap_or(default)).unwrap_or_default())
 }
 
 /// How long something has to last to be clearly longer than `before`.

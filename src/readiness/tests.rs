@@ -509,17 +509,19 @@ fn db(ordinal: usize, revision: &str, status: &str) -> String {
 /// Failures of a readiness probe: of a pod that runs since 11:59:00 and is ready since 11:59:50.
 #[test]
 fn failures_of_a_readiness_probe_show_that_a_pod_was_ready_before() {
-    let left = |probe: &str, events: &[(&str, &str, u32)]| {
+    let left_after = |probe: &str, startup: &[(&str, &str, u32)], readiness: &[(&str, &str, u32)]| {
         let pod = format!(
             "{{apiVersion: v1, kind: Pod, metadata: {{name: web, namespace: shop, uid: u}}, spec: {{containers: [{{name: app, {probe}}}]}}, \
              status: {{phase: Running, conditions: [{{type: Ready, status: 'True', lastTransitionTime: '2026-01-01T11:59:50Z'}}], \
              containerStatuses: [{{name: app, image: i, imageID: '', ready: true, restartCount: 0, \
              state: {{running: {{startedAt: '2026-01-01T11:59:00Z'}}}}}}]}}}}\n"
         );
-        let events = events.iter().enumerate().map(|(number, (first, last, count))| {
+        let startup = startup.iter().map(|event| ("Startup", event));
+        let events = startup.chain(readiness.iter().map(|event| ("Readiness", event)));
+        let events = events.enumerate().map(|(number, (which, (first, last, count)))| {
             format!(
                 "---\n{{apiVersion: v1, kind: Event, metadata: {{name: e{number}, namespace: shop}}, type: Warning, reason: Unhealthy, \
-                 message: 'Readiness probe failed: HTTP probe failed with statuscode: 50{number}', count: {count}, \
+                 message: '{which} probe failed: HTTP probe failed with statuscode: 50{number}', count: {count}, \
                  firstTimestamp: '2026-01-01T{first}Z', lastTimestamp: '2026-01-01T{last}Z', \
                  involvedObject: {{kind: Pod, name: web, namespace: shop, uid: u, fieldPath: 'spec.containers{{app}}'}}}}\n"
             )
@@ -532,6 +534,7 @@ fn failures_of_a_readiness_probe_show_that_a_pod_was_ready_before() {
         };
         settle::restless(&view, &judge(&view, &goal)).map(|restless| restless.left.as_secs())
     };
+    let left = |probe: &str, events: &[(&str, &str, u32)]| left_after(probe, &[], events);
     let probe = "readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 2}";
     assert_eq!(left(probe, &[]), None);
     assert_eq!(
@@ -564,8 +567,16 @@ fn failures_of_a_readiness_probe_show_that_a_pod_was_ready_before() {
     );
     let delayed = probe.replace("periodSeconds", "initialDelaySeconds: 18, periodSeconds");
     assert_eq!(left(&delayed, &[("11:59:20", "11:59:48", 15)]), None, "it was not probed before");
-    let guarded = format!("{probe}, startupProbe: {{httpGet: {{path: /, port: 80}}}}");
-    assert_eq!(left(&guarded, &[("11:59:20", "11:59:48", 15)]), None, "it may have started late");
+    let guarded = format!("{probe}, startupProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 2}}");
+    let late = [("11:59:20", "11:59:48", 15)];
+    assert_eq!(left(&guarded, &late), Some(23), "it started at once, and was ready for 19 s");
+    assert_eq!(left_after(&guarded, &[("11:59:02", "11:59:04", 2)], &late), Some(14), "for 13 s");
+    assert_eq!(left_after(&guarded, &[("11:59:02", "11:59:16", 8)], &late), None, "it started late");
+    assert_eq!(
+        left_after(&guarded, &[("11:59:00", "11:59:09", 20)], &late),
+        None,
+        "it may have started late"
+    );
     assert_eq!(left(&guarded, &[("11:59:02", "11:59:48", 12)]), Some(31), "it has started");
     assert_eq!(
         left(probe, &[("11:58:20", "11:59:48", 15)]),

@@ -142,11 +142,20 @@ fn pods_of_every_kind_that_flapped_before_the_wait_have_to_stay_ready_for_longer
         pod["metadata"]["name"] = name.into();
         [pod, named(service("ClusterIP"), name)]
     };
+    // Behind a startup probe, what the container does at first says less.
+    let guarded = |name: &str, environment: Value| {
+        let mut objects = set("StatefulSet", name, environment);
+        objects[0]["spec"]["template"]["spec"]["containers"][0]["startupProbe"] =
+            json!({"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60});
+        objects
+    };
     let objects = [
         set("StatefulSet", "stateful", flaps()),
         set("DaemonSet", "daemon", flaps()),
         pod("bare"),
         set("StatefulSet", "late", json!({"READY_AFTER": "12s"})),
+        guarded("guarded", json!({"FLAP_PERIOD": "10s"})),
+        guarded("guarded-late", json!({"START_DELAY": "9s", "READY_AFTER": "12s"})),
     ];
     let scenario = Scenario::new("wr-flapped").apply(&manifest(&objects.concat()));
     let of = |scenario: &Scenario, name: &str, expected: (u8, &'static str), within: f64| {
@@ -184,6 +193,8 @@ fn pods_of_every_kind_that_flapped_before_the_wait_have_to_stay_ready_for_longer
             ("pod/bare", (124, "progressing"), 30.0),
             ("service/bare", (124, "progressing"), 30.0),
             ("statefulset/late", (0, "ready"), 12.0),
+            ("statefulset/guarded", (124, "progressing"), 30.0),
+            ("statefulset/guarded-late", (0, "ready"), 12.0),
         ] {
             let (of, scenario) = (&of, &scenario);
             threads.spawn(move || of(scenario, name, expected, within));
