@@ -108,6 +108,17 @@ pub(crate) const JOINS: &[Join] = &[
         says: "The call, and the fault of the Service that it is for. Single and old lines and calls that came through are ignored.",
     },
     Join {
+        codes: &[
+            Code::ListenerOnLoopback,
+            Code::ListenerOnOtherPort,
+            Code::ListenerAddressFamily,
+            Code::NothingListening,
+        ],
+        names: "A port that refuses connections.",
+        with: "command and args, variables, mounted configuration and log of the container that should listen there.",
+        says: "Where it listens instead, and what sets that. A port that a starting program may still open is given time.",
+    },
+    Join {
         codes: PROBES,
         names: "Status 400, 401, 403 or 421 for a probe.",
         with: "Host and Authorization headers of the probe, the log line that rejects a host, hosts of Ingresses and variables.",

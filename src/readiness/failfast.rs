@@ -333,6 +333,7 @@ pub(crate) fn suspect_of(finding: Finding, of: ObjectRef) -> Suspect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::listening::fault::ALONE;
     use crate::model::cause::*;
     use crate::model::duration;
     use crate::model::finding::Subject;
@@ -396,6 +397,8 @@ spec: {selector: {app: SELECTED}, ports: [{port: 80}]}
         let readiness = |cause| Cause::ReadinessProbeFailing(cause);
         let log = [("log", "listening on 0.0.0.0:9090")];
         let dial = [("dialled", "port 9090 accepts connections")];
+        let told = format!("command says: -p 9090; {ALONE}; port 9090 accepts connections");
+        let alone = [("container web", told.as_str())];
         let failed = |status: u16| format!("HTTP probe failed with statuscode: {status}");
         let (not_found, too_many, internal) = (failed(404), failed(429), failed(500));
         let typo = cluster("", 0, "webb");
@@ -406,6 +409,7 @@ spec: {selector: {app: SELECTED}, ports: [{port: 80}]}
             (&running, ListenerOnLoopback::Ipv4.into(), Likely, &[], Some(180)),
             (&running, Code::ListenerOnOtherPort.into(), Proven, &log, Some(20)),
             (&running, Code::ListenerOnOtherPort.into(), Proven, &dial, Some(180)),
+            (&running, Code::ListenerOnOtherPort.into(), Proven, &alone, Some(20)),
             (&running, Code::ListenerOnOtherPort.into(), Likely, &log, Some(20)),
             (&running, TargetPortMismatch::Proven.into(), Proven, &log, Some(20)),
             (&running, TargetPortMismatch::Proven.into(), Proven, &dial, Some(120)),

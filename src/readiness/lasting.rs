@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::facts::listening::fault::ALONE;
 use crate::facts::probe::{Which, failures_now, status_code};
 use crate::model::cause::{Cause, ContainerCrashing, ProbeFailure, ServiceSelectsNothing, TargetPortMismatch};
 use crate::model::code::Code;
@@ -27,11 +28,11 @@ pub(crate) fn is_lasting(view: &View<'_>, finding: &Finding) -> bool {
             | Cause::Only(Code::ListenerAddressFamily | Code::TargetPortNameUnresolved | Code::IngressBackendPortMissing)
             | Cause::NetworkPolicyBlocks(_)
             | Cause::ContainerCrashing(ContainerCrashing::CommandNotFound | ContainerCrashing::ExecFormat) => true,
-            // A server may open one port after the other: its own word says that it has come to the other port.
+            // A server may open one port after the other: its own word says that it has come to the other port, or it was told no other.
             Cause::Only(Code::ListenerOnOtherPort) | Cause::TargetPortMismatch(TargetPortMismatch::Proven) => finding
                 .evidence
                 .iter()
-                .any(|e| e.source == "log" || e.detail.starts_with("log says: ")),
+                .any(|e| e.source == "log" || e.detail.starts_with("log says: ") || e.detail.contains(ALONE)),
             // Labels that are merely alike may belong to the next colour of a pair.
             Cause::ServiceSelectsNothing(ServiceSelectsNothing::LabelDiffers) => {
                 let object = &finding.subject.object;

@@ -17,9 +17,9 @@ pub(crate) const LOOKERS: Words = Words("nslookup, ping, dig, getent, traceroute
 /// Take a URL or `host:port`, the scheme left out.
 pub(crate) const FETCHERS: Words = Words("curl, wget, wait-for-it, wait-for, wait4x, dockerize, grpc_health_probe");
 
-/// Others that listen nowhere.
+/// Others that listen nowhere, and what a shell does by itself.
 const OTHERS: Words = Words(
-    "createdb, mysqldump, valkey-cli, grpcurl, ssh, scp, rsync, openssl, echo, printf, cat, cp, mv, mkdir, chown, chmod, sed, awk, \
+    "cd, set, true, umask, ulimit, wait, exit, trap, done, fi, createdb, mysqldump, valkey-cli, grpcurl, ssh, scp, rsync, openssl, echo, printf, cat, cp, mv, mkdir, chown, chmod, sed, awk, \
      grep, test, [, sleep, etcdctl, kafka-topics, mc, ab, wrk, hey, k6, locust, celery, alembic, flyway, liquibase, migrate, goose, \
      rabbitmqctl, rabbitmqadmin, nats, mosquitto_pub, mosquitto_sub, aws, gcloud, helm, git, kubectl, vault, consul",
 );

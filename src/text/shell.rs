@@ -3,6 +3,9 @@
 /// Programs that run the script behind `-c`.
 const SHELLS: [&str; 7] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"];
 
+/// What stands before a command or its variables.
+const LEADING: [&str; 11] = ["export", "env", "exec", "while", "until", "if", "elif", "do", "then", "else", "!"];
+
 /// The file name of a program.
 pub fn program(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
@@ -56,7 +59,7 @@ pub fn assignments(words: &[String]) -> (Vec<(String, String)>, Vec<String>) {
         };
         match word.split_once('=') {
             Some((name, value)) if is_name(name) => variables.push((name.to_owned(), value.to_owned())),
-            _ if matches!(word.as_str(), "export" | "env" | "exec" | "do" | "then" | "else" | "!") => {}
+            _ if LEADING.contains(&word.as_str()) => {}
             _ => break,
         }
         at += 1;

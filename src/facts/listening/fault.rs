@@ -9,11 +9,14 @@ use crate::facts::listening::look;
 use crate::facts::listening::look::{ListenerState, Look, look};
 use crate::facts::listening::mesh::mesh;
 use crate::facts::listening::pods::{is_killed_by_probe, reached};
-use crate::facts::listening::uses;
 use crate::facts::listening::uses::Use;
+use crate::facts::listening::{command, uses};
 use crate::model::dial::{DialKey, Reply, Speech};
 use crate::model::finding::{Confidence, Settles};
 use crate::view::{ContainerView, Needs, View, Workload, ports};
+
+/// Stands in the evidence where nothing but the server that listens elsewhere may still open the port.
+pub const ALONE: &str = "the command runs no other program";
 
 /// What is wrong with a used port, and the port that listens instead.
 pub enum Fault<'a> {
@@ -120,9 +123,8 @@ pub fn of_start<'a>(view: &View<'a>, needs: &mut Needs, pod: &'a Pod, used: Use<
         Some(fault) => (fault, Settles::Never),
         None if look.standing == ListenerState::Starting => {
             let fault = nothing(view, needs, pod, &used, &look, Confidence::Likely)?;
-            // What nothing in the spec promises, and whose server has said where it listens, does not come.
-            let is_promised = !used.declared.is_empty() || !used.probes.is_empty();
-            let has_spoken = matches!(fault, Fault::OtherPort(..)) && !is_promised && container.is_ready();
+            // What is not expected, and whose server has said where it listens, does not come.
+            let has_spoken = matches!(fault, Fault::OtherPort(..)) && !is_expected(&container, &used);
             (
                 fault,
                 if has_spoken {
@@ -144,6 +146,11 @@ pub fn of_start<'a>(view: &View<'a>, needs: &mut Needs, pod: &'a Pod, used: Use<
         },
         settles,
     ))
+}
+
+/// Whether a port that is not open yet is expected to open: something in the spec promises it, or the container is not ready without it.
+fn is_expected(container: &ContainerView<'_>, used: &Use<'_>) -> bool {
+    !used.declared.is_empty() || !used.probes.is_empty() || !container.is_ready()
 }
 
 /// The container that should listen on a port, and what is seen of it; none where nothing runs that could be asked.
@@ -283,8 +290,12 @@ fn nothing<'a>(
     let Some((hint, port)) = named.and_then(|hint| Some((hint, hint.port?))) else {
         return Some(Fault::Nothing(confidence, None));
     };
-    // A starting program may open its ports one after the other.
-    let may_be_asked = container.is_running() && look.standing != ListenerState::Starting;
+    // A starting program may open its ports one after the other. A server that is alone in its container has the one that it was told.
+    let command = [&container.spec.command, &container.spec.args];
+    let words: Vec<String> = command.into_iter().flatten().flatten().cloned().collect();
+    let is_alone = command::is_one_server(&words);
+    let is_settled = look.standing != ListenerState::Starting || is_alone && !is_expected(&container, used);
+    let may_be_asked = container.is_running() && is_settled;
     let key = DialKey {
         port,
         ..dial_key(pod, used)
@@ -295,7 +306,8 @@ fn nothing<'a>(
     let says = format!("{} says: {}", hint.place(), hint.detail);
     match dial {
         Some(dial) if dial.address.listens() || is_plain && dial.inside.listens() => {
-            let how = format!("{says}; port {port} accepts connections");
+            let alone = if is_alone { format!("{ALONE}; ") } else { String::new() };
+            let how = format!("{says}; {alone}port {port} accepts connections");
             Some(Fault::OtherPort(Confidence::Proven, port, how))
         }
         _ if hint.is_of_log() && !refuses => Some(Fault::OtherPort(Confidence::Likely, port, says)),

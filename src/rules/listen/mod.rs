@@ -14,7 +14,7 @@ pub use unsettled::unsettled;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use crate::facts::listening::dials::made_dial;
+use crate::facts::listening::dials::{made_dial, passes_probe};
 use crate::facts::listening::fault::{PortAnswer, answer, of_start};
 use crate::facts::listening::mesh::mesh;
 use crate::facts::listening::pods::representatives;
@@ -76,8 +76,12 @@ fn like<'a>(workload: &Workload<'a>, pod: &Pod) -> Vec<&'a Pod> {
     workload.pods.iter().filter(is_other).take(MOST_OTHERS).copied().collect()
 }
 
-/// Whether a port of a pod is answered. A first refusal says enough of a pod that is only compared: it is not looked into.
+/// Whether a port of a pod is answered. A first refusal says enough of a pod that is only compared: it is not looked into. Where nothing can be
+/// connected to, nothing but its probe tells.
 fn serves<'a>(view: &View<'a>, needs: &mut Needs, pod: &'a Pod, port: u16, protocol: &str) -> bool {
+    if !(view.options.dial || view.options.sockets) {
+        return passes_probe(pod, port);
+    }
     let all = uses::of_pod(view, pod);
     let used = all.iter().find(|used| used.port == port && used.protocol == protocol);
     let dial = used.and_then(|used| made_dial(view, pod, used));

@@ -325,13 +325,45 @@ fn the_configured_port_is_named_and_dialled() {
             assert!(shut.fixes[0].command.as_deref().is_some_and(|c| c.starts_with("kubectl logs")));
         }
     }
-    // Whoever is still starting may open its ports one after the other.
-    let mut young = snapshot(&pod(YOUNG, ", args: [--port, '9090']", ""));
-    for again in [false, true] {
-        dialled(&mut young, key(8080, Speech::Http, again), Reply::Refused, Reply::Refused);
+}
+
+#[test]
+fn a_server_that_is_alone_in_its_young_container_is_dialled_where_its_command_says() {
+    let serves = ", command: [sh, -c, 'mkdir /w; exec httpd -f -p 9090 -h /w']";
+    let elsewhere = Need::Dial(key(9090, Speech::Http, false));
+    let young = |container: &str| {
+        let mut s = snapshot(&pod(YOUNG, container, ""));
+        for again in [false, true] {
+            dialled(&mut s, key(8080, Speech::Http, again), Reply::Refused, Reply::Refused);
+        }
+        s
+    };
+    let mut s = young(serves);
+    assert!(asked(&s).contains(&elsewhere));
+    dialled(&mut s, key(9090, Speech::Http, false), Reply::Status(200), Reply::Untried);
+    assert_eq!(found(&s), one(ListenerOnOtherPort, "", Confidence::Proven));
+    // It has not opened that one yet either.
+    let mut s = young(serves);
+    dialled(&mut s, key(9090, Speech::Http, false), Reply::Refused, Reply::Refused);
+    assert!(found(&s).is_empty());
+    for (why, container) in [
+        ("it was told the port that is used", serves.replace("9090", "8080")),
+        ("another program may open it", serves.replace("-h /w", "-h /w; exec /server")),
+        (
+            "an unknown program may open its ports one after the other",
+            ", args: [--port, '9090']".to_owned(),
+        ),
+        ("the spec promises it", format!("{serves}, ports: [{{containerPort: 8080}}]")),
+        (
+            "a probe waits for it",
+            format!("{serves}, livenessProbe: {{tcpSocket: {{port: 8080}}}}"),
+        ),
+    ] {
+        let mut s = young(&container);
+        assert!(!asked(&s).contains(&elsewhere), "{why}");
+        dialled(&mut s, key(9090, Speech::Http, false), Reply::Status(200), Reply::Untried);
+        assert!(found(&s).is_empty(), "{why}");
     }
-    assert!(!asked(&young).contains(&Need::Dial(key(9090, Speech::Http, false))));
-    assert!(found(&young).is_empty());
 }
 
 #[test]

@@ -84,9 +84,9 @@ fn only_a_broken_revision_costs_more_than_lists_and_dials() {
             .spec("replicas: 3")
             .ports("{port: 80, targetPort: 8080}")
     };
-    let beside = |scenario: Scenario| {
+    let beside = |scenario: &Scenario, arguments: &[&str]| {
         let before = fs::metadata(&audit).unwrap().len();
-        let answer = scenario.diagnose();
+        let answer = scenario.podlife(&[&["diagnose", "-o", "json"], arguments].concat());
         let log = fs::read(&audit).unwrap();
         let log = String::from_utf8_lossy(&log[usize::try_from(before).unwrap()..]).into_owned();
         let mut seen = requests(&log, &scenario.namespace);
@@ -97,12 +97,14 @@ fn only_a_broken_revision_costs_more_than_lists_and_dials() {
     let well = Scenario::new("joins-none")
         .apply(&serving("well", "0.0.0.0:8080"))
         .until("all run", pods_ready(3));
-    assert_eq!(beside(well), (0, Some(0)));
     let broken = Scenario::new("joins-some")
         .apply(&serving("inside", "127.0.0.1:8080"))
         .until("all run", pods_ready(3));
-    let (joins, faults) = beside(broken);
-    assert!((1..=2).contains(&joins) && faults == Some(1), "{joins} {faults:?}");
+    for arguments in [&[][..], &["--no-dial"]] {
+        assert_eq!(beside(&well, arguments), (0, Some(0)), "{arguments:?}");
+        let (joins, faults) = beside(&broken, arguments);
+        assert!((1..=2).contains(&joins) && faults == Some(1), "{arguments:?} {joins} {faults:?}");
+    }
 }
 
 #[test]

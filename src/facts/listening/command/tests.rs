@@ -141,3 +141,28 @@ fn options_that_name_another_end() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_server_is_alone_where_nothing_else_may_listen() {
+    let is_one = |command: &[&str]| is_one_server(&command.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    for alone in [
+        "mkdir /w; exec httpd -f -p 9090 -h /w",
+        "set -e; cd /app && until nc -z db 5432; do sleep 1; done; A=1 exec gunicorn -b :9090 app",
+        "while true; do echo well | nc -l -p 9090; done",
+        "exec python3 -m http.server 9090",
+    ] {
+        assert!(is_one(&["sh", "-c", alone]), "{alone}");
+    }
+    assert!(is_one(&["busybox", "httpd", "-f", "-p", "9090"]));
+    for open in [
+        "httpd -p 9090 -h /w; sleep 20; exec /server",
+        "httpd -p 9090 -h /w & exec httpd -f -p 8080 -h /w",
+        "/server --port 9090",
+        "sleep 3600",
+        "$COMMAND",
+        "",
+    ] {
+        assert!(!is_one(&["sh", "-c", open]), "{open}");
+    }
+    assert!(!is_one(&["/server", "--port", "9090"]) && !is_one(&["sh", "/start.sh"]) && !is_one(&[]));
+}

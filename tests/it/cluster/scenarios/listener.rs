@@ -293,6 +293,52 @@ fn a_late_binder_is_given_time() {
     scenario.until("it listens", running_for("app", 25)).healthy();
 }
 
+/// A server whose port stands in its command alone is dialled there at once. Who starts slowly on the right port is not accused meanwhile, and
+/// neither is who has opened a port for something else first.
+#[test]
+fn the_port_in_a_command_is_proven_while_it_starts() {
+    let serve = |port: u16| format!("exec httpd -f -p {port} -h /w");
+    let manifest = shell("wrong", &format!("mkdir -p /w; {}", serve(9090)), "")
+        + &shell("slow", &format!("mkdir -p /w; sleep 25; {}", serve(8080)), "")
+        + &shell(
+            "helped",
+            "mkdir -p /w; cp /bin/busybox /w/busybox-server; httpd -p 9090 -h /w; sleep 25; exec /w/busybox-server httpd -f -p 8080 -h /w",
+            "",
+        );
+    let scenario = Scenario::new("command-port").apply(&manifest);
+    scenario.wait("the wrong port is proven, and nothing else", |scenario| {
+        let said = verdicts(&scenario.diagnose());
+        let wrong = "ListenerOnOtherPort () deployment/wrong app, proven";
+        assert!(said.iter().all(|cause| cause == wrong), "{said:?}");
+        !said.is_empty()
+    });
+    assert!(!running_for("app", PAST_START)(&scenario.state()), "not before a start is over");
+    let finding = about(&scenario.diagnose(), "wrong").clone();
+    let command = finding["fixes"][0]["command"].as_str().unwrap();
+    assert!(
+        command.contains("\"path\":\"/spec/ports/0/targetPort\",\"value\":9090"),
+        "{finding:#}"
+    );
+    let waited = scenario.podlife(&[
+        "wait-ready",
+        "deployment/wrong",
+        "-o",
+        "json",
+        "--grace",
+        "permanent=2s,probe=1h,other=1h",
+    ]);
+    assert_eq!(
+        (waited.exit, &waited.json["state"]),
+        (3, &Value::from("failed")),
+        "{}",
+        waited.stdout
+    );
+    let scenario = scenario.until("the others listen too", |state| running_for("app", 30)(state));
+    holds(&scenario, &[], &["ListenerOnOtherPort () deployment/wrong app, proven"]);
+    // Nobody is asked, and nobody is accused.
+    holds(&scenario, &["--no-dial"], &[]);
+}
+
 #[test]
 fn a_sidecar_owns_the_port() {
     let pair = |name: &str, listen: &str| {
