@@ -94,6 +94,39 @@ fn the_last_lines_of_a_crash_name_its_dependency() {
     }
 }
 
+/// The log of a container that runs on has another newest line at each look.
+#[test]
+fn the_line_that_is_quoted_stays_while_a_log_goes_on() {
+    let yaml = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {nodeName: n1, containers: [{name: web, image: i, readinessProbe: {exec: {command: [check]}}}]}
+status:
+  phase: Running
+  containerStatuses: [{name: web, ready: false, started: true, restartCount: 0, image: i, imageID: '', state: {running: {startedAt: '2026-01-01T11:50:00Z'}}}]
+"
+    .to_owned()
+        + &db("db", "False");
+    let (absent, refused) = (
+        "dial tcp: lookup cache on 10.96.0.10:53: no such host",
+        "dial tcp 10.96.3.4:5432: connect: connection refused",
+    );
+    let said = |lines: &[&str]| {
+        let found = found(&yaml, &(lines.join("\n") + "\n"));
+        assert_eq!(found.len(), 1, "{lines:?}: {found:#?}");
+        (found[0].id.clone(), found[0].evidence.clone())
+    };
+    let first = said(&[refused, absent, "retrying"]);
+    for later in [
+        &[absent, refused][..],
+        &[refused, absent, refused, "retrying"],
+        &[absent, "retrying", refused, absent],
+    ] {
+        assert_eq!(said(later), first, "{later:?}");
+    }
+}
+
 #[test]
 fn a_name_that_does_not_resolve_although_its_service_exists() {
     let log = "nc: bad address 'db'";

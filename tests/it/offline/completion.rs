@@ -1,9 +1,12 @@
 //! `kubectl podlife <TAB>`, `version` and `completion`, as processes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use clap::CommandFactory as _;
+use podlife::cmd::Cli;
 use serde_json::{Value, json};
 
 use crate::fake_api::{Answer, FakeApi, Folder};
@@ -312,4 +315,88 @@ fn the_script_completes_in_fish() {
     assert_eq!(in_shell("fish", &["--no-config"], script, "kubectl of"), "of kubectl\n");
     let files = in_shell("fish", &["--no-config"], script, "kubectl podlife diagnose -f /etc/passw");
     assert!(files.starts_with("/etc/passwd\n"), "{files}");
+}
+
+/// What may follow each command according to the script for PowerShell, and the script's text outside of quotes.
+fn cases_of_powershell(script: &str) -> (BTreeMap<String, BTreeSet<String>>, String) {
+    let (mut outside, mut strings, mut rest) = (String::new(), Vec::new(), script);
+    while let Some((before, after)) = rest.split_once(['\'', '‘', '’', '‚', '‛']) {
+        outside.push_str(before);
+        // Two quotes within a string stand for one.
+        let mut text = String::new();
+        let mut inner = after;
+        loop {
+            let end = inner.find(['\'', '‘', '’', '‚', '‛']).expect("every string ends");
+            text.push_str(&inner[..end]);
+            let quoted = &inner[end..];
+            let mut characters = quoted.chars();
+            let next = (characters.next(), characters.next());
+            inner = &quoted[next.0.map_or(0, char::len_utf8)..];
+            match next.1 {
+                Some(again @ ('\'' | '‘' | '’' | '‚' | '‛')) => {
+                    text.push(again);
+                    inner = &inner[again.len_utf8()..];
+                }
+                _ => break,
+            }
+        }
+        outside.push('\'');
+        strings.push(text);
+        rest = inner;
+    }
+    outside.push_str(rest);
+    let (mut cases, mut strings) = (BTreeMap::<String, BTreeSet<String>>::new(), strings.into_iter());
+    let mut current = String::new();
+    for line in outside.lines() {
+        let mut own: Vec<String> = line.matches('\'').filter_map(|_| strings.next()).collect();
+        match line.trim() {
+            "' {" => {
+                current = own.remove(0);
+                cases.entry(current.clone()).or_default();
+            }
+            "[CompletionResult]::new(', ', [CompletionResultType]::ParameterName, ')"
+            | "[CompletionResult]::new(', ', [CompletionResultType]::ParameterValue, ')" => {
+                cases.entry(current.clone()).or_default().insert(own.remove(0));
+            }
+            _ => {}
+        }
+    }
+    (cases, outside)
+}
+
+/// PowerShell itself is not at hand: that the script is whole, and that it knows each verb with each of its flags, is all that is seen here.
+#[test]
+fn the_script_for_powershell_is_whole_and_knows_every_flag() {
+    fn expect(command: &clap::Command, path: &str, cases: &BTreeMap<String, BTreeSet<String>>) {
+        let offered = &cases[path];
+        let longs = command.get_arguments().filter(|argument| !argument.is_hide_set());
+        for long in longs.filter_map(clap::Arg::get_long) {
+            assert!(offered.contains(&format!("--{long}")), "{path} --{long}: {offered:?}");
+        }
+        for verb in command.get_subcommands() {
+            assert!(offered.contains(verb.get_name()), "{path} {}", verb.get_name());
+            expect(verb, &format!("{path};{}", verb.get_name()), cases);
+        }
+    }
+    let script = stdout(&run(PROGRAM, &["completion", "powershell"], Path::new("/nonexistent")));
+    let (cases, outside) = cases_of_powershell(&script);
+    let mut open = Vec::new();
+    for bracket in outside.chars() {
+        match bracket {
+            '(' | '[' | '{' => open.push(bracket),
+            ')' => assert_eq!(open.pop(), Some('('), "{outside}"),
+            ']' => assert_eq!(open.pop(), Some('['), "{outside}"),
+            '}' => assert_eq!(open.pop(), Some('{'), "{outside}"),
+            _ => {}
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    assert!(
+        outside.contains("Register-ArgumentCompleter -Native -CommandName ' -ScriptBlock {"),
+        "{outside}"
+    );
+    let mut command = Cli::command().bin_name("kubectl-podlife");
+    command.build();
+    expect(&command, "kubectl-podlife", &cases);
+    assert!(cases["kubectl-podlife;wait-ready"].contains("-n"), "{cases:?}");
 }

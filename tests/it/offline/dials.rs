@@ -16,17 +16,21 @@ fn shop() -> FakeApi {
     shop_with(json!({"name": "http", "port": 80, "targetPort": 8080}))
 }
 
+fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"app": "api"}},
+        "spec": {"nodeName": "n", "containers": [{"name": "app", "image": "app:1"}]},
+        "status": {"phase": "Running", "podIP": "10.0.0.9", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "app", "image": "app:1", "imageID": "", "ready": true, "started": true, "restartCount": 0,
+                "state": {"running": {"startedAt": "2020-01-01T00:00:00Z"}}}]},
+    })
+}
+
 /// The same with this port of the Service.
 fn shop_with(port: Value) -> FakeApi {
     FakeApi::start().holding([
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
-        json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "api", "namespace": "shop", "uid": "u", "labels": {"app": "api"}},
-            "spec": {"nodeName": "n", "containers": [{"name": "app", "image": "app:1"}]},
-            "status": {"phase": "Running", "podIP": "10.0.0.9", "conditions": [{"type": "Ready", "status": "True"}],
-                "containerStatuses": [{"name": "app", "image": "app:1", "imageID": "", "ready": true, "started": true, "restartCount": 0,
-                    "state": {"running": {"startedAt": "2020-01-01T00:00:00Z"}}}]},
-        }),
+        pod("api"),
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": "api", "namespace": "shop"},
             "spec": {"clusterIP": "10.1.0.1", "selector": {"app": "api"}, "ports": [port]},
@@ -103,6 +107,37 @@ fn a_pod_that_does_not_answer_costs_no_more_than_the_limit() {
     // Far below the time that any other limit would have let it wait.
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert_eq!((connection(&answer), answer.exit), (&"no answer".into(), 0), "{}", answer.json);
+}
+
+/// The time for all connections together bounds a run over many pods that do not answer, and what was left out is said.
+#[test]
+fn connections_to_many_silent_pods_take_no_longer_than_all_may() {
+    let silent = |api: FakeApi, name: &str| {
+        let path = format!("/api/v1/namespaces/shop/pods/{name}");
+        api.on("GET", &format!("{path}:8080/proxy/"), Answer::hang())
+            .on("GET", &format!("{path}/portforward"), Answer::hang())
+    };
+    let names: Vec<String> = (0..40).map(|number| format!("api-{number}")).collect();
+    let api = shop()
+        .on("GET", PROXY, Answer::text("well"))
+        .holding(names.iter().map(|name| pod(name)));
+    let api = names.iter().fold(api, |api, name| silent(api, name));
+    let answer = diagnose(&api, &["--dial-timeout", "20s", "--dial-time", "1500ms"]);
+    // Each of them alone would have been waited for longer.
+    assert!(
+        answer.json["elapsedSeconds"].as_f64() < Some(15.0),
+        "{}",
+        answer.json["elapsedSeconds"]
+    );
+    let left_out = answer.json["unchecked"].as_array().unwrap();
+    assert!(
+        left_out
+            .iter()
+            .any(|u| u["why"].as_str().unwrap().contains("--dial-time gives more")),
+        "{left_out:#?}"
+    );
+    assert!(answer.json["rootCauses"].as_array().unwrap().is_empty(), "{}", answer.json);
+    assert_eq!(connection(&answer), "answers");
 }
 
 #[test]
