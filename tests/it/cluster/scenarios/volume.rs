@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::container::{assert_root_causes, with_volume};
+use super::explained::said;
 use super::node::PretendNode;
 use super::rare::{Volume, age_of, claim_is};
 use crate::cluster::harness::{Scenario, event, kubectl, pods_ready};
@@ -91,30 +92,32 @@ fn is_attached(volume: &str, node: &str) -> bool {
     kubectl(&["get", "node", node, "-o", "jsonpath={.status.volumesAttached}"], None).contains(volume)
 }
 
-/// A pod was moved away from a node that does not answer, where its volume is still attached. The test says what that node's kubelet and the
-/// driver's attacher would say; the controller that waits for them is the real one.
-#[test]
-fn a_volume_that_is_still_attached_elsewhere() {
-    let scenario = Scenario::new("attached");
+/// A claim whose volume is attached to a node that does not answer, for a Deployment that is pinned to it. The test says what that node's kubelet
+/// and the driver's attacher would say; the controller that waits for them is the real one.
+fn attached_elsewhere(name: &str, deployment: &str) -> (Scenario, PretendNode, Volume) {
+    let scenario = Scenario::new(name);
     let name = scenario.namespace.clone();
     let node = PretendNode::with(&name, "", "NoSchedule");
-    kubectl(
-        &[
-            "annotate",
-            "node",
-            &name,
-            "volumes.kubernetes.io/controller-managed-attach-detach=true",
-        ],
-        None,
-    );
+    let managed = "volumes.kubernetes.io/controller-managed-attach-detach=true";
+    kubectl(&["annotate", "node", &name, managed], None);
     let volume = Volume::new(&scenario, &format!("csi: {{driver: no.such.driver, volumeHandle: {name}}}"));
-    let first = with_volume("first", "persistentVolumeClaim: {claimName: data}").replace(
+    let pinned = with_volume(deployment, CLAIM).replace(
         "containers:",
         &format!("nodeName: {name}, tolerations: [{{operator: Exists}}], containers:"),
     );
-    let scenario = scenario.apply(&(volume.claim() + &first));
+    let scenario = scenario.apply(&(volume.claim() + &pinned));
     scenario.wait("the volume is attached there", |_| is_attached(&name, &name));
     node.reports(&format!(r#"{{"volumesInUse":["kubernetes.io/csi/no.such.driver^{name}"]}}"#));
+    (scenario, node, volume)
+}
+
+const CLAIM: &str = "persistentVolumeClaim: {claimName: data}";
+
+/// A pod was moved away from a node that does not answer, where its volume is still attached.
+#[test]
+fn a_volume_that_is_still_attached_elsewhere() {
+    let (scenario, node, _volume) = attached_elsewhere("attached", "first");
+    let name = scenario.namespace.clone();
     scenario.kubectl(&["delete", "deployment", "first"]);
     // As long as it is there, its ReplicaSet makes another pod for the one that goes.
     scenario.wait("its ReplicaSet is gone", |s| s.list(&kind::REPLICA_SET).is_empty());
@@ -136,6 +139,47 @@ fn a_volume_that_is_still_attached_elsewhere() {
     scenario
         .until("it does not mount there", event("FailedMount", "list of registered CSI drivers"))
         .first_root_cause("VolumeMountFailing", "unknown", "deployment/second");
+}
+
+/// The pod on the other node runs on: who brought about that another pod wants the volume is told, and what ends that.
+#[test]
+fn a_volume_that_a_running_pod_of_another_node_uses() {
+    // What the node's kubelet would say.
+    let runs = r#"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}],"containerStatuses":[{"name":"app","image":"busybox:1.36",
+        "imageID":"","ready":true,"restartCount":0,"started":true,"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}}}]}}"#;
+    let refused = |scenario: &str, next: &str| {
+        let (scenario, node, _volume) = attached_elsewhere(scenario, "web");
+        let pod = scenario.kubectl(&["get", "pods", "-o", "jsonpath={.items[0].metadata.name}"]);
+        scenario.kubectl(&["patch", "pod", &pod, "--subresource=status", "-p", runs]);
+        let scenario = scenario
+            .apply(&with_volume(next, CLAIM))
+            .until("the volume is refused", event("FailedAttachVolume", "Multi-Attach error"));
+        scenario.wait("it is not the hiccup of a move", |scenario| {
+            said(&scenario.diagnose(), next).contains("VolumeMountFailing")
+        });
+        let text = said(&scenario.diagnose(), next);
+        scenario.kubectl(&["delete", "deployments", "--all"]);
+        scenario.kubectl(&["delete", "pods", "--all", "--grace-period=0", "--force"]);
+        node.reports(r#"{"volumesInUse":[]}"#);
+        scenario.wait("the volume is detached", |scenario| {
+            !kubectl(&["get", "volumeattachments", "-o", "jsonpath={..persistentVolumeName}"], None).contains(&scenario.namespace)
+        });
+        (text, pod)
+    };
+    // An update starts the new pod beside the old one.
+    let (web, pod) = refused("attached-updated", "web");
+    assert!(
+        web.contains(&format!("pod {pod} of another revision of deployment/web still runs")),
+        "{web}"
+    );
+    assert!(web.contains("set strategy Recreate"), "{web}");
+    // Another Deployment takes the same claim.
+    let (other, pod) = refused("attached-shared", "other");
+    assert!(
+        other.contains(&format!("pod {pod} of deployment/web runs and uses the same claim data")),
+        "{other}"
+    );
+    assert!(other.contains("a claim of its own") && !other.contains("Recreate"), "{other}");
 }
 
 /// The kubelet is the real one; the driver of the test cluster gives it the answer that mount(8) gives after minutes.
