@@ -234,6 +234,9 @@ async fn positional(root: &Command, line: &Line<'_>, last: &str, before: &[Strin
     let Some(arg) = line.verb.get_positionals().next() else {
         return none();
     };
+    if arg.get_value_hint() == ValueHint::FilePath {
+        return values(root, arg, "", before, environment).await;
+    }
     if arg.get_id() == "code" || !arg.get_possible_values().is_empty() {
         return match line.positionals.is_empty() {
             true => values(root, arg, "", before, environment).await,

@@ -1,5 +1,6 @@
 //! Files of `--save`.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::exit::{Exit, Failure};
@@ -23,4 +24,21 @@ pub(crate) fn private(path: &Path, text: &str) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     std::io::Write::write_all(&mut options.open(path)?, text.as_bytes())
+}
+
+/// Whether it is a pipe, a device, or a stream of this process.
+pub(crate) fn is_stream(path: &Path) -> bool {
+    path.starts_with("/dev") || path.starts_with("/proc") || std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
+}
+
+/// A file that was named for a result, and that cannot be written.
+pub(crate) fn refused(flag: &str, path: &Path, error: &std::io::Error) -> Failure {
+    let shown = path.display();
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let hint = match error.kind() {
+        ErrorKind::NotFound => format!("mkdir -p {}", folder.display()),
+        ErrorKind::IsADirectory => format!("name a file in it, as {flag} {}", path.join("ready").display()),
+        _ => "name a file that you may write".to_owned(),
+    };
+    Failure::usage(format!("{flag} {shown}: {error}")).hint(hint)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::drill::{Connections, DataCheck, DrillVerdict, MeasuredRole, Measurement, Restored, RestoredHow};
+use crate::model::drill::{Connections, DataCheck, DrillCheck, DrillVerdict, MeasuredRole, Measurement, Restored, RestoredHow};
 use crate::model::duration;
 
 /// No request fails.
@@ -58,68 +58,99 @@ fn of(measured: &Measurement) -> &'static str {
     }
 }
 
-/// The verdict, and a reason for each thing that keeps it from being `HELD`.
-pub(crate) fn judge(outcome: &Outcome<'_>, limits: &Limits) -> (DrillVerdict, Vec<String>) {
+fn check(name: &str, result: Result<String, String>) -> DrillCheck {
+    DrillCheck {
+        name: name.to_owned(),
+        passed: result.is_ok(),
+        detail: result.unwrap_or_else(|why| why),
+    }
+}
+
+/// A value that may not exceed a limit: the words for it, behind them `over LIMIT` where it does.
+fn within(exceeds: bool, words: String, limit: &str) -> Result<String, String> {
+    if exceeds {
+        Err(format!("{words}, over {limit}"))
+    } else {
+        Ok(words)
+    }
+}
+
+/// The verdict, and what was checked for it.
+pub(crate) fn judge(outcome: &Outcome<'_>, limits: &Limits) -> (DrillVerdict, Vec<DrillCheck>) {
     let failed = outcome.restored.iter().filter(|restored| restored.how == RestoredHow::Failed);
-    let unrestored: Vec<String> = failed
+    let mut checks: Vec<DrillCheck> = failed
         .map(|one| {
-            format!(
-                "{} is not as before: {}",
-                one.what,
-                one.why.as_deref().unwrap_or("the write failed")
-            )
+            let why = one.why.as_deref().unwrap_or("the write failed");
+            check("restored", Err(format!("{} is not as before: {why}", one.what)))
         })
         .collect();
-    if !unrestored.is_empty() {
-        return (DrillVerdict::NotRestored, unrestored);
+    if !checks.is_empty() {
+        return (DrillVerdict::NotRestored, checks);
     }
     let has_written = outcome.restored.iter().any(|restored| restored.how == RestoredHow::Restored);
     if let Some(why) = outcome.recovery.as_ref().err().filter(|_| has_written) {
         // What was put back and does not come back to life is not as before.
-        return (DrillVerdict::NotRestored, vec![why.clone()]);
+        return (DrillVerdict::NotRestored, vec![check("restored", Err(why.clone()))]);
     }
+    checks.push(check("restored", Ok(format!("{} changes put back", outcome.restored.len()))));
     if let Some(why) = &outcome.not_injected {
-        return (DrillVerdict::NotInjected, vec![why.clone()]);
+        checks.push(check("injected", Err(why.clone())));
+        return (DrillVerdict::NotInjected, checks);
     }
-    let mut reasons = Vec::new();
-    match &outcome.recovery {
-        Err(why) => reasons.push(why.clone()),
-        Ok(seconds) if *seconds > limits.recovery.as_secs_f64() => {
-            reasons.push(format!("recovery took {seconds} s, over {}", duration::short(limits.recovery)));
+    checks.push(check("injected", Ok("the fault was seen".to_owned())));
+    let recovery = outcome.recovery.clone().and_then(|seconds| {
+        let exceeds = seconds > limits.recovery.as_secs_f64();
+        within(exceeds, format!("recovery took {seconds} s"), &duration::short(limits.recovery))
+    });
+    checks.push(check("recovery", recovery));
+    let restarts = format!("{} restarts of containers", outcome.restarts);
+    let restarts = within(outcome.restarts > limits.restarts, restarts, &limits.restarts.to_string());
+    checks.push(check("restarts", restarts));
+    let judged: Vec<&Measurement> = outcome.measured.iter().filter(|seen| seen.role == MeasuredRole::Target).collect();
+    let has_many = judged.iter().any(|seen| seen.target != judged[0].target);
+    for measured in judged {
+        let (down, percent, of) = (measured.downtime_seconds, measured.error_percent, of(measured));
+        let name = |what: &str| match has_many {
+            true => format!("{what} of {}{of}", measured.target),
+            false => format!("{what}{of}"),
+        };
+        let downtime = match limits.downtime.filter(|most| down > most.as_secs_f64()) {
+            Some(most) => Err(format!("downtime {down} s, over {}{of}", duration::short(most))),
+            None => Ok(format!("downtime {down} s{of}")),
+        };
+        checks.push(check(&name("downtime"), downtime));
+        let errors = match limits.error_percent.filter(|most| percent > *most) {
+            Some(most) => Err(format!("{percent} % of requests failed, over {most} %{of}")),
+            None => Ok(format!("{percent} % of requests failed{of}")),
+        };
+        checks.push(check(&name("errors"), errors));
+        if !limits.expect.is_empty() {
+            let expected = unexpected(measured, &limits.expect).map_or_else(|| Ok(limits.expect.join(", ")), Err);
+            checks.push(check(&name("expected"), expected));
         }
-        Ok(_) => {}
     }
-    if outcome.restarts > limits.restarts {
-        reasons.push(format!("{} restarts of containers, over {}", outcome.restarts, limits.restarts));
+    if let Some(data) = outcome.data {
+        let data = match data.is_same {
+            true => Ok("the data is as before".to_owned()),
+            false => Err(format!("the data is not as before: {:?} then, {:?} now", data.before, data.after)),
+        };
+        checks.push(check("data", data));
     }
-    for measured in outcome.measured.iter().filter(|measured| measured.role == MeasuredRole::Target) {
-        if let Some(most) = limits.downtime.filter(|most| measured.downtime_seconds > most.as_secs_f64()) {
-            reasons.push(format!(
-                "downtime {} s, over {}{}",
-                measured.downtime_seconds,
-                duration::short(most),
-                of(measured)
-            ));
+    let verdict = match checks.iter().all(|check| check.passed) {
+        false => DrillVerdict::DidNotHold,
+        true if outcome.interrupted => {
+            checks.push(check("completed", Err("it was interrupted".to_owned())));
+            DrillVerdict::Inconclusive
         }
-        if let Some(most) = limits.error_percent.filter(|most| measured.error_percent > *most) {
-            reasons.push(format!(
-                "{} % of requests failed, over {most} %{}",
-                measured.error_percent,
-                of(measured)
-            ));
-        }
-        reasons.extend(unexpected(measured, &limits.expect));
-    }
-    if let Some(data) = outcome.data.filter(|data| !data.is_same) {
-        reasons.push(format!("the data is not as before: {:?} then, {:?} now", data.before, data.after));
-    }
-    if !reasons.is_empty() {
-        return (DrillVerdict::DidNotHold, reasons);
-    }
-    if outcome.interrupted {
-        return (DrillVerdict::Inconclusive, vec!["it was interrupted".to_owned()]);
-    }
-    (DrillVerdict::Held, Vec::new())
+        true => DrillVerdict::Held,
+    };
+    (verdict, checks)
+}
+
+/// What keeps a drill from being `HELD`.
+pub(crate) fn reasons(checks: &[DrillCheck]) -> Vec<String> {
+    let failed = checks.iter().filter(|check| !check.passed);
+    failed.map(|check| check.detail.clone()).collect()
 }
 
 #[cfg(test)]
@@ -165,7 +196,10 @@ mod tests {
             judge(&outcome(&back, Err("1 of 2 pods ready".to_owned())), &LIMITS).0,
             DrillVerdict::NotRestored
         );
-        assert_eq!(judge(&outcome(&back, Ok(2.0)), &LIMITS), (DrillVerdict::Held, Vec::new()));
+        let (verdict, checks) = judge(&outcome(&back, Ok(2.0)), &LIMITS);
+        assert_eq!((verdict, reasons(&checks)), (DrillVerdict::Held, Vec::new()));
+        let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+        assert_eq!(names, ["restored", "injected", "recovery", "restarts"]);
         let others = restored(RestoredHow::ChangedByOthers);
         assert_eq!(judge(&outcome(&others, Ok(2.0)), &LIMITS).0, DrillVerdict::Held);
     }
@@ -173,8 +207,9 @@ mod tests {
     #[test]
     fn each_limit_gives_a_reason() {
         let slow = outcome(&[], Ok(61.0));
+        let (verdict, checks) = judge(&slow, &LIMITS);
         assert_eq!(
-            judge(&slow, &LIMITS),
+            (verdict, reasons(&checks)),
             (DrillVerdict::DidNotHold, vec!["recovery took 61 s, over 1m".to_owned()])
         );
         let mut restarting = outcome(&[], Ok(2.0));

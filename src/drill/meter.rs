@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::drill::{Connections, Latency, MeasuredRole, Measurement, Outage};
+use crate::model::drill::{Connections, DrillSample, Latency, MeasuredRole, Measurement, Outage};
 use crate::model::duration::rounded;
 
 /// One request.
@@ -106,6 +106,14 @@ pub(crate) fn measure(client: &Client, samples: &[Sample], at: Moments) -> Measu
         latency_before: good(&|sample| sample.ended() < at.fault),
         latency_during: good(&|sample| sample.ended() >= at.fault && sample.started < settled),
         latency_after: good(&|sample| sample.started >= settled),
+        samples: samples
+            .iter()
+            .map(|sample| DrillSample {
+                started_seconds: since(sample.started),
+                took_milliseconds: rounded(sample.took.as_secs_f64() * 1000.0),
+                failure: sample.failure.clone(),
+            })
+            .collect(),
     }
 }
 

@@ -3,9 +3,12 @@
 
 pub(crate) mod change;
 pub(crate) mod choose;
+pub(crate) mod compare;
 pub(crate) mod fault;
 pub(crate) mod journal;
 pub(crate) mod judge;
+pub(crate) mod lanes;
 pub(crate) mod meter;
 pub(crate) mod plan;
 pub(crate) mod proof;
+pub(crate) mod suite;

@@ -109,17 +109,20 @@ fn held_by(fault: Fault, pod: &Pod) -> Option<String> {
     }
 }
 
+/// Whether a workload is at its goal; the error says what is missing.
+pub(crate) fn at_goal(view: &View<'_>, target: &ObjectRef) -> Result<(), String> {
+    let object = view.workload(target).and_then(|workload| workload.object);
+    let object = object.ok_or_else(|| format!("{} does not exist", target.short()))?;
+    match rollout::of(view, object).stage {
+        stage if stage.is_goal() => Ok(()),
+        stage => Err(format!("{}: {}", target.short(), stage.in_words())),
+    }
+}
+
 /// Whether every target is at its goal again, without what the drill has hit; the error says what is missing.
 pub(crate) fn recovered(view: &View<'_>, plan: &Plan) -> Result<(), String> {
     for target in &plan.request.targets {
-        let object = view.workload(target).and_then(|workload| workload.object);
-        let Some(object) = object else {
-            return Err(format!("{} does not exist", target.short()));
-        };
-        let stage = rollout::of(view, object).stage;
-        if !stage.is_goal() {
-            return Err(format!("{}: {}", target.short(), stage.in_words()));
-        }
+        at_goal(view, target)?;
         let pods = living(view, target);
         let is_old = |pod: &&Pod| plan.before.iter().any(|before| pod.uid().as_ref() == Some(&before.uid));
         if plan.request.fault == Fault::RollingRestart && pods.iter().any(is_old) {

@@ -1,5 +1,7 @@
 //! The reports of `drill`. The fields are a public contract.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,17 +9,19 @@ use serde::{Deserialize, Serialize};
 use crate::model::finding::ObjectRef;
 
 /// How a drill ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+///
+/// The worst of several is the last of this list: what did not hold is known, what was not injected is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum DrillVerdict {
     /// The fault was proven, everything came back, and every limit was kept.
     Held,
-    /// The fault was proven, and a limit was exceeded or the workload did not recover.
-    DidNotHold,
     /// The fault was proven, and something that was asked for could not be measured.
     Inconclusive,
     /// The fault could not be made, or could not be proven.
     NotInjected,
+    /// The fault was proven, and a limit was exceeded or the workload did not recover.
+    DidNotHold,
     /// Something that the drill changed is not as it was.
     NotRestored,
 }
@@ -99,13 +103,13 @@ impl std::fmt::Display for Refusal {
 }
 
 /// What came of a drill.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrillReport {
     /// Version of the format.
-    pub api_version: &'static str,
+    pub api_version: Cow<'static, str>,
     /// `DrillReport`
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// How it ended.
     pub verdict: DrillVerdict,
     /// Why it is not `held`, one reason each.
@@ -121,6 +125,9 @@ pub struct DrillReport {
     pub started_at: Timestamp,
     /// What happened, in order.
     pub events: Vec<DrillEvent>,
+    /// What was checked. After a check that ends the drill there are no others.
+    #[serde(default)]
+    pub checks: Vec<DrillCheck>,
     /// From the first change until the fault was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub injected_seconds: Option<f64>,
@@ -134,6 +141,9 @@ pub struct DrillReport {
     pub restarts: u32,
     /// Pods that were made during the drill.
     pub replacements: Vec<Replacement>,
+    /// Every pod of the targets that was seen.
+    #[serde(default)]
+    pub pods: Vec<PodLife>,
     /// What clients saw: of each target one with new connections and, over HTTP, one that keeps them. Empty without `--target`.
     pub measured: Vec<Measurement>,
     /// Times in which a Service of the targets had no ready endpoint, in seconds since the first change.
@@ -147,8 +157,146 @@ pub struct DrillReport {
     pub restored: Vec<Restored>,
 }
 
+fn in_line(targets: &[ObjectRef]) -> String {
+    let targets: Vec<String> = targets.iter().map(ObjectRef::short).collect();
+    targets.join(" ")
+}
+
+impl DrillPlan {
+    /// What it is called: `scale-zero deployment/api statefulset/db`.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.fault, in_line(&self.targets))
+    }
+}
+
+impl DrillReport {
+    /// A drill that was refused, or that ended before its first change.
+    pub(crate) fn not_begun(plan: &DrillPlan, started_at: Timestamp, why: String) -> Self {
+        Self {
+            api_version: "podlife/v1".into(),
+            kind: "DrillReport".into(),
+            verdict: DrillVerdict::NotInjected,
+            reasons: vec![why.clone()],
+            fault: plan.fault.clone(),
+            namespace: plan.namespace.clone(),
+            targets: plan.targets.clone(),
+            started_at,
+            events: Vec::new(),
+            checks: vec![DrillCheck {
+                name: "injected".to_owned(),
+                passed: false,
+                detail: why,
+            }],
+            injected_seconds: None,
+            recovery_seconds: None,
+            recovery_from_undo_seconds: None,
+            restarts: 0,
+            replacements: Vec::new(),
+            pods: Vec::new(),
+            measured: Vec::new(),
+            endpoint_gaps: Vec::new(),
+            data: None,
+            surprises: Vec::new(),
+            restored: Vec::new(),
+        }
+    }
+
+    /// The workloads in a line: `deployment/api statefulset/db`.
+    pub fn workloads(&self) -> String {
+        in_line(&self.targets)
+    }
+
+    /// The worst that clients of the targets saw: downtime in seconds, and failed requests in percent.
+    pub fn worst(&self) -> Option<(f64, f64)> {
+        let judged = self.measured.iter().filter(|seen| seen.role == MeasuredRole::Target);
+        let seen = judged.map(|seen| (seen.downtime_seconds, seen.error_percent));
+        seen.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)))
+    }
+
+    /// What a drill without a name of its own is called: `scale-zero deployment/api statefulset/db`.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.fault, self.workloads())
+    }
+}
+
+/// Something that was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillCheck {
+    /// `restored`, `injected`, `recovery`, `restarts`, `downtime`, `errors`, `expected`, `data`; with the client behind it where there are several.
+    pub name: String,
+    /// Whether it is as it should be.
+    pub passed: bool,
+    /// What was seen, with the limit.
+    pub detail: String,
+}
+
+/// One request of the meter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillSample {
+    /// When it started: seconds since the first change, negative before it.
+    pub started_seconds: f64,
+    /// How long it took.
+    pub took_milliseconds: f64,
+    /// The kind of failure, where it failed: `refused`, `status 503`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// What a pod went through.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodLife {
+    /// Its name.
+    pub pod: String,
+    /// The workload that it belongs to.
+    pub workload: ObjectRef,
+    /// Its states, each from when it was seen until the next one.
+    pub states: Vec<PodStateAt>,
+}
+
+/// A state of a pod, and when it was first seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStateAt {
+    /// Seconds since the first change, negative before it.
+    pub at_seconds: f64,
+    /// The state.
+    pub state: PodState,
+}
+
+/// How a pod is, as clients and controllers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PodState {
+    /// No container runs.
+    Pending,
+    /// It runs, and is not ready.
+    Running,
+    /// Ready.
+    Ready,
+    /// It is being deleted.
+    Terminating,
+    /// It ended, or does not exist any more.
+    Gone,
+}
+
+impl PodState {
+    /// The word as it is printed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running, not ready",
+            Self::Ready => "ready",
+            Self::Terminating => "terminating",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// Something that happened during a drill.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrillEvent {
     /// Seconds since the first change; negative before it.
@@ -160,7 +308,7 @@ pub struct DrillEvent {
 }
 
 /// A pod that was made during a drill.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Replacement {
     /// Its name.
@@ -195,7 +343,7 @@ pub enum Connections {
 }
 
 /// The answers to the same question about data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DataCheck {
     /// Whether both are the same, in full.
@@ -207,7 +355,7 @@ pub struct DataCheck {
 }
 
 /// A time in which a Service had no ready endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointGap {
     /// Name of the Service.
@@ -220,7 +368,7 @@ pub struct EndpointGap {
 }
 
 /// What a client saw that starts a request at every interval, whatever the answers.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Measurement {
     /// Where the requests went.
@@ -258,10 +406,28 @@ pub struct Measurement {
     /// The same from then on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_after: Option<Latency>,
+    /// Every request; only with `--samples`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<DrillSample>,
+}
+
+impl Measurement {
+    /// Whose requests they are: `http://web/, on kept connections`.
+    pub fn client(&self) -> String {
+        let role = match self.role {
+            MeasuredRole::Target => "",
+            MeasuredRole::Dependant => " (dependant)",
+        };
+        let connections = match self.connections {
+            Connections::New => "",
+            Connections::Kept => ", on kept connections",
+        };
+        format!("{}{role}{connections}", self.target)
+    }
 }
 
 /// A time in which no request succeeded.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Outage {
     /// Seconds since the first change.
@@ -273,7 +439,7 @@ pub struct Outage {
 }
 
 /// How long good answers took, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Latency {
     /// Half of them took no longer.

@@ -8,6 +8,7 @@ pub mod code;
 pub(crate) mod dial;
 pub(crate) mod directive;
 pub mod drill;
+pub mod drill_suite;
 pub(crate) mod duration;
 pub(crate) mod environment;
 pub mod explanation;

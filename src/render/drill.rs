@@ -1,11 +1,14 @@
 //! Drills as text.
 
 use crate::model::drill::{Connections, DrillPlan, DrillReport, MeasuredRole, Measurement, RestoredHow};
+use crate::render::drill_timeline;
 use crate::render::text_writer::{TextWriter, Tone};
 use crate::text::sanitise;
 
 /// Columns of the labels.
 const LABELS: usize = 8;
+/// Columns of a line where nothing says how many there are, and of the longest timeline.
+const WIDTH: usize = 80;
 
 fn labelled(writer: &mut TextWriter, label: &str, words: &str) {
     writer.labelled(0, label, LABELS, Tone::Plain, &sanitise(words));
@@ -110,6 +113,11 @@ pub fn report(report: &DrillReport, columns: Option<usize>) -> String {
     );
     for reason in &report.reasons {
         labelled(&mut writer, "because", reason);
+    }
+    let room = columns.unwrap_or(WIDTH).saturating_sub(LABELS + 2).clamp(10, WIDTH);
+    if let Some((bar, marks)) = drill_timeline::bar(report, room) {
+        writer.row(&format!("{:LABELS$}  {bar}", "timeline"));
+        labelled(&mut writer, "", &marks);
     }
     if report.measured.is_empty() {
         labelled(&mut writer, "measured", "nothing: no client made requests (--target URL)");

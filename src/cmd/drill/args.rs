@@ -8,6 +8,7 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 use clap::{ArgGroup, Args};
 
+use crate::cmd::drill::files::ReportArgs;
 use crate::cmd::targets;
 use crate::drill::fault::{Fault, Share};
 use crate::drill::judge::{HELD, Limits};
@@ -135,6 +136,8 @@ pub(super) struct RunArgs {
     /// Only show the plan
     #[arg(long)]
     pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) reports: ReportArgs,
     /// Output format: text, json, yaml or jsonpath=TEMPLATE
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
     pub(super) output: Format,

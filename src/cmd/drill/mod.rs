@@ -2,11 +2,15 @@
 
 mod args;
 mod clients;
+mod files;
 mod list;
 mod report;
 mod restore;
 pub(crate) mod rights;
 mod run;
+mod saved;
+mod suite;
+mod suite_file;
 
 use clap::{Args, Subcommand};
 
@@ -36,6 +40,8 @@ Examples:
   kubectl podlife drill run pod-delete deployment/api --target http://ADDRESS/
   # two workloads at zero pods at once, for a minute
   kubectl podlife drill run scale-zero deployment/api sts/db --duration 1m
+  # all drills of a file, the most important ones
+  kubectl podlife drill suite examples/drills/shop.yaml --only P0
   # put back what a drill that was killed has changed
   kubectl podlife drill restore";
 
@@ -44,7 +50,9 @@ enum Verb {
     List(list::ListArgs),
     Plan(Box<args::PlanArgs>),
     Run(Box<args::RunArgs>),
+    Suite(Box<suite::SuiteArgs>),
     Restore(restore::RestoreArgs),
+    Report(saved::SavedArgs),
 }
 
 /// Runs the verb.
@@ -53,6 +61,8 @@ pub async fn run(args: &DrillArgs, connect: &ConnectFlags, io: &mut Io, log: Log
         Verb::List(args) => list::run(args, io),
         Verb::Plan(args) => Box::pin(run::plan(args, connect, io, log)).await,
         Verb::Run(args) => Box::pin(run::run(args, connect, io, log)).await,
+        Verb::Suite(args) => Box::pin(suite::run(args, connect, io, log)).await,
         Verb::Restore(args) => Box::pin(restore::run(args, connect, io, log)).await,
+        Verb::Report(args) => saved::run(args, io),
     }
 }

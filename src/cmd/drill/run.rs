@@ -3,16 +3,21 @@
 use crate::cluster::{Connection, Log};
 use crate::cmd::drill::args::{FaultArgs, PlanArgs, RunArgs};
 use crate::cmd::drill::clients::Clients;
+use crate::cmd::drill::files::Report;
 use crate::cmd::drill::report;
 use crate::cmd::flags::ConnectFlags;
 use crate::cmd::{Outcome, targets};
+use crate::drill::plan::Plan;
 use crate::exit::{Exit, Failure};
-use crate::io::Io;
-use crate::model::drill::{DrillVerdict, Refusal};
+use crate::io::{Interruption, Io};
+use crate::model::drill::{DrillReport, DrillVerdict, Refusal};
+use crate::observe::drill::data::Data;
 use crate::observe::drill::journal::folder;
+use crate::observe::drill::meter::Target;
 use crate::observe::drill::prepare::{Asked, Prepared, prepare};
 use crate::observe::drill::run as engine;
 use crate::observe::drill::run::Settings;
+use crate::observe::store::Store;
 use crate::render::document;
 use crate::render::document::Format;
 
@@ -57,21 +62,54 @@ fn refused(refusals: &[Refusal]) -> Failure {
 }
 
 pub(super) async fn run(args: &RunArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
-    args.fault.request()?;
-    let clients = Clients::new(&args.clients)?;
+    check(args)?;
     let connection = open(connect, io, log).await?;
     let prepared = prepared(&args.fault, &connection, io).await?;
     if args.dry_run {
         return show(&prepared, &connection, &args.output, io);
     }
+    let name = report::plan(&prepared.plan, connection.default_namespace()).name();
+    args.reports.open(&name)?;
+    let made = make(args, &connection, prepared, io).await;
+    let (report, interruption) = made.inspect_err(|failure| args.reports.without_verdict(&name, failure))?;
+    let verdict = report.verdict;
+    args.reports.print(&Report::Drill(Box::new(report)), &args.output, io)?;
+    Ok(exit(verdict, interruption))
+}
+
+/// Whether the flags fit together.
+pub(super) fn check(args: &RunArgs) -> Result<(), Failure> {
+    args.fault.request()?;
+    Clients::new(&args.clients)?;
+    Ok(())
+}
+
+/// What the options name in the cluster beside the workloads: where data is asked for, and where clients make requests.
+pub(super) fn looked_up(
+    args: &RunArgs,
+    plan: &Plan,
+    store: &Store,
+    connection: &Connection,
+) -> Result<(Option<Data>, Vec<Target>), Failure> {
+    let targets = Clients::new(&args.clients)?.targets(&store.snapshot, connection.default_namespace())?;
+    Ok((args.data(&plan.request.targets)?, targets))
+}
+
+/// Makes a drill that is planned; a failure has changed nothing.
+pub(super) async fn make(
+    args: &RunArgs,
+    connection: &Connection,
+    prepared: Prepared,
+    io: &Io,
+) -> Result<(DrillReport, Option<Interruption>), Failure> {
     if !prepared.plan.refusals.is_empty() {
         return Err(refused(&prepared.plan.refusals));
     }
-    let data = args.data(&prepared.plan.request.targets)?;
+    let (data, targets) = looked_up(args, &prepared.plan, &prepared.store, connection)?;
     let settings = Settings {
         limits: args.limits(prepared.plan.expects_outage),
         data,
-        targets: clients.targets(&prepared.store.snapshot, connection.default_namespace())?,
+        targets,
         folder: folder(&io.environment),
         by: report::by(&io.environment),
         clock: io.now,
@@ -80,18 +118,17 @@ pub(super) async fn run(args: &RunArgs, connect: &ConnectFlags, io: &mut Io, log
     io.stderr.write(&crate::render::drill::plan(&shown, io.stderr.columns()));
     let stderr = io.stderr.clone();
     let say = move |line: &str| stderr.line(&crate::text::sanitise(line));
-    let stop = io.stop.clone();
-    let (report, interruption) = engine::run(&connection, prepared, settings, &stop, &say).await?;
-    match document::print(&report, &args.output).map_err(|error| Failure::new(Exit::Fault, error))? {
-        Some(document) => io.stdout.write(&document),
-        None => io.stdout.write(&crate::render::drill::report(&report, io.stdout.columns())),
-    }
-    Ok(match report.verdict {
+    engine::run(connection, prepared, settings, &io.stop, &say).await
+}
+
+/// What a verdict ends with.
+pub(super) fn exit(verdict: DrillVerdict, interruption: Option<Interruption>) -> Exit {
+    match verdict {
         DrillVerdict::NotRestored => Exit::NotRestored,
         _ if interruption.is_some() => interruption.map_or(Exit::Interrupted, Exit::from),
         DrillVerdict::Held => Exit::Good,
         DrillVerdict::DidNotHold => Exit::Bad,
         DrillVerdict::Inconclusive => Exit::CannotTell,
         DrillVerdict::NotInjected => Exit::NotInjected,
-    })
+    }
 }

@@ -1,10 +1,9 @@
 //! The files that a run writes: they are tried first, and hold nothing of an earlier run.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::cmd::save;
+use crate::cmd::save::{self, is_stream, refused};
 use crate::cmd::wait_ready::args::WaitReadyArgs;
 use crate::exit::Failure;
 use crate::render::readiness_junit::junit_without_verdict;
@@ -73,20 +72,4 @@ fn is_read(path: &Path, read: &[String]) -> bool {
     let Ok(path) = fs::canonicalize(path) else { return false };
     let read = read.iter().filter_map(|r| fs::canonicalize(r).ok());
     read.into_iter().any(|r: PathBuf| path.starts_with(r))
-}
-
-/// Whether it is a pipe, a device, or a stream of this process.
-fn is_stream(path: &Path) -> bool {
-    path.starts_with("/dev") || path.starts_with("/proc") || fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
-}
-
-fn refused(flag: &str, path: &Path, error: &std::io::Error) -> Failure {
-    let shown = path.display();
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let hint = match error.kind() {
-        ErrorKind::NotFound => format!("mkdir -p {}", folder.display()),
-        ErrorKind::IsADirectory => format!("name a file in it, as {flag} {}", path.join("ready").display()),
-        _ => "name a file that you may write".to_owned(),
-    };
-    Failure::usage(format!("{flag} {shown}: {error}")).hint(hint)
 }

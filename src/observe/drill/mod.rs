@@ -6,3 +6,4 @@ pub(crate) mod meter;
 pub(crate) mod prepare;
 pub(crate) mod restore;
 pub(crate) mod run;
+pub(crate) mod settle;

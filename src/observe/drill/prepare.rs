@@ -50,15 +50,28 @@ pub(crate) async fn listed(store: &mut Store) -> Result<(), Failure> {
     tokio::time::timeout(LISTED_WITHIN, all).await.map_err(late)?
 }
 
+/// The namespace, watched.
+pub(crate) async fn watch(connection: &Connection, now: Timestamp) -> Result<Store, Failure> {
+    let namespace = connection.default_namespace().to_owned();
+    let mut store = Store::open(connection, &[namespace], &BTreeSet::new(), now);
+    listed(&mut store).await?;
+    Ok(store)
+}
+
 /// Reads and plans.
-pub(crate) async fn prepare(connection: &Connection, mut request: Request, asked: &Asked<'_>, now: Timestamp) -> Result<Prepared, Failure> {
+pub(crate) async fn prepare(connection: &Connection, request: Request, asked: &Asked<'_>, now: Timestamp) -> Result<Prepared, Failure> {
+    let mut store = watch(connection, now).await?;
+    let plan = plan_in(connection, &mut store, request, asked).await?;
+    Ok(Prepared { store, plan })
+}
+
+/// Plans in a namespace that is watched.
+pub(crate) async fn plan_in(connection: &Connection, store: &mut Store, mut request: Request, asked: &Asked<'_>) -> Result<Plan, Failure> {
     let namespace = connection.default_namespace().to_owned();
     let Some(object) = connection.get(&kind::NAMESPACE, None, &namespace, false).await? else {
         return Err(reads::no_such_namespace(connection, &namespace).await);
     };
-    let mut store = Store::open(connection, std::slice::from_ref(&namespace), &BTreeSet::new(), now);
-    listed(&mut store).await?;
-    request.targets = targets(connection, &mut store, &namespace, asked.wanted).await?;
+    request.targets = targets(connection, store, &namespace, asked.wanted).await?;
     let raw = raw(connection, &namespace, &request).await?;
     store.snapshot.sort();
     let mut plan = {
@@ -77,11 +90,16 @@ pub(crate) async fn prepare(connection: &Connection, mut request: Request, asked
             plan.refusals.push(Refusal { why, flag: None });
         }
     }
-    Ok(Prepared { store, plan })
+    Ok(plan)
 }
 
 /// The workloads that the user names.
-async fn targets(connection: &Connection, store: &mut Store, namespace: &str, wanted: &[Wanted]) -> Result<Vec<ObjectRef>, Failure> {
+pub(crate) async fn targets(
+    connection: &Connection,
+    store: &mut Store,
+    namespace: &str,
+    wanted: &[Wanted],
+) -> Result<Vec<ObjectRef>, Failure> {
     let mut targets = Vec::new();
     for wanted in wanted {
         let Wanted::Named(of, name) = wanted else {

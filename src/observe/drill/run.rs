@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use crate::cluster::{ApiErrorKind, Connection, Deletion, Patch, Preconditions, WriteOptions};
 use crate::drill::fault::Fault;
 use crate::drill::journal::{Journal, VERSION};
-use crate::drill::judge::{Limits, Outcome, judge};
+use crate::drill::judge::{Limits, Outcome, judge, reasons};
+use crate::drill::lanes::Lanes;
 use crate::drill::meter::{Moments, measure};
 use crate::drill::plan::{Plan, RESTARTED_AT, restarts};
 use crate::drill::proof;
@@ -77,10 +78,12 @@ struct Drill<'a> {
     meters: Vec<Meter>,
     journal: Option<Open>,
     events: Vec<DrillEvent>,
+    begun: Instant,
     /// The first change.
     fault: Option<Instant>,
     /// When everything was put back, or the fault was proven where nothing has to be.
     undone: Option<Instant>,
+    lanes: Lanes,
     /// Pods that were made during the drill, by uid.
     pods: BTreeMap<String, Seen>,
     /// Restarts of pods that were there before, by uid.
@@ -121,8 +124,10 @@ pub(crate) async fn run(
         meters,
         journal: None,
         events: Vec::new(),
+        begun: Instant::now(),
         fault: None,
         undone: None,
+        lanes: Lanes::default(),
         pods: BTreeMap::new(),
         restarts: BTreeMap::new(),
         gaps: Vec::new(),
@@ -192,6 +197,7 @@ impl Drill<'_> {
                 if self.fault.is_some() {
                     note_gaps(&view, self.connection.default_namespace(), &self.plan, &mut self.gaps);
                 }
+                self.lanes.note(&view, &self.plan.request.targets, self.begun.elapsed());
                 match met(&view, self) {
                     Ok(seen) => return Ok(End::Met(seen)),
                     Err(missing) => missing,
@@ -484,7 +490,7 @@ impl Drill<'_> {
             restored: &restored,
             data: data.as_ref(),
         };
-        let (verdict, reasons) = judge(&outcome, &self.settings.limits);
+        let (verdict, checks) = judge(&outcome, &self.settings.limits);
         let replacements = self.pods.values().map(|seen| Replacement {
             pod: seen.name.clone(),
             workload: seen.workload.clone(),
@@ -500,10 +506,11 @@ impl Drill<'_> {
         });
         let proven = self.events.iter().find(|event| event.what == "proven");
         DrillReport {
-            api_version: "podlife/v1",
-            kind: "DrillReport",
+            api_version: "podlife/v1".into(),
+            kind: "DrillReport".into(),
             verdict,
-            reasons,
+            reasons: reasons(&checks),
+            checks,
             fault: request.fault.name().to_owned(),
             namespace: self.connection.default_namespace().to_owned(),
             targets: request.targets.clone(),
@@ -513,6 +520,7 @@ impl Drill<'_> {
             recovery_from_undo_seconds: recovery.as_ref().ok().filter(|_| !restored.is_empty()).map(|(_, undone)| *undone),
             restarts: all_restarts,
             replacements: replacements.collect(),
+            pods: self.lanes.lives(self.fault.unwrap_or(self.begun) - self.begun),
             surprises: surprise.into_iter().collect(),
             endpoint_gaps: gaps.collect(),
             measured,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::harness::{Answer, Scenario, kubeconfig, pods_ready, send};
 use super::wait_ready::{manifest, named, probe, service, web};
 use crate::fake_api::Folder;
-use crate::offline::readme::all_commands;
+use crate::offline::readme::{all_commands, root};
 
 const FAULTS: [&[&str]; 8] = [
     &["pod-delete"],
@@ -30,7 +30,7 @@ fn two(name: &str) -> Scenario {
         .until("both are ready", pods_ready(2))
 }
 
-fn specs(scenario: &Scenario) -> Vec<Value> {
+pub fn specs(scenario: &Scenario) -> Vec<Value> {
     let kinds = [kind::DEPLOYMENT, kind::STATEFUL_SET, kind::SERVICE];
     kinds
         .iter()
@@ -40,7 +40,7 @@ fn specs(scenario: &Scenario) -> Vec<Value> {
 }
 
 /// The URL of the load balancer.
-fn url(scenario: &Scenario) -> String {
+pub fn url(scenario: &Scenario) -> String {
     let address = |scenario: &Scenario| {
         let services = scenario.list(&kind::SERVICE);
         services
@@ -52,7 +52,7 @@ fn url(scenario: &Scenario) -> String {
 }
 
 /// Nothing is left of a drill.
-fn is_closed(scenario: &Scenario) -> bool {
+pub fn is_closed(scenario: &Scenario) -> bool {
     !scenario
         .list(&kind::CONFIG_MAP)
         .iter()
@@ -64,7 +64,7 @@ fn drill(scenario: &Scenario, arguments: &[&str]) -> Answer {
 }
 
 /// A drill in the background, with a home of its own.
-fn begun(scenario: &Scenario, home: &Folder, arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
+pub fn begun(scenario: &Scenario, home: &Folder, arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-podlife"))
         .args(["--kubeconfig", &kubeconfig(), "-n", &scenario.namespace, "drill"])
         .args(arguments)
@@ -78,7 +78,7 @@ fn begun(scenario: &Scenario, home: &Folder, arguments: &[&str]) -> (Child, impl
     (child, lines.map_while(Result::ok))
 }
 
-fn until_said(lines: &mut impl Iterator<Item = String>, what: &str) {
+pub fn until_said(lines: &mut impl Iterator<Item = String>, what: &str) {
     let mut said = Vec::new();
     for line in lines {
         if line.starts_with(what) {
@@ -481,21 +481,41 @@ fn commands_of_the_documentation_run() {
         .until("all are ready", pods_ready(3));
     let address = url(&scenario);
     let address = address.trim_start_matches("http://").trim_end_matches('/');
-    let commands: BTreeSet<Vec<String>> = all_commands()
-        .into_iter()
-        .map(|(_, command)| command)
-        .filter(|c| c[0] == "drill")
-        .collect();
-    assert!(commands.len() >= 5, "{commands:?}");
+    // In the order of the documents: some read what others write.
+    let mut commands: Vec<Vec<String>> = all_commands().into_iter().map(|(_, command)| command).collect();
+    commands.retain(|command| command[0] == "drill");
+    let mut seen = BTreeSet::new();
+    commands.retain(|command| seen.insert(command.clone()));
+    assert!(commands.len() >= 12, "{commands:?}");
+    let folder = Folder::new();
     for command in commands {
-        let mut words: Vec<String> = command.iter().map(|word| word.replace("ADDRESS", address)).collect();
-        // What is held for a minute by hand is held for a second here.
+        let mut words: Vec<String> = command
+            .iter()
+            .map(|word| match word.rsplit_once('.') {
+                Some((_, "yaml")) => {
+                    let suite = std::fs::read_to_string(root().join(word)).unwrap().replace("ADDRESS", address);
+                    let path = folder.0.join("suite.yaml");
+                    std::fs::write(&path, suite).unwrap();
+                    path.display().to_string()
+                }
+                Some((_, "json" | "html")) => folder.0.join(word).display().to_string(),
+                _ => word.replace("ADDRESS", address),
+            })
+            .collect();
+        // What is held for a minute by hand is held for a second here, and chance is more on a busy machine.
         for at in 1..words.len() {
-            if words[at - 1] == "--duration" {
-                "1s".clone_into(&mut words[at]);
+            match words[at - 1].as_str() {
+                "--duration" => "1s".clone_into(&mut words[at]),
+                "--tolerance" => "1000%".clone_into(&mut words[at]),
+                _ => {}
             }
         }
         let answer = scenario.podlife(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(answer.exit, 0, "{}: {}{}", words.join(" "), answer.stdout, answer.stderr);
+        // What clients see, and so the verdict, depends on how busy the machine is.
+        let is_measured = words
+            .iter()
+            .any(|word| word == "--target" || word == "suite" || word == "--fail-on-regression");
+        let is_fine = answer.exit == 0 || is_measured && answer.exit == 3;
+        assert!(is_fine, "{}: {}{}", words.join(" "), answer.stdout, answer.stderr);
     }
 }

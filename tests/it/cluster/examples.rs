@@ -9,8 +9,7 @@ use crate::process;
 #[test]
 fn each_example_breaks_as_its_snapshot_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    // Pipelines and sessions are no scenarios.
-    let is_scenario = |path: &std::path::PathBuf| path.is_dir() && !path.ends_with("pipelines") && !path.ends_with("sessions");
+    let is_scenario = |path: &std::path::PathBuf| path.join("snapshot.json").exists();
     let folders = fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).filter(is_scenario);
     let mut applied = Vec::new();
     for folder in folders {

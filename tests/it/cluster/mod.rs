@@ -5,6 +5,7 @@ mod contract;
 mod dials;
 mod documentation;
 mod drill;
+mod drill_suite;
 mod examples;
 mod harness;
 mod objects;

@@ -103,6 +103,10 @@ fn codes_and_classes_are_offered() {
     assert_eq!(complete(&api, &["trace", "pod/web", "ser"]), "service/\tsvc\n:6\n");
     assert_eq!(complete(&api, &["trace", "pod/web", "svc/db", "po"]), ":4\n");
     assert_eq!(complete(&api, &["rbac", "tr"]), "trace\n:4\n");
+    assert_eq!(complete(&api, &["drill", "suite", "--only", "P"]), "P0\nP1\nP2\nP3\n:4\n");
+    for words in [&["drill", "suite"][..], &["drill", "report"], &["drill", "report", "a.json"]] {
+        assert_eq!(complete(&api, &[words, &["x"]].concat()), ":0\n", "files");
+    }
     assert!(api.seen().is_empty());
 }
 

@@ -9,6 +9,7 @@ use podlife::cmd::Cli;
 use podlife::findings as codes;
 use podlife::model::code::Code;
 use podlife::model::drill::{DrillPlan, DrillReport};
+use podlife::model::drill_suite::{DrillComparison, DrillSuitePlan, DrillSuiteReport};
 use podlife::model::explanation::Explanation;
 use podlife::model::plan::SessionPlan;
 use podlife::model::readiness::{Readiness, ReadinessEvent};
@@ -58,11 +59,14 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-fn schemas() -> [(&'static str, Value); 11] {
+fn schemas() -> [(&'static str, Value); 14] {
     [
         ("diagnosis", schema_for!(Diagnosis).to_value()),
+        ("drill-comparison", schema_for!(DrillComparison).to_value()),
         ("drill-plan", schema_for!(DrillPlan).to_value()),
         ("drill-report", schema_for!(DrillReport).to_value()),
+        ("drill-suite-plan", schema_for!(DrillSuitePlan).to_value()),
+        ("drill-suite-report", schema_for!(DrillSuiteReport).to_value()),
         ("explanation", schema_for!(Explanation).to_value()),
         ("readiness", schema_for!(Readiness).to_value()),
         ("readiness-event", schema_for!(ReadinessEvent).to_value()),
@@ -79,7 +83,7 @@ fn schema(name: &str) -> jsonschema::Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
-fn must_fit(name: &str, document: &Value) {
+pub fn must_fit(name: &str, document: &Value) {
     let errors: Vec<String> = schema(name)
         .iter_errors(document)
         .map(|e| format!("{}: {e}", e.instance_path))

@@ -14,7 +14,7 @@ use crate::process::{Setting, podlife, podlife_in};
 const README: &str = "README.md";
 const LONGEST_README: usize = 1_000;
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
