@@ -31,8 +31,9 @@ use crate::observe::drill::restore;
 use crate::observe::store::Store;
 use crate::view::{Options, View, endpoints, is_ready, is_terminating};
 
-/// How long the target is asked before the first change.
-const BEFORE: Duration = Duration::from_secs(3);
+/// How long the targets are asked before the first change, and how long they may take to answer so long without a failure.
+const BEFORE: Duration = Duration::from_millis(500);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// How long a fault may take until it is seen.
 const PROVEN_WITHIN: Duration = Duration::from_secs(60);
 /// Good answers in a row that make a recovery.
@@ -239,7 +240,7 @@ impl Drill<'_> {
                 .max(1)
         };
         let end = self
-            .until(true, BEFORE * 3, stop, |_, drill| match drill.answers(enough) {
+            .until(true, ANSWERS_WITHIN, stop, |_, drill| match drill.answers(enough) {
                 Ok(()) if begun.elapsed() >= BEFORE => Ok(String::new()),
                 Ok(()) => Err(String::new()),
                 Err(name) => Err(name),
