@@ -19,6 +19,8 @@ const LONGEST_OUTPUT: u64 = 1 << 20;
 pub struct Output {
     /// Standard output; bytes that are not UTF-8 are replaced.
     pub stdout: String,
+    /// Standard error, the same way.
+    pub stderr: String,
     /// Whether it ended with 0.
     pub succeeded: bool,
     /// Why it did not, in the kubelet's words: `command terminated with non-zero exit code`, `executable file not found in $PATH`.
@@ -68,7 +70,8 @@ impl Connection {
         Ok(Output {
             stdout,
             succeeded,
-            why: if why.is_empty() && !succeeded { stderr } else { why },
+            why: if why.is_empty() && !succeeded { stderr.clone() } else { why },
+            stderr,
         })
     }
 }

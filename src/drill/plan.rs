@@ -198,8 +198,13 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
         plan.refuse(view, &target, object);
         plan.change(view, &target, object, raw)?;
         plan.choose(&before, &ready);
-        plan.expect(&target, object, ready.len());
         let fronts = view.services_selecting(&target.namespace, &object.pod_labels());
+        match fronts.is_empty() {
+            true => plan
+                .expected
+                .push(format!("no Service leads to {}: its clients are not known", target.short())),
+            false => plan.expect(&target, object, ready.len()),
+        }
         plan.fronts.extend(fronts.into_iter().map(ResourceExt::name_any));
         plan.pods.all += before.len();
         plan.before.extend(before);

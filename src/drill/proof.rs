@@ -119,6 +119,16 @@ pub(crate) fn at_goal(view: &View<'_>, target: &ObjectRef) -> Result<(), String>
     }
 }
 
+/// Whether all pods that end have ended; the error names one that has not.
+pub(crate) fn drained(view: &View<'_>, plan: &Plan) -> Result<String, String> {
+    let workloads = plan.request.targets.iter().filter_map(|target| view.workload(target));
+    let mut pods = workloads.flat_map(|workload| &workload.pods);
+    match pods.find(|pod| is_terminating(pod)) {
+        Some(pod) => Err(format!("pod/{} still ends", pod.name_any())),
+        None => Ok(String::new()),
+    }
+}
+
 /// Whether every target is at its goal again, without what the drill has hit; the error says what is missing.
 pub(crate) fn recovered(view: &View<'_>, plan: &Plan) -> Result<(), String> {
     for target in &plan.request.targets {

@@ -9,8 +9,9 @@ use crate::cluster::{Answer, Connection, Direct, Question, Told, Trust};
 use crate::exit::{Exit, Failure};
 use crate::model::drill::DataCheck;
 use crate::model::finding::ObjectRef;
+use crate::observe::store::Store;
 use crate::text::shorten;
-use crate::view::{View, is_ready};
+use crate::view::{Options, View, is_ready};
 
 /// How long a command or an answer may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -68,12 +69,16 @@ impl Data {
         }
     }
 
-    /// Asks again until the answer is the one from before.
-    pub(crate) async fn after(&self, connection: &Connection, view: &View<'_>, before: &str) -> Option<DataCheck> {
+    /// Asks again after the recovery, until the answer is the one from before. The store is followed meanwhile: pods come and go.
+    pub(crate) async fn after(&self, connection: &Connection, store: &mut Store, before: &str) -> Option<DataCheck> {
         let verify = self.verify.as_ref()?;
         let deadline = Instant::now() + CATCHES_UP;
         loop {
-            let after = self.ask(connection, view, verify).await;
+            let again = Instant::now() + AGAIN;
+            let after = {
+                let view = View::new(&store.snapshot, Options::default());
+                self.ask(connection, &view, verify).await
+            };
             let is_same = after.as_deref() == Ok(before);
             if is_same || Instant::now() > deadline {
                 return Some(DataCheck {
@@ -82,7 +87,8 @@ impl Data {
                     after: shorten(after.unwrap_or_else(|why| why).trim(), SHOWN),
                 });
             }
-            tokio::time::sleep(AGAIN).await;
+            while let Ok(Ok(())) = tokio::time::timeout_at(again, store.changed()).await {}
+            tokio::time::sleep_until(again).await;
         }
     }
 
@@ -103,7 +109,10 @@ impl Data {
                     .map_err(|error| error.to_string())?;
                 match output.succeeded {
                     true => Ok(output.stdout),
-                    false => Err(format!("the command failed in pod/{}: {}", pod.name_any(), output.why.trim())),
+                    false => {
+                        let said = output.stderr.trim().lines().last().unwrap_or(output.why.trim());
+                        Err(format!("the command failed in pod/{}: {said}", pod.name_any()))
+                    }
                 }
             }
             Means::Http(to, question) => {

@@ -36,6 +36,8 @@ const BEFORE: Duration = Duration::from_millis(500);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// How long a fault may take until it is seen.
 const PROVEN_WITHIN: Duration = Duration::from_secs(60);
+/// How long pods that were taken away are waited for.
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// Good answers in a row that make a recovery.
 const GOOD_ANSWERS: usize = 5;
 /// How often is looked where no object changes.
@@ -153,6 +155,9 @@ pub(crate) async fn run(
     }
     let restored = drill.undo().await;
     let recovery = drill.recover(stop).await;
+    if recovery.is_ok() {
+        drill.drain(stop).await;
+    }
     let data = match data.filter(|_| recovery.is_ok()) {
         Some(before) => drill.data_after(&before).await,
         None => None,
@@ -268,10 +273,7 @@ impl Drill<'_> {
 
     async fn data_after(&mut self, before: &str) -> Option<DataCheck> {
         let data = self.settings.data.clone()?;
-        let check = {
-            let view = View::new(&self.store.snapshot, Options::default());
-            data.after(self.connection, &view, before).await?
-        };
+        let check = data.after(self.connection, &mut self.store, before).await?;
         self.event(if check.is_same { "verified" } else { "differs" }, check.after.clone());
         Some(check)
     }
@@ -453,6 +455,21 @@ impl Drill<'_> {
                 crate::model::duration::short(timeout)
             )),
             End::Interrupted => Err("interrupted before the recovery was seen".to_owned()),
+        }
+    }
+
+    /// Goes on measuring until the pods that were taken away have ended: what they do at their end is part of the fault.
+    async fn drain(&mut self, stop: &Stop) {
+        if self.meters.is_empty() {
+            return;
+        }
+        let ended = self
+            .until(true, DRAINED_WITHIN, stop, |view, drill| proof::drained(view, &drill.plan))
+            .await;
+        match ended {
+            Ok(End::Met(_) | End::Interrupted) => {}
+            Ok(End::Late(left)) => self.event("draining", left),
+            Err(failure) => self.event("blind", failure.message),
         }
     }
 
