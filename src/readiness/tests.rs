@@ -125,6 +125,10 @@ fn a_status_of_an_older_generation_proves_nothing() {
     let (state, reason) = of_deployment(&behind, &new_pod(""));
     assert_eq!(state, State::Progressing);
     assert!(reason.contains("has not observed"), "{reason}");
+    // Scaled to zero and back: the ReplicaSet has yet to take its pods away, and to make new ones.
+    let scaled = deployment(&Deploy::default()).replacen("uid: web-new, generation: 1", "uid: web-new, generation: 3", 1);
+    let (state, reason) = first(&(scaled + &new_pod("")), &kind::DEPLOYMENT, "web");
+    assert_eq!(state, State::Progressing, "{reason}");
 }
 
 #[test]

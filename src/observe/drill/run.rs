@@ -36,6 +36,8 @@ const BEFORE: Duration = Duration::from_millis(500);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// How long a fault may take until it is seen.
 const PROVEN_WITHIN: Duration = Duration::from_secs(60);
+/// How long a recovery has to last: the objects come by watches of their own, and one may be behind.
+const SETTLED: Duration = Duration::from_millis(300);
 /// How long pods that were taken away are waited for.
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// Good answers in a row that make a recovery.
@@ -435,18 +437,28 @@ impl Drill<'_> {
         let (fault, undone) = (self.fault.unwrap_or_else(Instant::now), Instant::now());
         self.undone = Some(undone);
         let timeout = self.plan.request.timeout;
+        let mut since = None;
+        let is_back = |view: &View<'_>, drill: &Self| {
+            proof::recovered(view, &drill.plan)?;
+            let good = drill.answers(|_| GOOD_ANSWERS);
+            good.map_err(|name| format!("{name} does not answer"))
+        };
         let end = self
-            .until(false, timeout, stop, |view, drill| {
-                proof::recovered(view, &drill.plan)?;
-                let good = drill.answers(|_| GOOD_ANSWERS);
-                good.map_err(|name| format!("{name} does not answer"))?;
-                Ok(String::new())
+            .until(false, timeout, stop, |view, drill| match is_back(view, drill) {
+                Ok(()) if since.get_or_insert_with(Instant::now).elapsed() >= SETTLED => Ok(String::new()),
+                Ok(()) => Err("it has just come back".to_owned()),
+                Err(missing) => {
+                    since = None;
+                    Err(missing)
+                }
             })
             .await
             .map_err(|failure| failure.message)?;
         match end {
             End::Met(_) => {
-                let took = (rounded(fault.elapsed().as_secs_f64()), rounded(undone.elapsed().as_secs_f64()));
+                let back = since.unwrap_or_else(Instant::now);
+                let took = |from: Instant| rounded(back.saturating_duration_since(from).as_secs_f64());
+                let took = (took(fault), took(undone));
                 self.event("recovered", format!("after {} s", took.0));
                 Ok(took)
             }

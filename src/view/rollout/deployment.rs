@@ -43,6 +43,11 @@ pub(crate) fn rollout<'a>(view: &View<'a>, deployment: &'a Deployment, reference
     if let Some(stage) = unseen(status.observed_generation, deployment.metadata.generation) {
         return pods.at(stage);
     }
+    // Scaled, while its ReplicaSet has yet to act on it: the counts are those from before.
+    let of_set = set.and_then(|set| Some((set.status.as_ref()?.observed_generation?, set.metadata.generation?)));
+    if of_set.is_some_and(|(observed, generation)| observed < generation) {
+        return pods.at(Stage::Unseen);
+    }
     if spec.and_then(|s| s.paused) == Some(true) && (!is_complete || (set.is_none() && knows_sets)) {
         return pods.at(Stage::Paused);
     }

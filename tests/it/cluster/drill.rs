@@ -458,6 +458,12 @@ fn the_printed_role_is_enough() {
     scenario.kubectl(&["create", "serviceaccount", "breaker"]);
     let scenario = scenario.apply(&role.stdout);
     let user = format!("system:serviceaccount:{}:breaker", scenario.namespace);
+    scenario.wait("the API server knows of the role", |scenario| {
+        scenario
+            .podlife(&["--as", &user, "drill", "plan", "pod-delete", "deployment/web"])
+            .exit
+            == 0
+    });
     let restart: &[&str] = &["rolling-restart"];
     for fault in FAULTS.into_iter().chain([restart]) {
         let answer = scenario.podlife(
