@@ -17,6 +17,13 @@ pub(crate) enum Fault {
     BadImage,
     StuckPending,
     CrashLoop,
+    ContainerCrash,
+    Oom,
+    Cpu,
+    /// `cpu --resize`
+    CpuResize,
+    /// `not-ready --break`
+    BreakHeal,
 }
 
 /// Which ready pods a fault is about.
@@ -39,19 +46,24 @@ impl Share {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::PodDelete,
         Self::Evict,
         Self::ScaleZero,
         Self::Scale,
         Self::RollingRestart,
         Self::NotReady,
+        Self::BreakHeal,
         Self::BadImage,
         Self::StuckPending,
         Self::CrashLoop,
+        Self::ContainerCrash,
+        Self::Oom,
+        Self::Cpu,
+        Self::CpuResize,
     ];
 
-    /// The name on the command line.
+    /// The name on the command line; variants that flags choose have the same name, and stand one after the other.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::PodDelete => "pod-delete",
@@ -59,10 +71,13 @@ impl Fault {
             Self::ScaleZero => "scale-zero",
             Self::Scale => "scale",
             Self::RollingRestart => "rolling-restart",
-            Self::NotReady => "not-ready",
+            Self::NotReady | Self::BreakHeal => "not-ready",
             Self::BadImage => "bad-image",
             Self::StuckPending => "stuck-pending",
             Self::CrashLoop => "crash-loop",
+            Self::ContainerCrash => "container-crash",
+            Self::Oom => "oom",
+            Self::Cpu | Self::CpuResize => "cpu",
         }
     }
 
@@ -78,6 +93,11 @@ impl Fault {
             Self::BadImage => "roll out an image that does not exist",
             Self::StuckPending => "roll out pods that no node takes",
             Self::CrashLoop => "roll out a command that does not exist",
+            Self::ContainerCrash => "kill the process of a container of ready pods",
+            Self::Oom => "fill the memory of a container of ready pods up to its limit",
+            Self::Cpu => "keep CPUs busy in a container of ready pods, beyond its limit",
+            Self::CpuResize => "with --resize: give a container of ready pods less CPU, in place",
+            Self::BreakHeal => "with --break and --heal: run a command in ready pods that makes them not ready",
         }
     }
 
@@ -85,6 +105,10 @@ impl Fault {
     pub(crate) const fn undo(self) -> &'static str {
         match self {
             Self::PodDelete | Self::Evict => "none needed: their controller replaces the pods",
+            Self::ContainerCrash => "none needed: the kubelet starts the container again",
+            Self::Oom | Self::Cpu => "the processes are ended; they also end by themselves, 15 s after --duration",
+            Self::CpuResize => "the resources from before",
+            Self::BreakHeal => "the command of --heal",
             Self::RollingRestart => "none: the annotation of the restart stays in the template, and changes nothing",
             Self::ScaleZero | Self::Scale => "the number of pods from before",
             Self::NotReady => "the selector from before",
@@ -102,17 +126,32 @@ impl Fault {
             Self::BadImage => "a new pod cannot pull its image",
             Self::StuckPending => "a new pod is unschedulable",
             Self::CrashLoop => "a container of a new pod fails to start",
+            Self::ContainerCrash => "the container has ended, by its status",
+            Self::Oom => "the container is OOMKilled, or its control group counts a process that was killed for its memory",
+            Self::Cpu => "the control group of the container counts periods that were throttled",
+            Self::CpuResize => "the status of the container has the new limit",
+            Self::BreakHeal => "the pods are not ready",
         }
     }
 
     /// Whether the workload gets over it while nobody undoes anything.
     pub(crate) const fn heals_by_itself(self) -> bool {
-        matches!(self, Self::PodDelete | Self::Evict | Self::RollingRestart)
+        matches!(self, Self::PodDelete | Self::Evict | Self::RollingRestart | Self::ContainerCrash)
     }
 
     /// Whether it changes what an autoscaler or a GitOps controller also writes.
     pub(crate) const fn changes_spec(self) -> bool {
-        !matches!(self, Self::PodDelete | Self::Evict | Self::NotReady)
+        !self.chooses_pods() && !matches!(self, Self::NotReady)
+    }
+
+    /// Whether it runs a command in containers.
+    pub(crate) const fn is_inside(self) -> bool {
+        matches!(self, Self::ContainerCrash | Self::Oom | Self::Cpu | Self::BreakHeal)
+    }
+
+    /// Whether it is about some of the ready pods.
+    pub(crate) const fn chooses_pods(self) -> bool {
+        matches!(self, Self::PodDelete | Self::Evict | Self::CpuResize) || self.is_inside()
     }
 
     /// How long it is held where `--duration` says nothing.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::drill::change::Change;
 use crate::drill::fault::Fault;
+use crate::drill::inside::Remedy;
 
 /// The one ConfigMap of a namespace that holds an open journal. Whoever creates it has the namespace for himself.
 pub(crate) const NAME: &str = "podlife-drill";
@@ -30,6 +31,9 @@ pub(crate) struct Journal {
     /// Who runs it: `user@host, process 17`.
     pub(crate) by: String,
     pub(crate) changes: Vec<Change>,
+    /// Commands that take back what commands have done.
+    #[serde(default)]
+    pub(crate) remedies: Vec<Remedy>,
 }
 
 impl Journal {
@@ -87,6 +91,7 @@ mod tests {
             started_at: Timestamp::UNIX_EPOCH,
             by: "a@b".to_owned(),
             changes: vec![Change::of_scale(&kind::DEPLOYMENT, &object, 0)],
+            remedies: Vec::new(),
         };
         assert_eq!(Journal::of_config_map(&journal.to_config_map()), Ok(journal.clone()));
         let newer = journal.to_line().replace("\"version\":1", "\"version\":2");

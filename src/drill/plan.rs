@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::drill::change::Change;
 use crate::drill::choose::choose;
 use crate::drill::fault::{Fault, Share};
+use crate::drill::inside;
+use crate::drill::inside::{Inside, Remedy, Strike};
 use crate::model::drill::{PodCount, Refusal};
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
@@ -39,6 +41,7 @@ pub(crate) enum Allow {
     GitOps,
     ForceStateful,
     LostClaims,
+    NoLimit,
 }
 
 impl Allow {
@@ -51,6 +54,7 @@ impl Allow {
             Self::GitOps => "gitops",
             Self::ForceStateful => "force-stateful",
             Self::LostClaims => "lost-claims",
+            Self::NoLimit => "no-limit",
         }
     }
 }
@@ -71,6 +75,7 @@ pub(crate) struct Request {
     pub(crate) hold: Duration,
     pub(crate) timeout: Duration,
     pub(crate) allow: BTreeSet<Allow>,
+    pub(crate) inside: Inside,
 }
 
 /// A pod, as it was when the drill was planned.
@@ -79,7 +84,7 @@ pub(crate) struct PodBefore {
     pub(crate) uid: String,
     pub(crate) name: String,
     pub(crate) workload: ObjectRef,
-    /// Restarts of all its containers.
+    /// Restarts of all its containers, with the one that the fault itself makes.
     pub(crate) restarts: u32,
 }
 
@@ -90,6 +95,8 @@ pub(crate) struct Plan {
     pub(crate) changes: Vec<Change>,
     /// Pods to delete or to evict, in this order.
     pub(crate) hit: Vec<PodBefore>,
+    /// Commands in containers.
+    pub(crate) strikes: Vec<Strike>,
     /// Workloads whose pods are replaced: kind and name.
     pub(crate) restarts: Vec<(Kind, String)>,
     /// All pods of the targets.
@@ -114,12 +121,18 @@ impl Plan {
                 .iter()
                 .map(|(kind, name)| format!("PATCH {}/{name}: annotation {RESTARTED_AT} of the template", kind.plural)),
         );
+        requests.extend(self.strikes.iter().map(Strike::request));
         requests.extend(self.hit.iter().map(|pod| match self.request.fault {
             Fault::Evict => format!("CREATE pods/{}/eviction (uid {})", pod.name, pod.uid),
             _ if self.request.force => format!("DELETE pods/{} (uid {}, grace period 0)", pod.name, pod.uid),
             _ => format!("DELETE pods/{} (uid {})", pod.name, pod.uid),
         }));
         requests
+    }
+
+    /// The commands that take back what commands do.
+    pub(crate) fn remedies(&self) -> Vec<Remedy> {
+        self.strikes.iter().filter_map(|strike| strike.remedy.clone()).collect()
     }
 
     /// The rights to undo it, and then those to do it: verb, group, resource, subresource.
@@ -135,6 +148,13 @@ impl Plan {
         match self.request.fault {
             Fault::Evict => rights.push(own("create", "", "pods", "eviction")),
             Fault::PodDelete => rights.push(own("delete", "", "pods", "")),
+            fault if fault.is_inside() => {
+                // A websocket is opened with GET; from Kubernetes 1.35 `create` is asked for too.
+                rights.extend(["create", "get"].map(|verb| own(verb, "", "pods", "exec")));
+                if self.request.inside.ephemeral_image.is_some() {
+                    rights.push(own("patch", "", "pods", "ephemeralcontainers"));
+                }
+            }
             _ => {}
         }
         rights.dedup();
@@ -153,6 +173,7 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
     let mut plan = Plan {
         changes: Vec::new(),
         hit: Vec::new(),
+        strikes: Vec::new(),
         restarts: Vec::new(),
         before: Vec::new(),
         services: Vec::new(),
@@ -178,7 +199,7 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
                 target.short()
             ));
         }
-        let before: Vec<PodBefore> = workload
+        let mut before: Vec<PodBefore> = workload
             .pods
             .iter()
             .filter(|pod| !is_terminating(pod))
@@ -197,7 +218,10 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
             .collect();
         plan.refuse(view, &target, object);
         plan.change(view, &target, object, raw)?;
-        plan.choose(&before, &ready);
+        let chosen = plan.choose(&before, &ready);
+        for pod in before.iter_mut().filter(|pod| chosen.contains(&pod.name)) {
+            plan.strike(pod, &workload.pods, raw);
+        }
         let fronts = view.services_selecting(&target.namespace, &object.pod_labels());
         match fronts.is_empty() {
             true => plan
@@ -275,7 +299,7 @@ impl Plan {
         let raw_target = || raw.iter().find(is_it).ok_or_else(|| format!("{} was not read", target.short()));
         let in_template = |path: &[&str], ours: Value| Ok::<_, String>(Change::of(&kind, raw_target()?, &[&spec[..], path].concat(), ours));
         match fault {
-            Fault::PodDelete | Fault::Evict => {}
+            Fault::PodDelete | Fault::Evict | Fault::ContainerCrash | Fault::Oom | Fault::Cpu | Fault::CpuResize | Fault::BreakHeal => {}
             _ if matches!(object, WorkloadObject::Pod(_)) => return Err(wrong()),
             Fault::ScaleZero | Fault::Scale if !scales => return Err(wrong()),
             Fault::ScaleZero => self.changes.push(Change::of_scale(&kind, raw_target()?, 0)),
@@ -323,21 +347,43 @@ impl Plan {
         Ok(())
     }
 
-    fn choose(&mut self, before: &[PodBefore], ready: &[&str]) {
+    /// Chooses the pods; the names are those of pods in which something is to be done.
+    fn choose(&mut self, before: &[PodBefore], ready: &[&str]) -> Vec<String> {
         let fault = self.request.fault;
         let count = match fault {
-            Fault::PodDelete | Fault::Evict => self.request.share.of(ready.len()),
+            fault if fault.chooses_pods() => self.request.share.of(ready.len()),
             Fault::ScaleZero | Fault::RollingRestart | Fault::NotReady => before.len(),
             Fault::Scale => before.len().saturating_sub(self.request.to as usize),
             // The rollout does not get beyond its first pods.
-            Fault::BadImage | Fault::StuckPending | Fault::CrashLoop => 0,
+            _ => 0,
         };
         self.pods.hit += count;
+        if !fault.chooses_pods() {
+            return Vec::new();
+        }
+        let chosen = choose(self.request.seed, ready, count);
         if matches!(fault, Fault::PodDelete | Fault::Evict) {
-            let chosen = choose(self.request.seed, ready, count);
             let of_name = |name: &&str| before.iter().find(|pod| pod.name == **name).cloned();
             self.hit.extend(chosen.iter().filter_map(of_name));
+            return Vec::new();
         }
+        chosen.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Adds what is done inside a pod. The restart that this makes is expected.
+    fn strike(&mut self, before: &mut PodBefore, pods: &[&Pod], raw: &[Value]) {
+        let (request, fault) = (&self.request, self.request.fault);
+        let Some(pod) = pods.iter().find(|pod| pod.metadata.uid.as_ref() == Some(&before.uid)) else {
+            return;
+        };
+        let is_it = |value: &&Value| value["metadata"]["uid"] == before.uid.as_str();
+        let refused = match (fault, raw.iter().find(is_it)) {
+            (Fault::CpuResize, Some(raw)) => inside::resize(&request.inside, pod, raw).map(|change| self.changes.push(change)),
+            (Fault::CpuResize, None) => Err(never(format!("pod/{} has gone meanwhile", before.name))),
+            _ => Strike::of(fault, &request.inside, &request.id, request.hold.as_secs(), pod).map(|strike| self.strikes.push(strike)),
+        };
+        self.refusals.extend(refused.err());
+        before.restarts += u32::from(matches!(fault, Fault::ContainerCrash | Fault::Oom));
     }
 
     /// Adds what the spec lets expect.
@@ -356,6 +402,11 @@ impl Plan {
                 0 => (format!("no ready pod of {name} is left: an outage until a new one is ready"), true),
                 left => (format!("{left} of {ready} pods of {name} go on serving: no outage"), false),
             },
+            Fault::ContainerCrash | Fault::Oom | Fault::BreakHeal => match ready.saturating_sub(self.request.share.of(ready)) {
+                0 => (format!("no ready pod of {name} is left: an outage until one is ready again"), true),
+                left => (format!("{left} of {ready} pods of {name} go on serving: no outage"), false),
+            },
+            Fault::Cpu | Fault::CpuResize => (format!("{name} answers more slowly: no outage"), false),
             Fault::ScaleZero => (format!("{name} has no pods: an outage until new ones are ready"), true),
             Fault::Scale if self.request.to == 0 => (format!("{name} has no pods: an outage until new ones are ready"), true),
             Fault::Scale => (

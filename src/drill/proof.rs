@@ -26,6 +26,8 @@ pub(crate) fn proven(view: &View<'_>, plan: &Plan) -> Result<String, String> {
         let new = |pod: &&&Pod| !before.contains(pod.uid().unwrap_or_default().as_str());
         let name = target.short();
         seen.push(match plan.request.fault {
+            // What is seen of commands in containers: `inside::proven`.
+            Fault::ContainerCrash | Fault::Oom | Fault::Cpu | Fault::BreakHeal | Fault::CpuResize => continue,
             Fault::PodDelete | Fault::Evict => {
                 let hit = plan.hit.iter().filter(|pod| pod.workload == *target);
                 let left = hit

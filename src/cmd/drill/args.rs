@@ -7,10 +7,12 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 use clap::{ArgGroup, Args};
+use kube_quantity::ParsedQuantity;
 
 use crate::cmd::drill::files::ReportArgs;
 use crate::cmd::targets;
 use crate::drill::fault::{Fault, Share};
+use crate::drill::inside::Inside;
 use crate::drill::judge::{HELD, Limits};
 use crate::drill::plan::{Allow, Request};
 use crate::exit::Failure;
@@ -25,12 +27,12 @@ use crate::render::document::Format;
 #[command(group = ArgGroup::new("share").args(["count", "percent", "all"]))]
 pub(super) struct FaultArgs {
     /// Fault: see drill list
-    #[arg(value_name = "FAULT", value_parser = PossibleValuesParser::new(Fault::ALL.map(Fault::name)).map(|name| fault(&name)))]
+    #[arg(value_name = "FAULT", value_parser = PossibleValuesParser::new(BTreeSet::from(Fault::ALL.map(Fault::name))).map(|name| fault(&name)))]
     fault: Fault,
     /// Workloads: TYPE/NAME
     #[arg(value_name = "TYPE/NAME", required = true)]
     pub(super) targets: Vec<String>,
-    /// How many ready pods of each workload are deleted or evicted [default: 1; evict: all]
+    /// How many ready pods of each workload are hit by a fault of pods or containers [default: 1; evict and not-ready --break: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
     /// How many of them, in percent, rounded up
@@ -42,6 +44,21 @@ pub(super) struct FaultArgs {
     /// Delete pods without their grace period
     #[arg(long)]
     force: bool,
+    /// The container that is hit [default: the first]
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
+    /// For not-ready: a command for sh in each pod that makes it not ready
+    #[arg(long = "break", value_name = "COMMAND", requires = "heal")]
+    break_with: Option<String>,
+    /// The command that takes --break back; it may be run twice
+    #[arg(long, value_name = "COMMAND", requires = "break_with")]
+    heal: Option<String>,
+    /// For cpu: lower the CPU limit to this, in place, instead of keeping CPUs busy
+    #[arg(long, value_name = "LIMIT", value_parser = cpu_limit)]
+    resize: Option<String>,
+    /// For container-crash: where a container has no shell, send the signal from an ephemeral container with this image. It stays in the pod until the pod is deleted
+    #[arg(long, value_name = "IMAGE")]
+    ephemeral_image: Option<String>,
     /// The number of pods for scale
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
     to: Option<u32>,
@@ -54,7 +71,7 @@ pub(super) struct FaultArgs {
     /// How long the recovery may take
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
     timeout: Duration,
-    /// Go on in spite of: degraded, bare-pods, autoscaled, gitops, force-stateful, lost-claims
+    /// Go on in spite of: degraded, bare-pods, autoscaled, gitops, force-stateful, lost-claims, no-limit
     #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = PossibleValuesParser::new(ALLOW.map(Allow::word)).map(|word| allow(&word)))]
     allow: Vec<Allow>,
     /// Allow a drill in this namespace although it is production
@@ -62,13 +79,14 @@ pub(super) struct FaultArgs {
     pub(super) i_know_this_is_production: Option<String>,
 }
 
-const ALLOW: [Allow; 6] = [
+const ALLOW: [Allow; 7] = [
     Allow::Degraded,
     Allow::BarePods,
     Allow::Autoscaled,
     Allow::GitOps,
     Allow::ForceStateful,
     Allow::LostClaims,
+    Allow::NoLimit,
 ];
 
 fn fault(name: &str) -> Fault {
@@ -90,6 +108,17 @@ fn expected(text: &str) -> Result<String, String> {
 
 fn allow(word: &str) -> Allow {
     ALLOW.into_iter().find(|allow| allow.word() == word).unwrap_or(Allow::Degraded)
+}
+
+/// A CPU limit as the API server writes it.
+fn cpu_limit(text: &str) -> Result<String, String> {
+    let cpus = ParsedQuantity::try_from(text).ok().and_then(|parsed| parsed.to_bytes_f64());
+    let thousandths = cpus.map_or(0, |cpus| (cpus * 1000.0).round() as u64);
+    match thousandths {
+        0 => Err("expected an amount of CPU, for example 100m".to_owned()),
+        whole if whole % 1000 == 0 => Ok((whole / 1000).to_string()),
+        part => Ok(format!("{part}m")),
+    }
 }
 
 /// Show what a drill would do: the requests, their rights and undoing, and what the specs let expect. Changes nothing.
@@ -172,8 +201,12 @@ pub(super) struct ClientArgs {
 impl FaultArgs {
     /// What is asked for, without the objects, which have to be looked up.
     pub(super) fn request(&self) -> Result<Request, Failure> {
-        let fault = self.fault;
-        let takes_pods = matches!(fault, Fault::PodDelete | Fault::Evict);
+        let fault = match self.fault {
+            Fault::NotReady if self.break_with.is_some() => Fault::BreakHeal,
+            Fault::Cpu if self.resize.is_some() => Fault::CpuResize,
+            fault => fault,
+        };
+        let takes_pods = fault.chooses_pods();
         let misplaced = [
             (
                 "--count, --percent and --all choose",
@@ -182,6 +215,18 @@ impl FaultArgs {
             ),
             ("--seed chooses", self.seed.is_some(), takes_pods),
             ("--force deletes", self.force, fault == Fault::PodDelete),
+            (
+                "--container chooses a container of",
+                self.container.is_some(),
+                takes_pods && !matches!(fault, Fault::PodDelete | Fault::Evict),
+            ),
+            ("--break breaks", self.break_with.is_some(), fault == Fault::BreakHeal),
+            ("--resize resizes", self.resize.is_some(), fault == Fault::CpuResize),
+            (
+                "--ephemeral-image enters",
+                self.ephemeral_image.is_some(),
+                fault == Fault::ContainerCrash,
+            ),
             ("--to scales", self.to.is_some(), fault == Fault::Scale),
         ];
         if let Some((flag, ..)) = misplaced.iter().find(|(_, given, fits)| *given && !fits) {
@@ -209,7 +254,7 @@ impl FaultArgs {
             share: match (self.count, self.percent) {
                 (Some(count), _) => Share::Count(count as usize),
                 (_, Some(percent)) => Share::Percent(percent as usize),
-                _ if self.all || fault == Fault::Evict => Share::All,
+                _ if self.all || matches!(fault, Fault::Evict | Fault::BreakHeal) => Share::All,
                 _ => Share::Count(1),
             },
             to: self.to.unwrap_or_default(),
@@ -218,6 +263,14 @@ impl FaultArgs {
             hold: self.duration.unwrap_or_else(|| fault.held_for()),
             timeout: self.timeout,
             allow: self.allow.iter().copied().collect::<BTreeSet<_>>(),
+            inside: Inside {
+                container: self.container.clone(),
+                break_with: self.break_with.clone().unwrap_or_default(),
+                heal_with: self.heal.clone().unwrap_or_default(),
+                ephemeral_image: self.ephemeral_image.clone(),
+                resize: self.resize.clone().unwrap_or_default(),
+                without_limit: self.allow.contains(&Allow::NoLimit),
+            },
         })
     }
 }

@@ -12,8 +12,11 @@ use crate::io::Io;
 pub(super) struct ListArgs {}
 
 pub(super) fn run(_: &ListArgs, io: &mut Io) -> Outcome {
-    for fault in Fault::ALL {
-        io.stdout.line(fault.name());
+    for (at, fault) in Fault::ALL.into_iter().enumerate() {
+        // Variants of a fault, made by flags, stand beside each other.
+        if at == 0 || Fault::ALL[at - 1].name() != fault.name() {
+            io.stdout.line(fault.name());
+        }
         io.stdout.line(&format!("  does   {}", fault.does()));
         io.stdout.line(&format!("  proof  {}", fault.proof()));
         io.stdout.line(&format!("  undo   {}", fault.undo()));

@@ -7,7 +7,7 @@ use crate::cmd::Outcome;
 use crate::cmd::flags::ConnectFlags;
 use crate::exit::Exit;
 use crate::io::Io;
-use crate::observe::drill::{journal, restore};
+use crate::observe::drill::{inside, journal, restore};
 use crate::observe::reads;
 use crate::text::sanitise;
 
@@ -42,10 +42,15 @@ pub(super) async fn run(args: &RestoreArgs, connect: &ConnectFlags, io: &mut Io,
             for change in &journal.changes {
                 io.stdout.line(&sanitise(&format!("  would undo  {}", change.request())));
             }
+            for remedy in &journal.remedies {
+                io.stdout
+                    .line(&sanitise(&format!("  would run   {}: {}", remedy.place, remedy.words)));
+            }
             continue;
         }
         let say = |line: &str| stderr.line(&sanitise(line));
-        let restored = restore::changes(&connection, &namespace, &journal.changes, say).await;
+        let mut restored = restore::changes(&connection, &namespace, &journal.changes, say).await;
+        restored.extend(inside::heal(&connection, &namespace, &journal.remedies, &say).await);
         for one in &restored {
             let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             io.stdout

@@ -13,4 +13,9 @@ pub(crate) const RIGHTS: &[(&str, &str, &[&str])] = &[
     ("", "services", &["get", "patch"]),
     ("", "pods", &["get", "delete"]),
     ("", "pods/eviction", &["create"]),
+    ("", "pods/resize", &["patch"]),
+    // A websocket is opened with GET; from Kubernetes 1.35 `create` is asked for too.
+    ("", "pods/exec", &["create", "get"]),
+    // container-crash --ephemeral-image
+    ("", "pods/ephemeralcontainers", &["patch"]),
 ];

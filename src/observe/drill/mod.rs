@@ -1,6 +1,7 @@
 //! Makes a drill on a cluster: journal, faults, meter, and the way back.
 
 pub(crate) mod data;
+pub(crate) mod inside;
 pub(crate) mod journal;
 pub(crate) mod meter;
 pub(crate) mod prepare;

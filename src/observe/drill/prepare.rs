@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::model::drill::Refusal;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
-use crate::observe::drill::journal;
+use crate::observe::drill::{inside, journal};
 use crate::observe::named::must_exist;
 use crate::observe::prober::denied;
 use crate::observe::reads;
@@ -90,6 +90,9 @@ pub(crate) async fn plan_in(connection: &Connection, store: &mut Store, mut requ
             plan.refusals.push(Refusal { why, flag: None });
         }
     }
+    if plan.refusals.is_empty() {
+        inside::look(connection, &namespace, &mut plan).await;
+    }
     Ok(plan)
 }
 
@@ -125,7 +128,7 @@ pub(crate) async fn targets(
     Ok(targets)
 }
 
-/// The targets and, where they are changed, the Services of the namespace, as the API server stores them.
+/// The targets and, where they are changed, the Services or pods of the namespace, as the API server stores them.
 async fn raw(connection: &Connection, namespace: &str, request: &Request) -> Result<Vec<Value>, Failure> {
     let mut raw = Vec::new();
     for target in &request.targets {
@@ -136,6 +139,9 @@ async fn raw(connection: &Connection, namespace: &str, request: &Request) -> Res
     }
     if request.fault == Fault::NotReady {
         raw.extend(connection.list(&kind::SERVICE, Some(namespace), &ListQuery::default()).await?.items);
+    }
+    if request.fault == Fault::CpuResize {
+        raw.extend(connection.list(&kind::POD, Some(namespace), &ListQuery::default()).await?.items);
     }
     Ok(raw)
 }

@@ -8,11 +8,11 @@ use crate::model::drill::{Restored, RestoredHow};
 use crate::text::shorten;
 
 /// How long the API server may give no usable answer while something is put back.
-const PATIENCE: Duration = Duration::from_secs(300);
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whether trying again may help: restoring is worth more than a quick end.
-fn passes(error: &ApiError) -> bool {
+pub(super) fn passes(error: &ApiError) -> bool {
     error.kind.is_passing() || matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Unauthorized)
 }
 

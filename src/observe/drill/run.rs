@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use crate::cluster::{ApiErrorKind, Connection, Deletion, Patch, Preconditions, WriteOptions};
 use crate::drill::fault::Fault;
+use crate::drill::inside;
+use crate::drill::inside::Strike;
 use crate::drill::journal::{Journal, VERSION};
 use crate::drill::judge::{Limits, Outcome, judge, reasons};
 use crate::drill::lanes::Lanes;
@@ -24,6 +26,7 @@ use crate::model::duration::rounded;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::observe::drill::data::Data;
+use crate::observe::drill::inside::{Running, heal};
 use crate::observe::drill::journal::Open;
 use crate::observe::drill::meter::{Meter, Target};
 use crate::observe::drill::prepare::Prepared;
@@ -82,6 +85,8 @@ struct Drill<'a> {
     settings: Settings,
     meters: Vec<Meter>,
     journal: Option<Open>,
+    /// Commands in containers.
+    inside: Option<Running>,
     events: Vec<DrillEvent>,
     begun: Instant,
     /// The first change.
@@ -128,6 +133,7 @@ pub(crate) async fn run(
         settings,
         meters,
         journal: None,
+        inside: None,
         events: Vec::new(),
         begun: Instant::now(),
         fault: None,
@@ -292,6 +298,7 @@ impl Drill<'_> {
             started_at,
             by: self.settings.by.clone(),
             changes: self.plan.changes.clone(),
+            remedies: self.plan.remedies(),
         };
         self.journal = Some(Open::begin(self.connection, journal, self.settings.folder.clone()).await?);
         Ok(())
@@ -308,9 +315,7 @@ impl Drill<'_> {
             }
             Ok(what) => self.event("injected", what),
         }
-        let proven = self
-            .until(true, PROVEN_WITHIN, stop, |view, drill| proof::proven(view, &drill.plan))
-            .await;
+        let proven = self.until(true, PROVEN_WITHIN, stop, |view, drill| drill.proven(view)).await;
         match proven {
             Ok(End::Met(seen)) => {
                 self.event("proven", seen);
@@ -319,6 +324,16 @@ impl Drill<'_> {
             Ok(End::Late(missing)) => Some(format!("it was not seen within 60 s: {missing}")),
             Ok(End::Interrupted) => Some("it was interrupted before the fault was seen".to_owned()),
             Err(failure) => Some(failure.message),
+        }
+    }
+
+    /// Whether the fault is there to be seen; the error says what is not.
+    fn proven(&self, view: &View<'_>) -> Result<String, String> {
+        let (plan, pods) = (&self.plan, &view.snapshot.objects.pods);
+        match &self.inside {
+            Some(inside) => inside::proven(pods, &plan.strikes, &inside.seen()),
+            None if plan.request.fault == Fault::CpuResize => inside::resized(pods, &plan.changes, |change| Some(&change.ours)),
+            None => proof::proven(view, plan),
         }
     }
 
@@ -358,6 +373,10 @@ impl Drill<'_> {
                 .await;
             made.map_err(|error| error.to_string())?;
             done.push(format!("restart of {}/{name}", kind.singular()));
+        }
+        if !self.plan.strikes.is_empty() {
+            done.extend(self.plan.strikes.iter().map(Strike::request));
+            self.inside = Some(Running::begin(self.connection, &namespace, &self.plan.strikes).await?);
         }
         self.take_pods(&namespace, &mut done).await?;
         Ok(done.join(", "))
@@ -409,10 +428,15 @@ impl Drill<'_> {
         Ok(())
     }
 
-    /// Holds the fault for the time that was asked for.
+    /// Holds the fault for the time that was asked for, or until it has ended what it was about.
     async fn hold(&mut self, stop: &Stop) {
         let hold = self.plan.request.hold;
-        let held = self.until(true, hold, stop, |_, _| Err(String::new())).await;
+        let is_over = |view: &View<'_>, drill: &Self| inside::have_ended(&view.snapshot.objects.pods, &drill.plan.strikes);
+        let held = self
+            .until(true, hold, stop, |view, drill| {
+                is_over(view, drill).then(String::new).ok_or_else(String::new)
+            })
+            .await;
         if let Err(failure) = held {
             self.event("blind", failure.message);
         }
@@ -420,11 +444,10 @@ impl Drill<'_> {
 
     async fn undo(&mut self) -> Vec<Restored> {
         let namespace = self.connection.default_namespace().to_owned();
-        if self.plan.changes.is_empty() {
-            return Vec::new();
-        }
         let say = self.say;
-        let restored = restore::changes(self.connection, &namespace, &self.plan.changes, |line| say(line)).await;
+        let mut restored = restore::changes(self.connection, &namespace, &self.plan.changes, |line| say(line)).await;
+        restored.extend(heal(self.connection, &namespace, &self.plan.remedies(), say).await);
+        self.inside = None;
         for one in &restored {
             let why = one.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.event("undone", format!("{}{why}", one.what));
@@ -440,6 +463,7 @@ impl Drill<'_> {
         let mut since = None;
         let is_back = |view: &View<'_>, drill: &Self| {
             proof::recovered(view, &drill.plan)?;
+            inside::resized(&view.snapshot.objects.pods, &drill.plan.changes, |change| change.before.as_ref())?;
             let good = drill.answers(|_| GOOD_ANSWERS);
             good.map_err(|name| format!("{name} does not answer"))
         };

@@ -1,5 +1,7 @@
 //! `drill` on a real cluster.
 
+mod inside;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
