@@ -30,8 +30,8 @@ pub(crate) struct Change {
 /// What putting a change back takes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Undo {
-    /// This JSON Patch.
-    Patch(Value),
+    /// This operation of a JSON Patch.
+    Write(Value),
     /// Nothing: the value is the one from before.
     AsBefore,
     /// Nothing: somebody else has given it this value.
@@ -53,7 +53,10 @@ impl Change {
         let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
         let exists = |length: usize| object.pointer(&pointer(&path[..length])).is_some_and(|value| !value.is_null());
         let length = (1..path.len()).find(|length| !exists(*length)).unwrap_or(path.len());
-        let ours = path[length..].iter().rev().fold(ours, |inner, key| json!({ key: inner }));
+        let ours = path[length..].iter().rev().fold(ours, |inner, key| match key.parse::<usize>() {
+            Ok(_) => json!([inner]),
+            Err(_) => json!({ key: inner }),
+        });
         let path = path[..length].to_vec();
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
         Self {
@@ -94,27 +97,36 @@ impl Change {
         )
     }
 
-    fn value<'a>(&self, object: &'a Value) -> Option<&'a Value> {
-        object.pointer(&pointer(&self.path))
+    /// Where the field is now, and its value: what was added to an array may have moved in it.
+    fn place<'a>(&self, object: &'a Value) -> (String, Option<&'a Value>) {
+        let path = pointer(&self.path);
+        let array = path.rsplit_once('/').map(|(array, _)| array);
+        let elements = array.and_then(|array| object.pointer(array)).and_then(Value::as_array);
+        match (elements, self.before.is_none()) {
+            (Some(elements), true) => {
+                let at = elements.iter().position(|element| *element == self.ours);
+                let moved = at.map_or_else(|| path.clone(), |at| format!("{}/{at}", array.unwrap_or_default()));
+                (moved, at.map(|at| &elements[at]))
+            }
+            _ => {
+                let value = object.pointer(&path);
+                (path, value)
+            }
+        }
     }
 
-    /// The tests that a patch begins with: it is the object as it was read.
-    fn tests(&self, object: &Value) -> Vec<Value> {
-        vec![
-            json!({"op": "test", "path": "/metadata/uid", "value": self.uid}),
-            json!({"op": "test", "path": "/metadata/resourceVersion", "value": object["metadata"]["resourceVersion"]}),
-        ]
+    /// Whether both are about one object, so that they are made and undone in one request.
+    fn is_beside(&self, other: &Self) -> bool {
+        (&self.kind, &self.name, &self.uid, &self.subresource) == (&other.kind, &other.name, &other.uid, &other.subresource)
     }
 
-    /// The patch that makes the change to the object as it was read; none where the field is not as it was when the drill was planned.
-    pub(crate) fn make(&self, object: &Value) -> Option<Value> {
-        if object["metadata"]["uid"] != self.uid.as_str() || self.value(object) != self.before.as_ref() {
+    /// The operation that makes the change to the object as it was read; none where the field is not as it was when the drill was planned.
+    fn operation(&self, object: &Value) -> Option<Value> {
+        if object["metadata"]["uid"] != self.uid.as_str() || self.place(object).1 != self.before.as_ref() {
             return None;
         }
-        let mut patch = self.tests(object);
         let op = if self.before.is_some() { "replace" } else { "add" };
-        patch.push(json!({"op": op, "path": pointer(&self.path), "value": self.ours}));
-        Some(patch.into())
+        Some(json!({"op": op, "path": pointer(&self.path), "value": self.ours}))
     }
 
     /// What it takes to put the change back in the object as it is now. Only a field that still has our value is touched.
@@ -122,21 +134,44 @@ impl Change {
         let Some(object) = object.filter(|object| object["metadata"]["uid"] == self.uid.as_str()) else {
             return Undo::Gone;
         };
-        let now = self.value(object);
+        let (path, now) = self.place(object);
         if now == self.before.as_ref() {
             return Undo::AsBefore;
         }
         if now != Some(&self.ours) {
             return Undo::ChangedByOthers(now.cloned());
         }
-        let path = pointer(&self.path);
-        let mut patch = self.tests(object);
-        patch.push(match &self.before {
+        Undo::Write(match &self.before {
             Some(before) => json!({"op": "replace", "path": path, "value": before}),
             None => json!({"op": "remove", "path": path}),
-        });
-        Undo::Patch(patch.into())
+        })
     }
+}
+
+/// The changes of each object.
+pub(crate) fn by_object(changes: &[Change]) -> Vec<&[Change]> {
+    changes.chunk_by(Change::is_beside).collect()
+}
+
+/// A JSON Patch that fails where the object is not as it was read.
+pub(crate) fn patch(object: &Value, operations: Vec<Value>) -> Value {
+    let metadata = &object["metadata"];
+    let mut patch = vec![
+        json!({"op": "test", "path": "/metadata/uid", "value": metadata["uid"]}),
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]}),
+    ];
+    patch.extend(operations);
+    patch.into()
+}
+
+/// The patch that makes the changes of one object; the error is what has changed since it was read.
+pub(crate) fn make(changes: &[Change], object: Option<&Value>) -> Result<Value, String> {
+    let operation = |change: &Change| {
+        let operation = object.and_then(|object| change.operation(object));
+        operation.ok_or_else(|| format!("{} has changed since it was read", change.what()))
+    };
+    let operations = changes.iter().map(operation).collect::<Result<_, _>>()?;
+    Ok(patch(object.unwrap_or(&Value::Null), operations))
 }
 
 #[cfg(test)]
@@ -152,13 +187,15 @@ mod tests {
     fn a_field_comes_back_only_where_it_still_has_our_value() {
         let change = Change::of_scale(&kind::DEPLOYMENT, &object(json!({"replicas": 2})), 0);
         assert_eq!(change.request(), "PATCH deployments/web/scale: spec.replicas 2 → 0");
-        let patch = change.make(&object(json!({"replicas": 2}))).unwrap();
+        let made = |spec: Value| make(std::slice::from_ref(&change), Some(&object(spec)));
+        let patch = made(json!({"replicas": 2})).unwrap();
         assert_eq!(patch[2], json!({"op": "replace", "path": "/spec/replicas", "value": 0}));
-        assert_eq!(change.make(&object(json!({"replicas": 3}))), None, "somebody scaled it since");
-        let Undo::Patch(patch) = change.undo(Some(&object(json!({"replicas": 0})))) else {
-            panic!()
-        };
-        assert_eq!(patch[2], json!({"op": "replace", "path": "/spec/replicas", "value": 2}));
+        assert!(
+            made(json!({"replicas": 3})).unwrap_err().contains("has changed"),
+            "somebody scaled it since"
+        );
+        let back = change.undo(Some(&object(json!({"replicas": 0}))));
+        assert_eq!(back, Undo::Write(json!({"op": "replace", "path": "/spec/replicas", "value": 2})));
         assert_eq!(change.undo(Some(&object(json!({"replicas": 2})))), Undo::AsBefore);
         assert_eq!(
             change.undo(Some(&object(json!({"replicas": 5})))),
@@ -177,14 +214,32 @@ mod tests {
         let change = Change::of(&kind::DEPLOYMENT, &bare, &path, "d".into());
         let made = object(json!({"template": {"spec": {"nodeSelector": {"podlife.dev/drill": "d"}}}}));
         assert_eq!((&change.before, &change.ours), (&None, &json!({"podlife.dev/drill": "d"})));
-        let Undo::Patch(patch) = change.undo(Some(&made)) else { panic!() };
-        assert_eq!(patch[2], json!({"op": "remove", "path": "/spec/template/spec/nodeSelector"}));
+        let back = json!({"op": "remove", "path": "/spec/template/spec/nodeSelector"});
+        assert_eq!(change.undo(Some(&made)), Undo::Write(back));
         // Where others have a key beside it, ours alone goes.
         let shared = object(json!({"template": {"spec": {"nodeSelector": {"disk": "ssd"}}}}));
         let change = Change::of(&kind::DEPLOYMENT, &shared, &path, "d".into());
         let made = object(json!({"template": {"spec": {"nodeSelector": {"disk": "hdd", "podlife.dev/drill": "d"}}}}));
-        let Undo::Patch(patch) = change.undo(Some(&made)) else { panic!() };
-        let at = "/spec/template/spec/nodeSelector/podlife.dev~1drill";
-        assert_eq!(patch[2], json!({"op": "remove", "path": at}));
+        let back = json!({"op": "remove", "path": "/spec/template/spec/nodeSelector/podlife.dev~1drill"});
+        assert_eq!(change.undo(Some(&made)), Undo::Write(back));
+    }
+
+    #[test]
+    fn what_was_added_to_an_array_is_found_where_it_is_now() {
+        let (ours, other) = (json!({"name": "ours"}), json!({"name": "other"}));
+        let missing = object(json!({}));
+        let change = Change::of(&kind::DEPLOYMENT, &missing, &["spec", "volumes", "0"], ours.clone());
+        assert_eq!(
+            (change.what().as_str(), &change.ours),
+            ("deployment/web: spec.volumes", &json!([ours]))
+        );
+        let full = object(json!({"volumes": [other]}));
+        let change = Change::of(&kind::DEPLOYMENT, &full, &["spec", "volumes", "1"], ours.clone());
+        let patch = make(std::slice::from_ref(&change), Some(&full)).unwrap();
+        assert_eq!(patch[2], json!({"op": "add", "path": "/spec/volumes/1", "value": ours}));
+        let remove = |at: usize| Undo::Write(json!({"op": "remove", "path": format!("/spec/volumes/{at}")}));
+        assert_eq!(change.undo(Some(&object(json!({"volumes": [other, ours]})))), remove(1));
+        assert_eq!(change.undo(Some(&object(json!({"volumes": [ours, other]})))), remove(0));
+        assert_eq!(change.undo(Some(&object(json!({"volumes": [other, other]})))), Undo::AsBefore);
     }
 }

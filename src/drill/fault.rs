@@ -24,6 +24,11 @@ pub(crate) enum Fault {
     CpuResize,
     /// `not-ready --break`
     BreakHeal,
+    Isolate,
+    DnsBlock,
+    StuckCreating,
+    NodeLoss,
+    ConfigCorrupt,
 }
 
 /// Which ready pods a fault is about.
@@ -46,7 +51,7 @@ impl Share {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::PodDelete,
         Self::Evict,
         Self::ScaleZero,
@@ -61,6 +66,11 @@ impl Fault {
         Self::Oom,
         Self::Cpu,
         Self::CpuResize,
+        Self::Isolate,
+        Self::DnsBlock,
+        Self::StuckCreating,
+        Self::NodeLoss,
+        Self::ConfigCorrupt,
     ];
 
     /// The name on the command line; variants that flags choose have the same name, and stand one after the other.
@@ -78,6 +88,11 @@ impl Fault {
             Self::ContainerCrash => "container-crash",
             Self::Oom => "oom",
             Self::Cpu | Self::CpuResize => "cpu",
+            Self::Isolate => "isolate",
+            Self::DnsBlock => "dns-block",
+            Self::StuckCreating => "stuck-creating",
+            Self::NodeLoss => "node-loss",
+            Self::ConfigCorrupt => "config-corrupt",
         }
     }
 
@@ -89,7 +104,7 @@ impl Fault {
             Self::ScaleZero => "scale to zero pods",
             Self::Scale => "scale to the number of pods of --to",
             Self::RollingRestart => "replace all pods, as kubectl rollout restart does",
-            Self::NotReady => "take all pods out of the Services that select them",
+            Self::NotReady => "take all pods out of the Services that select them, or --count of them",
             Self::BadImage => "roll out an image that does not exist",
             Self::StuckPending => "roll out pods that no node takes",
             Self::CrashLoop => "roll out a command that does not exist",
@@ -98,31 +113,40 @@ impl Fault {
             Self::Cpu => "keep CPUs busy in a container of ready pods, beyond its limit",
             Self::CpuResize => "with --resize: give a container of ready pods less CPU, in place",
             Self::BreakHeal => "with --break and --heal: run a command in ready pods that makes them not ready",
+            Self::StuckCreating => "roll out pods that mount a ConfigMap that does not exist",
+            Self::Isolate => "cut the pods off by a NetworkPolicy: from everyone, or from the pods of --from",
+            Self::ConfigCorrupt => "give a key of a ConfigMap another value",
+            Self::NodeLoss => "evict all pods of the namespace on one node at once",
+            Self::DnsBlock => "block port 53 for the pods by a NetworkPolicy",
         }
     }
 
     /// How it is undone.
     pub(crate) const fn undo(self) -> &'static str {
         match self {
-            Self::PodDelete | Self::Evict => "none needed: their controller replaces the pods",
+            Self::PodDelete | Self::Evict | Self::NodeLoss => "none needed: their controllers replace the pods",
             Self::ContainerCrash => "none needed: the kubelet starts the container again",
             Self::Oom | Self::Cpu => "the processes are ended; they also end by themselves, 15 s after --duration",
             Self::CpuResize => "the resources from before",
             Self::BreakHeal => "the command of --heal",
             Self::RollingRestart => "none: the annotation of the restart stays in the template, and changes nothing",
             Self::ScaleZero | Self::Scale => "the number of pods from before",
-            Self::NotReady => "the selector from before",
-            Self::BadImage | Self::StuckPending | Self::CrashLoop => "the template from before",
+            Self::NotReady => "the selector from before, or the label",
+            Self::ConfigCorrupt => "the value from before; with --restart, then the template",
+            Self::BadImage | Self::StuckPending | Self::CrashLoop | Self::StuckCreating => "the template from before",
+            Self::Isolate | Self::DnsBlock => {
+                "the NetworkPolicy is deleted; where podlife is killed, Kubernetes removes it at the deadline of the Job that owns it"
+            }
         }
     }
 
     /// What proves that it was made.
     pub(crate) const fn proof(self) -> &'static str {
         match self {
-            Self::PodDelete | Self::Evict => "the pods are gone or being deleted, by their uids",
+            Self::PodDelete | Self::Evict | Self::NodeLoss => "the pods are gone or being deleted, by their uids",
             Self::ScaleZero | Self::Scale => "the surplus pods are gone or being deleted",
             Self::RollingRestart => "a pod of a new revision exists",
-            Self::NotReady => "the Services have no ready endpoint",
+            Self::NotReady => "the pods are no ready endpoints of the Services",
             Self::BadImage => "a new pod cannot pull its image",
             Self::StuckPending => "a new pod is unschedulable",
             Self::CrashLoop => "a container of a new pod fails to start",
@@ -131,17 +155,36 @@ impl Fault {
             Self::Cpu => "the control group of the container counts periods that were throttled",
             Self::CpuResize => "the status of the container has the new limit",
             Self::BreakHeal => "the pods are not ready",
+            Self::ConfigCorrupt => "the files in the containers have the value (read with cat), or with --restart a new pod exists",
+            Self::StuckCreating => "an event says that a new pod cannot mount the volume",
+            Self::Isolate => "a pod in the cluster that could connect before cannot do so",
+            Self::DnsBlock => "a pod with the same labels that could look up a name before cannot do so",
         }
     }
 
     /// Whether the workload gets over it while nobody undoes anything.
     pub(crate) const fn heals_by_itself(self) -> bool {
-        matches!(self, Self::PodDelete | Self::Evict | Self::RollingRestart | Self::ContainerCrash)
+        self.takes_pods() || matches!(self, Self::RollingRestart | Self::ContainerCrash)
+    }
+
+    /// Whether it deletes or evicts pods.
+    pub(crate) const fn takes_pods(self) -> bool {
+        matches!(self, Self::PodDelete | Self::Evict | Self::NodeLoss)
+    }
+
+    /// Whether it evicts pods.
+    pub(crate) const fn evicts(self) -> bool {
+        matches!(self, Self::Evict | Self::NodeLoss)
+    }
+
+    /// Whether it is made by a NetworkPolicy.
+    pub(crate) const fn cuts_off(self) -> bool {
+        matches!(self, Self::Isolate | Self::DnsBlock)
     }
 
     /// Whether it changes what an autoscaler or a GitOps controller also writes.
     pub(crate) const fn changes_spec(self) -> bool {
-        !self.chooses_pods() && !matches!(self, Self::NotReady)
+        !self.chooses_pods() && !self.takes_pods() && !self.cuts_off() && !matches!(self, Self::NotReady)
     }
 
     /// Whether it runs a command in containers.

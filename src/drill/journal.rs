@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::drill::change::Change;
+use crate::drill::created::Created;
 use crate::drill::fault::Fault;
 use crate::drill::inside::Remedy;
 
@@ -34,6 +35,9 @@ pub(crate) struct Journal {
     /// Commands that take back what commands have done.
     #[serde(default)]
     pub(crate) remedies: Vec<Remedy>,
+    /// What it creates, whether it exists already or not.
+    #[serde(default)]
+    pub(crate) created: Vec<Created>,
 }
 
 impl Journal {
@@ -92,6 +96,7 @@ mod tests {
             by: "a@b".to_owned(),
             changes: vec![Change::of_scale(&kind::DEPLOYMENT, &object, 0)],
             remedies: Vec::new(),
+            created: Vec::new(),
         };
         assert_eq!(Journal::of_config_map(&journal.to_config_map()), Ok(journal.clone()));
         let newer = journal.to_line().replace("\"version\":1", "\"version\":2");

@@ -4,18 +4,28 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use crate::drill::budget;
+use crate::drill::budget::Budget;
 use crate::drill::change::Change;
 use crate::drill::choose::choose;
+use crate::drill::config;
+use crate::drill::config::{Corruption, File};
+use crate::drill::created::{Created, LABEL, dead_man};
 use crate::drill::fault::{Fault, Share};
 use crate::drill::inside;
 use crate::drill::inside::{Inside, Remedy, Strike};
+use crate::drill::label::labels;
+use crate::drill::network::{Canary, Side, cut};
+use crate::drill::node::{Lost, lost};
 use crate::model::drill::{PodCount, Refusal};
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::model::kind::Kind;
+use crate::text::shorten;
 use crate::view::{View, WorkloadObject, autoscaler, is_ready, is_terminating, rollout};
 
 /// The kinds that a drill can be about.
@@ -28,6 +38,12 @@ const GIT_OPS: [(&str, &str); 4] = [
     ("kustomize.toolkit.fluxcd.io/name", "Flux"),
     ("helm.toolkit.fluxcd.io/name", "Flux"),
 ];
+
+/// Letters of a created object's spec that are shown.
+const LONGEST_SPEC: usize = 300;
+
+/// What is created lives this much longer than the fault is held: while it is proven, and taken back.
+const SPARE: Duration = Duration::from_secs(120);
 
 /// What `kubectl rollout restart` writes.
 pub(crate) const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
@@ -42,6 +58,8 @@ pub(crate) enum Allow {
     ForceStateful,
     LostClaims,
     NoLimit,
+    OtherWorkloads,
+    Orphans,
 }
 
 impl Allow {
@@ -55,6 +73,8 @@ impl Allow {
             Self::ForceStateful => "force-stateful",
             Self::LostClaims => "lost-claims",
             Self::NoLimit => "no-limit",
+            Self::OtherWorkloads => "other-workloads",
+            Self::Orphans => "orphans",
         }
     }
 }
@@ -76,6 +96,16 @@ pub(crate) struct Request {
     pub(crate) timeout: Duration,
     pub(crate) allow: BTreeSet<Allow>,
     pub(crate) inside: Inside,
+    /// The callers that `isolate` is limited to.
+    pub(crate) from: Option<ObjectRef>,
+    /// `not-ready` takes as many pods out of their Services as `share` says, by their labels.
+    pub(crate) by_label: bool,
+    /// The node of `node-loss`.
+    pub(crate) node: Option<String>,
+    /// What `config-corrupt` changes.
+    pub(crate) corruption: Option<Corruption>,
+    /// The image of the canary.
+    pub(crate) image: String,
 }
 
 /// A pod, as it was when the drill was planned.
@@ -93,7 +123,7 @@ pub(crate) struct PodBefore {
 pub(crate) struct Plan {
     pub(crate) request: Request,
     pub(crate) changes: Vec<Change>,
-    /// Pods to delete or to evict, in this order.
+    /// Pods to delete, to evict or to take out of their Services, in this order.
     pub(crate) hit: Vec<PodBefore>,
     /// Commands in containers.
     pub(crate) strikes: Vec<Strike>,
@@ -105,6 +135,13 @@ pub(crate) struct Plan {
     pub(crate) services: Vec<String>,
     /// Services that lead to the targets.
     pub(crate) fronts: BTreeSet<String>,
+    /// Manifests of what is created, the owner of the others first.
+    pub(crate) created: Vec<Value>,
+    pub(crate) canaries: Vec<Canary>,
+    /// Files that show a ConfigMap, with their pods.
+    pub(crate) files: Vec<(String, File)>,
+    /// What promises that pods stay while others are evicted.
+    pub(crate) budgets: Vec<Budget>,
     pub(crate) expected: Vec<String>,
     /// Whether the specs let expect that nobody answers for a while.
     pub(crate) expects_outage: bool,
@@ -116,14 +153,23 @@ impl Plan {
     /// The requests that change something, in order.
     pub(crate) fn requests(&self) -> Vec<String> {
         let mut requests: Vec<String> = self.changes.iter().map(Change::request).collect();
+        let create = |manifest: &Value| {
+            Some(format!(
+                "{}: {}",
+                Created::of(manifest)?.request(),
+                shorten(&manifest["spec"].to_string(), LONGEST_SPEC)
+            ))
+        };
+        requests.extend(self.created.iter().filter_map(create));
         requests.extend(
             self.restarts
                 .iter()
                 .map(|(kind, name)| format!("PATCH {}/{name}: annotation {RESTARTED_AT} of the template", kind.plural)),
         );
         requests.extend(self.strikes.iter().map(Strike::request));
-        requests.extend(self.hit.iter().map(|pod| match self.request.fault {
-            Fault::Evict => format!("CREATE pods/{}/eviction (uid {})", pod.name, pod.uid),
+        let taken = self.hit.iter().filter(|_| self.request.fault.takes_pods());
+        requests.extend(taken.map(|pod| match self.request.fault {
+            Fault::Evict | Fault::NodeLoss => format!("CREATE pods/{}/eviction (uid {})", pod.name, pod.uid),
             _ if self.request.force => format!("DELETE pods/{} (uid {}, grace period 0)", pod.name, pod.uid),
             _ => format!("DELETE pods/{} (uid {})", pod.name, pod.uid),
         }));
@@ -135,6 +181,11 @@ impl Plan {
         self.strikes.iter().filter_map(|strike| strike.remedy.clone()).collect()
     }
 
+    /// What is created, as the journal knows it.
+    pub(crate) fn created(&self) -> Vec<Created> {
+        self.created.iter().filter_map(Created::of).collect()
+    }
+
     /// The rights to undo it, and then those to do it: verb, group, resource, subresource.
     pub(crate) fn rights(&self) -> Vec<(&'static str, String, String, String)> {
         let own = |verb, group: &str, resource: &str, sub: &str| (verb, group.to_owned(), resource.to_owned(), sub.to_owned());
@@ -144,9 +195,22 @@ impl Plan {
             rights.push(own("get", &change.kind.group, &change.kind.plural, ""));
             rights.push(own("patch", &change.kind.group, &change.kind.plural, sub));
         }
+        for created in self.created() {
+            rights.extend(["get", "delete", "create"].map(|verb| own(verb, &created.kind.group, &created.kind.plural, "")));
+        }
+        if !self.canaries.is_empty() {
+            rights.extend([
+                own("list", "", "pods", ""),
+                own("list", "", "events", ""),
+                own("get", "", "pods", "log"),
+            ]);
+        }
+        if !self.files.is_empty() {
+            rights.push(own("create", "", "pods", "exec"));
+        }
         rights.extend(self.restarts.iter().map(|(kind, _)| own("patch", &kind.group, &kind.plural, "")));
         match self.request.fault {
-            Fault::Evict => rights.push(own("create", "", "pods", "eviction")),
+            Fault::Evict | Fault::NodeLoss => rights.push(own("create", "", "pods", "eviction")),
             Fault::PodDelete => rights.push(own("delete", "", "pods", "")),
             fault if fault.is_inside() => {
                 // A websocket is opened with GET; from Kubernetes 1.35 `create` is asked for too.
@@ -178,12 +242,17 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
         before: Vec::new(),
         services: Vec::new(),
         fronts: BTreeSet::new(),
+        created: Vec::new(),
+        canaries: Vec::new(),
+        files: Vec::new(),
+        budgets: Vec::new(),
         expected: Vec::new(),
         expects_outage: false,
         refusals: Vec::new(),
         pods: PodCount { hit: 0, all: 0 },
         request,
     };
+    let lost = plan.lose_node(view)?;
     for target in plan.request.targets.clone() {
         let workload = view.workload(&target);
         let object = workload.and_then(|workload| workload.object);
@@ -218,16 +287,31 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
             .collect();
         plan.refuse(view, &target, object);
         plan.change(view, &target, object, raw)?;
-        let chosen = plan.choose(&before, &ready);
-        for pod in before.iter_mut().filter(|pod| chosen.contains(&pod.name)) {
-            plan.strike(pod, &workload.pods, raw);
+        for budget in budget::of(object, raw) {
+            if !plan.budgets.contains(&budget) {
+                plan.budgets.push(budget);
+            }
+        }
+        let hit = plan.choose(&before, &ready, lost.as_ref());
+        let fault = plan.request.fault;
+        if fault.is_inside() || fault == Fault::CpuResize {
+            for pod in before.iter_mut().filter(|pod| hit.iter().any(|hit| hit.uid == pod.uid)) {
+                plan.strike(pod, &workload.pods, raw);
+            }
+        }
+        if plan.request.by_label {
+            plan.change_labels(view, &target, object, &hit);
+        }
+        let left = ready.iter().filter(|name| hit.iter().all(|pod| pod.name != ***name)).count();
+        if fault.takes_pods() || plan.request.by_label {
+            plan.hit.extend(hit);
         }
         let fronts = view.services_selecting(&target.namespace, &object.pod_labels());
         match fronts.is_empty() {
             true => plan
                 .expected
                 .push(format!("no Service leads to {}: its clients are not known", target.short())),
-            false => plan.expect(&target, object, ready.len()),
+            false => plan.expect(&target, object, (ready.len(), left)),
         }
         plan.fronts.extend(fronts.into_iter().map(ResourceExt::name_any));
         plan.pods.all += before.len();
@@ -300,6 +384,10 @@ impl Plan {
         let in_template = |path: &[&str], ours: Value| Ok::<_, String>(Change::of(&kind, raw_target()?, &[&spec[..], path].concat(), ours));
         match fault {
             Fault::PodDelete | Fault::Evict | Fault::ContainerCrash | Fault::Oom | Fault::Cpu | Fault::CpuResize | Fault::BreakHeal => {}
+            Fault::Isolate | Fault::DnsBlock => self.cut_off(view, Side { target, object }, raw)?,
+            Fault::NodeLoss => {}
+            Fault::ConfigCorrupt => self.corrupt(view, Side { target, object }, raw)?,
+            Fault::NotReady if self.request.by_label => {}
             _ if matches!(object, WorkloadObject::Pod(_)) => return Err(wrong()),
             Fault::ScaleZero | Fault::Scale if !scales => return Err(wrong()),
             Fault::ScaleZero => self.changes.push(Change::of_scale(&kind, raw_target()?, 0)),
@@ -339,6 +427,18 @@ impl Plan {
                 json!(format!("podlife.invalid/drill:{}", self.request.id)),
             )?),
             Fault::StuckPending => self.changes.push(in_template(&["nodeSelector", "podlife.dev/drill"], value)?),
+            Fault::StuckCreating => {
+                let template = &raw_target()?["spec"]["template"]["spec"];
+                let end = |list: &Value| list.as_array().map_or(0, Vec::len).to_string();
+                let map = format!("podlife-drill-{}", self.request.id);
+                // With the default that the API server would add, so that it can be told from what others write.
+                let volume = json!({"name": "podlife-drill", "configMap": {"name": map, "defaultMode": 420}});
+                let mount = json!({"name": "podlife-drill", "mountPath": format!("/{map}")});
+                let mounts = end(&template["containers"][0]["volumeMounts"]);
+                self.changes.push(in_template(&["volumes", &end(&template["volumes"])], volume)?);
+                self.changes
+                    .push(in_template(&["containers", "0", "volumeMounts", &mounts], mount)?);
+            }
             Fault::CrashLoop => self.changes.push(in_template(
                 &["containers", "0", "command"],
                 json!([format!("/podlife-drill-{}", self.request.id)]),
@@ -347,27 +447,142 @@ impl Plan {
         Ok(())
     }
 
-    /// Chooses the pods; the names are those of pods in which something is to be done.
-    fn choose(&mut self, before: &[PodBefore], ready: &[&str]) -> Vec<String> {
-        let fault = self.request.fault;
-        let count = match fault {
-            fault if fault.chooses_pods() => self.request.share.of(ready.len()),
-            Fault::ScaleZero | Fault::RollingRestart | Fault::NotReady => before.len(),
-            Fault::Scale => before.len().saturating_sub(self.request.to as usize),
-            // The rollout does not get beyond its first pods.
-            _ => 0,
+    /// Adds the policy that cuts a target off, its owner and its canary.
+    fn cut_off(&mut self, view: &View<'_>, target: Side<'_>, raw: &[Value]) -> Result<(), String> {
+        let request = &self.request;
+        let from = match &request.from {
+            Some(from) if from == target.target => return Err(format!("--from {} is the target itself", from.short())),
+            Some(from) => {
+                let object = view.workload(from).and_then(|workload| workload.object);
+                let object = object.ok_or_else(|| format!("--from {} is no workload of its own", from.short()))?;
+                Some(Side { target: from, object })
+            }
+            None => None,
         };
-        self.pods.hit += count;
-        if !fault.chooses_pods() {
-            return Vec::new();
+        let policies = raw.iter().filter(|value| value["kind"] == "NetworkPolicy");
+        let policies: Vec<NetworkPolicy> = policies.filter_map(|value| serde_json::from_value(value.clone()).ok()).collect();
+        let number = self.canaries.len();
+        match cut(view, (request.fault, &request.id, number), target, from, &policies) {
+            Ok(cut) => {
+                if self.created.is_empty() {
+                    let seconds = (request.hold + SPARE).as_secs();
+                    self.created.push(dead_man(&request.id, &request.image, seconds));
+                }
+                self.created.push(cut.policy);
+                self.canaries.push(cut.canary);
+            }
+            Err(reasons) => self.refusals.extend(reasons.into_iter().map(never)),
         }
-        let chosen = choose(self.request.seed, ready, count);
-        if matches!(fault, Fault::PodDelete | Fault::Evict) {
-            let of_name = |name: &&str| before.iter().find(|pod| pod.name == **name).cloned();
-            self.hit.extend(chosen.iter().filter_map(of_name));
-            return Vec::new();
+        Ok(())
+    }
+
+    /// What a lost node takes with it: its workloads are targets too, for all of them have to come back.
+    fn lose_node(&mut self, view: &View<'_>) -> Result<Option<Lost>, String> {
+        if self.request.fault != Fault::NodeLoss {
+            return Ok(None);
         }
-        chosen.into_iter().map(str::to_owned).collect()
+        let lost = match lost(view, self.request.node.as_deref(), &self.request.targets) {
+            Ok(lost) => lost,
+            Err(why) => {
+                self.refusals.push(never(why));
+                return Ok(None);
+            }
+        };
+        let targets = self.request.targets.clone();
+        let (others, unfit): (Vec<ObjectRef>, Vec<ObjectRef>) = lost
+            .workloads
+            .iter()
+            .filter(|workload| !targets.contains(workload))
+            .cloned()
+            .partition(|workload| KINDS.iter().any(|kind| workload.is(kind)));
+        let names = |workloads: &[ObjectRef]| workloads.iter().map(ObjectRef::short).collect::<Vec<_>>().join(", ");
+        if !others.is_empty() {
+            let why = format!("node {} runs pods of other workloads too: {}", lost.node, names(&others));
+            self.refuse_unless(Allow::OtherWorkloads, why);
+        }
+        if !unfit.is_empty() {
+            let why = format!(
+                "node {} runs pods that nobody would make again as they are: {}",
+                lost.node,
+                names(&unfit)
+            );
+            self.refusals.push(never(why));
+        }
+        self.request.targets.extend(others);
+        self.expected.push(format!(
+            "node {} itself stays: new pods may start on it, and do so where there is no other",
+            lost.node
+        ));
+        Ok(Some(lost))
+    }
+
+    /// Changes the ConfigMap and, where pods read it only when they start, their template.
+    fn corrupt(&mut self, view: &View<'_>, side: Side<'_>, raw: &[Value]) -> Result<(), String> {
+        let Some(corruption) = self.request.corruption.clone() else {
+            return Ok(());
+        };
+        let (name, map, key) = (side.target.short(), &corruption.map, &corruption.key);
+        let used = side.object.pod_spec().map(|spec| config::used(spec, map, key)).unwrap_or_default();
+        if used.files.is_empty() && !used.at_start {
+            self.refusals.push(never(format!("{name} does not use {key} of configmap/{map}")));
+        } else if used.files.is_empty() && !corruption.restart {
+            self.refusals.push(Refusal {
+                why: format!("the containers of {name} read {key} of configmap/{map} only when they start"),
+                flag: Some("--restart".to_owned()),
+            });
+        }
+        let of_kind = |kind: &Kind, name: &str| {
+            let is_it = |value: &&Value| value["kind"] == kind.kind.as_ref() && value["metadata"]["name"] == name;
+            raw.iter()
+                .find(is_it)
+                .ok_or_else(|| format!("{}/{name} was not read", kind.singular()))
+        };
+        if self.changes.is_empty() {
+            match config::change(&corruption, of_kind(&kind::CONFIG_MAP, map)?) {
+                Ok(change) => self.changes.push(change),
+                Err(why) => self.refusals.push(never(why)),
+            }
+        }
+        if corruption.restart {
+            let kind = side.object.kind();
+            let path = ["spec", "template", "metadata", "annotations", LABEL];
+            let object = of_kind(&kind, &side.target.name)?;
+            self.changes.push(Change::of(&kind, object, &path, json!(self.request.id)));
+        } else {
+            let pods = view.workload(side.target).map(|workload| workload.pods.clone()).unwrap_or_default();
+            for pod in pods.iter().filter(|pod| is_ready(pod)) {
+                self.files.extend(used.files.iter().map(|file| (pod.name_any(), file.clone())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes pods out of their Services by their labels.
+    fn change_labels(&mut self, view: &View<'_>, target: &ObjectRef, object: WorkloadObject<'_>, hit: &[PodBefore]) {
+        let services = view.services_selecting(&target.namespace, &object.pod_labels());
+        if services.is_empty() {
+            self.refusals
+                .push(never(format!("no Service selects the pods of {}", target.short())));
+        }
+        let labels = labels(object, &services);
+        if labels.orphans {
+            let why = format!(
+                "{} and its Services select pods by the same labels: it makes others in their place, and deletes as many when the labels are back",
+                target.short()
+            );
+            self.refuse_unless(Allow::Orphans, why);
+        }
+        let value = format!("podlife-{}", self.request.id);
+        let pods = view.workload(target).map(|workload| workload.pods.clone()).unwrap_or_default();
+        let chosen = pods
+            .into_iter()
+            .filter(|pod| hit.iter().any(|hit| pod.uid().as_ref() == Some(&hit.uid)));
+        self.changes.extend(chosen.flat_map(|pod| labels.changes(pod, &value)));
+        for service in services {
+            if !self.services.contains(&service.name_any()) {
+                self.services.push(service.name_any());
+            }
+        }
     }
 
     /// Adds what is done inside a pod. The restart that this makes is expected.
@@ -386,8 +601,34 @@ impl Plan {
         before.restarts += u32::from(matches!(fault, Fault::ContainerCrash | Fault::Oom));
     }
 
+    /// The pods that are hit one by one.
+    fn choose(&mut self, before: &[PodBefore], ready: &[&str], lost: Option<&Lost>) -> Vec<PodBefore> {
+        let fault = self.request.fault;
+        if fault == Fault::NodeLoss {
+            let on_it = |pod: &&PodBefore| lost.is_some_and(|lost| lost.pods.contains(&pod.uid));
+            let hit: Vec<PodBefore> = before.iter().filter(on_it).cloned().collect();
+            self.pods.hit += hit.len();
+            return hit;
+        }
+        let is_chosen = fault.chooses_pods() || self.request.by_label;
+        let count = match fault {
+            _ if is_chosen => self.request.share.of(ready.len()),
+            Fault::Scale => before.len().saturating_sub(self.request.to as usize),
+            // The rollout does not get beyond its first pods.
+            Fault::BadImage | Fault::StuckPending | Fault::StuckCreating | Fault::CrashLoop => 0,
+            _ => before.len(),
+        };
+        self.pods.hit += count;
+        if !is_chosen {
+            return Vec::new();
+        }
+        let chosen = choose(self.request.seed, ready, count);
+        let of_name = |name: &&str| before.iter().find(|pod| pod.name == **name).cloned();
+        chosen.iter().filter_map(of_name).collect()
+    }
+
     /// Adds what the spec lets expect.
-    fn expect(&mut self, target: &ObjectRef, object: WorkloadObject<'_>, ready: usize) {
+    fn expect(&mut self, target: &ObjectRef, object: WorkloadObject<'_>, (ready, left): (usize, usize)) {
         let name = target.short();
         let replaces_all_first = match object {
             WorkloadObject::Deployment(o) => {
@@ -398,7 +639,11 @@ impl Plan {
             _ => ready <= 1,
         };
         let (words, outage) = match self.request.fault {
-            Fault::PodDelete | Fault::Evict => match ready.saturating_sub(self.request.share.of(ready)) {
+            Fault::NotReady if self.request.by_label && left > 0 => {
+                (format!("the Services of {name} lead to {left} of {ready} pods: no outage"), false)
+            }
+            Fault::PodDelete | Fault::Evict | Fault::NodeLoss => match left {
+                _ if left == ready => (format!("no ready pod of {name} is hit: no outage"), false),
                 0 => (format!("no ready pod of {name} is left: an outage until a new one is ready"), true),
                 left => (format!("{left} of {ready} pods of {name} go on serving: no outage"), false),
             },
@@ -414,11 +659,35 @@ impl Plan {
                 false,
             ),
             Fault::NotReady => (format!("no Service leads to {name}: an outage until its endpoints are back"), true),
-            Fault::RollingRestart | Fault::BadImage | Fault::StuckPending | Fault::CrashLoop if replaces_all_first => {
+            Fault::ConfigCorrupt => (format!("the specs do not tell what {name} makes of the value: no outage"), false),
+            Fault::Isolate => match &self.request.from {
+                Some(from) => (
+                    format!(
+                        "{} cannot open connections to {name}, all others can; those that are open may go on",
+                        from.short()
+                    ),
+                    false,
+                ),
+                None => (
+                    format!(
+                        "no connections to {name} or from it can be opened, except by its node: an outage; those that are open may go on"
+                    ),
+                    true,
+                ),
+            },
+            Fault::DnsBlock => (
+                format!("{name} cannot look up names; the addresses that it knows can be reached"),
+                false,
+            ),
+            Fault::RollingRestart | Fault::BadImage | Fault::StuckPending | Fault::StuckCreating | Fault::CrashLoop
+                if replaces_all_first =>
+            {
                 (format!("{name} takes its pods away before new ones are ready: an outage"), true)
             }
             Fault::RollingRestart => (format!("{name} is replaced pod by pod: no outage"), false),
-            Fault::BadImage | Fault::StuckPending | Fault::CrashLoop => (format!("the old pods of {name} go on serving: no outage"), false),
+            Fault::BadImage | Fault::StuckPending | Fault::StuckCreating | Fault::CrashLoop => {
+                (format!("the old pods of {name} go on serving: no outage"), false)
+            }
         };
         self.expects_outage |= outage;
         self.expected.push(words);

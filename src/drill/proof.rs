@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 
 use crate::drill::fault::Fault;
-use crate::drill::plan::Plan;
+use crate::drill::label::still_behind;
+use crate::drill::plan::{Plan, PodBefore, Request};
 use crate::model::finding::ObjectRef;
+use crate::text::command;
 use crate::view::endpoints;
-use crate::view::{View, condition, containers, is_terminating, rollout};
+use crate::view::{EventView, View, condition, containers, is_terminating, rollout};
 
 /// Pods of a target that live.
 fn living<'a>(view: &View<'a>, target: &ObjectRef) -> Vec<&'a Pod> {
@@ -28,7 +30,7 @@ pub(crate) fn proven(view: &View<'_>, plan: &Plan) -> Result<String, String> {
         seen.push(match plan.request.fault {
             // What is seen of commands in containers: `inside::proven`.
             Fault::ContainerCrash | Fault::Oom | Fault::Cpu | Fault::BreakHeal | Fault::CpuResize => continue,
-            Fault::PodDelete | Fault::Evict => {
+            Fault::PodDelete | Fault::Evict | Fault::NodeLoss => {
                 let hit = plan.hit.iter().filter(|pod| pod.workload == *target);
                 let left = hit
                     .clone()
@@ -51,10 +53,24 @@ pub(crate) fn proven(view: &View<'_>, plan: &Plan) -> Result<String, String> {
                 }
                 format!("{name} has {to} pods")
             }
-            Fault::RollingRestart => match pods.iter().find(new) {
+            // The canary tells, or the files.
+            Fault::Isolate | Fault::DnsBlock => continue,
+            Fault::ConfigCorrupt if !plan.files.is_empty() => continue,
+            Fault::RollingRestart | Fault::ConfigCorrupt => match pods.iter().find(new) {
                 Some(pod) => format!("pod/{} is new", pod.name_any()),
                 None => return Err(format!("{name} has no new pod")),
             },
+            Fault::NotReady if plan.request.by_label => {
+                let hit: Vec<&PodBefore> = plan.hit.iter().filter(|pod| pod.workload == *target).collect();
+                let behind = hit
+                    .iter()
+                    .find_map(|pod| Some((pod, still_behind(view, target, &plan.services, &pod.name)?)));
+                if let Some((pod, service)) = behind {
+                    return Err(format!("pod/{} is still a ready endpoint of service/{service}", pod.name));
+                }
+                let names: Vec<String> = hit.iter().map(|pod| format!("pod/{}", pod.name)).collect();
+                format!("{} no endpoint of {}", names.join(", "), plan.services.join(", "))
+            }
             Fault::NotReady => {
                 for service in &plan.services {
                     let service = view.service(&target.namespace, service);
@@ -67,11 +83,11 @@ pub(crate) fn proven(view: &View<'_>, plan: &Plan) -> Result<String, String> {
                 }
                 format!("no ready endpoint is left in {}", plan.services.join(", "))
             }
-            Fault::BadImage | Fault::StuckPending | Fault::CrashLoop => {
+            Fault::BadImage | Fault::StuckPending | Fault::StuckCreating | Fault::CrashLoop => {
                 let held = pods
                     .iter()
                     .filter(new)
-                    .find_map(|pod| Some((pod, held_by(plan.request.fault, pod)?)));
+                    .find_map(|pod| Some((pod, held_by(view, &plan.request, pod)?)));
                 match held {
                     Some((pod, why)) => format!("pod/{}: {why}", pod.name_any()),
                     None => return Err(format!("no new pod of {name} shows it")),
@@ -83,8 +99,15 @@ pub(crate) fn proven(view: &View<'_>, plan: &Plan) -> Result<String, String> {
 }
 
 /// Why a new pod does not start, if it is for the reason that the fault gives it.
-fn held_by(fault: Fault, pod: &Pod) -> Option<String> {
-    match fault {
+fn held_by(view: &View<'_>, request: &Request, pod: &Pod) -> Option<String> {
+    match request.fault {
+        Fault::StuckCreating => {
+            let is_ours = |event: &EventView<'_>| event.reason() == "FailedMount" && event.message().contains(&request.id);
+            view.pod_events(pod)
+                .into_iter()
+                .find(is_ours)
+                .map(|event| event.message().to_owned())
+        }
         Fault::StuckPending => {
             let (status, reason, _) = condition(pod, "PodScheduled")?;
             (status == "False" && reason == "Unschedulable").then(|| reason.to_owned())
@@ -117,7 +140,10 @@ pub(crate) fn at_goal(view: &View<'_>, target: &ObjectRef) -> Result<(), String>
     let object = object.ok_or_else(|| format!("{} does not exist", target.short()))?;
     match rollout::of(view, object).stage {
         stage if stage.is_goal() => Ok(()),
-        stage => Err(format!("{}: {}", target.short(), stage.in_words())),
+        stage => {
+            let refused = refused(view, target).map(|why| format!("; {why}")).unwrap_or_default();
+            Err(format!("{}: {}{refused}", target.short(), stage.in_words()))
+        }
     }
 }
 
@@ -129,6 +155,27 @@ pub(crate) fn drained(view: &View<'_>, plan: &Plan) -> Result<String, String> {
         Some(pod) => Err(format!("pod/{} still ends", pod.name_any())),
         None => Ok(String::new()),
     }
+}
+
+/// Why the controller of a target cannot make its pods, and what to do about it: what its newest event says.
+fn refused(view: &View<'_>, target: &ObjectRef) -> Option<String> {
+    let is_of = |event: &&Event| {
+        let of = event.involved_object.name.as_deref().unwrap_or_default();
+        let rest = of.strip_prefix(target.name.as_str());
+        // A ReplicaSet has the name of its Deployment, a dash and a hash.
+        event.reason.as_deref() == Some("FailedCreate") && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let events = view.snapshot.objects.events.iter().filter(is_of);
+    let message = events
+        .max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?
+        .message
+        .as_deref()?;
+    let quota = message.split_once("exceeded quota: ").and_then(|(_, rest)| rest.split(',').next());
+    let what = quota.map(|quota| {
+        let edit = command("kubectl edit resourcequota {} -n {}", &[&quota, &target.namespace]);
+        format!(" (raise it: {edit})")
+    });
+    Some(format!("pods are refused: {message}{}", what.unwrap_or_default()))
 }
 
 /// Whether every target is at its goal again, without what the drill has hit; the error says what is missing.

@@ -151,6 +151,9 @@ pub struct DrillReport {
     /// Whether the data was the same after the recovery; absent without `--verify-data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<DataCheck>,
+    /// What PodDisruptionBudgets promise, and what was left of the pods; empty for faults that do not evict.
+    #[serde(default)]
+    pub budgets: Vec<KeptBudget>,
     /// Where what was seen is not what the specs let expect.
     pub surprises: Vec<String>,
     /// What the drill changed, and how it was put back.
@@ -194,6 +197,7 @@ impl DrillReport {
             replacements: Vec::new(),
             pods: Vec::new(),
             measured: Vec::new(),
+            budgets: Vec::new(),
             endpoint_gaps: Vec::new(),
             data: None,
             surprises: Vec::new(),
@@ -301,7 +305,7 @@ impl PodState {
 pub struct DrillEvent {
     /// Seconds since the first change; negative before it.
     pub at_seconds: f64,
-    /// `plan`, `injected`, `proven`, `undone`, `recovered`.
+    /// `journal`, `injected`, `proven`, `undone`, `recovered`.
     pub what: String,
     /// In words.
     pub detail: String,
@@ -320,6 +324,20 @@ pub struct Replacement {
     pub ready_seconds: Option<f64>,
     /// Restarts of its containers.
     pub restarts: u32,
+}
+
+/// A PodDisruptionBudget, and the pods that were ready during an eviction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptBudget {
+    /// Its name.
+    pub name: String,
+    /// `minAvailable 2`
+    pub says: String,
+    /// Pods that have to be ready, as its controller has computed it.
+    pub promised: usize,
+    /// The least of ready pods from the first change to the end, as seen by a watch.
+    pub least: usize,
 }
 
 /// What a target of requests has to do with the drill.

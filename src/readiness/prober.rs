@@ -1,6 +1,7 @@
 //! The Job that asks from inside the cluster: what it is, and what its log says. It is the least that can ask: as nobody, without rights, a
 //! token or a file of its own, and with an end of its own, so that nothing stays even where nobody is left to remove it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -72,6 +73,8 @@ pub struct Order<'a> {
     pub with_body: bool,
     /// What it asks.
     pub questions: &'a [Question],
+    /// Labels of the pods in whose place it asks, for policies know a pod by its labels; empty where it asks as itself.
+    pub labels: &'a BTreeMap<String, String>,
 }
 
 /// The Job as it is created.
@@ -90,6 +93,16 @@ pub fn job(order: &Order<'_>) -> Value {
     // Kubernetes expands $(NAME) in a command, and $$ is a dollar.
     let command: Vec<String> = command.into_iter().map(|word| word.replace("$(", "$$(")).collect();
     let labels = json!({LABEL.0: LABEL.1, "app.kubernetes.io/managed-by": "kubectl-podlife"});
+    let mut pod_labels = labels.clone();
+    for (key, value) in order.labels {
+        pod_labels[key] = json!(value);
+    }
+    // Who bears the labels of others never becomes ready, so that no Service of theirs leads to it.
+    let gates = if order.labels.is_empty() {
+        json!([])
+    } else {
+        json!([{"conditionType": "podlife.dev/never"}])
+    };
     json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": order.name, "labels": labels},
@@ -98,9 +111,10 @@ pub fn job(order: &Order<'_>) -> Value {
             "ttlSecondsAfterFinished": STAYS_SECONDS,
             "backoffLimit": 0,
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": pod_labels},
                 "spec": {
                     "restartPolicy": "Never",
+                    "readinessGates": gates,
                     "terminationGracePeriodSeconds": 1,
                     "automountServiceAccountToken": false,
                     "enableServiceLinks": false,
@@ -329,6 +343,7 @@ mod tests {
             image: "busybox",
             deadline_seconds: 0,
             with_body: false,
+            labels: &BTreeMap::new(),
             questions: &questions,
         });
         let container = &made["spec"]["template"]["spec"]["containers"][0];

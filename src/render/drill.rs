@@ -138,6 +138,13 @@ pub fn report(report: &DrillReport, columns: Option<usize>) -> String {
         };
         labelled(&mut writer, "data", &words);
     }
+    for budget in &report.budgets {
+        let words = format!(
+            "poddisruptionbudget/{} ({}): {} pods ready at least, {} promised",
+            budget.name, budget.says, budget.least, budget.promised
+        );
+        labelled(&mut writer, "budget", &words);
+    }
     for surprise in &report.surprises {
         labelled(&mut writer, "surprise", surprise);
     }

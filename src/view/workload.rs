@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::ResourceExt;
 
 use crate::model::finding::ObjectRef;
@@ -95,6 +95,21 @@ impl<'a> WorkloadObject<'a> {
                 .and_then(|m| m.labels.clone())
                 .unwrap_or_default(),
         }
+    }
+
+    /// What its pods are selected by; a bare pod by all its labels.
+    pub fn selector(self) -> LabelSelector {
+        let of = match self {
+            Self::Deployment(o) => o.spec.as_ref().map(|s| s.selector.clone()),
+            Self::StatefulSet(o) => o.spec.as_ref().map(|s| s.selector.clone()),
+            Self::DaemonSet(o) => o.spec.as_ref().map(|s| s.selector.clone()),
+            Self::ReplicaSet(o) => o.spec.as_ref().map(|s| s.selector.clone()),
+            _ => None,
+        };
+        of.unwrap_or_else(|| LabelSelector {
+            match_labels: Some(self.pod_labels()),
+            match_expressions: None,
+        })
     }
 
     /// The desired number of pods; none for kinds without one (DaemonSet: what its status says).

@@ -11,6 +11,8 @@ use kube_quantity::ParsedQuantity;
 
 use crate::cmd::drill::files::ReportArgs;
 use crate::cmd::targets;
+use crate::cmd::wait_ready::image;
+use crate::drill::config::Corruption;
 use crate::drill::fault::{Fault, Share};
 use crate::drill::inside::Inside;
 use crate::drill::judge::{HELD, Limits};
@@ -32,7 +34,7 @@ pub(super) struct FaultArgs {
     /// Workloads: TYPE/NAME
     #[arg(value_name = "TYPE/NAME", required = true)]
     pub(super) targets: Vec<String>,
-    /// How many ready pods of each workload are hit by a fault of pods or containers [default: 1; evict and not-ready --break: all]
+    /// How many ready pods of each workload are hit [default: 1; evict, not-ready: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
     /// How many of them, in percent, rounded up
@@ -62,6 +64,27 @@ pub(super) struct FaultArgs {
     /// The number of pods for scale
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
     to: Option<u32>,
+    /// The node of node-loss [default: the one that runs most pods of the targets]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// The ConfigMap of config-corrupt
+    #[arg(long, value_name = "NAME")]
+    configmap: Option<String>,
+    /// Its key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// The value that it is given [default: podlife-drill]
+    #[arg(long, value_name = "TEXT")]
+    value: Option<String>,
+    /// Replace the pods, so that they start with it
+    #[arg(long)]
+    restart: bool,
+    /// Limit isolate to the pods of this workload
+    #[arg(long, value_name = "TYPE/NAME")]
+    pub(super) from: Option<String>,
+    /// Image of the Job that proves isolate and dns-block from inside the cluster; it needs a shell and curl, or nc (busybox)
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
+    probe_image: Option<String>,
     /// Chooses the pods: the same seed chooses the same of the same pods [default: another one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -71,7 +94,7 @@ pub(super) struct FaultArgs {
     /// How long the recovery may take
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
     timeout: Duration,
-    /// Go on in spite of: degraded, bare-pods, autoscaled, gitops, force-stateful, lost-claims, no-limit
+    /// Go on in spite of: degraded, bare-pods, autoscaled, gitops, force-stateful, lost-claims, no-limit, other-workloads, orphans
     #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = PossibleValuesParser::new(ALLOW.map(Allow::word)).map(|word| allow(&word)))]
     allow: Vec<Allow>,
     /// Allow a drill in this namespace although it is production
@@ -79,7 +102,7 @@ pub(super) struct FaultArgs {
     pub(super) i_know_this_is_production: Option<String>,
 }
 
-const ALLOW: [Allow; 7] = [
+const ALLOW: [Allow; 9] = [
     Allow::Degraded,
     Allow::BarePods,
     Allow::Autoscaled,
@@ -87,6 +110,8 @@ const ALLOW: [Allow; 7] = [
     Allow::ForceStateful,
     Allow::LostClaims,
     Allow::NoLimit,
+    Allow::OtherWorkloads,
+    Allow::Orphans,
 ];
 
 fn fault(name: &str) -> Fault {
@@ -199,6 +224,26 @@ pub(super) struct ClientArgs {
 }
 
 impl FaultArgs {
+    /// What config-corrupt changes.
+    fn corruption(&self) -> Result<Option<Corruption>, Failure> {
+        let is_it = self.fault == Fault::ConfigCorrupt;
+        let given = self.configmap.is_some() || self.key.is_some() || self.value.is_some() || self.restart;
+        match (&self.configmap, &self.key) {
+            _ if !is_it && given => Err(Failure::usage(format!(
+                "--configmap, --key, --value and --restart belong to config-corrupt, not to {}",
+                self.fault.name()
+            ))),
+            (Some(map), Some(key)) => Ok(Some(Corruption {
+                map: map.clone(),
+                key: key.clone(),
+                value: self.value.clone().unwrap_or_else(|| "podlife-drill".to_owned()),
+                restart: self.restart,
+            })),
+            _ if is_it => Err(Failure::usage("config-corrupt needs --configmap NAME and --key KEY")),
+            _ => Ok(None),
+        }
+    }
+
     /// What is asked for, without the objects, which have to be looked up.
     pub(super) fn request(&self) -> Result<Request, Failure> {
         let fault = match self.fault {
@@ -206,19 +251,20 @@ impl FaultArgs {
             Fault::Cpu if self.resize.is_some() => Fault::CpuResize,
             fault => fault,
         };
-        let takes_pods = fault.chooses_pods();
+        let chooses_pods = fault.chooses_pods() || fault == Fault::NotReady;
+        let by_label = fault == Fault::NotReady && (self.count.is_some() || self.percent.is_some());
         let misplaced = [
             (
                 "--count, --percent and --all choose",
                 self.count.is_some() || self.percent.is_some() || self.all,
-                takes_pods,
+                chooses_pods,
             ),
-            ("--seed chooses", self.seed.is_some(), takes_pods),
+            ("--seed chooses", self.seed.is_some(), chooses_pods),
             ("--force deletes", self.force, fault == Fault::PodDelete),
             (
                 "--container chooses a container of",
                 self.container.is_some(),
-                takes_pods && !matches!(fault, Fault::PodDelete | Fault::Evict),
+                fault.is_inside() || fault == Fault::CpuResize,
             ),
             ("--break breaks", self.break_with.is_some(), fault == Fault::BreakHeal),
             ("--resize resizes", self.resize.is_some(), fault == Fault::CpuResize),
@@ -234,6 +280,20 @@ impl FaultArgs {
         }
         if fault == Fault::Scale && self.to.is_none() {
             return Err(Failure::usage("scale needs --to N"));
+        }
+        if self.node.is_some() && fault != Fault::NodeLoss {
+            return Err(Failure::usage(format!(
+                "--node names the node of node-loss, not of {}",
+                fault.name()
+            )));
+        }
+        let corruption = self.corruption()?;
+        if self.from.is_some() && fault != Fault::Isolate {
+            return Err(Failure::usage(format!("--from limits isolate, not {}", fault.name())));
+        }
+        if fault.cuts_off() && self.probe_image.is_none() {
+            let why = "a connection from inside the cluster has to prove it";
+            return Err(Failure::usage(format!("{} needs --probe-image IMAGE: {why}", fault.name())));
         }
         if fault.heals_by_itself() && self.duration.is_some_and(|hold| !hold.is_zero()) {
             return Err(Failure::usage(format!(
@@ -271,6 +331,11 @@ impl FaultArgs {
                 resize: self.resize.clone().unwrap_or_default(),
                 without_limit: self.allow.contains(&Allow::NoLimit),
             },
+            from: None,
+            by_label,
+            node: self.node.clone(),
+            corruption,
+            image: self.probe_image.clone().unwrap_or_default(),
         })
     }
 }

@@ -46,10 +46,14 @@ pub(super) async fn run(args: &RestoreArgs, connect: &ConnectFlags, io: &mut Io,
                 io.stdout
                     .line(&sanitise(&format!("  would run   {}: {}", remedy.place, remedy.words)));
             }
+            for created in &journal.created {
+                io.stdout.line(&sanitise(&format!("  would delete  {}", created.what())));
+            }
             continue;
         }
         let say = |line: &str| stderr.line(&sanitise(line));
-        let mut restored = restore::changes(&connection, &namespace, &journal.changes, say).await;
+        let mut restored = restore::created(&connection, &namespace, &journal.id, &journal.created, &say).await;
+        restored.extend(restore::changes(&connection, &namespace, &journal.changes, &say).await);
         restored.extend(inside::heal(&connection, &namespace, &journal.remedies, &say).await);
         for one in &restored {
             let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();

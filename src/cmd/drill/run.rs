@@ -25,8 +25,10 @@ use crate::render::document::Format;
 async fn prepared(args: &FaultArgs, connection: &Connection, io: &Io) -> Result<Prepared, Failure> {
     let request = args.request()?;
     let wanted = targets::parse(&args.targets)?;
+    let from = targets::parse(args.from.as_slice())?;
     let asked = Asked {
         wanted: &wanted,
+        from: from.first(),
         context: connection.context(),
         acknowledged: args.i_know_this_is_production.as_deref(),
     };
@@ -112,6 +114,7 @@ pub(super) async fn make(
         targets,
         folder: folder(&io.environment),
         by: report::by(&io.environment),
+        stderr: io.stderr.clone(),
         clock: io.now,
     };
     let shown = report::plan(&prepared.plan, connection.default_namespace());

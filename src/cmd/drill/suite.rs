@@ -114,6 +114,7 @@ impl Run<'_> {
     fn asked<'d>(&'d self, drill: &'d Drill) -> Asked<'d> {
         Asked {
             wanted: &drill.wanted,
+            from: drill.from.as_ref(),
             context: self.connection.context(),
             acknowledged: self.args.i_know_this_is_production.as_deref(),
         }

@@ -27,6 +27,7 @@ pub(super) struct Drill {
     pub(super) priority: Priority,
     pub(super) args: RunArgs,
     pub(super) wanted: Vec<Wanted>,
+    pub(super) from: Option<Wanted>,
 }
 
 fn command() -> Command {
@@ -67,6 +68,7 @@ fn drill(command: &Command, entry: Entry) -> Result<Drill, String> {
     let wrong = |failure: Failure| format!("line {}: {}", entry.line, failure.message);
     check(&args).map_err(wrong)?;
     let wanted = targets::parse(&args.fault.targets).map_err(wrong)?;
+    let from = targets::parse(args.fault.from.as_slice()).map_err(wrong)?.into_iter().next();
     if !wanted.iter().all(|one| matches!(one, Wanted::Named(..))) {
         let why = "name each workload as TYPE/NAME, for example deployment/api";
         return Err(format!("line {}: {why}", entry.line));
@@ -75,6 +77,7 @@ fn drill(command: &Command, entry: Entry) -> Result<Drill, String> {
         name: entry.name,
         priority: entry.priority,
         wanted,
+        from,
         args,
     })
 }

@@ -1,5 +1,6 @@
 //! A run against a cluster: connects, resolves what is waited for, and drives the waiting loop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ pub(crate) async fn run(plan: Plan, flags: &ConnectFlags, io: &mut Io, log: Log)
                 ends: (!plan.is_one_look()).then(|| Instant::now() + plan.limits.timeout),
                 scheduling: plan.limits.grace.scheduling,
                 stderr: io.stderr.clone(),
+                labels: BTreeMap::new(),
             })
         }),
     };

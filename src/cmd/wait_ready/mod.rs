@@ -17,6 +17,7 @@ use crate::cmd::flags::ConnectFlags;
 pub use crate::cmd::wait_ready::args::WaitReadyArgs;
 use crate::cmd::wait_ready::files::Files;
 use crate::cmd::wait_ready::plan::Plan;
+pub(crate) use crate::cmd::wait_ready::values::image;
 use crate::io::Io;
 pub(crate) use crate::observe::prober::RIGHTS as PROBER_RIGHTS;
 pub use crate::observe::store::{WATCHED, WATCHED_WHERE_NAMED};

@@ -1,6 +1,8 @@
 //! Makes a drill on a cluster: journal, faults, meter, and the way back.
 
+pub(crate) mod canary;
 pub(crate) mod data;
+pub(crate) mod file;
 pub(crate) mod inside;
 pub(crate) mod journal;
 pub(crate) mod meter;

@@ -33,6 +33,8 @@ pub(crate) struct Prepared {
 /// What the flags say beside the fault.
 pub(crate) struct Asked<'a> {
     pub(crate) wanted: &'a [Wanted],
+    /// The workload that `--from` names.
+    pub(crate) from: Option<&'a Wanted>,
     pub(crate) context: Option<&'a str>,
     /// The namespace that `--i-know-this-is-production` names.
     pub(crate) acknowledged: Option<&'a str>,
@@ -72,6 +74,9 @@ pub(crate) async fn plan_in(connection: &Connection, store: &mut Store, mut requ
         return Err(reads::no_such_namespace(connection, &namespace).await);
     };
     request.targets = targets(connection, store, &namespace, asked.wanted).await?;
+    if let Some(from) = asked.from {
+        request.from = Some(target(connection, store, &namespace, from).await?);
+    }
     let raw = raw(connection, &namespace, &request).await?;
     store.snapshot.sort();
     let mut plan = {
@@ -105,22 +110,7 @@ pub(crate) async fn targets(
 ) -> Result<Vec<ObjectRef>, Failure> {
     let mut targets = Vec::new();
     for wanted in wanted {
-        let Wanted::Named(of, name) = wanted else {
-            return Err(Failure::usage("name each target as TYPE/NAME, for example deployment/api"));
-        };
-        let kind = match kind::named(of) {
-            Some(kind) => kind.clone(),
-            None => match connection.find_kind(of).await? {
-                Some(kind) => kind,
-                None => {
-                    return Err(
-                        Failure::new(Exit::NotFound, format!("the server has no resource type {of:?}")).hint("kubectl api-resources")
-                    );
-                }
-            },
-        };
-        let object = ObjectRef::new(&kind, namespace, name);
-        must_exist(connection, &kind, &object, &mut store.snapshot).await?;
+        let object = target(connection, store, namespace, wanted).await?;
         if !targets.contains(&object) {
             targets.push(object);
         }
@@ -128,7 +118,25 @@ pub(crate) async fn targets(
     Ok(targets)
 }
 
-/// The targets and, where they are changed, the Services or pods of the namespace, as the API server stores them.
+async fn target(connection: &Connection, store: &mut Store, namespace: &str, wanted: &Wanted) -> Result<ObjectRef, Failure> {
+    let Wanted::Named(of, name) = wanted else {
+        return Err(Failure::usage("name each target as TYPE/NAME, for example deployment/api"));
+    };
+    let kind = match kind::named(of) {
+        Some(kind) => kind.clone(),
+        None => match connection.find_kind(of).await? {
+            Some(kind) => kind,
+            None => {
+                return Err(Failure::new(Exit::NotFound, format!("the server has no resource type {of:?}")).hint("kubectl api-resources"));
+            }
+        },
+    };
+    let object = ObjectRef::new(&kind, namespace, name);
+    must_exist(connection, &kind, &object, &mut store.snapshot).await?;
+    Ok(object)
+}
+
+/// The targets and, where they matter, the Services, pods or NetworkPolicies of the namespace, as the API server stores them.
 async fn raw(connection: &Connection, namespace: &str, request: &Request) -> Result<Vec<Value>, Failure> {
     let mut raw = Vec::new();
     for target in &request.targets {
@@ -137,8 +145,28 @@ async fn raw(connection: &Connection, namespace: &str, request: &Request) -> Res
         };
         raw.extend(connection.get(kind, Some(namespace), &target.name, false).await?);
     }
+    let mut listed = Vec::new();
     if request.fault == Fault::NotReady {
-        raw.extend(connection.list(&kind::SERVICE, Some(namespace), &ListQuery::default()).await?.items);
+        listed.push(kind::SERVICE);
+    }
+    if request.fault.evicts() {
+        listed.push(kind::DISRUPTION_BUDGET);
+    }
+    if let Some(corruption) = &request.corruption {
+        let map = connection.get(&kind::CONFIG_MAP, Some(namespace), &corruption.map, false).await?;
+        let missing = || {
+            Failure::new(
+                Exit::NotFound,
+                format!("configmap/{} does not exist in namespace {namespace}", corruption.map),
+            )
+        };
+        raw.push(map.ok_or_else(missing)?);
+    }
+    if request.fault.cuts_off() {
+        listed.push(kind::NETWORK_POLICY);
+    }
+    for kind in listed {
+        raw.extend(connection.list(&kind, Some(namespace), &ListQuery::default()).await?.items);
     }
     if request.fault == Fault::CpuResize {
         raw.extend(connection.list(&kind::POD, Some(namespace), &ListQuery::default()).await?.items);

@@ -2,89 +2,190 @@
 
 use std::time::Duration;
 
-use crate::cluster::{ApiError, ApiErrorKind, Connection, Patch, WriteOptions};
-use crate::drill::change::{Change, Undo};
+use serde_json::Value;
+
+use crate::cluster::{ApiError, ApiErrorKind, Connection, Deletion, Patch, Preconditions, WriteOptions};
+use crate::drill::change::{Change, Undo, by_object, patch};
+use crate::drill::created::{Created, is_of};
 use crate::model::drill::{Restored, RestoredHow};
+use crate::model::kind;
 use crate::text::shorten;
 
 /// How long the API server may give no usable answer while something is put back.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
+/// Tells of what goes on.
+type Say<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
 /// Whether trying again may help: restoring is worth more than a quick end.
 pub(super) fn passes(error: &ApiError) -> bool {
     error.kind.is_passing() || matches!(error.kind, ApiErrorKind::Conflict | ApiErrorKind::Unauthorized)
 }
 
-/// Puts back every change, the last one first.
-pub(crate) async fn changes(connection: &Connection, namespace: &str, changes: &[Change], mut say: impl FnMut(&str)) -> Vec<Restored> {
+/// Puts back every change, those of the last object first; those of one object in one request.
+pub(crate) async fn changes(connection: &Connection, namespace: &str, changes: &[Change], say: Say<'_>) -> Vec<Restored> {
     let mut restored = Vec::new();
-    for change in changes.iter().rev() {
-        restored.push(one(connection, namespace, change, &mut say).await);
+    let mut objects = by_object(changes);
+    objects.reverse();
+    // What pods read when they start is put back before new ones are made.
+    objects.sort_by_key(|changes| changes.first().is_none_or(|change| change.kind != kind::CONFIG_MAP));
+    for changes in objects {
+        restored.extend(of_object(connection, namespace, changes, say).await);
     }
     restored
 }
 
-async fn one(connection: &Connection, namespace: &str, change: &Change, say: &mut impl FnMut(&str)) -> Restored {
+async fn of_object(connection: &Connection, namespace: &str, changes: &[Change], say: Say<'_>) -> Vec<Restored> {
+    let Some(first) = changes.first() else { return Vec::new() };
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    let told = |how, why| Restored {
+    let mut has_written = vec![false; changes.len()];
+    let mut last = String::new();
+    loop {
+        let (error, undos) = match connection.get(&first.kind, Some(namespace), &first.name, false).await {
+            Err(error) => (error, Vec::new()),
+            Ok(object) => {
+                let undos: Vec<Undo> = changes.iter().map(|change| change.undo(object.as_ref())).collect();
+                // What was added last is removed first.
+                let writes: Vec<Value> = undos
+                    .iter()
+                    .rev()
+                    .filter_map(|undo| match undo {
+                        Undo::Write(operation) => Some(operation.clone()),
+                        _ => None,
+                    })
+                    .collect();
+                let Some(object) = object.filter(|_| !writes.is_empty()) else {
+                    let all = changes.iter().zip(undos).zip(has_written);
+                    return all.map(|((change, undo), has_written)| told(change, undo, has_written)).collect();
+                };
+                for (undo, has_written) in undos.iter().zip(&mut has_written) {
+                    *has_written |= matches!(undo, Undo::Write(_));
+                }
+                // The scale has a version of its own name; what it tests is the same.
+                let (sub, write) = (first.subresource.as_deref(), WriteOptions::default());
+                let patch = Patch::Json(patch(&object, writes));
+                match connection
+                    .patch(&first.kind, Some(namespace), &first.name, sub, &patch, &write)
+                    .await
+                {
+                    Ok(_) => continue,
+                    // Somebody has written in between; a patch whose test fails is 422.
+                    Err(error) if error.kind == ApiErrorKind::Invalid && tokio::time::Instant::now() < deadline => {
+                        last = error.to_string();
+                        tokio::time::sleep(AGAIN / 4).await;
+                        continue;
+                    }
+                    Err(error) => (error, undos),
+                }
+            }
+        };
+        if let Some(why) = again(&error, deadline, &first.what(), &mut last, say).await {
+            let failed = |(at, change): (usize, &Change)| match undos.get(at) {
+                None | Some(Undo::Write(_)) => Restored {
+                    what: change.what(),
+                    how: RestoredHow::Failed,
+                    why: Some(why.clone()),
+                },
+                Some(undo) => told(change, undo.clone(), has_written[at]),
+            };
+            return changes.iter().enumerate().map(failed).collect();
+        }
+    }
+}
+
+/// What became of a change, where nothing is left to write.
+fn told(change: &Change, undo: Undo, has_written: bool) -> Restored {
+    let (how, why) = match undo {
+        Undo::AsBefore if has_written => (RestoredHow::Restored, None),
+        Undo::AsBefore | Undo::Write(_) => (RestoredHow::AsBefore, None),
+        Undo::Gone => (
+            RestoredHow::Gone,
+            Some("the object is gone, or another one has its name".to_owned()),
+        ),
+        Undo::ChangedByOthers(now) => {
+            let now = now.map_or_else(|| "removed".to_owned(), |now| shorten(&now.to_string(), 120));
+            let why = format!("somebody else has changed it meanwhile: {now}");
+            (RestoredHow::ChangedByOthers, Some(why))
+        }
+    };
+    Restored {
         what: change.what(),
         how,
         why,
-    };
-    let mut has_written = false;
-    let mut last = String::new();
+    }
+}
+
+/// Waits before another try; the reason where there is none.
+async fn again(error: &ApiError, deadline: tokio::time::Instant, what: &str, last: &mut String, say: Say<'_>) -> Option<String> {
+    if !passes(error) || tokio::time::Instant::now() > deadline {
+        return Some(error.to_string());
+    }
+    if *last != error.to_string() {
+        *last = error.to_string();
+        say(&format!("{what}: {last}; trying again"));
+    }
+    tokio::time::sleep(AGAIN).await;
+    None
+}
+
+/// Deletes what a drill has created, the last one first. What has its name and not its label is somebody else's.
+pub(crate) async fn created(connection: &Connection, namespace: &str, id: &str, all: &[Created], say: Say<'_>) -> Vec<Restored> {
+    let mut restored = Vec::new();
+    for one in all.iter().rev() {
+        let (how, why) = delete(connection, namespace, id, one, say).await;
+        restored.push(Restored {
+            what: one.what(),
+            how,
+            why,
+        });
+    }
+    restored
+}
+
+async fn delete(connection: &Connection, namespace: &str, id: &str, one: &Created, say: Say<'_>) -> (RestoredHow, Option<String>) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let (mut has_deleted, mut last) = (false, String::new());
     loop {
-        let error = match connection.get(&change.kind, Some(namespace), &change.name, false).await {
+        let error = match connection.get(&one.kind, Some(namespace), &one.name, false).await {
             Err(error) => error,
-            Ok(object) => match change.undo(object.as_ref()) {
-                Undo::AsBefore if has_written => return told(RestoredHow::Restored, None),
-                Undo::AsBefore => return told(RestoredHow::AsBefore, None),
-                Undo::Gone => {
-                    return told(
-                        RestoredHow::Gone,
-                        Some("the object is gone, or another one has its name".to_owned()),
-                    );
-                }
-                Undo::ChangedByOthers(now) => {
-                    let now = now.map_or_else(|| "removed".to_owned(), |now| shorten(&now.to_string(), 120));
-                    return told(
-                        RestoredHow::ChangedByOthers,
-                        Some(format!("somebody else has changed it meanwhile: {now}")),
-                    );
-                }
-                Undo::Patch(patch) => {
-                    // The scale has a version of its own name; what it tests is the same.
-                    let sub = change.subresource.as_deref();
-                    let write = WriteOptions::default();
-                    let patched = connection
-                        .patch(&change.kind, Some(namespace), &change.name, sub, &Patch::Json(patch), &write)
-                        .await;
-                    match patched {
-                        Ok(_) => {
-                            has_written = true;
-                            continue;
-                        }
-                        // Somebody has written in between; a patch whose test fails is 422.
-                        Err(error) if error.kind == ApiErrorKind::Invalid && tokio::time::Instant::now() < deadline => {
-                            last = error.to_string();
+            Ok(None) if has_deleted => return (RestoredHow::Restored, None),
+            Ok(None) => return (RestoredHow::AsBefore, Some("it does not exist".to_owned())),
+            Ok(Some(object)) if !is_of(&object, id) => {
+                return (
+                    RestoredHow::Gone,
+                    Some("what has this name is not the drill's: it was left alone".to_owned()),
+                );
+            }
+            Ok(Some(object)) => {
+                let deletion = Deletion {
+                    preconditions: Preconditions {
+                        uid: object["metadata"]["uid"].as_str().map(str::to_owned),
+                        resource_version: None,
+                    },
+                    propagation: Some("Background"),
+                    ..Deletion::default()
+                };
+                match connection.delete(&one.kind, Some(namespace), &one.name, &deletion).await {
+                    Ok(_) => {
+                        // What has finalizers is there for a while.
+                        if has_deleted {
                             tokio::time::sleep(AGAIN / 4).await;
-                            continue;
                         }
-                        Err(error) => error,
+                        has_deleted = true;
+                        if tokio::time::Instant::now() > deadline {
+                            return (RestoredHow::Failed, Some("it is being deleted, and does not go".to_owned()));
+                        }
+                        continue;
                     }
+                    Err(error) if error.kind == ApiErrorKind::NotFound => continue,
+                    Err(error) => error,
                 }
-            },
+            }
         };
-        if !passes(&error) || tokio::time::Instant::now() > deadline {
-            return told(RestoredHow::Failed, Some(error.to_string()));
+        has_deleted |= error.kind.is_passing();
+        if let Some(why) = again(&error, deadline, &one.what(), &mut last, say).await {
+            return (RestoredHow::Failed, Some(why));
         }
-        // A write that timed out may have had its effect: the next look tells.
-        has_written = true;
-        if last != error.to_string() {
-            last = error.to_string();
-            say(&format!("{}: {last}; trying again", change.what()));
-        }
-        tokio::time::sleep(AGAIN).await;
     }
 }

@@ -9,7 +9,10 @@ use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cluster::{ApiErrorKind, Connection, Deletion, Patch, Preconditions, WriteOptions};
+use crate::cluster::{ApiError, ApiErrorKind, Connection, Deletion, Patch, Preconditions, WriteOptions};
+use crate::drill::change;
+use crate::drill::change::{Change, by_object};
+use crate::drill::created::{Created, owned_by};
 use crate::drill::fault::Fault;
 use crate::drill::inside;
 use crate::drill::inside::Strike;
@@ -17,20 +20,23 @@ use crate::drill::journal::{Journal, VERSION};
 use crate::drill::judge::{Limits, Outcome, judge, reasons};
 use crate::drill::lanes::Lanes;
 use crate::drill::meter::{Moments, measure};
-use crate::drill::plan::{Plan, RESTARTED_AT, restarts};
+use crate::drill::plan::{Plan, PodBefore, RESTARTED_AT, restarts};
 use crate::drill::proof;
 use crate::exit::{Exit, Failure};
-use crate::io::{Interruption, Stop};
-use crate::model::drill::{DataCheck, DrillEvent, DrillReport, EndpointGap, MeasuredRole, Measurement, Replacement, Restored};
+use crate::io::{Interruption, Stop, Stream};
+use crate::model::drill::{DataCheck, DrillEvent, DrillReport, EndpointGap, KeptBudget, MeasuredRole, Measurement, Replacement, Restored};
 use crate::model::duration::rounded;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
+use crate::observe::drill::canary::Canary;
 use crate::observe::drill::data::Data;
+use crate::observe::drill::file::Reader;
 use crate::observe::drill::inside::{Running, heal};
 use crate::observe::drill::journal::Open;
 use crate::observe::drill::meter::{Meter, Target};
 use crate::observe::drill::prepare::Prepared;
 use crate::observe::drill::restore;
+use crate::observe::prober::Means;
 use crate::observe::store::Store;
 use crate::view::{Options, View, endpoints, is_ready, is_terminating};
 
@@ -43,6 +49,10 @@ const PROVEN_WITHIN: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_millis(300);
 /// How long pods that were taken away are waited for.
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
+/// How long a ConfigMap may take to get into files: the kubelet looks every minute or a little later.
+const IN_FILES_WITHIN: Duration = Duration::from_secs(150);
+/// How long the canary may take until it has connected.
+const OPEN_WITHIN: Duration = Duration::from_secs(60);
 /// Good answers in a row that make a recovery.
 const GOOD_ANSWERS: usize = 5;
 /// How often is looked where no object changes.
@@ -59,6 +69,7 @@ pub(crate) struct Settings {
     /// `user@host, process 17`
     pub(crate) by: String,
     pub(crate) clock: fn() -> Timestamp,
+    pub(crate) stderr: Stream,
 }
 
 /// What a pod that was made during the drill has been through.
@@ -84,6 +95,8 @@ struct Drill<'a> {
     store: Store,
     settings: Settings,
     meters: Vec<Meter>,
+    canaries: Vec<Canary>,
+    reader: Option<Reader>,
     journal: Option<Open>,
     /// Commands in containers.
     inside: Option<Running>,
@@ -100,6 +113,8 @@ struct Drill<'a> {
     restarts: BTreeMap<String, u32>,
     /// When Services had no ready endpoint.
     gaps: Vec<Gap>,
+    /// The least of ready pods that each budget has seen since the first change.
+    least: Vec<usize>,
     interruption: Option<Interruption>,
     say: &'a (dyn Fn(&str) + Send + Sync),
 }
@@ -132,6 +147,8 @@ pub(crate) async fn run(
         store: prepared.store,
         settings,
         meters,
+        canaries: Vec::new(),
+        reader: None,
         journal: None,
         inside: None,
         events: Vec::new(),
@@ -142,41 +159,98 @@ pub(crate) async fn run(
         pods: BTreeMap::new(),
         restarts: BTreeMap::new(),
         gaps: Vec::new(),
+        least: Vec::new(),
         interruption: None,
         say,
     };
-    drill.baseline(stop).await?;
-    if let Some(interruption) = drill.interruption {
-        return Err(Failure::new(interruption.into(), "interrupted before anything was changed"));
-    }
-    let data = drill.data_before().await?;
-    // From here on a signal undoes what was done, and takes the time that this takes: somebody listens for it all the while.
-    let _listening = stop.told();
-    stop.hold();
-    if let Err(failure) = drill.begin(started_at).await {
-        stop.release();
-        return Err(failure);
-    }
-    let not_injected = drill.inject(stop).await;
-    if not_injected.is_none() && !drill.plan.request.hold.is_zero() {
-        drill.hold(stop).await;
-    }
-    let restored = drill.undo().await;
-    let recovery = drill.recover(stop).await;
-    if recovery.is_ok() {
-        drill.drain(stop).await;
-    }
-    let data = match data.filter(|_| recovery.is_ok()) {
-        Some(before) => drill.data_after(&before).await,
-        None => None,
-    };
-    let report = drill.report(started_at, not_injected, recovery, restored, data);
-    drill.close(&report).await;
+    let outcome = drill.whole(started_at, stop).await;
+    drill.end_canaries().await;
     stop.release();
-    Ok((report, drill.interruption))
+    Ok((outcome?, drill.interruption))
 }
 
 impl Drill<'_> {
+    async fn whole(&mut self, started_at: Timestamp, stop: &Stop) -> Result<DrillReport, Failure> {
+        self.start_canaries();
+        self.baseline(stop).await?;
+        self.open_canaries(stop).await?;
+        if let Some(interruption) = self.interruption {
+            return Err(Failure::new(interruption.into(), "interrupted before anything was changed"));
+        }
+        let data = self.data_before().await?;
+        // From here on a signal undoes what was done, and takes the time that this takes: somebody listens for it all the while.
+        let _listening = stop.told();
+        stop.hold();
+        self.begin(started_at).await?;
+        self.event(
+            "journal",
+            format!("configmap/{} holds what has to be put back", crate::drill::journal::NAME),
+        );
+        let not_injected = self.inject(stop).await;
+        if not_injected.is_none() && !self.plan.request.hold.is_zero() {
+            self.hold(stop).await;
+        }
+        let restored = self.undo().await;
+        let recovery = self.recover(stop).await;
+        if recovery.is_ok() {
+            self.drain(stop).await;
+        }
+        let data = match data.filter(|_| recovery.is_ok()) {
+            Some(before) => self.data_after(&before).await,
+            None => None,
+        };
+        let report = self.report(started_at, not_injected, recovery, restored, data);
+        self.close(&report).await;
+        Ok(report)
+    }
+
+    fn start_canaries(&mut self) {
+        let request = &self.plan.request;
+        let lives = request.hold + request.timeout + OPEN_WITHIN + PROVEN_WITHIN;
+        let means = |labels: &BTreeMap<String, String>| Means {
+            connection: self.connection.clone(),
+            image: request.image.clone(),
+            with_body: false,
+            ends: Some(Instant::now() + lives),
+            scheduling: OPEN_WITHIN,
+            stderr: self.settings.stderr.clone(),
+            labels: labels.clone(),
+        };
+        let namespace = self.connection.default_namespace();
+        let canaries = self.plan.canaries.iter();
+        self.canaries = canaries
+            .map(|plan| Canary::start(plan.clone(), namespace, means(&plan.labels)))
+            .collect();
+    }
+
+    /// Waits until each canary has connected: what is closed before the fault proves nothing.
+    async fn open_canaries(&mut self, stop: &Stop) -> Result<(), Failure> {
+        if self.canaries.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.until(true, OPEN_WITHIN, stop, |_, drill| {
+            let mut waits = drill.canaries.iter().filter(|canary| canary.broken().is_none());
+            waits.try_for_each(|canary| canary.open(begun).map(drop)).map(|()| String::new())
+        })
+        .await?;
+        let mut opened = Vec::new();
+        for canary in self.canaries.iter_mut().filter(|_| self.interruption.is_none()) {
+            let open = canary.note_open(begun);
+            opened.push(open.map_err(|why| Failure::new(Exit::NotInjected, format!("refused: nothing would prove the fault: {why}")))?);
+        }
+        for words in opened {
+            self.event("open", words);
+        }
+        Ok(())
+    }
+
+    async fn end_canaries(&self) {
+        for canary in &self.canaries {
+            canary.end().await;
+        }
+    }
+
     fn event(&mut self, what: &str, detail: impl Into<String>) {
         let detail = detail.into();
         (self.say)(&format!("{what:<10} {detail}"));
@@ -212,6 +286,11 @@ impl Drill<'_> {
                     note_gaps(&view, self.connection.default_namespace(), &self.plan, &mut self.gaps);
                 }
                 self.lanes.note(&view, &self.plan.request.targets, self.begun.elapsed());
+                let ready = self.plan.budgets.iter().map(|budget| budget.ready(&view));
+                self.least = match self.fault {
+                    Some(_) => ready.zip(&self.least).map(|(now, least)| now.min(*least)).collect(),
+                    None => Vec::new(),
+                };
                 match met(&view, self) {
                     Ok(seen) => return Ok(End::Met(seen)),
                     Err(missing) => missing,
@@ -299,6 +378,7 @@ impl Drill<'_> {
             by: self.settings.by.clone(),
             changes: self.plan.changes.clone(),
             remedies: self.plan.remedies(),
+            created: self.plan.created(),
         };
         self.journal = Some(Open::begin(self.connection, journal, self.settings.folder.clone()).await?);
         Ok(())
@@ -306,6 +386,7 @@ impl Drill<'_> {
 
     /// Makes the fault and waits until it is seen; the reason if it is not.
     async fn inject(&mut self, stop: &Stop) -> Option<String> {
+        self.least = vec![usize::MAX; self.plan.budgets.len()];
         self.fault = Some(Instant::now());
         let made = self.make().await;
         match made {
@@ -315,13 +396,33 @@ impl Drill<'_> {
             }
             Ok(what) => self.event("injected", what),
         }
-        let proven = self.until(true, PROVEN_WITHIN, stop, |view, drill| drill.proven(view)).await;
+        let made = Instant::now();
+        let files = self.plan.files.iter();
+        let places: Vec<_> = files
+            .map(|(pod, file)| (pod.clone(), file.container.clone(), file.path.clone()))
+            .collect();
+        self.reader = (!places.is_empty()).then(|| Reader::start(self.connection, places));
+        let within = if self.reader.is_some() { IN_FILES_WITHIN } else { PROVEN_WITHIN };
+        let value = self.plan.request.corruption.as_ref().map(|corruption| corruption.value.clone());
+        let proven = self
+            .until(true, within, stop, |view, drill| {
+                let mut seen = vec![drill.proven(view)?];
+                for canary in &drill.canaries {
+                    seen.push(canary.closed(made)?);
+                }
+                if let Some((reader, value)) = drill.reader.as_ref().zip(value.as_deref()) {
+                    seen.push(reader.says(value)?);
+                }
+                seen.retain(|words| !words.is_empty());
+                Ok(seen.join("; "))
+            })
+            .await;
         match proven {
             Ok(End::Met(seen)) => {
                 self.event("proven", seen);
                 None
             }
-            Ok(End::Late(missing)) => Some(format!("it was not seen within 60 s: {missing}")),
+            Ok(End::Late(missing)) => Some(format!("it was not seen within {} s: {missing}", within.as_secs())),
             Ok(End::Interrupted) => Some("it was interrupted before the fault was seen".to_owned()),
             Err(failure) => Some(failure.message),
         }
@@ -342,17 +443,17 @@ impl Drill<'_> {
         let namespace = self.connection.default_namespace().to_owned();
         let write = WriteOptions::default();
         let mut done = Vec::new();
-        for change in self.plan.changes.clone() {
+        for changes in by_object(&self.plan.changes) {
+            let Some(first) = changes.first() else { continue };
             let mut tries = 0;
             loop {
-                let read = self.connection.get(&change.kind, Some(&namespace), &change.name, false).await;
+                let read = self.connection.get(&first.kind, Some(&namespace), &first.name, false).await;
                 let object = read.map_err(|error| error.to_string())?;
-                let patch = object.as_ref().and_then(|object| change.make(object));
-                let patch = patch.ok_or_else(|| format!("{} has changed since it was read", change.what()))?;
-                let sub = change.subresource.as_deref();
+                let patch = Patch::Json(change::make(changes, object.as_ref())?);
+                let sub = first.subresource.as_deref();
                 let made = self
                     .connection
-                    .patch(&change.kind, Some(&namespace), &change.name, sub, &Patch::Json(patch), &write)
+                    .patch(&first.kind, Some(&namespace), &first.name, sub, &patch, &write)
                     .await;
                 tries += 1;
                 match made {
@@ -362,7 +463,18 @@ impl Drill<'_> {
                     Err(error) => return Err(error.to_string()),
                 }
             }
-            done.push(change.request());
+            done.extend(changes.iter().map(Change::request));
+        }
+        let mut owner = None;
+        for mut manifest in self.plan.created.clone() {
+            let Some(created) = Created::of(&manifest) else { continue };
+            if let Some(owner) = &owner {
+                owned_by(&mut manifest, owner);
+            }
+            let object = self.connection.create(&created.kind, Some(&namespace), &manifest, &write).await;
+            let object = object.map_err(|error| error.to_string())?;
+            owner.get_or_insert(object);
+            done.push(created.request());
         }
         for (kind, name) in self.plan.restarts.clone() {
             let now = (self.settings.clock)().to_string();
@@ -384,34 +496,29 @@ impl Drill<'_> {
 
     /// Deletes or evicts the chosen pods. An eviction that a budget forbids ends them: those that were evicted are the fault.
     async fn take_pods(&mut self, namespace: &str, done: &mut Vec<String>) -> Result<(), String> {
-        let (fault, force) = (self.plan.request.fault, self.plan.request.force);
-        let mut taken = Vec::new();
-        let mut refused = None;
-        for pod in self.plan.hit.clone() {
-            let deletion = Deletion {
-                preconditions: Preconditions {
-                    uid: Some(pod.uid.clone()),
-                    resource_version: None,
-                },
-                grace_period_seconds: force.then_some(0),
-                ..Deletion::default()
-            };
-            let result = match fault {
-                Fault::Evict => self.connection.evict(namespace, &pod.name, &deletion).await,
-                _ => self
-                    .connection
-                    .delete(&kind::POD, Some(namespace), &pod.name, &deletion)
-                    .await
-                    .map(drop),
-            };
-            match result {
-                Ok(()) => taken.push(pod),
-                // It went by itself.
-                Err(error) if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Conflict) && fault != Fault::Evict => {}
-                Err(error) => {
-                    refused = Some(error);
+        let fault = self.plan.request.fault;
+        if !fault.takes_pods() {
+            return Ok(());
+        }
+        let hit = std::mem::take(&mut self.plan.hit);
+        let mut results = Vec::new();
+        if fault == Fault::NodeLoss {
+            results = futures::future::join_all(hit.iter().map(|pod| self.take_pod(namespace, pod))).await;
+        } else {
+            for pod in &hit {
+                results.push(self.take_pod(namespace, pod).await);
+                if results.last().is_some_and(Result::is_err) {
                     break;
                 }
+            }
+        }
+        let mut refused = None;
+        let mut taken = Vec::new();
+        for (pod, result) in hit.into_iter().zip(results) {
+            match result {
+                Ok(true) => taken.push(pod),
+                Ok(false) => {}
+                Err(error) => refused = refused.or(Some(error)),
             }
         }
         if let Some(error) = refused {
@@ -422,10 +529,35 @@ impl Drill<'_> {
             }
             self.event("refused", error.to_string());
         }
-        let verb = if fault == Fault::Evict { "eviction" } else { "deletion" };
+        let verb = if fault.evicts() { "eviction" } else { "deletion" };
         done.extend(taken.iter().map(|pod| format!("{verb} of pod/{}", pod.name)));
         self.plan.hit = taken;
         Ok(())
+    }
+
+    /// Deletes or evicts a pod; false where it went by itself.
+    async fn take_pod(&self, namespace: &str, pod: &PodBefore) -> Result<bool, ApiError> {
+        let request = &self.plan.request;
+        let deletion = Deletion {
+            preconditions: Preconditions {
+                uid: Some(pod.uid.clone()),
+                resource_version: None,
+            },
+            grace_period_seconds: request.force.then_some(0),
+            ..Deletion::default()
+        };
+        let taken = if request.fault.evicts() {
+            self.connection.evict(namespace, &pod.name, &deletion).await
+        } else {
+            let deleted = self.connection.delete(&kind::POD, Some(namespace), &pod.name, &deletion).await;
+            deleted.map(drop)
+        };
+        match taken {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind == ApiErrorKind::Conflict && !request.fault.evicts() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Holds the fault for the time that was asked for, or until it has ended what it was about.
@@ -445,7 +577,8 @@ impl Drill<'_> {
     async fn undo(&mut self) -> Vec<Restored> {
         let namespace = self.connection.default_namespace().to_owned();
         let say = self.say;
-        let mut restored = restore::changes(self.connection, &namespace, &self.plan.changes, |line| say(line)).await;
+        let mut restored = restore::created(self.connection, &namespace, &self.plan.request.id, &self.plan.created(), say).await;
+        restored.extend(restore::changes(self.connection, &namespace, &self.plan.changes, say).await);
         restored.extend(heal(self.connection, &namespace, &self.plan.remedies(), say).await);
         self.inside = None;
         for one in &restored {
@@ -460,10 +593,22 @@ impl Drill<'_> {
         let (fault, undone) = (self.fault.unwrap_or_else(Instant::now), Instant::now());
         self.undone = Some(undone);
         let timeout = self.plan.request.timeout;
+        let before = self
+            .plan
+            .changes
+            .first()
+            .and_then(|change| change.before.as_ref()?.as_str().map(str::to_owned));
         let mut since = None;
         let is_back = |view: &View<'_>, drill: &Self| {
             proof::recovered(view, &drill.plan)?;
             inside::resized(&view.snapshot.objects.pods, &drill.plan.changes, |change| change.before.as_ref())?;
+            if let Some((reader, before)) = drill.reader.as_ref().zip(before.as_deref()) {
+                reader
+                    .says(before)
+                    .map(drop)
+                    .or_else(|why| if reader.is_gone() { Ok(()) } else { Err(why) })?;
+            }
+            drill.canaries.iter().try_for_each(|canary| canary.reopened(undone))?;
             let good = drill.answers(|_| GOOD_ANSWERS);
             good.map_err(|name| format!("{name} does not answer"))
         };
@@ -558,6 +703,25 @@ impl Drill<'_> {
             (false, down) if down > 0.0 => Some(format!("no outage was expected, and requests failed for {down} s")),
             _ => None,
         });
+        let budgets: Vec<KeptBudget> = self
+            .plan
+            .budgets
+            .iter()
+            .zip(&self.least)
+            .filter(|(_, least)| **least != usize::MAX)
+            .map(|(budget, least)| KeptBudget {
+                name: budget.name.clone(),
+                says: budget.says.clone(),
+                promised: budget.promised,
+                least: *least,
+            })
+            .collect();
+        let broken = budgets.iter().filter(|budget| budget.least < budget.promised).map(|budget| {
+            format!(
+                "poddisruptionbudget/{} promises {} ready pods, and {} were ready",
+                budget.name, budget.promised, budget.least
+            )
+        });
         let proven = self.events.iter().find(|event| event.what == "proven");
         DrillReport {
             api_version: "podlife/v1".into(),
@@ -575,7 +739,8 @@ impl Drill<'_> {
             restarts: all_restarts,
             replacements: replacements.collect(),
             pods: self.lanes.lives(self.fault.unwrap_or(self.begun) - self.begun),
-            surprises: surprise.into_iter().collect(),
+            surprises: surprise.into_iter().chain(broken).collect(),
+            budgets: budgets.clone(),
             endpoint_gaps: gaps.collect(),
             measured,
             data,

@@ -1,5 +1,6 @@
 //! The Job of one namespace: how it is made, read and removed.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(crate) struct Means {
     /// How long it may take until a node takes its pod, where the run lasts: an autoscaler may be making one.
     pub(crate) scheduling: Duration,
     pub(crate) stderr: Stream,
+    /// Labels of the pods in whose place it asks; empty where it asks as itself.
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// A Job that was asked for.
@@ -94,6 +97,7 @@ impl Job {
             deadline_seconds: seconds,
             with_body: means.with_body,
             questions,
+            labels: &means.labels,
         });
         means.stderr.line(&sanitise(&format!(
             "checking from inside the cluster: job/{name} in namespace {namespace}, image {}; it is removed at the end, and ends by itself after {seconds} s",

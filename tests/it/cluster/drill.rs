@@ -1,6 +1,9 @@
 //! `drill` on a real cluster.
 
 mod inside;
+mod killed;
+mod network;
+mod objects;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -14,7 +17,7 @@ use super::wait_ready::{manifest, named, probe, service, web};
 use crate::fake_api::Folder;
 use crate::offline::readme::{all_commands, root};
 
-const FAULTS: [&[&str]; 8] = [
+const FAULTS: [&[&str]; 9] = [
     &["pod-delete"],
     &["evict", "--count", "1"],
     &["scale-zero"],
@@ -22,6 +25,7 @@ const FAULTS: [&[&str]; 8] = [
     &["not-ready"],
     &["bad-image"],
     &["stuck-pending"],
+    &["stuck-creating"],
     &["crash-loop"],
 ];
 
@@ -466,8 +470,8 @@ fn the_printed_role_is_enough() {
             .exit
             == 0
     });
-    let restart: &[&str] = &["rolling-restart"];
-    for fault in FAULTS.into_iter().chain([restart]) {
+    let others: [&[&str]; 3] = [&["rolling-restart"], &["node-loss"], &["isolate", "--probe-image", "busybox:1.36"]];
+    for fault in FAULTS.into_iter().chain(others) {
         let answer = scenario.podlife(
             &[
                 &["--as", &user, "drill", "run"],

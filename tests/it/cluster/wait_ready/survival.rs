@@ -202,7 +202,7 @@ pub fn config(folder: &Path, relay: &Relay, user: &Value) -> String {
 }
 
 /// A token that lives as long as a Secret of this name.
-fn token(scenario: &Scenario, secret: &str) -> String {
+pub fn token(scenario: &Scenario, secret: &str) -> String {
     scenario.kubectl(&["create", "secret", "generic", secret]);
     let bound = [
         "create",
