@@ -154,7 +154,7 @@ fn pods_of_every_kind_that_flapped_before_the_wait_have_to_stay_ready_for_longer
         set("DaemonSet", "daemon", flaps()),
         pod("bare"),
         set("StatefulSet", "late", json!({"READY_AFTER": "12s"})),
-        guarded("guarded", json!({"FLAP_PERIOD": "10s"})),
+        guarded("guarded", json!({"FLAP_PERIOD": "20s"})),
         guarded("guarded-late", json!({"START_DELAY": "9s", "READY_AFTER": "12s"})),
     ];
     let scenario = Scenario::new("wr-flapped").apply(&manifest(&objects.concat()));
