@@ -3,12 +3,14 @@
 import contextlib
 import os
 import queue
+import threading
 import time
 
 import pika
 import psycopg2
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
-ERRORS = (psycopg2.Error, pika.exceptions.AMQPError, OSError)
+ERRORS = (psycopg2.Error, pika.exceptions.AMQPError, AMQPConnectorException, OSError)
 QUEUE = "entries"
 MAX_AGE = 10  # seconds: an isolated dependency keeps connections that it has, as long as they live
 
@@ -64,20 +66,26 @@ class Connections:
 
 
 class Pool:
-    """Connections that wait for their next request."""
+    """Connections that wait for their next request; more than eight at once would only be slower."""
 
     def __init__(self):
         self.idle = queue.LifoQueue()
+        self.free = threading.Semaphore(8)
 
     @contextlib.contextmanager
     def take(self):
-        connections = self.fresh()
+        if not self.free.acquire(timeout=1):
+            raise TimeoutError("all connections are busy")
         try:
-            yield connections
-        except BaseException:
-            connections.close()
-            raise
-        self.idle.put(connections)
+            connections = self.fresh()
+            try:
+                yield connections
+            except BaseException:
+                connections.close()
+                raise
+            self.idle.put(connections)
+        finally:
+            self.free.release()
 
     def fresh(self):
         while not self.idle.empty():
