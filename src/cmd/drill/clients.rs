@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 
 use crate::cluster::{Direct, Headers, Question, Trust};
-use crate::cmd::drill::args::ClientArgs;
+use crate::cmd::drill::run_args::ClientArgs;
 use crate::drill::meter::Client;
 use crate::exit::{Exit, Failure};
 use crate::model::drill::{Connections, MeasuredRole};

@@ -8,6 +8,7 @@ mod report;
 mod restore;
 pub(crate) mod rights;
 mod run;
+mod run_args;
 mod saved;
 mod suite;
 mod suite_file;
@@ -49,7 +50,7 @@ Examples:
 enum Verb {
     List(list::ListArgs),
     Plan(Box<args::PlanArgs>),
-    Run(Box<args::RunArgs>),
+    Run(Box<run_args::RunArgs>),
     Suite(Box<suite::SuiteArgs>),
     Restore(restore::RestoreArgs),
     Report(saved::SavedArgs),

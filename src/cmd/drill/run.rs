@@ -1,10 +1,11 @@
 //! `drill plan` and `drill run`.
 
 use crate::cluster::{Connection, Log};
-use crate::cmd::drill::args::{FaultArgs, PlanArgs, RunArgs};
+use crate::cmd::drill::args::{FaultArgs, PlanArgs};
 use crate::cmd::drill::clients::Clients;
 use crate::cmd::drill::files::Report;
 use crate::cmd::drill::report;
+use crate::cmd::drill::run_args::RunArgs;
 use crate::cmd::flags::ConnectFlags;
 use crate::cmd::{Outcome, targets};
 use crate::drill::plan::Plan;

@@ -2,8 +2,8 @@
 
 use clap::{Args as _, Command, FromArgMatches as _};
 
-use crate::cmd::drill::args::RunArgs;
 use crate::cmd::drill::run::check;
+use crate::cmd::drill::run_args::RunArgs;
 use crate::cmd::targets;
 use crate::drill::suite::{Entry, parse};
 use crate::exit::Failure;
