@@ -15,6 +15,7 @@ use crate::facts::requests::amount_of;
 use crate::model::drill::Refusal;
 use crate::model::kind;
 use crate::text::counted;
+use crate::text::shell::is_shell;
 use crate::view::{ContainerView, containers, is_ready};
 
 /// Signals whose handlers usually end a process, with their numbers: the gentlest first.
@@ -30,7 +31,7 @@ const KEPT: u64 = 256 * 1024;
 /// How much longer than the fault is held what fills memory and keeps CPUs busy may run: the fault has to be seen first.
 const SPARE_SECONDS: u64 = 15;
 /// Periods of the CPU limit, 100 ms each, that have to be throttled: an application may be throttled once by itself.
-const THROTTLED: u64 = 5;
+const THROTTLED: u64 = 3;
 
 /// What the flags say about commands in containers.
 #[derive(Clone, Debug, Default)]
@@ -120,8 +121,6 @@ pub(crate) struct Strike {
     pub(crate) remedy: Option<Remedy>,
     /// The ephemeral container that runs the command, where the container itself has no shell.
     pub(crate) ephemeral: Option<Value>,
-    /// User of the processes of the container, as far as status and spec tell.
-    user: Option<i64>,
     /// What its control group counted before.
     pub(crate) before: Counters,
 }
@@ -155,6 +154,8 @@ impl Counters {
 pub(crate) struct Seen {
     /// By uid of the pod.
     pub(crate) counters: BTreeMap<String, Counters>,
+    /// CPU limits that containers have, by uid of the pod.
+    pub(crate) limits: BTreeMap<String, String>,
     /// Why a command was not run, or how it ended.
     pub(crate) failed: Option<String>,
 }
@@ -208,24 +209,24 @@ pub(crate) fn resize(options: &Inside, pod: &Pod, raw: &Value) -> Result<Change,
     })
 }
 
-/// Whether the kubelet has given each container the CPU limit that its spec has, and the spec the one that `wanted` picks.
-pub(crate) fn resized(pods: &[Pod], changes: &[Change], wanted: impl Fn(&Change) -> Option<&Value>) -> Result<String, String> {
-    let resizes = changes.iter().filter(|change| change.subresource.as_deref() == Some("resize"));
+/// The CPU limit that the kubelet has given the container that a change is about, by the pod as the API server sent it.
+pub(crate) fn limit_in(pod: &Value, change: &Change) -> Option<String> {
+    let name = &pod["spec"]["containers"][change.path.get(2)?.parse::<usize>().ok()?]["name"];
+    let statuses = pod["status"]["containerStatuses"].as_array()?;
+    let status = statuses.iter().find(|status| status["name"] == *name)?;
+    Some(status["resources"]["limits"]["cpu"].as_str()?.to_owned())
+}
+
+/// Whether each container has the CPU limit of the value that `wanted` picks; the error says which has another one.
+pub(crate) fn resized(changes: &[Change], seen: &Seen, wanted: impl Fn(&Change) -> Option<&Value>) -> Result<String, String> {
     let of = |change: &Change| {
-        let pod = pods.iter().find(|pod| pod.metadata.uid.as_deref() == Some(&change.uid));
-        let pod = pod.ok_or_else(|| format!("pod/{} is gone", change.name))?;
-        let at = change.path.get(2).and_then(|at| at.parse::<usize>().ok()).unwrap_or_default();
-        let name = pod.spec.as_ref().and_then(|spec| Some(spec.containers.get(at)?.name.as_str()));
-        let found = container(pod, name).and_then(|found| found.status?.resources.as_ref());
-        let has = amount_of(found.and_then(|all| all.limits.as_ref()), "cpu");
         let limit = wanted(change).and_then(|all| all["limits"]["cpu"].as_str()).unwrap_or_default();
-        let place = format!("container {} of pod/{}", name.unwrap_or_default(), change.name);
-        match has == ParsedQuantity::try_from(limit).ok() {
-            true => Ok(format!("{place} has a CPU limit of {limit}")),
-            false => Err(format!("{place} does not have a CPU limit of {limit} yet")),
+        match seen.limits.get(&change.uid) {
+            Some(has) if has == limit => Ok(format!("pod/{} has a CPU limit of {limit}", change.name)),
+            _ => Err(format!("pod/{} does not have a CPU limit of {limit} yet", change.name)),
         }
     };
-    let all: Result<Vec<String>, String> = resizes.map(of).collect();
+    let all: Result<Vec<String>, String> = changes.iter().map(of).collect();
     all.map(|all| all.join("; "))
 }
 
@@ -295,17 +296,6 @@ impl Strike {
             }
             _ => (Vec::new(), "kill its process".to_owned(), Evidence::Ended, None),
         };
-        let told = found
-            .status
-            .and_then(|status| status.user.as_ref())
-            .and_then(|user| user.linux.as_ref());
-        let of_pod = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
-        let of_container = found.spec.security_context.as_ref();
-        let user = told
-            .map(|user| user.uid)
-            .or_else(|| of_container?.run_as_user)
-            .or_else(|| of_pod?.run_as_user);
-        let is_root = || of_container.and_then(|of| of.run_as_non_root).or_else(|| of_pod?.run_as_non_root) != Some(true);
         Ok(Self {
             place,
             restarts: found.restarts(),
@@ -315,8 +305,6 @@ impl Strike {
             fills,
             remedy,
             ephemeral: None,
-            // Where nothing is said it is that of the image: root, unless the image says otherwise.
-            user: user.or_else(|| is_root().then_some(0)),
             before: Counters::default(),
         })
     }
@@ -379,9 +367,25 @@ impl Strike {
     }
 
     /// Kills process 1 of a container without a shell from an ephemeral container. Its KILL would be ignored too, because it is in the same
-    /// process namespace; so are signals without a handler, which is why all are tried.
-    pub(crate) fn kill_from(&mut self, image: &str, id: &str) -> Result<(), String> {
-        let Some(user) = self.user else {
+    /// process namespace; so are signals without a handler, which is why all are tried. `pod` is as the API server sent it.
+    pub(crate) fn kill_from(&mut self, image: &str, id: &str, pod: &Value) -> Result<(), String> {
+        let container = &self.place.container;
+        let is_it = |one: &&Value| one["name"] == container.as_str();
+        let of = |all: &'static str, part: &'static str| pod[part][all].as_array().and_then(|all| all.iter().find(is_it));
+        let (spec, status) = (of("containers", "spec"), of("containerStatuses", "status"));
+        let contexts = [spec.map(|spec| &spec["securityContext"]), Some(&pod["spec"]["securityContext"])];
+        let said = |field: &str| {
+            contexts
+                .iter()
+                .flatten()
+                .map(|context| &context[field])
+                .find(|value| !value.is_null())
+        };
+        let told = status.and_then(|status| status["user"]["linux"]["uid"].as_i64());
+        // Where nothing is said it is that of the image: root, unless that is forbidden.
+        let of_image = || said("runAsNonRoot").is_none_or(|value| value == false).then_some(0);
+        let user = told.or_else(|| said("runAsUser")?.as_i64()).or_else(of_image);
+        let Some(user) = user else {
             return Err(format!(
                 "{}: neither its status nor its spec tells its user, which an ephemeral container has to share",
                 self.place
@@ -557,6 +561,8 @@ fn way(processes: &[Process]) -> Result<Way<'_>, String> {
         .iter()
         .filter(|(_, number)| first.taken >> (number - 1) & 1 == 1)
         .map(|(name, _)| *name)
+        // A shell catches INT for itself, and goes on.
+        .filter(|name| *name != "INT" || !is_shell(&first.name))
         .collect();
     let is_wrapper = WRAPPERS.contains(&first.name.as_str());
     if !children.is_empty() && (is_wrapper || signals.is_empty()) {

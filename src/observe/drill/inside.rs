@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::{ApiErrorKind, Connection, Ending, Ends, Patch, PodContainer, Process as Attached, WriteOptions};
-use crate::drill::inside::{Counters, Evidence, Place, Process, Remedy, Seen, Strike};
+use crate::drill::change::Change;
+use crate::drill::inside::{Counters, Evidence, Place, Process, Remedy, Seen, Strike, limit_in};
 use crate::drill::plan::{Plan, Request};
 use crate::drill::scripts::{COUNTERS, PROCESSES, sh};
 use crate::model::drill::{Refusal, Restored, RestoredHow};
@@ -34,8 +35,16 @@ async fn run(connection: &Connection, namespace: &str, place: &Place, command: &
         .exec(namespace, &place.pod, &place.container, &words, COMMAND_LIMIT)
         .await;
     let output = ended.map_err(|error| error.message.clone())?;
-    let why = || shorten(output.why.trim(), LONGEST_WHY);
-    if output.succeeded { Ok(output.stdout) } else { Err(why()) }
+    let why = output.why.trim();
+    // The runtime says at the end of a long sentence that a program is missing.
+    let shown = || {
+        if lacks_program(why) {
+            why.to_owned()
+        } else {
+            shorten(why, LONGEST_WHY)
+        }
+    };
+    if output.succeeded { Ok(output.stdout) } else { Err(shown()) }
 }
 
 /// Looks into the containers that are to be hit: which way to end a process works, and what is counted. What cannot be done is refused.
@@ -63,7 +72,10 @@ async fn look_into(connection: &Connection, namespace: &str, strike: &mut Strike
             strike.before = Counters::parse(&text);
             strike.is_possible(fills)
         }
-        (Err(why), Some(image)) if kills && lacks_program(&why) => strike.kill_from(image, &request.id),
+        (Err(why), Some(image)) if kills && lacks_program(&why) => {
+            let pod = connection.get(&kind::POD, Some(namespace), &strike.place.pod, false).await;
+            strike.kill_from(image, &request.id, &pod.map_err(|error| error.to_string())?.unwrap_or_default())
+        }
         (Err(why), None) if kills && lacks_program(&why) => Err(format!(
             "{} has no shell to send a signal with; --ephemeral-image IMAGE sends it from an ephemeral container",
             strike.place
@@ -104,6 +116,30 @@ impl Running {
             }
         }
         Ok(Self { seen, _tasks: tasks })
+    }
+
+    /// Reads the pods whose limits are changed, again and again: what is watched is kept without them.
+    pub(crate) fn follow(connection: &Connection, namespace: &str, changes: &[Change]) -> Self {
+        let mut tasks = JoinSet::new();
+        let seen = Arc::<Mutex<Seen>>::default();
+        for change in changes.iter().cloned() {
+            let (connection, namespace, seen) = (connection.clone(), namespace.to_owned(), seen.clone());
+            tasks.spawn(async move {
+                loop {
+                    let pod = connection
+                        .get(&kind::POD, Some(&namespace), &change.name, false)
+                        .await
+                        .ok()
+                        .flatten();
+                    if let Some(limit) = pod.and_then(|pod| limit_in(&pod, &change)) {
+                        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                        seen.limits.insert(change.uid.clone(), limit);
+                    }
+                    sleep(PERIOD).await;
+                }
+            });
+        }
+        Self { seen, _tasks: tasks }
     }
 
     pub(crate) fn seen(&self) -> Seen {

@@ -432,8 +432,10 @@ impl Drill<'_> {
     fn proven(&self, view: &View<'_>) -> Result<String, String> {
         let (plan, pods) = (&self.plan, &view.snapshot.objects.pods);
         match &self.inside {
+            Some(inside) if plan.request.fault == Fault::CpuResize => {
+                inside::resized(&plan.changes, &inside.seen(), |change| Some(&change.ours))
+            }
             Some(inside) => inside::proven(pods, &plan.strikes, &inside.seen()),
-            None if plan.request.fault == Fault::CpuResize => inside::resized(pods, &plan.changes, |change| Some(&change.ours)),
             None => proof::proven(view, plan),
         }
     }
@@ -485,6 +487,9 @@ impl Drill<'_> {
                 .await;
             made.map_err(|error| error.to_string())?;
             done.push(format!("restart of {}/{name}", kind.singular()));
+        }
+        if self.plan.request.fault == Fault::CpuResize {
+            self.inside = Some(Running::follow(self.connection, &namespace, &self.plan.changes));
         }
         if !self.plan.strikes.is_empty() {
             done.extend(self.plan.strikes.iter().map(Strike::request));
@@ -580,7 +585,9 @@ impl Drill<'_> {
         let mut restored = restore::created(self.connection, &namespace, &self.plan.request.id, &self.plan.created(), say).await;
         restored.extend(restore::changes(self.connection, &namespace, &self.plan.changes, say).await);
         restored.extend(heal(self.connection, &namespace, &self.plan.remedies(), say).await);
-        self.inside = None;
+        if !self.plan.strikes.is_empty() {
+            self.inside = None;
+        }
         for one in &restored {
             let why = one.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.event("undone", format!("{}{why}", one.what));
@@ -601,7 +608,9 @@ impl Drill<'_> {
         let mut since = None;
         let is_back = |view: &View<'_>, drill: &Self| {
             proof::recovered(view, &drill.plan)?;
-            inside::resized(&view.snapshot.objects.pods, &drill.plan.changes, |change| change.before.as_ref())?;
+            if let Some(inside) = &drill.inside {
+                inside::resized(&drill.plan.changes, &inside.seen(), |change| change.before.as_ref())?;
+            }
             if let Some((reader, before)) = drill.reader.as_ref().zip(before.as_deref()) {
                 reader
                     .says(before)

@@ -14,7 +14,7 @@ fn container(name: &str, command: &[&str]) -> Value {
 /// Two pods of shells.
 fn shells(kind: &str) -> Value {
     let mut script = container("script", &["sh", "-c", SCRIPT]);
-    script["resources"] = json!({"limits": {"cpu": "200m", "memory": "32Mi"}, "requests": {"cpu": "10m", "memory": "16Mi"}});
+    script["resources"] = json!({"limits": {"cpu": "100m", "memory": "32Mi"}, "requests": {"cpu": "10m", "memory": "16Mi"}});
     script["readinessProbe"] = json!({"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1, "timeoutSeconds": 5});
     let mut shells = web(2, json!({}), json!({}));
     shells["kind"] = kind.into();
@@ -129,7 +129,7 @@ fn a_container_is_killed_in_the_way_that_works_or_not_at_all() {
         (&["cpu", "deployment/bare"], "--allow no-limit"),
         (&["cpu", "deployment/bare", "--allow", "no-limit"], "has no shell"),
         (&["cpu", "deployment/bare", "--resize", "10m"], "has no CPU limit"),
-        (&["cpu", "deployment/web", "--resize", "300m"], "does not lower"),
+        (&["cpu", "deployment/web", "--resize", "200m"], "does not lower"),
         (&["not-ready", "deployment/bare", "--break", "x", "--heal", "y"], "has no shell"),
     ] {
         let answer = drill(&scenario, arguments);
