@@ -76,9 +76,16 @@ impl Meter {
 
     /// How many requests in a row were answered well, up to the one that was started last.
     pub(crate) fn good_in_a_row(&self) -> usize {
-        let mut samples = self.samples();
-        samples.sort_by_key(|sample| sample.started);
-        samples.iter().rev().take_while(|sample| sample.failure.is_none()).count()
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let last_failed = samples
+            .iter()
+            .filter(|sample| sample.failure.is_some())
+            .map(|sample| sample.started)
+            .max();
+        samples
+            .iter()
+            .filter(|sample| last_failed.is_none_or(|failed| sample.started > failed))
+            .count()
     }
 }
 
