@@ -71,8 +71,14 @@ fn drill(scenario: &Scenario, arguments: &[&str]) -> Answer {
 
 /// A drill in the background, with a home of its own.
 pub fn begun(scenario: &Scenario, home: &Folder, arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
+    begun_by(scenario, home, &["--kubeconfig", &kubeconfig()], arguments)
+}
+
+/// The same with other flags in front.
+fn begun_by(scenario: &Scenario, home: &Folder, flags: &[&str], arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-podlife"))
-        .args(["--kubeconfig", &kubeconfig(), "-n", &scenario.namespace, "drill"])
+        .args(flags)
+        .args(["-n", &scenario.namespace, "drill"])
         .args(arguments)
         .env("XDG_STATE_HOME", &home.0)
         .stdin(Stdio::null())

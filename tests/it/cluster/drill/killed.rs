@@ -10,22 +10,6 @@ use super::*;
 /// What a drill says when it goes on, each after it has been written to the journal or done.
 const LINES: [&str; 5] = ["journal", "injected", "proven", "undone", "recovered"];
 
-/// A drill with other flags in front.
-fn begun_by(scenario: &Scenario, home: &Folder, flags: &[&str], arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-podlife"))
-        .args(flags)
-        .args(["-n", &scenario.namespace, "drill"])
-        .args(arguments)
-        .env("XDG_STATE_HOME", &home.0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    (child, lines.map_while(Result::ok))
-}
-
 /// Killed at each line of each fault that has something to undo, and restored by a machine that knows the namespace alone.
 fn killed_at_each_line(scenario: &Scenario, target: &str) {
     let map = |scenario: &Scenario| -> Vec<Value> {
