@@ -6,7 +6,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use crate::model::drill::{PodLife, PodState, PodStateAt};
+use crate::drill::plan::{PodBefore, restarts};
+use crate::model::drill::{PodLife, PodState, PodStateAt, Replacement};
 use crate::model::duration::rounded;
 use crate::model::finding::ObjectRef;
 use crate::view::{View, has_ended, is_ready, is_terminating, phase};
@@ -22,6 +23,8 @@ struct Lane {
     workload: ObjectRef,
     /// When each state was first seen, from the start of the drill.
     states: Vec<(Duration, PodState)>,
+    /// Of its containers, as last seen.
+    restarts: u32,
 }
 
 fn state(pod: &Pod) -> PodState {
@@ -53,13 +56,38 @@ impl Lanes {
                     pod: pod.name_any(),
                     workload: target.clone(),
                     states: Vec::new(),
+                    restarts: 0,
                 });
                 lane.enter(at, state(pod));
+                lane.restarts = restarts(pod);
                 living.insert(uid);
             }
         }
         let gone = self.pods.iter_mut().filter(|(uid, _)| !living.contains(*uid));
         gone.for_each(|(_, lane)| lane.enter(at, PodState::Gone));
+    }
+
+    /// Restarts of the pods that were there before, since then.
+    pub(crate) fn restarts(&self, before: &[PodBefore]) -> u32 {
+        let of = |pod: &PodBefore| Some(self.pods.get(&pod.uid)?.restarts.saturating_sub(pod.restarts));
+        before.iter().filter_map(of).sum()
+    }
+
+    /// The pods that were not there before, and were not on their way out when they were first seen.
+    pub(crate) fn replacements(&self, before: &[PodBefore]) -> Vec<Replacement> {
+        let is_new = |uid: &str| !before.iter().any(|pod| pod.uid == uid);
+        let of = |lane: &Lane| {
+            let (first, _) = *lane.states.first().filter(|(_, state)| *state != PodState::Terminating)?;
+            let ready = lane.states.iter().find(|(_, state)| *state == PodState::Ready);
+            Some(Replacement {
+                pod: lane.pod.clone(),
+                workload: lane.workload.clone(),
+                ready_seconds: ready.map(|(at, _)| rounded((*at - first).as_secs_f64())),
+                restarts: lane.restarts,
+            })
+        };
+        let new = self.pods.iter().filter(|(uid, _)| is_new(uid));
+        new.filter_map(|(_, lane)| of(lane)).collect()
     }
 
     /// The lives of all pods, by workload and in the order in which they were seen; seconds count from `fault`.
@@ -125,5 +153,15 @@ mod tests {
                 vec![(1.0, Pending), (2.0, Running), (4.0, Ready)]
             ]
         );
+        let before = PodBefore {
+            uid: "a".to_owned(),
+            name: "db-0".to_owned(),
+            workload: ObjectRef::new(&kind::STATEFUL_SET, "shop", "db"),
+            restarts: 0,
+        };
+        let new = lanes.replacements(std::slice::from_ref(&before));
+        assert_eq!((new.len(), new[0].ready_seconds), (1, Some(3.0)), "from when it was first seen");
+        assert_eq!(lanes.replacements(&[]).len(), 2);
+        assert_eq!(lanes.restarts(&[before]), 0);
     }
 }

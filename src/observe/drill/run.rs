@@ -20,11 +20,11 @@ use crate::drill::journal::{Journal, VERSION};
 use crate::drill::judge::{Limits, Outcome, judge, reasons};
 use crate::drill::lanes::Lanes;
 use crate::drill::meter::{Moments, measure};
-use crate::drill::plan::{Plan, PodBefore, RESTARTED_AT, restarts};
+use crate::drill::plan::{Plan, PodBefore, RESTARTED_AT};
 use crate::drill::proof;
 use crate::exit::{Exit, Failure};
 use crate::io::{Interruption, Stop, Stream};
-use crate::model::drill::{DataCheck, DrillEvent, DrillReport, EndpointGap, KeptBudget, MeasuredRole, Measurement, Replacement, Restored};
+use crate::model::drill::{DataCheck, DrillEvent, DrillReport, EndpointGap, KeptBudget, MeasuredRole, Measurement, Restored};
 use crate::model::duration::rounded;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
@@ -38,7 +38,7 @@ use crate::observe::drill::prepare::Prepared;
 use crate::observe::drill::restore;
 use crate::observe::prober::Means;
 use crate::observe::store::Store;
-use crate::view::{Options, View, endpoints, is_ready, is_terminating};
+use crate::view::{Options, View, endpoints};
 
 /// How long the targets are asked before the first change, and how long they may take to answer so long without a failure.
 const BEFORE: Duration = Duration::from_millis(500);
@@ -72,15 +72,6 @@ pub(crate) struct Settings {
     pub(crate) stderr: Stream,
 }
 
-/// What a pod that was made during the drill has been through.
-struct Seen {
-    name: String,
-    workload: ObjectRef,
-    first: Instant,
-    ready: Option<Instant>,
-    restarts: u32,
-}
-
 /// A time in which a Service has no ready endpoint.
 struct Gap {
     service: String,
@@ -107,10 +98,6 @@ struct Drill<'a> {
     /// When everything was put back, or the fault was proven where nothing has to be.
     undone: Option<Instant>,
     lanes: Lanes,
-    /// Pods that were made during the drill, by uid.
-    pods: BTreeMap<String, Seen>,
-    /// Restarts of pods that were there before, by uid.
-    restarts: BTreeMap<String, u32>,
     /// When Services had no ready endpoint.
     gaps: Vec<Gap>,
     /// The least of ready pods that each budget has seen since the first change.
@@ -156,8 +143,6 @@ pub(crate) async fn run(
         fault: None,
         undone: None,
         lanes: Lanes::default(),
-        pods: BTreeMap::new(),
-        restarts: BTreeMap::new(),
         gaps: Vec::new(),
         least: Vec::new(),
         interruption: None,
@@ -281,7 +266,6 @@ impl Drill<'_> {
             self.store.snapshot.sort();
             let missing = {
                 let view = View::new(&self.store.snapshot, Options::default());
-                note_pods(&view, &self.plan, &mut self.pods, &mut self.restarts);
                 if self.fault.is_some() {
                     note_gaps(&view, self.connection.default_namespace(), &self.plan, &mut self.gaps);
                 }
@@ -688,7 +672,7 @@ impl Drill<'_> {
             from_seconds: since(gap.from),
             to_seconds: gap.to.map(since),
         });
-        let all_restarts = self.restarts.values().sum();
+        let all_restarts = self.lanes.restarts(&self.plan.before);
         let outcome = Outcome {
             not_injected,
             recovery: recovery.clone().map(|(seconds, _)| seconds),
@@ -699,12 +683,6 @@ impl Drill<'_> {
             data: data.as_ref(),
         };
         let (verdict, checks) = judge(&outcome, &self.settings.limits);
-        let replacements = self.pods.values().map(|seen| Replacement {
-            pod: seen.name.clone(),
-            workload: seen.workload.clone(),
-            ready_seconds: seen.ready.map(|ready| rounded((ready - seen.first).as_secs_f64())),
-            restarts: seen.restarts,
-        });
         let judged = measured.iter().filter(|seen| seen.role == MeasuredRole::Target);
         let down = judged.map(|seen| seen.downtime_seconds).reduce(f64::max);
         let surprise = down.and_then(|down| match (self.plan.expects_outage, down) {
@@ -731,6 +709,7 @@ impl Drill<'_> {
                 budget.name, budget.promised, budget.least
             )
         });
+        let surprises = surprise.into_iter().chain(broken).collect();
         let proven = self.events.iter().find(|event| event.what == "proven");
         DrillReport {
             api_version: "podlife/v1".into(),
@@ -746,10 +725,10 @@ impl Drill<'_> {
             recovery_seconds: recovery.as_ref().ok().map(|(all, _)| *all),
             recovery_from_undo_seconds: recovery.as_ref().ok().filter(|_| !restored.is_empty()).map(|(_, undone)| *undone),
             restarts: all_restarts,
-            replacements: replacements.collect(),
+            replacements: self.lanes.replacements(&self.plan.before),
             pods: self.lanes.lives(self.fault.unwrap_or(self.begun) - self.begun),
-            surprises: surprise.into_iter().chain(broken).collect(),
-            budgets: budgets.clone(),
+            surprises,
+            budgets,
             endpoint_gaps: gaps.collect(),
             measured,
             data,
@@ -782,35 +761,6 @@ fn note_gaps(view: &View<'_>, namespace: &str, plan: &Plan, gaps: &mut Vec<Gap>)
             }),
             (Some(gap), false) => gap.to = Some(Instant::now()),
             _ => {}
-        }
-    }
-}
-
-/// Notes new pods of the targets, when they become ready, and restarts of those that were there before.
-fn note_pods(view: &View<'_>, plan: &Plan, pods: &mut BTreeMap<String, Seen>, restarted: &mut BTreeMap<String, u32>) {
-    for target in &plan.request.targets {
-        let Some(workload) = view.workload(target) else { continue };
-        for pod in &workload.pods {
-            let uid = pod.uid().unwrap_or_default();
-            let count = restarts(pod);
-            if let Some(before) = plan.before.iter().find(|before| before.uid == uid) {
-                restarted.insert(uid, count.saturating_sub(before.restarts));
-                continue;
-            }
-            if is_terminating(pod) && !pods.contains_key(&uid) {
-                continue;
-            }
-            let seen = pods.entry(uid).or_insert_with(|| Seen {
-                name: pod.name_any(),
-                workload: target.clone(),
-                first: Instant::now(),
-                ready: None,
-                restarts: 0,
-            });
-            seen.restarts = count;
-            if is_ready(pod) && seen.ready.is_none() {
-                seen.ready = Some(Instant::now());
-            }
         }
     }
 }
