@@ -172,10 +172,6 @@ fn container_id<'a>(container: &ContainerView<'a>) -> &'a str {
     id.unwrap_or_default()
 }
 
-fn never(why: String) -> Refusal {
-    Refusal { why, flag: None }
-}
-
 /// Gives a container of a pod less CPU, in place. `raw` is the pod as it is stored.
 pub(crate) fn resize(options: &Inside, pod: &Pod, raw: &Value) -> Result<Change, Refusal> {
     let (name, limit) = (pod.name_any(), &options.resize);
@@ -183,17 +179,19 @@ pub(crate) fn resize(options: &Inside, pod: &Pod, raw: &Value) -> Result<Change,
     let wanted = |one: &Value| options.container.as_ref().is_none_or(|name| one["name"] == name.as_str());
     let Some(at) = all.iter().position(wanted) else {
         let wanted = options.container.as_deref().unwrap_or_default();
-        return Err(never(format!("pod/{name} has no container {wanted}")));
+        return Err(Refusal::never(format!("pod/{name} has no container {wanted}")));
     };
     let mut resources = all[at]["resources"].clone();
     let place = format!("container {} of pod/{name}", all[at]["name"].as_str().unwrap_or_default());
     let amount = |value: &Value| ParsedQuantity::try_from(value.as_str()?).ok();
     let (new, old) = (ParsedQuantity::try_from(limit.as_str()).ok(), amount(&resources["limits"]["cpu"]));
     if old.is_none() {
-        return Err(never(format!("{place} has no CPU limit, and one could not be taken away again")));
+        return Err(Refusal::never(format!(
+            "{place} has no CPU limit, and one could not be taken away again"
+        )));
     }
     if new >= old {
-        return Err(never(format!(
+        return Err(Refusal::never(format!(
             "{place} has a CPU limit of {}, which {limit} does not lower",
             resources["limits"]["cpu"]
         )));
@@ -237,7 +235,7 @@ impl Strike {
         let found = container(pod, options.container.as_deref());
         let Some(found) = found.filter(ContainerView::is_running) else {
             let wanted = options.container.as_deref().unwrap_or("of its own");
-            return Err(never(format!("pod/{name} has no running container {wanted}")));
+            return Err(Refusal::never(format!("pod/{name} has no running container {wanted}")));
         };
         let place = Place {
             pod: name,
@@ -263,7 +261,9 @@ impl Strike {
         let (command, words, evidence, remedy) = match fault {
             Fault::Oom => {
                 let Some(bytes) = limit("memory").and_then(|limit| limit.to_bytes_f64()) else {
-                    return Err(never(format!("{place} has no memory limit: the node would run out of memory")));
+                    return Err(Refusal::never(format!(
+                        "{place} has no memory limit: the node would run out of memory"
+                    )));
                 };
                 let words = format!("fill its memory for {seconds} s at most");
                 let pieces = (bytes / PIECE) as u32 + SPARE_PIECES;

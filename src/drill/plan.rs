@@ -318,13 +318,16 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
         plan.before.extend(before);
     }
     if plan.before.is_empty() && plan.refusals.is_empty() {
-        plan.refusals.push(never("the targets have no pods".to_owned()));
+        plan.refusals.push(Refusal::never("the targets have no pods".to_owned()));
     }
     Ok(plan)
 }
 
-fn never(why: String) -> Refusal {
-    Refusal { why, flag: None }
+/// An object among those that were read, as the API server stores it.
+fn stored<'a>(raw: &'a [Value], kind: &Kind, name: &str) -> Result<&'a Value, String> {
+    let is_it = |value: &&Value| value["kind"] == kind.kind.as_ref() && value["metadata"]["name"] == name;
+    let found = raw.iter().find(is_it);
+    found.ok_or_else(|| format!("{}/{name} was not read", kind.singular()))
 }
 
 impl Plan {
@@ -375,12 +378,11 @@ impl Plan {
     /// Adds what the fault changes.
     fn change(&mut self, view: &View<'_>, target: &ObjectRef, object: WorkloadObject<'_>, raw: &[Value]) -> Result<(), String> {
         let (fault, kind) = (self.request.fault, object.kind());
-        let is_it = |value: &&Value| value["kind"] == kind.kind.as_ref() && value["metadata"]["name"] == target.name.as_str();
         let scales = matches!(object, WorkloadObject::Deployment(_) | WorkloadObject::StatefulSet(_));
         let wrong = || format!("{} cannot be drilled with {}", target.short(), fault.name());
         let spec = ["spec", "template", "spec"];
         let value = json!(format!("podlife-{}", self.request.id));
-        let raw_target = || raw.iter().find(is_it).ok_or_else(|| format!("{} was not read", target.short()));
+        let raw_target = || stored(raw, &kind, &target.name);
         let in_template = |path: &[&str], ours: Value| Ok::<_, String>(Change::of(&kind, raw_target()?, &[&spec[..], path].concat(), ours));
         match fault {
             Fault::PodDelete | Fault::Evict | Fault::ContainerCrash | Fault::Oom | Fault::Cpu | Fault::CpuResize | Fault::BreakHeal => {}
@@ -395,7 +397,7 @@ impl Plan {
                 let change = Change::of_scale(&kind, raw_target()?, self.request.to);
                 if change.before.as_ref() == Some(&change.ours) {
                     self.refusals
-                        .push(never(format!("{} has {} pods already", target.short(), self.request.to)));
+                        .push(Refusal::never(format!("{} has {} pods already", target.short(), self.request.to)));
                 }
                 self.changes.push(change);
             }
@@ -405,8 +407,7 @@ impl Plan {
                 let labels = object.pod_labels();
                 for service in view.services_selecting(&target.namespace, &labels) {
                     let name = service.name_any();
-                    let is_service = |value: &&Value| value["kind"] == "Service" && value["metadata"]["name"] == name.as_str();
-                    let raw = raw.iter().find(is_service).ok_or_else(|| format!("service/{name} was not read"))?;
+                    let raw = stored(raw, &kind::SERVICE, &name)?;
                     if !self.services.contains(&name) {
                         self.changes.push(Change::of(
                             &kind::SERVICE,
@@ -419,7 +420,7 @@ impl Plan {
                 }
                 if self.services.is_empty() {
                     self.refusals
-                        .push(never(format!("no Service selects the pods of {}", target.short())));
+                        .push(Refusal::never(format!("no Service selects the pods of {}", target.short())));
                 }
             }
             Fault::BadImage => self.changes.push(in_template(
@@ -471,7 +472,7 @@ impl Plan {
                 self.created.push(cut.policy);
                 self.canaries.push(cut.canary);
             }
-            Err(reasons) => self.refusals.extend(reasons.into_iter().map(never)),
+            Err(reasons) => self.refusals.extend(reasons.into_iter().map(Refusal::never)),
         }
         Ok(())
     }
@@ -484,7 +485,7 @@ impl Plan {
         let lost = match lost(view, self.request.node.as_deref(), &self.request.targets) {
             Ok(lost) => lost,
             Err(why) => {
-                self.refusals.push(never(why));
+                self.refusals.push(Refusal::never(why));
                 return Ok(None);
             }
         };
@@ -506,7 +507,7 @@ impl Plan {
                 lost.node,
                 names(&unfit)
             );
-            self.refusals.push(never(why));
+            self.refusals.push(Refusal::never(why));
         }
         self.request.targets.extend(others);
         self.expected.push(format!(
@@ -524,29 +525,24 @@ impl Plan {
         let (name, map, key) = (side.target.short(), &corruption.map, &corruption.key);
         let used = side.object.pod_spec().map(|spec| config::used(spec, map, key)).unwrap_or_default();
         if used.files.is_empty() && !used.at_start {
-            self.refusals.push(never(format!("{name} does not use {key} of configmap/{map}")));
+            self.refusals
+                .push(Refusal::never(format!("{name} does not use {key} of configmap/{map}")));
         } else if used.files.is_empty() && !corruption.restart {
             self.refusals.push(Refusal {
                 why: format!("the containers of {name} read {key} of configmap/{map} only when they start"),
                 flag: Some("--restart".to_owned()),
             });
         }
-        let of_kind = |kind: &Kind, name: &str| {
-            let is_it = |value: &&Value| value["kind"] == kind.kind.as_ref() && value["metadata"]["name"] == name;
-            raw.iter()
-                .find(is_it)
-                .ok_or_else(|| format!("{}/{name} was not read", kind.singular()))
-        };
         if self.changes.is_empty() {
-            match config::change(&corruption, of_kind(&kind::CONFIG_MAP, map)?) {
+            match config::change(&corruption, stored(raw, &kind::CONFIG_MAP, map)?) {
                 Ok(change) => self.changes.push(change),
-                Err(why) => self.refusals.push(never(why)),
+                Err(why) => self.refusals.push(Refusal::never(why)),
             }
         }
         if corruption.restart {
             let kind = side.object.kind();
             let path = ["spec", "template", "metadata", "annotations", LABEL];
-            let object = of_kind(&kind, &side.target.name)?;
+            let object = stored(raw, &kind, &side.target.name)?;
             self.changes.push(Change::of(&kind, object, &path, json!(self.request.id)));
         } else {
             let pods = view.workload(side.target).map(|workload| workload.pods.clone()).unwrap_or_default();
@@ -562,7 +558,7 @@ impl Plan {
         let services = view.services_selecting(&target.namespace, &object.pod_labels());
         if services.is_empty() {
             self.refusals
-                .push(never(format!("no Service selects the pods of {}", target.short())));
+                .push(Refusal::never(format!("no Service selects the pods of {}", target.short())));
         }
         let labels = labels(object, &services);
         if labels.orphans {
@@ -594,7 +590,7 @@ impl Plan {
         let is_it = |value: &&Value| value["metadata"]["uid"] == before.uid.as_str();
         let refused = match (fault, raw.iter().find(is_it)) {
             (Fault::CpuResize, Some(raw)) => inside::resize(&request.inside, pod, raw).map(|change| self.changes.push(change)),
-            (Fault::CpuResize, None) => Err(never(format!("pod/{} has gone meanwhile", before.name))),
+            (Fault::CpuResize, None) => Err(Refusal::never(format!("pod/{} has gone meanwhile", before.name))),
             _ => Strike::of(fault, &request.inside, &request.id, request.hold.as_secs(), pod).map(|strike| self.strikes.push(strike)),
         };
         self.refusals.extend(refused.err());

@@ -93,6 +93,13 @@ pub struct Refusal {
     pub flag: Option<String>,
 }
 
+impl Refusal {
+    /// One that nothing overrides.
+    pub(crate) const fn never(why: String) -> Self {
+        Self { why, flag: None }
+    }
+}
+
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.flag {

@@ -57,7 +57,7 @@ pub(crate) async fn look(connection: &Connection, namespace: &str, plan: &mut Pl
         .iter_mut()
         .map(|strike| look_into(connection, namespace, strike, request, fills));
     let refused = join_all(looks).await.into_iter().filter_map(Result::err);
-    plan.refusals.extend(refused.map(|why| Refusal { why, flag: None }));
+    plan.refusals.extend(refused.map(Refusal::never));
 }
 
 async fn look_into(connection: &Connection, namespace: &str, strike: &mut Strike, request: &Request, fills: u64) -> Result<(), String> {

@@ -87,12 +87,12 @@ pub(crate) async fn plan_in(connection: &Connection, store: &mut Store, mut requ
     if journal::find(connection, &namespace).await?.is_some() {
         let open = journal::taken(&namespace);
         let why = open.hint.map_or(open.message.clone(), |hint| format!("{}: {hint}", open.message));
-        plan.refusals.push(Refusal { why, flag: None });
+        plan.refusals.push(Refusal::never(why));
     }
     for (verb, group, resource, sub) in plan.rights() {
         if let Some(right) = denied(connection, &namespace, (verb, &group, &resource, &sub)).await {
             let why = format!("you may not {right} in namespace {namespace}");
-            plan.refusals.push(Refusal { why, flag: None });
+            plan.refusals.push(Refusal::never(why));
         }
     }
     if plan.refusals.is_empty() {
