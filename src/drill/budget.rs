@@ -16,6 +16,8 @@ pub(crate) struct Budget {
     pub(crate) says: String,
     /// Pods that have to be ready, as its controller has computed it.
     pub(crate) promised: usize,
+    /// Evictions that it admits now.
+    pub(crate) allowed: usize,
     selector: LabelSelector,
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn of(object: WorkloadObject<'_>, raw: &[Value]) -> Vec<Budget> {
         Some(Budget {
             name: budget.name_any(),
             says: least.or(most).unwrap_or_else(|| "nothing".to_owned()),
+            allowed: usize::try_from(budget.status.as_ref()?.disruptions_allowed).ok()?,
             promised: usize::try_from(budget.status.as_ref()?.desired_healthy).ok()?,
             selector,
         })

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::model::kind;
 use crate::model::kind::Kind;
 use crate::text::shorten;
 
@@ -45,6 +46,15 @@ fn pointer(path: &[String]) -> String {
     path.iter()
         .map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1")))
         .collect()
+}
+
+/// Whether a value has all that another one has: a pod is given more volumes and annotations than its template says.
+fn includes(value: &Value, other: &Value) -> bool {
+    match (value, other) {
+        (Value::Array(value), Value::Array(other)) => other.iter().all(|element| value.contains(element)),
+        (Value::Object(value), Value::Object(other)) => other.iter().all(|(key, field)| value.get(key) == Some(field)),
+        _ => value == other,
+    }
 }
 
 impl Change {
@@ -120,6 +130,19 @@ impl Change {
         (&self.kind, &self.name, &self.uid, &self.subresource) == (&other.kind, &other.name, &other.uid, &other.subresource)
     }
 
+    /// Whether it is about the template of a StatefulSet.
+    pub(crate) fn is_of_a_set(&self) -> bool {
+        self.kind == kind::STATEFUL_SET && self.path.starts_with(&["spec".to_owned(), "template".to_owned()])
+    }
+
+    /// Whether a pod has the value that the drill gave the template of its controller.
+    pub(crate) fn is_in_pod(&self, pod: &Value) -> bool {
+        let path = pointer(self.path.get(2..).unwrap_or_default());
+        let elements = path.rsplit_once('/').and_then(|(array, _)| pod.pointer(array)?.as_array());
+        let is_added = self.before.is_none() && elements.is_some_and(|elements| elements.contains(&self.ours));
+        is_added || pod.pointer(&path).is_some_and(|value| includes(value, &self.ours))
+    }
+
     /// The operation that makes the change to the object as it was read; none where the field is not as it was when the drill was planned.
     fn operation(&self, object: &Value) -> Option<Value> {
         if object["metadata"]["uid"] != self.uid.as_str() || self.place(object).1 != self.before.as_ref() {
@@ -177,7 +200,6 @@ pub(crate) fn make(changes: &[Change], object: Option<&Value>) -> Result<Value, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::kind;
 
     fn object(spec: Value) -> Value {
         json!({"metadata": {"name": "web", "uid": "u", "resourceVersion": "7"}, "spec": spec})
@@ -222,6 +244,25 @@ mod tests {
         let made = object(json!({"template": {"spec": {"nodeSelector": {"disk": "hdd", "podlife.dev/drill": "d"}}}}));
         let back = json!({"op": "remove", "path": "/spec/template/spec/nodeSelector/podlife.dev~1drill"});
         assert_eq!(change.undo(Some(&made)), Undo::Write(back));
+    }
+
+    #[test]
+    fn a_pod_of_the_broken_revision_is_known_by_what_the_template_was_given() {
+        let template = |image: &str| object(json!({"template": {"spec": {"containers": [{"image": image}]}}}));
+        let path = ["spec", "template", "spec", "containers", "0", "image"];
+        let change = Change::of(&kind::STATEFUL_SET, &template("app:1"), &path, "none:1".into());
+        let pod = |image: &str| json!({"metadata": {"uid": "p"}, "spec": {"containers": [{"image": image}]}});
+        assert!(change.is_of_a_set() && change.is_in_pod(&pod("none:1")) && !change.is_in_pod(&pod("app:1")));
+        let (ours, other) = (json!({"name": "ours"}), json!({"name": "other"}));
+        let of = |spec: Value| object(json!({"template": {"spec": spec}}));
+        for (before, at) in [(json!({}), "0"), (json!({"volumes": [other]}), "1")] {
+            let path = ["spec", "template", "spec", "volumes", at];
+            let change = Change::of(&kind::STATEFUL_SET, &of(before), &path, ours.clone());
+            let pod = |volumes: Value| json!({"metadata": {"uid": "p"}, "spec": {"volumes": volumes}});
+            assert!(change.is_in_pod(&pod(json!([other, ours, {"name": "token"}]))), "{change:?}");
+            assert!(!change.is_in_pod(&pod(json!([other, {"name": "token"}]))), "{change:?}");
+        }
+        assert!(!Change::of_scale(&kind::STATEFUL_SET, &object(json!({"replicas": 2})), 0).is_of_a_set());
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub(crate) fn compare(before: &[Named<'_>], after: &[Named<'_>], tolerance_perce
 mod tests {
     use super::*;
     use crate::drill::meter::{Client, Moments, Sample, measure};
-    use crate::model::drill::{Connections, DrillVerdict, MeasuredRole};
+    use crate::model::drill::{Connections, DrillVerdict, MeasuredFrom, MeasuredRole};
     use std::time::Duration;
 
     /// A drill with an outage, in requests every 100 ms for ten seconds.
@@ -114,6 +114,7 @@ mod tests {
             name: "http://web/".to_owned(),
             role: MeasuredRole::Target,
             connections: Connections::New,
+            from: MeasuredFrom::Here,
             interval: ms(100),
         };
         let text = r#"{"apiVersion": "podlife/v1", "kind": "DrillReport", "verdict": "held", "reasons": [], "fault": "evict", "namespace": "shop",

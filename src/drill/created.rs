@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::model::kind;
 use crate::model::kind::Kind;
+use crate::model::security::{NOBODY, restricted};
 
 /// The label with the id of the drill.
 pub(crate) const LABEL: &str = "podlife.dev/drill";
@@ -61,11 +62,7 @@ pub(crate) fn dead_man(id: &str, image: &str, seconds: u64) -> Value {
             "parallelism": 0, "activeDeadlineSeconds": seconds, "ttlSecondsAfterFinished": 0, "backoffLimit": 0,
             "template": {"spec": {
                 "restartPolicy": "Never", "automountServiceAccountToken": false,
-                "securityContext": {"runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}},
-                "containers": [{
-                    "name": "none", "image": image, "command": ["true"],
-                    "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                }],
+                "containers": [{"name": "none", "image": image, "command": ["true"], "securityContext": restricted(NOBODY)}],
             }},
         },
     })

@@ -14,6 +14,7 @@ use crate::drill::scripts::{BURN, FILL, KILL, SIGNAL, STOP, mark, sh};
 use crate::facts::requests::amount_of;
 use crate::model::drill::Refusal;
 use crate::model::kind;
+use crate::model::security::restricted;
 use crate::text::counted;
 use crate::text::shell::is_shell;
 use crate::view::{ContainerView, containers, is_ready};
@@ -158,6 +159,8 @@ pub(crate) struct Seen {
     pub(crate) limits: BTreeMap<String, String>,
     /// Why a command was not run, or how it ended.
     pub(crate) failed: Option<String>,
+    /// Why a container goes on although its process was killed.
+    pub(crate) survived: Option<String>,
 }
 
 fn container<'a>(pod: &'a Pod, name: Option<&str>) -> Option<ContainerView<'a>> {
@@ -351,7 +354,9 @@ impl Strike {
                 let pairs: Vec<[String; 2]> = victims.iter().map(|one| [one.pid.to_string(), one.name.clone()]).collect();
                 let pairs: Vec<&str> = pairs.iter().flatten().map(String::as_str).collect();
                 let names: Vec<String> = victims.iter().map(|one| format!("{} ({})", one.pid, one.name)).collect();
-                self.command = sh(KILL, &pairs);
+                // In a shared namespace process 1 is nobody's parent that matters.
+                let ends = if victims.iter().all(|one| one.parent == 1) { "1" } else { "0" };
+                self.command = sh(KILL, &[&[ends], &pairs[..]].concat());
                 self.words = format!("kill -KILL {}", names.join(" "));
             }
             Ok(Way::Signals(signals)) => {
@@ -398,13 +403,7 @@ impl Strike {
             "image": image,
             "command": sh(SIGNAL, &signals),
             "targetContainerName": self.place.container,
-            "securityContext": {
-                "allowPrivilegeEscalation": false,
-                "capabilities": {"drop": ["ALL"]},
-                "runAsNonRoot": user != 0,
-                "runAsUser": user,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": restricted(user),
         }));
         Ok(())
     }

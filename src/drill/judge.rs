@@ -27,6 +27,8 @@ pub(crate) struct Outcome<'a> {
     /// Seconds; none where it has not recovered, with the reason.
     pub(crate) recovery: Result<f64, String>,
     pub(crate) interrupted: bool,
+    /// Why a client has not measured all of it.
+    pub(crate) unmeasured: Option<String>,
     pub(crate) restarts: u32,
     pub(crate) measured: &'a [Measurement],
     pub(crate) restored: &'a [Restored],
@@ -142,6 +144,10 @@ pub(crate) fn judge(outcome: &Outcome<'_>, limits: &Limits) -> (DrillVerdict, Ve
             checks.push(check("completed", Err("it was interrupted".to_owned())));
             DrillVerdict::Inconclusive
         }
+        true if outcome.unmeasured.is_some() => {
+            checks.push(check("measured", outcome.unmeasured.clone().map_or_else(|| Ok(String::new()), Err)));
+            DrillVerdict::Inconclusive
+        }
         true => DrillVerdict::Held,
     };
     (verdict, checks)
@@ -170,6 +176,7 @@ mod tests {
             not_injected: None,
             recovery,
             interrupted: false,
+            unmeasured: None,
             restarts: 0,
             measured: &[],
             restored,
@@ -220,5 +227,12 @@ mod tests {
         let mut interrupted = outcome(&[], Ok(2.0));
         interrupted.interrupted = true;
         assert_eq!(judge(&interrupted, &LIMITS).0, DrillVerdict::Inconclusive);
+        let mut blind = outcome(&[], Ok(2.0));
+        blind.unmeasured = Some("the prober's pod was deleted".to_owned());
+        let (verdict, checks) = judge(&blind, &LIMITS);
+        assert_eq!(
+            (verdict, reasons(&checks)),
+            (DrillVerdict::Inconclusive, vec!["the prober's pod was deleted".to_owned()])
+        );
     }
 }

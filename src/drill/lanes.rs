@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::drill::plan::{PodBefore, restarts};
-use crate::model::drill::{PodLife, PodState, PodStateAt, Replacement};
+use crate::model::drill::{DependantRestarts, PodLife, PodState, PodStateAt, Replacement};
 use crate::model::duration::rounded;
 use crate::model::finding::ObjectRef;
 use crate::view::{View, has_ended, is_ready, is_terminating, phase};
@@ -68,9 +68,19 @@ impl Lanes {
     }
 
     /// Restarts of the pods that were there before, since then.
-    pub(crate) fn restarts(&self, before: &[PodBefore]) -> u32 {
+    pub(crate) fn restarts<'p>(&self, before: impl IntoIterator<Item = &'p PodBefore>) -> u32 {
         let of = |pod: &PodBefore| Some(self.pods.get(&pod.uid)?.restarts.saturating_sub(pod.restarts));
-        before.iter().filter_map(of).sum()
+        before.into_iter().filter_map(of).sum()
+    }
+
+    /// The same of each workload that they belong to.
+    pub(crate) fn restarts_of_each(&self, before: &[PodBefore]) -> Vec<DependantRestarts> {
+        let workloads: BTreeSet<&ObjectRef> = before.iter().map(|pod| &pod.workload).collect();
+        let of = |workload: &ObjectRef| DependantRestarts {
+            workload: workload.clone(),
+            restarts: self.restarts(before.iter().filter(|pod| pod.workload == *workload)),
+        };
+        workloads.into_iter().map(of).collect()
     }
 
     /// The pods that were not there before, and were not on their way out when they were first seen.
@@ -162,6 +172,11 @@ mod tests {
         let new = lanes.replacements(std::slice::from_ref(&before));
         assert_eq!((new.len(), new[0].ready_seconds), (1, Some(3.0)), "from when it was first seen");
         assert_eq!(lanes.replacements(&[]).len(), 2);
+        let of_each = lanes.restarts_of_each(std::slice::from_ref(&before));
+        assert_eq!(
+            (of_each.len(), of_each[0].workload.name.as_str(), of_each[0].restarts),
+            (1, "db", 0)
+        );
         assert_eq!(lanes.restarts(&[before]), 0);
     }
 }

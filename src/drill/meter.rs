@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::drill::{Connections, DrillSample, Latency, MeasuredRole, Measurement, Outage};
+use crate::model::drill::{Connections, DrillSample, Latency, MeasuredFrom, MeasuredRole, Measurement, Outage};
 use crate::model::duration::rounded;
 
 /// One request.
@@ -23,6 +23,37 @@ impl Sample {
     }
 }
 
+/// Where moments of another machine's clock are on ours: what it says is heard late, and the line that came quickest tells most.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    /// How many seconds it is ahead.
+    ahead: Option<f64>,
+}
+
+impl Clock {
+    /// Hears at `now` of something that ended at `theirs`. How much earlier everything was than thought before.
+    pub(crate) fn hear(&mut self, now: Duration, theirs: Duration) -> Duration {
+        let told = theirs.as_secs_f64() - now.as_secs_f64();
+        let ahead = self.ahead.get_or_insert(told);
+        let earlier = (told - *ahead).max(0.0);
+        *ahead += earlier;
+        Duration::from_secs_f64(earlier)
+    }
+
+    /// A moment of it on our clock.
+    pub(crate) fn place(&self, theirs: Duration) -> Duration {
+        let ours = theirs.as_secs_f64() - self.ahead.unwrap_or_default();
+        Duration::from_secs_f64(ours.max(0.0))
+    }
+}
+
+/// The longest time between the starts of two requests that follow each other.
+pub(crate) fn widest(samples: &[Sample]) -> Duration {
+    let mut starts: Vec<Duration> = samples.iter().map(|sample| sample.started).collect();
+    starts.sort_unstable();
+    starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+}
+
 /// Moments of a drill, from the start of the meter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moments {
@@ -39,8 +70,16 @@ pub(crate) struct Client {
     pub(crate) name: String,
     pub(crate) role: MeasuredRole,
     pub(crate) connections: Connections,
+    pub(crate) from: MeasuredFrom,
     /// How far apart requests are started.
     pub(crate) interval: Duration,
+}
+
+/// Nobody had an answer between these moments.
+struct Down {
+    from: Duration,
+    to: Duration,
+    failed: usize,
 }
 
 /// What the requests of a client say. Downtime counts from the first change on.
@@ -52,7 +91,7 @@ pub(crate) fn measure(client: &Client, samples: &[Sample], at: Moments) -> Measu
     samples.sort_by_key(|sample| sample.started);
     let during: Vec<&Sample> = samples.iter().copied().filter(|sample| sample.ended() >= at.fault).collect();
     let since = |moment: Duration| rounded(moment.as_secs_f64() - at.fault.as_secs_f64());
-    let mut outages = Vec::new();
+    let mut down: Vec<Down> = Vec::new();
     let mut rest = &during[..];
     let mut is_down = false;
     while let Some(first) = rest.iter().position(|sample| sample.failure.is_some()) {
@@ -62,19 +101,27 @@ pub(crate) fn measure(client: &Client, samples: &[Sample], at: Moments) -> Measu
         let good = rest[failed..].iter().take_while(|sample| sample.failure.is_none());
         let end = good.map(|sample| sample.ended()).min();
         is_down = end.is_none();
-        let end = end.or_else(|| rest.iter().map(|sample| sample.ended()).max()).unwrap_or(from);
-        outages.push(Outage {
-            from_seconds: since(from),
-            to_seconds: since(end),
-            failed,
-        });
+        let to = end.or_else(|| rest.iter().map(|sample| sample.ended()).max()).unwrap_or(from);
+        match down.last_mut() {
+            // The good answer that ended the last one came in late: another request had failed by then.
+            Some(last) if from <= last.to => {
+                last.to = last.to.max(to);
+                last.failed += failed;
+            }
+            _ => down.push(Down { from, to, failed }),
+        }
         rest = &rest[failed..];
     }
-    let last_up = outages
-        .last()
-        .filter(|_| !is_down)
-        .map(|outage: &Outage| at.fault + Duration::from_secs_f64(outage.to_seconds));
+    let last_up = down.last().filter(|_| !is_down).map(|last| last.to);
     let settled = last_up.unwrap_or_default().max(at.undone);
+    let outages: Vec<Outage> = down
+        .iter()
+        .map(|down| Outage {
+            from_seconds: since(down.from),
+            to_seconds: since(down.to),
+            failed: down.failed,
+        })
+        .collect();
     let length = |outage: &Outage| outage.to_seconds - outage.from_seconds;
     let mut errors = BTreeMap::new();
     for failure in during.iter().filter_map(|sample| sample.failure.clone()) {
@@ -89,6 +136,7 @@ pub(crate) fn measure(client: &Client, samples: &[Sample], at: Moments) -> Measu
         target: client.name.clone(),
         role: client.role,
         connections: client.connections,
+        from: client.from,
         requests: during.len(),
         failed,
         error_percent: if during.is_empty() {
@@ -159,6 +207,7 @@ mod tests {
             name: "http://web/".to_owned(),
             role: MeasuredRole::Target,
             connections: Connections::New,
+            from: MeasuredFrom::Here,
             interval: INTERVAL,
         };
         measure(&client, samples, at)
@@ -197,6 +246,23 @@ mod tests {
     }
 
     #[test]
+    fn outages_that_overlap_count_once() {
+        // The request of 2.1 s is answered after 0.9 s, and the one of 2.2 s has failed meanwhile.
+        let samples = [
+            sample(1900, 2, None),
+            sample(2000, 2, Some("refused")),
+            sample(2100, 900, None),
+            sample(2200, 2, Some("refused")),
+            sample(2300, 1000, None),
+            sample(3400, 2, None),
+        ];
+        let measured = of(&samples);
+        assert_eq!(measured.outages.len(), 1, "{measured:?}");
+        assert_eq!((measured.outages[0].failed, measured.downtime_seconds), (2, 1.3));
+        assert_eq!(measured.longest_outage_seconds, 1.3);
+    }
+
+    #[test]
     fn what_failed_before_the_fault_is_none_of_its_errors() {
         let mut samples = refusing(2000, 2300);
         samples[3].failure = Some("refused".to_owned());
@@ -214,6 +280,20 @@ mod tests {
         assert!(measured.is_down && measured.failed == 10, "{measured:?}");
         assert_eq!(measured.downtime_seconds, 0.902);
         assert_eq!(of(&[]).requests, 0);
+    }
+
+    #[test]
+    fn the_line_that_came_quickest_places_another_clock() {
+        let mut clock = Clock::default();
+        // Their clock is 100 s ahead; lines are heard after 30, 5 and 80 ms.
+        assert_eq!(clock.hear(ms(1030), ms(101_000)), Duration::ZERO);
+        assert_eq!(clock.place(ms(101_000)), ms(1030));
+        let earlier = clock.hear(ms(2005), ms(102_000)).as_secs_f64();
+        assert!((earlier - 0.025).abs() < 1e-6, "{earlier}");
+        assert_eq!(clock.hear(ms(3080), ms(103_000)), Duration::ZERO);
+        let placed = clock.place(ms(103_000)).as_secs_f64();
+        assert!((placed - 3.005).abs() < 1e-6, "{placed}");
+        assert_eq!(widest(&[sample(500, 1, None), sample(100, 1, None), sample(250, 1, None)]), ms(250));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) mod journal;
 pub(crate) mod judge;
 pub(crate) mod label;
 pub(crate) mod lanes;
+pub(crate) mod logs;
 pub(crate) mod meter;
 pub(crate) mod network;
 pub(crate) mod node;

@@ -200,10 +200,18 @@ pub(crate) fn cut(
         ),
         (_, None) => (
             json!({"podSelector": target.object.selector(), "policyTypes": ["Ingress", "Egress"]}),
-            Canary {
-                labels: BTreeMap::new(),
-                calls: target.calls(view),
-                what: format!("connections to {name} from another pod"),
+            match target.calls(view) {
+                // Nobody calls it; the policy is as much about what it calls.
+                calls if calls.is_empty() => Canary {
+                    labels: target.object.pod_labels(),
+                    calls: vec![(KNOWN_NAME.0.to_owned(), KNOWN_NAME.1)],
+                    what: format!("connections with the labels of {name}, which has no TCP port of its own"),
+                },
+                calls => Canary {
+                    labels: BTreeMap::new(),
+                    calls,
+                    what: format!("connections to {name} from another pod"),
+                },
             },
         ),
     };

@@ -208,6 +208,9 @@ impl Plan {
         if !self.files.is_empty() {
             rights.push(own("create", "", "pods", "exec"));
         }
+        if self.changes.iter().any(Change::is_of_a_set) {
+            rights.extend([own("list", "", "pods", ""), own("delete", "", "pods", "")]);
+        }
         rights.extend(self.restarts.iter().map(|(kind, _)| own("patch", &kind.group, &kind.plural, "")));
         match self.request.fault {
             Fault::Evict | Fault::NodeLoss => rights.push(own("create", "", "pods", "eviction")),
@@ -224,6 +227,29 @@ impl Plan {
         rights.dedup();
         rights
     }
+}
+
+impl PodBefore {
+    /// A pod as it is now.
+    fn of(pod: &Pod, workload: ObjectRef) -> Self {
+        Self {
+            uid: pod.uid().unwrap_or_default(),
+            name: pod.name_any(),
+            workload,
+            restarts: restarts(pod),
+        }
+    }
+}
+
+/// The pods behind Services that are no pods of the targets.
+pub(crate) fn dependants(view: &View<'_>, namespace: &str, services: &BTreeSet<&str>, targets: &[ObjectRef]) -> Vec<PodBefore> {
+    let services = services.iter().filter_map(|name| view.service(namespace, name));
+    let pods = services.flat_map(|service| view.pods_selected(service));
+    let of = |pod: &Pod| PodBefore::of(pod, view.workload_of(pod));
+    let mut pods: Vec<PodBefore> = pods.map(of).filter(|pod| !targets.contains(&pod.workload)).collect();
+    pods.sort_by(|a, b| (&a.workload, &a.name).cmp(&(&b.workload, &b.name)));
+    pods.dedup();
+    pods
 }
 
 /// The restarts of all containers of a pod.
@@ -272,12 +298,7 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
             .pods
             .iter()
             .filter(|pod| !is_terminating(pod))
-            .map(|pod| PodBefore {
-                uid: pod.uid().unwrap_or_default(),
-                name: pod.name_any(),
-                workload: target.clone(),
-                restarts: restarts(pod),
-            })
+            .map(|pod| PodBefore::of(pod, target.clone()))
             .collect();
         let ready: Vec<&str> = workload
             .pods
@@ -287,7 +308,9 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
             .collect();
         plan.refuse(view, &target, object);
         plan.change(view, &target, object, raw)?;
+        let mut allowed = None;
         for budget in budget::of(object, raw) {
+            allowed = allowed.into_iter().chain([(budget.allowed, budget.name.clone())]).min();
             if !plan.budgets.contains(&budget) {
                 plan.budgets.push(budget);
             }
@@ -311,7 +334,7 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
             true => plan
                 .expected
                 .push(format!("no Service leads to {}: its clients are not known", target.short())),
-            false => plan.expect(&target, object, (ready.len(), left)),
+            false => plan.expect(&target, object, (ready.len(), left), allowed),
         }
         plan.fronts.extend(fronts.into_iter().map(ResourceExt::name_any));
         plan.pods.all += before.len();
@@ -623,8 +646,8 @@ impl Plan {
         chosen.iter().filter_map(of_name).collect()
     }
 
-    /// Adds what the spec lets expect.
-    fn expect(&mut self, target: &ObjectRef, object: WorkloadObject<'_>, (ready, left): (usize, usize)) {
+    /// Adds what the spec lets expect. `allowed` is how many evictions a budget admits now, and its name.
+    fn expect(&mut self, target: &ObjectRef, object: WorkloadObject<'_>, (ready, left): (usize, usize), allowed: Option<(usize, String)>) {
         let name = target.short();
         let replaces_all_first = match object {
             WorkloadObject::Deployment(o) => {
@@ -637,6 +660,17 @@ impl Plan {
         let (words, outage) = match self.request.fault {
             Fault::NotReady if self.request.by_label && left > 0 => {
                 (format!("the Services of {name} lead to {left} of {ready} pods: no outage"), false)
+            }
+            Fault::Evict | Fault::NodeLoss if allowed.as_ref().is_some_and(|(allowed, _)| ready - left > *allowed) => {
+                let (allowed, budget) = allowed.unwrap_or_default();
+                let refused = format!("poddisruptionbudget/{budget} admits {allowed} of {} evictions now", ready - left);
+                match ready - allowed {
+                    0 => (format!("{refused}: an outage until a new pod of {name} is ready"), true),
+                    left => (
+                        format!("{refused}: {left} of {ready} pods of {name} go on serving: no outage"),
+                        false,
+                    ),
+                }
             }
             Fault::PodDelete | Fault::Evict | Fault::NodeLoss => match left {
                 _ if left == ready => (format!("no ready pod of {name} is hit: no outage"), false),

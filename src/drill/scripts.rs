@@ -15,8 +15,22 @@ for p in /proc/[0-9]*; do
   echo "${p#/proc/} $parent $uid $blk $ign $cgt $mine $me $state $name"
 done 2>/dev/null"#;
 
-/// Kills processes by force: pairs of pid and name. One that has another name by now is another process.
-pub(crate) const KILL: &str = r#"while [ $# -gt 1 ]; do read -r k v </proc/$1/status; [ "$v" = "$2" ] && kill -KILL $1; shift 2; done"#;
+/// Kills processes by force: 1 where the end of these children has to end process 1, else 0, then pairs of pid and name. One that has another
+/// name by now is another process. Where process 1 has other children three seconds later, it ends with `GOES_ON`.
+pub(crate) const KILL: &str = r#"ends=$1; shift
+while [ $# -gt 1 ]; do read -r k v </proc/$1/status; [ "$v" = "$2" ] && kill -KILL $1; shift 2; done
+[ $ends = 1 ] || exit 0
+read -r u r </proc/uptime; end=$((${u%%.*}+4))
+while read -r u r </proc/uptime && [ ${u%%.*} -lt $end ]; do sleep 1 2>/dev/null; done
+for p in /proc/[0-9]*; do
+  parent= state=
+  while read -r k v r; do case $k in State:) state=$v;; PPid:) parent=$v;; esac; done <$p/status
+  [ "$parent" = 1 ] && [ "$state" != Z ] && exit 75
+done 2>/dev/null
+exit 0"#;
+
+/// The exit code of `KILL` where process 1 goes on.
+pub(crate) const GOES_ON: u8 = 75;
 
 /// Sends signals to process 1, one every ten seconds. Its end ends this shell too.
 pub(crate) const SIGNAL: &str = r#"for s in "$@"; do

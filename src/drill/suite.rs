@@ -44,6 +44,8 @@ pub(crate) struct Setting {
     /// Without its dashes.
     pub(crate) name: String,
     pub(crate) line: u64,
+    /// Whether it is one of the file's defaults, which may not fit every fault.
+    pub(crate) is_default: bool,
     value: Value,
 }
 
@@ -136,6 +138,7 @@ impl Keys {
             options.push(Setting {
                 name: name.clone(),
                 line,
+                is_default: false,
                 value: value.clone(),
             });
         }
@@ -171,7 +174,8 @@ pub(crate) fn parse(text: &str, known: &[String]) -> Result<Suite, String> {
         Some(spanned) => duration::parse(&plain(&spanned.value)).map_err(|why| at(spanned.referenced.line(), why))?,
         None => Duration::ZERO,
     };
-    let defaults = file.defaults.options(known, &[])?;
+    let mut defaults = file.defaults.options(known, &[])?;
+    defaults.iter_mut().for_each(|setting| setting.is_default = true);
     let mut drills: Vec<Entry> = Vec::new();
     for spanned in &file.drills {
         drills.extend(entries(&spanned.value, spanned.referenced.line(), &defaults, known)?);

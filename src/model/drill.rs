@@ -144,8 +144,11 @@ pub struct DrillReport {
     /// The same from the moment in which the fault was undone; absent for faults that heal by themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery_from_undo_seconds: Option<f64>,
-    /// Restarts of containers in pods that were there before.
+    /// Restarts of containers in pods of the targets that were there before, without the one that the fault itself makes in each pod that it hits.
     pub restarts: u32,
+    /// The same of workloads behind the Services of `--watch`, which are not judged.
+    #[serde(default)]
+    pub dependant_restarts: Vec<DependantRestarts>,
     /// Pods that were made during the drill.
     pub replacements: Vec<Replacement>,
     /// Every pod of the targets that was seen.
@@ -163,6 +166,10 @@ pub struct DrillReport {
     pub budgets: Vec<KeptBudget>,
     /// Where what was seen is not what the specs let expect.
     pub surprises: Vec<String>,
+    /// What containers of the targets logged while nobody was served, or until the end where a drill without a measured outage did not hold;
+    /// without what looks like a credential. The last lines of each.
+    #[serde(default)]
+    pub logs: Vec<DrillLog>,
     /// What the drill changed, and how it was put back.
     pub restored: Vec<Restored>,
 }
@@ -201,6 +208,7 @@ impl DrillReport {
             recovery_seconds: None,
             recovery_from_undo_seconds: None,
             restarts: 0,
+            dependant_restarts: Vec::new(),
             replacements: Vec::new(),
             pods: Vec::new(),
             measured: Vec::new(),
@@ -208,6 +216,7 @@ impl DrillReport {
             endpoint_gaps: Vec::new(),
             data: None,
             surprises: Vec::new(),
+            logs: Vec::new(),
             restored: Vec::new(),
         }
     }
@@ -234,7 +243,7 @@ impl DrillReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrillCheck {
-    /// `restored`, `injected`, `recovery`, `restarts`, `downtime`, `errors`, `expected`, `data`; with the client behind it where there are several.
+    /// `restored`, `injected`, `recovery`, `restarts`, `downtime`, `errors`, `expected`, `data`, `completed`, `measured`; with the client behind it where there are several.
     pub name: String,
     /// Whether it is as it should be.
     pub passed: bool,
@@ -333,6 +342,42 @@ pub struct Replacement {
     pub restarts: u32,
 }
 
+/// Restarts in a workload that is only watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DependantRestarts {
+    /// The workload.
+    pub workload: ObjectRef,
+    /// Restarts of containers in its pods that were there before.
+    pub restarts: u32,
+}
+
+/// What a container logged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillLog {
+    /// The workload that the pod belongs to.
+    pub workload: ObjectRef,
+    /// The pod; it may be gone.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// Its last lines, oldest first.
+    pub lines: Vec<DrillLogLine>,
+    /// Older lines that are left out.
+    pub omitted: usize,
+}
+
+/// A line of a log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillLogLine {
+    /// Seconds since the first change, by the clock of the node.
+    pub at_seconds: f64,
+    /// What it says.
+    pub text: String,
+}
+
 /// A PodDisruptionBudget, and the pods that were ready during an eviction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -365,6 +410,17 @@ pub enum Connections {
     New,
     /// On a connection of an earlier request, where one is left.
     Kept,
+}
+
+/// Where a client is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MeasuredFrom {
+    /// Where podlife runs.
+    #[default]
+    Here,
+    /// In a pod of a Job in the namespace (`--probe-image`): on new connections only, with times to a hundredth of a second.
+    Cluster,
 }
 
 /// The answers to the same question about data.
@@ -402,6 +458,9 @@ pub struct Measurement {
     pub role: MeasuredRole,
     /// How the client connects.
     pub connections: Connections,
+    /// Where the client is.
+    #[serde(default)]
+    pub from: MeasuredFrom,
     /// Requests from the first change until the end.
     pub requests: usize,
     /// Those of them that failed.
@@ -416,7 +475,7 @@ pub struct Measurement {
     pub longest_outage_seconds: f64,
     /// Requests that failed alone, between two that were answered, as when a pod ends without draining its connections.
     pub stray_errors: usize,
-    /// How far each of the two may be off.
+    /// How far each of the two may be off: the interval, or from inside the cluster the longest time between the starts of two requests.
     pub interval_seconds: f64,
     /// Each outage: seconds since the first change.
     pub outages: Vec<Outage>,
@@ -437,7 +496,7 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// Whose requests they are: `http://web/, on kept connections`.
+    /// Whose requests they are: `http://web/, on kept connections` or `svc/web, from inside the cluster`.
     pub fn client(&self) -> String {
         let role = match self.role {
             MeasuredRole::Target => "",
@@ -447,7 +506,11 @@ impl Measurement {
             Connections::New => "",
             Connections::Kept => ", on kept connections",
         };
-        format!("{}{role}{connections}", self.target)
+        let from = match self.from {
+            MeasuredFrom::Here => "",
+            MeasuredFrom::Cluster => ", from inside the cluster",
+        };
+        format!("{}{role}{connections}{from}", self.target)
     }
 }
 

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{ApiErrorKind, Connection, LogQuery, Patch, WriteOptions};
+use crate::facts::runtime::lacks_program;
+use crate::model::security::{NOBODY, restricted};
 use crate::model::sockets::PodSockets;
 use crate::model::{kind, sockets};
-use crate::observe::sockets::{TABLE_HEADING, TABLES, Unseen, lacks_program};
+use crate::observe::sockets::{TABLE_HEADING, TABLES, Unseen};
 use crate::text::{command, sanitise, shorten};
 
 /// How long an ephemeral container may take to be pulled, started and to end.
@@ -171,13 +173,7 @@ async fn add_debug_container(
         "image": image,
         "command": ["cat"],
         "args": TABLES,
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "capabilities": {"drop": ["ALL"]},
-            "runAsNonRoot": true,
-            "runAsUser": 65534,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": restricted(NOBODY),
     });
     let patch = Patch::Strategic(json!({"spec": {"ephemeralContainers": [container]}}));
     connection

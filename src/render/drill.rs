@@ -1,14 +1,18 @@
 //! Drills as text.
 
-use crate::model::drill::{Connections, DrillPlan, DrillReport, MeasuredRole, Measurement, RestoredHow};
+use crate::model::drill::{Connections, DrillPlan, DrillReport, DrillVerdict, MeasuredFrom, MeasuredRole, Measurement, RestoredHow};
 use crate::render::drill_timeline;
 use crate::render::text_writer::{TextWriter, Tone};
-use crate::text::sanitise;
+use crate::text::{sanitise, shorten};
 
 /// Columns of the labels.
 const LABELS: usize = 8;
 /// Columns of a line where nothing says how many there are, and of the longest timeline.
 const WIDTH: usize = 80;
+
+/// Lines of logs that are shown, and letters of one.
+const MOST_LOGGED: usize = 4;
+const LONGEST_LOGGED: usize = 200;
 
 fn labelled(writer: &mut TextWriter, label: &str, words: &str) {
     writer.labelled(0, label, LABELS, Tone::Plain, &sanitise(words));
@@ -71,6 +75,9 @@ fn measured(measured: &Measurement, has_many: bool) -> String {
     let mut parts = Vec::new();
     if has_many {
         parts.push(measured.target.clone());
+    }
+    if measured.from == MeasuredFrom::Cluster {
+        parts.push("from inside the cluster".to_owned());
     }
     parts.extend([
         format!("downtime {} s ± {}", measured.downtime_seconds, measured.interval_seconds),
@@ -145,6 +152,10 @@ pub fn report(report: &DrillReport, columns: Option<usize>) -> String {
         );
         labelled(&mut writer, "budget", &words);
     }
+    for one in report.dependant_restarts.iter().filter(|one| one.restarts > 0) {
+        let words = format!("{}: restarts {}, not judged", one.workload.short(), one.restarts);
+        labelled(&mut writer, "watched", &words);
+    }
     for surprise in &report.surprises {
         labelled(&mut writer, "surprise", surprise);
     }
@@ -153,6 +164,21 @@ pub fn report(report: &DrillReport, columns: Option<usize>) -> String {
             .ready_seconds
             .map_or_else(|| "never ready".to_owned(), |seconds| format!("ready after {seconds} s"));
         labelled(&mut writer, "new", &format!("pod/{} {ready}", made.pod));
+    }
+    if report.verdict == DrillVerdict::DidNotHold {
+        let all = report.logs.iter().flat_map(|log| log.lines.iter().map(move |line| (log, line)));
+        let mut all: Vec<_> = all.collect();
+        all.sort_by(|(_, a), (_, b)| a.at_seconds.total_cmp(&b.at_seconds));
+        for (log, line) in &all[all.len().saturating_sub(MOST_LOGGED)..] {
+            let words = format!(
+                "pod/{} {} at {} s: {}",
+                log.pod,
+                log.container,
+                line.at_seconds,
+                shorten(&line.text, LONGEST_LOGGED)
+            );
+            labelled(&mut writer, "log", &words);
+        }
     }
     for restored in &report.restored {
         let why = restored.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::drill::DrillReport;
+use crate::model::drill::{DrillLogLine, DrillReport};
 use crate::model::drill_suite::DrillSuiteReport;
 use crate::render::drill::how;
 use crate::render::drill_lanes::figure;
@@ -105,6 +105,16 @@ fn drill(body: &mut String, report: &DrillReport) {
     numbers(body, report);
     body.push_str(&figure(report));
     list(body, "Surprises", report.surprises.iter().map(String::as_str));
+    for log in &report.logs {
+        let omitted = match log.omitted {
+            0 => String::new(),
+            omitted => format!(", {omitted} older lines left out"),
+        };
+        let title = format!("Log of container {} of pod/{}{omitted}", log.container, log.pod);
+        let line = |line: &DrillLogLine| format!("{:>9} s  {}\n", line.at_seconds, escape(&line.text));
+        let lines: String = log.lines.iter().map(line).collect();
+        let _ = write!(body, "<h3>{}</h3>\n<pre>{lines}</pre>\n", escape(&title));
+    }
     let events = report
         .events
         .iter()
@@ -170,6 +180,8 @@ fn numbers(body: &mut String, report: &DrillReport) {
             .filter_map(|(name, seconds)| Some((name.to_owned(), format!("{} s", seconds?)))),
     );
     numbers.push(("restarts".to_owned(), report.restarts.to_string()));
+    let dependants = report.dependant_restarts.iter();
+    numbers.extend(dependants.map(|one| (format!("restarts of {}", one.workload.short()), one.restarts.to_string())));
     let told = |(name, value): &(String, String)| format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value));
     let numbers: String = numbers.iter().map(told).collect();
     let _ = write!(body, "<dl class=\"numbers\">\n{numbers}</dl>\n");

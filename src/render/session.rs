@@ -53,7 +53,7 @@ fn tone(state: SessionState) -> Tone {
         SessionState::Ready => Tone::Good,
         SessionState::Failed | SessionState::NotReady => Tone::Bad,
         SessionState::Pending | SessionState::Starting | SessionState::Healing => Tone::Moving,
-        SessionState::Paused | SessionState::Reaping => Tone::Faint,
+        SessionState::Paused | SessionState::Reaping | SessionState::Ended => Tone::Faint,
     }
 }
 
@@ -172,10 +172,17 @@ fn next(session: &Session, now: Timestamp) -> String {
     let end = match session.expires_at {
         None => "it is never cleaned up".to_owned(),
         Some(end) if end <= now => "the next `session gc` cleans it up".to_owned(),
-        Some(_) => format!("cleaned up in {} unless it is used", expires(session, now)),
+        Some(_) => {
+            let unless = if session.expires_by_age { "" } else { " unless it is used" };
+            format!("cleaned up in {}{unless}", expires(session, now))
+        }
     };
     match session.state {
-        SessionState::Healing => format!("the next `session gc` gives it another pod; {end}"),
+        SessionState::Healing => {
+            let later = session.next_pod_at.map_or_else(String::new, |at| format!(" in {}", since(now, at)));
+            format!("a `session gc`{later} gives it another pod; {end}")
+        }
+        SessionState::Ended => format!("its command has ended, and it gets no other pod; {end}"),
         SessionState::Failed => format!("no more pods until `session resume`; {end}"),
         SessionState::Paused => format!("no pod until `session resume`; {end}"),
         SessionState::Reaping => "it is being deleted".to_owned(),

@@ -76,9 +76,9 @@ pub(super) struct FaultArgs {
     /// Limit isolate to the pods of this workload
     #[arg(long, value_name = "TYPE/NAME")]
     pub(super) from: Option<String>,
-    /// Image of the Job that proves isolate and dns-block from inside the cluster; it needs a shell and curl, or nc (busybox)
+    /// Image of the Job that proves isolate and dns-block from inside the cluster, and that makes the requests to a Service that cannot be reached from here; it needs a shell and curl, or wget and nc (busybox)
     #[arg(long, value_name = "IMAGE", value_parser = image)]
-    probe_image: Option<String>,
+    pub(super) probe_image: Option<String>,
     /// Chooses the pods: the same seed chooses the same of the same pods [default: another one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,

@@ -1,21 +1,37 @@
 //! Where the clients of a drill make requests.
 
+use std::time::Duration;
+
 use http::Method;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Service, ServicePort};
 use kube::ResourceExt;
 
-use crate::cluster::{Direct, Headers, Question, Trust};
-use crate::cmd::drill::run_args::ClientArgs;
+use crate::cluster::{Connection, Direct, Headers, Question, Told, Trust};
+use crate::cmd::drill::run_args::{ClientArgs, RunArgs};
 use crate::drill::meter::Client;
 use crate::exit::{Exit, Failure};
-use crate::model::drill::{Connections, MeasuredRole};
+use crate::facts::listening::uses::spoken_by_port;
+use crate::model::dial::Speech;
+use crate::model::drill::{Connections, MeasuredFrom, MeasuredRole};
 use crate::model::snapshot::Snapshot;
-use crate::observe::drill::meter::Target;
+use crate::observe::drill::meter::{Ask, Target};
 use crate::observe::headers::Sent;
+use crate::readiness;
+use crate::readiness::check::{CheckOptions, ProbePath};
+use crate::readiness::choose::choose;
+use crate::readiness::prober;
+use crate::readiness::route::Route;
+use crate::readiness::service::load_balancer;
+use crate::view::{Options, View, ports};
+
+/// How long a connection may take to tell whether an address can be reached from here.
+const REACHED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The flags about clients, checked.
 pub(super) struct Clients<'a> {
     args: &'a ClientArgs,
+    /// Whether there is an image for a Job in the cluster.
+    has_image: bool,
     method: Method,
     headers: Headers,
     trust: Trust,
@@ -45,7 +61,8 @@ fn of_service(text: &str) -> Option<OfService<'_>> {
 
 impl<'a> Clients<'a> {
     /// Checks what can be checked without the cluster.
-    pub(super) fn new(args: &'a ClientArgs) -> Result<Self, Failure> {
+    pub(super) fn new(args: &'a RunArgs) -> Result<Self, Failure> {
+        let (args, image) = (&args.clients, args.fault.probe_image.as_deref());
         if args.interval.is_zero() || args.answer_timeout.is_zero() {
             return Err(Failure::usage("--interval and --answer-timeout must be longer than 0"));
         }
@@ -55,44 +72,68 @@ impl<'a> Clients<'a> {
         let method = Method::from_bytes(args.http_method.as_bytes());
         Ok(Self {
             args,
+            has_image: image.is_some(),
             method: method.map_err(|_| Failure::usage(format!("{:?} is no HTTP method", args.http_method)))?,
             headers: Sent::read(&args.header).map_err(Failure::usage)?.headers().clone(),
             trust: Trust::of_anybody().map_err(|why| Failure::new(Exit::Fault, why))?,
         })
     }
 
+    /// Whether all that is asked is a URL, and what is behind it does not matter, so that no object has to be known.
+    pub(super) fn are_known(&self) -> bool {
+        self.args.watch.is_empty() && self.args.target.iter().all(|text| of_service(text).is_none())
+    }
+
     /// What each client asks, and where; Services are looked up.
-    pub(super) fn targets(&self, snapshot: &Snapshot, namespace: &str) -> Result<Vec<Target>, Failure> {
+    pub(super) async fn targets(&self, connection: &Connection, snapshot: &Snapshot) -> Result<Vec<Target>, Failure> {
+        let view = View::new(snapshot, Options::default());
         let of_role = |role, texts: &'a [String]| texts.iter().map(move |text| (role, text));
         let all = of_role(MeasuredRole::Target, &self.args.target).chain(of_role(MeasuredRole::Dependant, &self.args.watch));
         let mut targets = Vec::new();
         for (role, text) in all {
-            let url = match of_service(text) {
-                Some(wanted) => url(&wanted, snapshot, namespace)?,
-                None => text.clone(),
+            let wanted = of_service(text);
+            let ask = match &wanted {
+                Some(wanted) => self.of_service(wanted, connection, &view).await?,
+                None => {
+                    let (to, question) = Direct::of_url(text).map_err(Failure::usage)?;
+                    self.directly(to, question)
+                }
             };
-            let (to, question) = Direct::of_url(&url).map_err(Failure::usage)?;
-            let question = self.question(question);
-            // Only HTTP is asked again on a connection that is there.
-            let kept = matches!(question, Question::Http { .. }).then_some(Connections::Kept);
-            targets.extend([Some(Connections::New), kept].into_iter().flatten().map(|connections| Target {
+            let service = match (&wanted, &ask) {
+                (Some(wanted), _) => Some(wanted.name.to_owned()),
+                (None, Ask::Directly { to, .. }) => balanced(snapshot, &to.address),
+                (None, Ask::Inside(_)) => None,
+            };
+            // Only HTTP is asked again on a connection that is there, and only from here.
+            let is_http = matches!(
+                &ask,
+                Ask::Directly {
+                    question: Question::Http { .. },
+                    ..
+                }
+            );
+            let kinds = [Some(Connections::New), is_http.then_some(Connections::Kept)];
+            targets.extend(kinds.into_iter().flatten().map(|connections| Target {
                 client: Client {
                     name: text.clone(),
                     role,
                     connections,
+                    from: match ask {
+                        Ask::Directly { .. } => MeasuredFrom::Here,
+                        Ask::Inside(_) => MeasuredFrom::Cluster,
+                    },
                     interval: self.args.interval,
                 },
-                to: to.clone(),
-                question: question.clone(),
-                trust: self.trust.clone(),
+                service: service.clone(),
+                ask: ask.clone(),
                 limit: self.args.answer_timeout,
             }));
         }
         Ok(targets)
     }
 
-    fn question(&self, question: Question) -> Question {
-        match question {
+    fn directly(&self, to: Direct, question: Question) -> Ask {
+        let question = match question {
             Question::Http { path, .. } => Question::Http {
                 method: self.method.clone(),
                 path,
@@ -104,46 +145,107 @@ impl<'a> Clients<'a> {
                 headers: self.headers.clone(),
             },
             Question::Connect => Question::Connect,
+        };
+        let trust = self.trust.clone();
+        Ask::Directly { to, question, trust }
+    }
+
+    /// The way to a Service: its load balancer, an Ingress or a Gateway, or a Job inside the cluster where none of them is there or can be
+    /// connected to from here.
+    async fn of_service(&self, wanted: &OfService<'_>, connection: &Connection, view: &View<'_>) -> Result<Ask, Failure> {
+        let namespace = connection.default_namespace();
+        let (service, port) = found(wanted, view, namespace)?;
+        let number = u16::try_from(port.port).unwrap_or_default();
+        let inner = ports::pods_behind(view, service).into_iter().find_map(|pod| {
+            let port = ports::resolve(pod.spec.as_ref()?, port)?;
+            u16::try_from(port).ok()
+        });
+        let tls = number == 443 || spoken_by_port(port).0 == Speech::Https;
+        let way = |via: ProbePath| {
+            let wish = CheckOptions {
+                via,
+                prober: self.has_image,
+                ..CheckOptions::default()
+            };
+            choose(
+                view,
+                service,
+                number,
+                inner,
+                &readiness::check::Ask::Http(wanted.path.to_owned()),
+                &wish,
+            )
+        };
+        let to = match way(ProbePath::Auto).map_err(Failure::usage)? {
+            Route::LoadBalancer(address, port) => Some((address, port, String::new(), tls)),
+            Route::Fronted(front) => Some((front.address, front.port, front.host, front.tls)),
+            _ => None,
+        };
+        if let Some((address, port, host, tls)) = to {
+            let to = Direct { address, port, host, tls };
+            let question = Question::get(wanted.path.to_owned(), Headers::new());
+            if !self.has_image || self.can_be_reached(connection, &to).await {
+                return Ok(self.directly(to, question));
+            }
         }
+        match way(ProbePath::InCluster) {
+            Ok(Route::InCluster { host, port }) if self.has_image => self.inside(host, port, tls, wanted.path),
+            _ => Err(Failure::new(
+                Exit::NotInjected,
+                format!(
+                    "service {} has no load balancer, Ingress or Gateway with an address, so that no client can reach it from here",
+                    wanted.name
+                ),
+            )
+            .hint("--probe-image busybox makes the requests from inside the cluster; or name a URL with --target")),
+        }
+    }
+
+    async fn can_be_reached(&self, connection: &Connection, to: &Direct) -> bool {
+        let answer = connection.ask_directly(to, &Question::Connect, &self.trust, REACHED_WITHIN).await;
+        matches!(answer.told, Told::Accepted | Told::Refused)
+    }
+
+    fn inside(&self, host: String, port: u16, tls: bool, path: &str) -> Result<Ask, Failure> {
+        if self.method != Method::GET || !self.args.header.is_empty() || !self.args.body.is_empty() {
+            return Err(Failure::usage(
+                "from inside the cluster requests are made with GET, and without --header and --body: what is in the Job could be read by others",
+            ));
+        }
+        Ok(Ask::Inside(prober::Question {
+            kind: if tls { prober::Kind::Https } else { prober::Kind::Http },
+            host,
+            port,
+            path: path.to_owned(),
+            name: String::new(),
+            limit: self.args.answer_timeout,
+        }))
     }
 }
 
-/// The URL of the load balancer of a Service.
-fn url(wanted: &OfService<'_>, snapshot: &Snapshot, namespace: &str) -> Result<String, Failure> {
-    let named = |service: &&Service| service.namespace().as_deref() == Some(namespace) && service.name_any() == wanted.name;
-    let service = snapshot.objects.services.iter().find(named).ok_or_else(|| {
+/// The Service whose load balancer has an address.
+fn balanced(snapshot: &Snapshot, address: &str) -> Option<String> {
+    let has_it = |service: &&Service| {
+        let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        load_balancer(status).is_ok_and(|addresses| addresses.iter().any(|one| one == address))
+    };
+    snapshot.objects.services.iter().find(has_it).map(ResourceExt::name_any)
+}
+
+/// A Service of the namespace, and the port of it that is wanted.
+fn found<'a>(wanted: &OfService<'_>, view: &View<'a>, namespace: &str) -> Result<(&'a Service, &'a ServicePort), Failure> {
+    let service = view.service(namespace, wanted.name).ok_or_else(|| {
         Failure::new(
             Exit::NotFound,
             format!("service {} not found in namespace {namespace}", wanted.name),
         )
         .hint(crate::text::command("kubectl get services -n {}", &[&namespace]).to_string())
     })?;
-    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-    let asked = |port: &str, number: i32, name: Option<&str>| port == number.to_string() || Some(port) == name;
-    let port = ports
-        .clone()
-        .find(|port| wanted.port.is_none_or(|wanted| asked(wanted, port.port, port.name.as_deref())))
-        .ok_or_else(|| Failure::usage(format!("service {} has no port {}", wanted.name, wanted.port.unwrap_or_default())))?;
-    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()?.first());
-    let address = ingress
-        .and_then(|first| first.ip.as_ref().or(first.hostname.as_ref()))
-        .ok_or_else(|| {
-            Failure::new(
-                Exit::NotInjected,
-                format!(
-                    "service {} has no load balancer with an address, so that no client can reach it from here",
-                    wanted.name
-                ),
-            )
-            .hint("name the URL of an Ingress or a node with --target")
-        })?;
-    let address = if address.contains(':') {
-        format!("[{address}]")
-    } else {
-        address.clone()
+    let is_wanted = |port: &&ServicePort| {
+        let asked = |wanted: &str| port.port.to_string() == wanted || port.name.as_deref() == Some(wanted);
+        wanted.port.is_none_or(asked)
     };
-    let is_tls = port.port == 443 || port.name.as_deref() == Some("https") || port.app_protocol.as_deref() == Some("https");
-    let scheme = if is_tls { "https" } else { "http" };
-    Ok(format!("{scheme}://{address}:{}{}", port.port, wanted.path))
+    let port = ports::of_service(service).iter().find(is_wanted);
+    let port = port.ok_or_else(|| Failure::usage(format!("service {} has no port {}", wanted.name, wanted.port.unwrap_or_default())))?;
+    Ok((service, port))
 }

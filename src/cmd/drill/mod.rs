@@ -14,6 +14,7 @@ mod suite;
 mod suite_file;
 
 use clap::{Args, Subcommand};
+use futures::future::{LocalBoxFuture, ready};
 
 use crate::cluster::Log;
 use crate::cmd::Outcome;
@@ -57,13 +58,13 @@ enum Verb {
 }
 
 /// Runs the verb.
-pub async fn run(args: &DrillArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
+pub fn run<'a>(args: &'a DrillArgs, connect: &'a ConnectFlags, io: &'a mut Io, log: Log) -> LocalBoxFuture<'a, Outcome> {
     match &args.verb {
-        Verb::List(args) => list::run(args, io),
-        Verb::Plan(args) => Box::pin(run::plan(args, connect, io, log)).await,
-        Verb::Run(args) => Box::pin(run::run(args, connect, io, log)).await,
-        Verb::Suite(args) => Box::pin(suite::run(args, connect, io, log)).await,
-        Verb::Restore(args) => Box::pin(restore::run(args, connect, io, log)).await,
-        Verb::Report(args) => saved::run(args, io),
+        Verb::List(args) => Box::pin(ready(list::run(args, io))),
+        Verb::Plan(args) => Box::pin(run::plan(args, connect, io, log)),
+        Verb::Run(args) => Box::pin(run::run(args, connect, io, log)),
+        Verb::Suite(args) => Box::pin(suite::run(args, connect, io, log)),
+        Verb::Restore(args) => Box::pin(restore::run(args, connect, io, log)),
+        Verb::Report(args) => Box::pin(ready(saved::run(args, io))),
     }
 }

@@ -5,6 +5,7 @@ pub(crate) const RIGHTS: &[(&str, &str, &[&str])] = &[
     // Whether it is production; and the journal.
     ("", "namespaces", &["get"]),
     ("", "configmaps", &["get", "create", "delete", "patch"]),
+    // A websocket is opened with GET; from Kubernetes 1.35 `create` is asked for too.
     ("", "pods/exec", &["create", "get"]),
     ("apps", "deployments", &["get", "patch"]),
     ("apps", "statefulsets", &["get", "patch"]),
@@ -15,8 +16,6 @@ pub(crate) const RIGHTS: &[(&str, &str, &[&str])] = &[
     ("", "pods", &["get", "delete", "patch"]),
     ("", "pods/eviction", &["create"]),
     ("", "pods/resize", &["patch"]),
-    // A websocket is opened with GET; from Kubernetes 1.35 `create` is asked for too.
-    ("", "pods/exec", &["create", "get"]),
     // container-crash --ephemeral-image
     ("", "pods/ephemeralcontainers", &["patch"]),
     ("policy", "poddisruptionbudgets", &["list"]),

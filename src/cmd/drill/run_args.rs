@@ -6,13 +6,11 @@ use clap::Args;
 
 use crate::cmd::drill::args::FaultArgs;
 use crate::cmd::drill::files::ReportArgs;
-use crate::cmd::targets;
 use crate::drill::judge::{HELD, Limits};
 use crate::exit::Failure;
+use crate::model::duration;
 use crate::model::finding::ObjectRef;
-use crate::model::{duration, kind};
 use crate::observe::drill::data::{Data, Means};
-use crate::observe::targets::Wanted;
 use crate::render::document::Format;
 
 /// Make a fault, prove it, measure what clients see, put everything back, and judge.
@@ -59,7 +57,7 @@ pub(super) struct RunArgs {
 /// Where clients make requests, and how.
 #[derive(Debug, Args)]
 pub(super) struct ClientArgs {
-    /// Where clients make requests: a URL (http, https, tcp, grpc, grpcs) that can be reached from here, or svc/NAME:PORT/PATH for the load balancer of a Service
+    /// Where clients make requests: a URL (http, https, tcp, grpc, grpcs) that can be reached from here, or svc/NAME:PORT/PATH for the load balancer or the Ingress of a Service; with --probe-image it is asked from inside the cluster where none of them can be reached
     #[arg(long, value_name = "URL")]
     pub(super) target: Vec<String>,
     /// The same for what depends on the targets: it is measured and has to recover, and its outages are not judged
@@ -93,25 +91,11 @@ fn expected(text: &str) -> Result<String, String> {
 }
 
 impl RunArgs {
-    /// What is asked about the data.
-    pub(super) fn data(&self, targets: &[ObjectRef]) -> Result<Option<Data>, Failure> {
+    /// What is asked about the data, in the pods of a workload.
+    pub(super) fn data(&self, pods_of: Option<ObjectRef>) -> Result<Option<Data>, Failure> {
         let means = |text: &Option<String>| text.as_deref().map(Means::of).transpose().map_err(Failure::usage);
         let (write, verify) = (means(&self.write_marker)?, means(&self.verify_data)?);
-        let Some(first) = targets.first().filter(|_| verify.is_some()) else {
-            return Ok(None);
-        };
-        let pods_of = match &self.data_in {
-            Some(named) => {
-                let wanted = targets::parse(std::slice::from_ref(named))?;
-                let Some(Wanted::Named(of, name)) = wanted.first() else {
-                    return Err(Failure::usage("--data-in names a workload: TYPE/NAME"));
-                };
-                let kind = kind::named(of).ok_or_else(|| Failure::usage(format!("--data-in: {of:?} is no workload")))?;
-                ObjectRef::new(kind, &first.namespace, name)
-            }
-            None => first.clone(),
-        };
-        Ok(Some(Data { write, verify, pods_of }))
+        Ok(pods_of.filter(|_| verify.is_some()).map(|pods_of| Data { write, verify, pods_of }))
     }
 
     /// What may happen at most.

@@ -127,8 +127,14 @@ impl Run<'_> {
         let mut drills = Vec::new();
         for drill in &self.suite.drills {
             let planned = plan_in(self.connection, &mut store, drill.args.fault.request()?, &self.asked(drill)).await;
-            let plan = planned.and_then(|plan| single::looked_up(&drill.args, &plan, &store, self.connection).map(|_| plan));
-            let plan = plan.map_err(|failure| Failure {
+            let looked_up = match planned {
+                Ok(plan) => {
+                    let looked_up = single::looked_up(&drill.args, &plan, &mut store, self.connection).await;
+                    looked_up.map(|_| plan)
+                }
+                Err(failure) => Err(failure),
+            };
+            let plan = looked_up.map_err(|failure| Failure {
                 message: format!("drill {}: {}", drill.name, failure.message),
                 ..failure
             })?;
@@ -225,8 +231,9 @@ impl Run<'_> {
             let limit = if patience { request.timeout } else { Duration::ZERO };
             settled(&mut store, workloads, limit, &self.io.stop, self.io.now).await?;
         }
+        let early = single::begin(&drill.args, &store.snapshot, self.connection).await;
         let plan = plan_in(self.connection, &mut store, request, &self.asked(drill)).await?;
-        single::make(&drill.args, self.connection, Prepared { store, plan }, self.io).await
+        single::make(&drill.args, self.connection, Prepared { store, plan }, early, self.io).await
     }
 }
 

@@ -5,7 +5,8 @@ use clap::{Args as _, Command, FromArgMatches as _};
 use crate::cmd::drill::run::check;
 use crate::cmd::drill::run_args::RunArgs;
 use crate::cmd::targets;
-use crate::drill::suite::{Entry, parse};
+use crate::drill::fault::Fault;
+use crate::drill::suite::{Entry, Setting, parse};
 use crate::exit::Failure;
 use crate::model::drill_suite::Priority;
 use crate::observe::targets::Wanted;
@@ -54,14 +55,19 @@ pub(super) fn read(text: &str) -> Result<Suite, String> {
 }
 
 fn drill(command: &Command, entry: Entry) -> Result<Drill, String> {
-    let options = entry.options.iter().flat_map(|option| option.words());
+    // What heals by itself is not held, whatever the defaults say.
+    let heals = Fault::ALL
+        .iter()
+        .any(|fault| fault.heals_by_itself() && entry.words.first().is_some_and(|word| word == fault.name()));
+    let fits = |option: &&Setting| !(heals && option.is_default && option.name == "duration");
+    let options = entry.options.iter().filter(fits).flat_map(|option| option.words());
     let words = options.chain(["--".to_owned()]).chain(entry.words.iter().cloned());
     let parsed = command.clone().try_get_matches_from(words);
     let args = parsed.and_then(|matches| RunArgs::from_arg_matches(&matches)).map_err(|error| {
         let message = error.to_string();
         let told: Vec<&str> = message.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
         let told = told.join(" ");
-        let is_named = |option: &&crate::drill::suite::Setting| told.contains(&format!("--{}", option.name));
+        let is_named = |option: &&Setting| told.contains(&format!("--{}", option.name));
         let line = entry.options.iter().find(is_named).map_or(entry.line, |option| option.line);
         format!("line {line}: {}", told.strip_prefix("error: ").unwrap_or(&told))
     })?;
@@ -100,6 +106,18 @@ mod tests {
         assert_eq!((request.to, request.hold.as_secs(), request.allow.len()), (1, 5, 2));
         let limits = suite.drills[0].args.limits(true);
         assert_eq!(limits.downtime.map(|most| most.as_secs()), Some(2));
+    }
+
+    #[test]
+    fn a_default_duration_is_for_faults_that_are_held() {
+        let drills = "drills:\n- {fault: [pod-delete, scale-zero], workloads: deployment/api}\n";
+        let file = |defaults: &str| read(&format!("apiVersion: podlife/v1\nkind: DrillSuite\nname: shop\n{defaults}{drills}"));
+        let suite = file("defaults: {duration: 5s}\n").ok().unwrap();
+        let held = suite.drills.iter().map(|drill| drill.args.fault.request().unwrap().hold.as_secs());
+        assert_eq!(held.collect::<Vec<_>>(), [0, 5]);
+        let own = drills.replace("deployment/api}", "deployment/api, duration: 5s}");
+        let own = format!("apiVersion: podlife/v1\nkind: DrillSuite\nname: shop\n{own}");
+        assert!(read(&own).err().unwrap().contains("pod-delete heals by itself"));
     }
 
     #[test]

@@ -99,21 +99,7 @@ impl Canary {
 
     /// Whether nothing of that has been possible since.
     pub(crate) fn closed(&self, since: Instant) -> Result<String, String> {
-        let rounds = self.last(since, ROUNDS)?;
-        let still: Vec<usize> = self
-            .open
-            .iter()
-            .copied()
-            .filter(|call| rounds.iter().any(|round| round[*call]))
-            .collect();
-        if still.is_empty() {
-            return Ok(format!("{}: {} closed", self.plan.what, self.named(&self.open)));
-        }
-        Err(format!(
-            "{}: {} still open: nobody enforces the policy, or another one admits it",
-            self.plan.what,
-            self.named(&still)
-        ))
+        closed(&self.plan, &self.open, &self.last(since, ROUNDS)?)
     }
 
     /// Whether anything is possible again, as far as it can tell.
@@ -129,8 +115,7 @@ impl Canary {
     }
 
     fn named(&self, calls: &[usize]) -> String {
-        let call = |at: &usize| self.plan.calls.get(*at).map(|(host, port)| format!("{host}:{port}"));
-        few(&calls.iter().filter_map(call).collect::<Vec<_>>(), MOST_NAMED)
+        named(&self.plan, calls)
     }
 
     /// Ends it, and removes its Job.
@@ -138,6 +123,25 @@ impl Canary {
         self.task.abort();
         self.prober.end().await;
     }
+}
+
+/// Whether no call that was open before is so in these rounds.
+fn closed(plan: &network::Canary, open: &[usize], rounds: &[Vec<bool>]) -> Result<String, String> {
+    let is_open = |call: &&usize| rounds.iter().any(|round| round[**call]);
+    let still: Vec<usize> = open.iter().filter(is_open).copied().collect();
+    if still.is_empty() {
+        return Ok(format!("{}: {} closed", plan.what, named(plan, open)));
+    }
+    Err(format!(
+        "{}: {} still open: nobody enforces the policy, or another one admits it",
+        plan.what,
+        named(plan, &still)
+    ))
+}
+
+fn named(plan: &network::Canary, calls: &[usize]) -> String {
+    let call = |at: &usize| plan.calls.get(*at).map(|(host, port)| format!("{host}:{port}"));
+    few(&calls.iter().filter_map(call).collect::<Vec<_>>(), MOST_NAMED)
 }
 
 async fn look(prober: Arc<Prober>, questions: Vec<(String, Question)>, seen: Arc<Mutex<Seen>>) {
@@ -159,5 +163,35 @@ async fn look(prober: Arc<Prober>, questions: Vec<(String, Question)>, seen: Arc
             }
             Err(Fault::Pending(why) | Fault::Failing(why) | Fault::OfPods(why, _)) => seen.trouble = Some((why, false)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_nobody_enforces_closes_nothing() {
+        let plan = network::Canary {
+            labels: std::collections::BTreeMap::new(),
+            calls: vec![("10.0.0.1".to_owned(), 80), ("10.0.0.2".to_owned(), 80)],
+            what: "connections to deployment/web from another pod".to_owned(),
+        };
+        let open = [0, 1];
+        let why = closed(&plan, &open, &[vec![true, true], vec![true, true]]).unwrap_err();
+        assert!(
+            why.contains("10.0.0.1:80, 10.0.0.2:80 still open: nobody enforces the policy"),
+            "{why}"
+        );
+        let why = closed(&plan, &open, &[vec![false, false], vec![false, true]]).unwrap_err();
+        assert!(
+            why.contains(": 10.0.0.2:80 still open"),
+            "one pod of two, in one round of two: {why}"
+        );
+        assert!(closed(&plan, &open, &[vec![false, false], vec![false, false]]).is_ok());
+        assert!(
+            closed(&plan, &[1], &[vec![true, false], vec![true, false]]).is_ok(),
+            "what was closed before"
+        );
     }
 }

@@ -12,11 +12,11 @@ use crate::cluster::{ApiErrorKind, Connection, Ending, Ends, Patch, PodContainer
 use crate::drill::change::Change;
 use crate::drill::inside::{Counters, Evidence, Place, Process, Remedy, Seen, Strike, limit_in};
 use crate::drill::plan::{Plan, Request};
-use crate::drill::scripts::{COUNTERS, PROCESSES, sh};
+use crate::drill::scripts::{COUNTERS, GOES_ON, PROCESSES, sh};
+use crate::facts::runtime::lacks_program;
 use crate::model::drill::{Refusal, Restored, RestoredHow};
 use crate::model::kind;
 use crate::observe::drill::restore::{AGAIN, PATIENCE, passes};
-use crate::observe::sockets::lacks_program;
 use crate::text::shorten;
 
 /// How long a command may take that is not held: a container that is out of CPU starts one slowly.
@@ -161,6 +161,14 @@ async fn hold(connection: Connection, namespace: String, strike: Strike, seen: A
     };
     let failed = match connection.attach(to, Attached::Command(&strike.command), ends).await {
         Ok(Ending::Exited(0) | Ending::Unread) => return,
+        Ok(Ending::Exited(GOES_ON)) => {
+            let why = format!(
+                "{}: process 1 has started others in place of what was killed, and goes on",
+                strike.place
+            );
+            seen.lock().unwrap_or_else(PoisonError::into_inner).survived = Some(why);
+            return;
+        }
         Ok(Ending::Exited(code)) => format!("the command ended with {code}"),
         Ok(Ending::Failed(why)) => shorten(why.trim(), LONGEST_WHY),
         Err(error) => shorten(&error.message, LONGEST_WHY),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cluster::{ApiError, ApiErrorKind, Connection, Deletion, Preconditions, WriteOptions};
+use crate::cluster::{ApiError, ApiErrorKind, Connection, Deletion, WriteOptions};
 use crate::drill::journal::{Journal, NAME};
 use crate::exit::{Exit, Failure};
 use crate::model::kind;
@@ -96,7 +96,9 @@ impl Open {
             };
             let file = create().map_err(|error| failed(&path, &error))?;
             open.file = Some((file, path.clone()));
-            open.line(&open.journal.to_line()).map_err(|error| failed(&path, &error))?;
+            let written = open.line(&open.journal.to_line());
+            let synced = written.and_then(|()| open.file.as_ref().map_or(Ok(()), |(file, _)| file.sync_data()));
+            synced.map_err(|error| failed(&path, &error))?;
         }
         let namespace = open.journal.namespace.clone();
         let made = connection
@@ -125,16 +127,13 @@ impl Open {
     /// Notes what has happened, in the file.
     pub(crate) fn note(&mut self, what: &str, detail: &str) {
         let line = json!({"at": jiff::Timestamp::now().to_string(), "what": what, "detail": detail}).to_string();
-        // The journal itself is there twice by now; these lines only help people.
+        // The journal itself is on disk and in the namespace by now; these lines only help people.
         let _ = self.line(&line);
     }
 
     fn line(&mut self, text: &str) -> std::io::Result<()> {
         match &mut self.file {
-            Some((file, _)) => {
-                writeln!(file, "{text}")?;
-                file.sync_data()
-            }
+            Some((file, _)) => writeln!(file, "{text}"),
             None => Ok(()),
         }
     }
@@ -148,13 +147,7 @@ impl Open {
     /// Closes it: everything is as before.
     pub(crate) async fn close(&mut self, connection: &Connection) -> Result<(), ApiError> {
         if self.uid.is_some() {
-            let deletion = Deletion {
-                preconditions: Preconditions {
-                    uid: self.uid.clone(),
-                    resource_version: None,
-                },
-                ..Deletion::default()
-            };
+            let deletion = Deletion::of_uid(self.uid.as_deref());
             let namespace = self.journal.namespace.clone();
             match connection.delete(&kind::CONFIG_MAP, Some(&namespace), NAME, &deletion).await {
                 Err(error) if !matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Conflict) => return Err(error),

@@ -1,14 +1,16 @@
-//! A client that starts a request at every interval, whatever becomes of the ones before.
+//! Clients that start a request at every interval, whatever becomes of the ones before: from here, or from inside the cluster.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::cluster::{Connection, Direct, Health, Kept, Question, Told, Trust};
-use crate::drill::meter::{Client, Sample};
-use crate::model::drill::Connections;
+use crate::drill::meter::{Client, Clock, Moments, Sample, measure, widest};
+use crate::model::drill::{Connections, MeasuredFrom, Measurement};
+use crate::observe::prober::{Means, Sampler};
+use crate::readiness::prober;
 
 /// Requests that may be under way at once: at an interval of 100 ms, those of two seconds.
 const MOST: usize = 100;
@@ -17,26 +19,49 @@ const MOST: usize = 100;
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) client: Client,
-    pub(crate) to: Direct,
-    pub(crate) question: Question,
-    pub(crate) trust: Trust,
+    /// The Service that it was named by, or whose load balancer has the address.
+    pub(crate) service: Option<String>,
+    pub(crate) ask: Ask,
     /// How long an answer may take.
     pub(crate) limit: Duration,
+}
+
+/// What is asked, and from where.
+#[derive(Clone)]
+pub(crate) enum Ask {
+    /// From here.
+    Directly { to: Direct, question: Question, trust: Trust },
+    /// From inside the cluster.
+    Inside(prober::Question),
+}
+
+impl Target {
+    /// Whether it may be asked before anybody knows whether the drill is made.
+    pub(crate) fn is_early(&self) -> bool {
+        matches!(&self.ask, Ask::Directly { question, .. } if question.is_safe())
+    }
 }
 
 /// Requests so far, from the moment of the start.
 pub(crate) struct Meter {
     pub(crate) target: Target,
     pub(crate) begun: Instant,
-    samples: Arc<Mutex<Vec<Sample>>>,
-    task: tokio::task::JoinHandle<()>,
+    samples: Samples,
+    /// What it waits for before its first request.
+    waits: Word,
+    /// Why no more will come.
+    trouble: Word,
+    task: Option<JoinHandle<()>>,
 }
 
+type Samples = Arc<Mutex<Vec<Sample>>>;
+type Word = Arc<Mutex<Option<String>>>;
+
 /// Why an answer is none; none for a good one.
-fn failure(told: &Told, question: &Question) -> Option<String> {
+fn failure(told: &Told, only_connects: bool) -> Option<String> {
     match told {
         Told::Status(200..=399) | Told::Health(Health::Serving) => None,
-        Told::Accepted if matches!(question, Question::Connect) => None,
+        Told::Accepted if only_connects => None,
         Told::Status(status) => Some(format!("status {status}")),
         Told::Health(health) => Some(format!("health {health:?}")),
         Told::Accepted => Some("closed".to_owned()),
@@ -49,16 +74,39 @@ fn failure(told: &Told, question: &Question) -> Option<String> {
 }
 
 impl Meter {
+    /// Starts to make the requests from here.
     pub(crate) fn start(connection: &Connection, target: Target) -> Self {
-        let begun = Instant::now();
-        let samples = Arc::<Mutex<Vec<Sample>>>::default();
+        let (begun, samples) = (Instant::now(), Samples::default());
         let task = tokio::spawn(requests(connection.clone(), target.clone(), begun, samples.clone()));
         Self {
             target,
             begun,
             samples,
-            task,
+            waits: Word::default(),
+            trouble: Word::default(),
+            task: Some(task),
         }
+    }
+
+    /// Why it measures no more, if it does not.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
+    /// Why nothing has been answered well, as far as it knows.
+    pub(crate) fn last_failure(&self) -> Option<String> {
+        let failure = self.samples().iter().rev().find_map(|sample| sample.failure.clone());
+        failure.or_else(|| lock(&self.waits).clone())
+    }
+
+    /// What its requests say.
+    pub(crate) fn measure(&self, at: Moments) -> Measurement {
+        let samples = self.samples();
+        let mut client = self.target.client.clone();
+        if client.from == MeasuredFrom::Cluster {
+            client.interval = widest(&samples).max(client.interval);
+        }
+        measure(&client, &samples, at)
     }
 
     /// Target and kind of client, in words.
@@ -71,12 +119,12 @@ impl Meter {
 
     /// All requests that have ended, in the order in which they ended.
     pub(crate) fn samples(&self) -> Vec<Sample> {
-        self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.samples).clone()
     }
 
     /// How many requests in a row were answered well, up to the one that was started last.
     pub(crate) fn good_in_a_row(&self) -> usize {
-        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = lock(&self.samples);
         let last_failed = samples
             .iter()
             .filter(|sample| sample.failure.is_some())
@@ -91,33 +139,104 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
-async fn requests(connection: Connection, target: Target, begun: Instant, samples: Arc<Mutex<Vec<Sample>>>) {
-    let mut clock = tokio::time::interval(target.client.interval);
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Clients inside the cluster: one pod makes the requests of all of them.
+pub(crate) struct Inside {
+    sampler: Arc<Sampler>,
+    task: JoinHandle<()>,
+}
+
+impl Inside {
+    /// Starts to make the requests, and a meter for each of them; `means` say the interval.
+    pub(crate) fn start(means: Means, namespace: &str, targets: Vec<Target>) -> (Self, Vec<Meter>) {
+        let begun = Instant::now();
+        let questions = targets.iter().filter_map(|target| match &target.ask {
+            Ask::Inside(question) => Some(question.clone()),
+            Ask::Directly { .. } => None,
+        });
+        let sampler = Arc::new(Sampler::begin(means, namespace, &questions.collect::<Vec<_>>()));
+        let (waits, trouble) = (Word::default(), Word::default());
+        let all: Vec<Samples> = targets.iter().map(|_| Samples::default()).collect();
+        let meters = targets.into_iter().zip(&all).map(|(target, samples)| Meter {
+            target,
+            begun,
+            samples: samples.clone(),
+            waits: waits.clone(),
+            trouble: trouble.clone(),
+            task: None,
+        });
+        let meters = meters.collect();
+        let follows = sampler.clone();
+        let task = tokio::spawn(async move {
+            let mut clock = Clock::default();
+            let starts = |why: String| *lock(&waits) = Some(why);
+            let why = follows.follow(starts, |sampled, told| {
+                let earlier = clock.hear(begun.elapsed(), sampled.begun + sampled.took);
+                if !earlier.is_zero() {
+                    let known = all.iter().map(|samples| lock(samples));
+                    known.for_each(|mut samples| {
+                        samples
+                            .iter_mut()
+                            .for_each(|sample| sample.started = sample.started.saturating_sub(earlier))
+                    });
+                }
+                if let Some(samples) = all.get(sampled.question) {
+                    lock(samples).push(Sample {
+                        started: clock.place(sampled.begun),
+                        took: sampled.took,
+                        failure: failure(told, false),
+                    });
+                }
+            });
+            *lock(&trouble) = Some(why.await);
+        });
+        (Self { sampler, task }, meters)
+    }
+
+    /// Ends them, and removes their Job.
+    pub(crate) async fn end(&self) {
+        self.task.abort();
+        self.sampler.end().await;
+    }
+}
+
+async fn requests(connection: Connection, target: Target, begun: Instant, samples: Samples) {
+    let Ask::Directly { to, question, trust } = target.ask else {
+        return;
+    };
+    let asked = Arc::new((to, question, trust));
+    let (client, limit) = (target.client, target.limit);
+    let mut clock = tokio::time::interval(client.interval);
     clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut under_way = JoinSet::new();
     let kept = Kept::default();
     loop {
         tokio::select! {
             _ = clock.tick(), if under_way.len() < MOST => {
-                let (connection, target, samples) = (connection.clone(), target.clone(), samples.clone());
-                let kept = kept.clone();
+                let (connection, asked, samples, kept) = (connection.clone(), asked.clone(), samples.clone(), kept.clone());
+                let connections = client.connections;
                 under_way.spawn(async move {
                     let started = Instant::now();
-                    let Target { to, question, trust, limit, .. } = &target;
-                    let told = match target.client.connections {
-                        Connections::New => connection.ask_directly(to, question, trust, *limit).await.told,
-                        Connections::Kept => connection.ask_again(to, question, trust, *limit, &kept).await,
+                    let (to, question, trust) = &*asked;
+                    let told = match connections {
+                        Connections::New => connection.ask_directly(to, question, trust, limit).await.told,
+                        Connections::Kept => connection.ask_again(to, question, trust, limit, &kept).await,
                     };
                     let sample = Sample {
                         started: started - begun,
                         took: started.elapsed(),
-                        failure: failure(&told, question),
+                        failure: failure(&told, matches!(question, Question::Connect)),
                     };
-                    samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+                    lock(&samples).push(sample);
                 });
             }
             Some(_) = under_way.join_next() => {}
@@ -135,9 +254,8 @@ mod tests {
 
     use super::*;
     use crate::cluster::{ConnectOptions, no_log};
-    use crate::drill::meter::{Moments, measure};
     use crate::io::Environment;
-    use crate::model::drill::{MeasuredRole, Measurement};
+    use crate::model::drill::MeasuredRole;
 
     const INTERVAL: Duration = Duration::from_millis(50);
     const HANGS: Duration = Duration::from_millis(400);
@@ -225,13 +343,17 @@ mod tests {
             name: url,
             role: MeasuredRole::Target,
             connections,
+            from: MeasuredFrom::Here,
             interval: INTERVAL,
         };
         let target = Target {
             client: client.clone(),
-            to,
-            question,
-            trust: Trust::of_anybody().unwrap(),
+            service: None,
+            ask: Ask::Directly {
+                to,
+                question,
+                trust: Trust::of_anybody().unwrap(),
+            },
             // A machine that is busy is not to look like a server that hangs.
             limit: if outage == Way::Hangs { HANGS } else { Duration::from_secs(10) },
         };

@@ -5,6 +5,7 @@ pub(crate) mod data;
 pub(crate) mod file;
 pub(crate) mod inside;
 pub(crate) mod journal;
+mod logs;
 pub(crate) mod meter;
 pub(crate) mod prepare;
 pub(crate) mod restore;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::{join, join_all};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -60,17 +61,12 @@ pub(crate) async fn watch(connection: &Connection, now: Timestamp) -> Result<Sto
     Ok(store)
 }
 
-/// Reads and plans.
-pub(crate) async fn prepare(connection: &Connection, request: Request, asked: &Asked<'_>, now: Timestamp) -> Result<Prepared, Failure> {
-    let mut store = watch(connection, now).await?;
-    let plan = plan_in(connection, &mut store, request, asked).await?;
-    Ok(Prepared { store, plan })
-}
-
 /// Plans in a namespace that is watched.
 pub(crate) async fn plan_in(connection: &Connection, store: &mut Store, mut request: Request, asked: &Asked<'_>) -> Result<Plan, Failure> {
     let namespace = connection.default_namespace().to_owned();
-    let Some(object) = connection.get(&kind::NAMESPACE, None, &namespace, false).await? else {
+    let object = async { Ok::<_, Failure>(connection.get(&kind::NAMESPACE, None, &namespace, false).await?) };
+    let (object, open) = join(object, journal::find(connection, &namespace)).await;
+    let Some(object) = object? else {
         return Err(reads::no_such_namespace(connection, &namespace).await);
     };
     request.targets = targets(connection, store, &namespace, asked.wanted).await?;
@@ -84,16 +80,18 @@ pub(crate) async fn plan_in(connection: &Connection, store: &mut Store, mut requ
         plan(&view, request, &raw).map_err(Failure::usage)?
     };
     plan.refuse_production(&object, asked.context, asked.acknowledged);
-    if journal::find(connection, &namespace).await?.is_some() {
+    if open?.is_some() {
         let open = journal::taken(&namespace);
         let why = open.hint.map_or(open.message.clone(), |hint| format!("{}: {hint}", open.message));
         plan.refusals.push(Refusal::never(why));
     }
-    for (verb, group, resource, sub) in plan.rights() {
-        if let Some(right) = denied(connection, &namespace, (verb, &group, &resource, &sub)).await {
-            let why = format!("you may not {right} in namespace {namespace}");
-            plan.refusals.push(Refusal::never(why));
-        }
+    let rights = plan.rights();
+    let denied = rights
+        .iter()
+        .map(|(verb, group, resource, sub)| denied(connection, &namespace, (verb, group, resource, sub)));
+    for right in join_all(denied).await.into_iter().flatten() {
+        let why = format!("you may not {right} in namespace {namespace}");
+        plan.refusals.push(Refusal::never(why));
     }
     if plan.refusals.is_empty() {
         inside::look(connection, &namespace, &mut plan).await;

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
-use crate::cluster::{ApiError, ApiErrorKind, Connection, Deletion, Patch, Preconditions, WriteOptions};
+use crate::cluster::{ApiError, ApiErrorKind, Connection, Deletion, ListQuery, Patch, WriteOptions};
 use crate::drill::change::{Change, Undo, by_object, patch};
 use crate::drill::created::{Created, is_of};
 use crate::model::drill::{Restored, RestoredHow};
 use crate::model::kind;
 use crate::text::shorten;
+use crate::view::{is_ready, is_terminating};
 
 /// How long the API server may give no usable answer while something is put back.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
@@ -31,9 +33,89 @@ pub(crate) async fn changes(connection: &Connection, namespace: &str, changes: &
     // What pods read when they start is put back before new ones are made.
     objects.sort_by_key(|changes| changes.first().is_none_or(|change| change.kind != kind::CONFIG_MAP));
     for changes in objects {
-        restored.extend(of_object(connection, namespace, changes, say).await);
+        let back = of_object(connection, namespace, changes, say).await;
+        let is_back = back
+            .iter()
+            .all(|one| matches!(one.how, RestoredHow::Restored | RestoredHow::AsBefore));
+        restored.extend(back);
+        let of_set: Vec<&Change> = changes.iter().filter(|change| change.is_of_a_set()).collect();
+        if let Some(first) = of_set.first().filter(|_| is_back) {
+            restored.extend(left_behind(connection, namespace, first, &of_set, say).await);
+        }
     }
     restored
+}
+
+/// Deletes the pods that a StatefulSet has made of the broken template and keeps although the template is back: one that makes its pods in order
+/// waits until they are ready, which they never are (the documentation calls this a forced rollback).
+async fn left_behind(connection: &Connection, namespace: &str, set: &Change, changes: &[&Change], say: Say<'_>) -> Vec<Restored> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let (mut restored, mut last) = (Vec::new(), String::new());
+    loop {
+        let error = match delete_broken(connection, namespace, set, changes, &mut restored).await {
+            Ok(true) => return restored,
+            // Its controller has not seen the template yet, and would make the same pods again.
+            Ok(false) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(AGAIN / 4).await;
+                continue;
+            }
+            Ok(false) => return restored,
+            Err(error) => error,
+        };
+        let what = format!("pods of {}/{}", set.kind.singular(), set.name);
+        if let Some(why) = again(&error, deadline, &what, &mut last, say).await {
+            restored.push(Restored {
+                what,
+                how: RestoredHow::Failed,
+                why: Some(format!("those of the broken template could not be deleted: {why}")),
+            });
+            return restored;
+        }
+    }
+}
+
+/// Deletes those that are there now; false where it is too early.
+async fn delete_broken(
+    connection: &Connection,
+    namespace: &str,
+    set: &Change,
+    changes: &[&Change],
+    restored: &mut Vec<Restored>,
+) -> Result<bool, ApiError> {
+    let object = connection.get(&set.kind, Some(namespace), &set.name, false).await?;
+    let Some(object) = object.filter(|object| object["metadata"]["uid"] == set.uid.as_str()) else {
+        return Ok(true);
+    };
+    if object["spec"]["podManagementPolicy"] == "Parallel" {
+        return Ok(true);
+    }
+    if object["status"]["observedGeneration"].as_i64() < object["metadata"]["generation"].as_i64() {
+        return Ok(false);
+    }
+    let pods = connection.list(&kind::POD, Some(namespace), &ListQuery::default()).await?.items;
+    let is_its = |pod: &&Value| {
+        let owners = pod["metadata"]["ownerReferences"].as_array();
+        owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == set.uid.as_str()))
+    };
+    for pod in pods.iter().filter(is_its) {
+        let is_broken = changes.iter().any(|change| change.is_in_pod(pod));
+        let is_live = serde_json::from_value::<Pod>(pod.clone()).is_ok_and(|pod| is_ready(&pod) || is_terminating(&pod));
+        if !is_broken || is_live {
+            continue;
+        }
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let deletion = Deletion::of_uid(pod["metadata"]["uid"].as_str());
+        match connection.delete(&kind::POD, Some(namespace), name, &deletion).await {
+            Ok(_) => restored.push(Restored {
+                what: format!("pod/{name}"),
+                how: RestoredHow::Restored,
+                why: Some("deleted: it was of the broken template, and its StatefulSet would have kept it".to_owned()),
+            }),
+            Err(error) if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 async fn of_object(connection: &Connection, namespace: &str, changes: &[Change], say: Say<'_>) -> Vec<Restored> {
@@ -159,12 +241,8 @@ async fn delete(connection: &Connection, namespace: &str, id: &str, one: &Create
             }
             Ok(Some(object)) => {
                 let deletion = Deletion {
-                    preconditions: Preconditions {
-                        uid: object["metadata"]["uid"].as_str().map(str::to_owned),
-                        resource_version: None,
-                    },
                     propagation: Some("Background"),
-                    ..Deletion::default()
+                    ..Deletion::of_uid(object["metadata"]["uid"].as_str())
                 };
                 match connection.delete(&one.kind, Some(namespace), &one.name, &deletion).await {
                     Ok(_) => {

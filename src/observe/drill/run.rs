@@ -1,15 +1,16 @@
 //! Makes the fault, proves it, holds it, takes it back, and waits for the recovery.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::future::{join, join_all};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cluster::{ApiError, ApiErrorKind, Connection, Deletion, Patch, Preconditions, WriteOptions};
+use crate::cluster::{ApiError, ApiErrorKind, Connection, Deletion, Patch, WriteOptions};
 use crate::drill::change;
 use crate::drill::change::{Change, by_object};
 use crate::drill::created::{Created, owned_by};
@@ -19,12 +20,14 @@ use crate::drill::inside::Strike;
 use crate::drill::journal::{Journal, VERSION};
 use crate::drill::judge::{Limits, Outcome, judge, reasons};
 use crate::drill::lanes::Lanes;
-use crate::drill::meter::{Moments, measure};
-use crate::drill::plan::{Plan, PodBefore, RESTARTED_AT};
+use crate::drill::meter::Moments;
+use crate::drill::plan::{Plan, PodBefore, RESTARTED_AT, dependants};
 use crate::drill::proof;
 use crate::exit::{Exit, Failure};
 use crate::io::{Interruption, Stop, Stream};
-use crate::model::drill::{DataCheck, DrillEvent, DrillReport, EndpointGap, KeptBudget, MeasuredRole, Measurement, Restored};
+use crate::model::drill::{
+    DataCheck, DrillEvent, DrillLog, DrillReport, DrillVerdict, EndpointGap, KeptBudget, MeasuredRole, Measurement, Restored,
+};
 use crate::model::duration::rounded;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
@@ -33,11 +36,14 @@ use crate::observe::drill::data::Data;
 use crate::observe::drill::file::Reader;
 use crate::observe::drill::inside::{Running, heal};
 use crate::observe::drill::journal::Open;
+use crate::observe::drill::logs::Logs;
+use crate::observe::drill::meter as clients;
 use crate::observe::drill::meter::{Meter, Target};
 use crate::observe::drill::prepare::Prepared;
 use crate::observe::drill::restore;
-use crate::observe::prober::Means;
+use crate::observe::prober::{Means, missing};
 use crate::observe::store::Store;
+use crate::text::command;
 use crate::view::{Options, View, endpoints};
 
 /// How long the targets are asked before the first change, and how long they may take to answer so long without a failure.
@@ -51,19 +57,21 @@ const SETTLED: Duration = Duration::from_millis(300);
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a ConfigMap may take to get into files: the kubelet looks every minute or a little later.
 const IN_FILES_WITHIN: Duration = Duration::from_secs(150);
-/// How long the canary may take until it has connected.
-const OPEN_WITHIN: Duration = Duration::from_secs(60);
+/// How long pods inside the cluster may take until they have connected.
+const OPEN_WITHIN: Duration = Duration::from_secs(120);
 /// Good answers in a row that make a recovery.
 const GOOD_ANSWERS: usize = 5;
 /// How often is looked where no object changes.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How a drill is made.
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) data: Option<Data>,
-    /// Where clients make requests.
-    pub(crate) targets: Vec<Target>,
+    /// Clients that make requests.
+    pub(crate) meters: Vec<Meter>,
+    /// What clients inside the cluster ask.
+    pub(crate) inside: Vec<Target>,
     /// Where the journal is written, beside the namespace.
     pub(crate) folder: Option<PathBuf>,
     /// `user@host, process 17`
@@ -85,8 +93,8 @@ struct Drill<'a> {
     plan: Plan,
     store: Store,
     settings: Settings,
-    meters: Vec<Meter>,
     canaries: Vec<Canary>,
+    clients_inside: Option<clients::Inside>,
     reader: Option<Reader>,
     journal: Option<Open>,
     /// Commands in containers.
@@ -95,9 +103,13 @@ struct Drill<'a> {
     begun: Instant,
     /// The first change.
     fault: Option<Instant>,
+    started_at: Timestamp,
     /// When everything was put back, or the fault was proven where nothing has to be.
     undone: Option<Instant>,
     lanes: Lanes,
+    logs: Logs,
+    /// Pods behind the Services that are only watched, as they were, and what becomes of them.
+    dependants: (Vec<PodBefore>, Lanes),
     /// When Services had no ready endpoint.
     gaps: Vec<Gap>,
     /// The least of ready pods that each budget has seen since the first change.
@@ -123,40 +135,49 @@ pub(crate) async fn run(
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(DrillReport, Option<Interruption>), Failure> {
     let started_at = (settings.clock)();
-    let meters = settings
-        .targets
-        .iter()
-        .map(|target| Meter::start(connection, target.clone()))
-        .collect();
+    let dependants = {
+        let watched = settings.meters.iter().map(|meter| &meter.target).chain(&settings.inside);
+        let watched = watched.filter(|target| target.client.role == MeasuredRole::Dependant);
+        let services = watched.filter_map(|target| target.service.as_deref()).collect();
+        let view = View::new(&prepared.store.snapshot, Options::default());
+        let targets = &prepared.plan.request.targets;
+        (
+            dependants(&view, connection.default_namespace(), &services, targets),
+            Lanes::default(),
+        )
+    };
     let mut drill = Drill {
         connection,
         plan: prepared.plan,
         store: prepared.store,
         settings,
-        meters,
         canaries: Vec::new(),
+        clients_inside: None,
         reader: None,
         journal: None,
         inside: None,
         events: Vec::new(),
         begun: Instant::now(),
         fault: None,
+        started_at,
         undone: None,
         lanes: Lanes::default(),
+        logs: Logs::default(),
+        dependants,
         gaps: Vec::new(),
         least: Vec::new(),
         interruption: None,
         say,
     };
     let outcome = drill.whole(started_at, stop).await;
-    drill.end_canaries().await;
+    drill.end_inside().await;
     stop.release();
     Ok((outcome?, drill.interruption))
 }
 
 impl Drill<'_> {
     async fn whole(&mut self, started_at: Timestamp, stop: &Stop) -> Result<DrillReport, Failure> {
-        self.start_canaries();
+        self.start_inside().await?;
         self.baseline(stop).await?;
         self.open_canaries(stop).await?;
         if let Some(interruption) = self.interruption {
@@ -184,18 +205,23 @@ impl Drill<'_> {
             Some(before) => self.data_after(&before).await,
             None => None,
         };
+        if let Some(why) = self.logs.refused() {
+            self.event("blind", format!("logs could not be read: {why}"));
+        }
         let report = self.report(started_at, not_injected, recovery, restored, data);
         self.close(&report).await;
         Ok(report)
     }
 
-    fn start_canaries(&mut self) {
+    /// Starts what looks and asks from inside the cluster.
+    async fn start_inside(&mut self) -> Result<(), Failure> {
         let request = &self.plan.request;
         let lives = request.hold + request.timeout + OPEN_WITHIN + PROVEN_WITHIN;
-        let means = |labels: &BTreeMap<String, String>| Means {
+        let means = |labels: &BTreeMap<String, String>, every: Option<Duration>| Means {
             connection: self.connection.clone(),
             image: request.image.clone(),
             with_body: false,
+            every,
             ends: Some(Instant::now() + lives),
             scheduling: OPEN_WITHIN,
             stderr: self.settings.stderr.clone(),
@@ -204,8 +230,23 @@ impl Drill<'_> {
         let namespace = self.connection.default_namespace();
         let canaries = self.plan.canaries.iter();
         self.canaries = canaries
-            .map(|plan| Canary::start(plan.clone(), namespace, means(&plan.labels)))
+            .map(|plan| Canary::start(plan.clone(), namespace, means(&plan.labels, None)))
             .collect();
+        let Some(first) = self.settings.inside.first() else { return Ok(()) };
+        let missing = missing(self.connection, namespace).await;
+        if !missing.is_empty() {
+            let why = format!(
+                "refused: requests from inside the cluster need rights that are missing: {}",
+                missing.join(", ")
+            );
+            let hint = command("kubectl podlife rbac drill -n {}", &[&namespace]);
+            return Err(Failure::new(Exit::NotInjected, why).hint(hint.to_string()));
+        }
+        let means = means(&BTreeMap::new(), Some(first.client.interval));
+        let (inside, meters) = clients::Inside::start(means, namespace, std::mem::take(&mut self.settings.inside));
+        self.clients_inside = Some(inside);
+        self.settings.meters.extend(meters);
+        Ok(())
     }
 
     /// Waits until each canary has connected: what is closed before the fault proves nothing.
@@ -230,10 +271,15 @@ impl Drill<'_> {
         Ok(())
     }
 
-    async fn end_canaries(&self) {
-        for canary in &self.canaries {
-            canary.end().await;
-        }
+    /// Ends it, and removes its Jobs.
+    async fn end_inside(&self) {
+        let canaries = join_all(self.canaries.iter().map(Canary::end));
+        let clients = async {
+            if let Some(inside) = &self.clients_inside {
+                inside.end().await;
+            }
+        };
+        join(canaries, clients).await;
     }
 
     fn event(&mut self, what: &str, detail: impl Into<String>) {
@@ -270,6 +316,11 @@ impl Drill<'_> {
                     note_gaps(&view, self.connection.default_namespace(), &self.plan, &mut self.gaps);
                 }
                 self.lanes.note(&view, &self.plan.request.targets, self.begun.elapsed());
+                let (before, lanes) = &mut self.dependants;
+                let workloads: BTreeSet<ObjectRef> = before.iter().map(|pod| pod.workload.clone()).collect();
+                lanes.note(&view, &Vec::from_iter(workloads), self.begun.elapsed());
+                let targets = &self.plan.request.targets;
+                self.logs.note(&view, self.connection, targets, self.started_at);
                 let ready = self.plan.budgets.iter().map(|budget| budget.ready(&view));
                 self.least = match self.fault {
                     Some(_) => ready.zip(&self.least).map(|(now, least)| now.min(*least)).collect(),
@@ -296,9 +347,16 @@ impl Drill<'_> {
         }
     }
 
-    /// Whether every target has answered so often in a row.
+    /// Why a client measures no more.
+    fn unmeasured(&self) -> Option<String> {
+        let why = |meter: &Meter| Some(format!("{} was not measured to the end: {}", meter.named(), meter.trouble()?));
+        self.settings.meters.iter().find_map(why)
+    }
+
+    /// Whether every target has answered so often in a row, as far as somebody asks it.
     fn answers(&self, times: impl Fn(&Meter) -> usize) -> Result<(), String> {
-        match self.meters.iter().find(|meter| meter.good_in_a_row() < times(meter)) {
+        let mut asking = self.settings.meters.iter().filter(|meter| meter.trouble().is_none());
+        match asking.find(|meter| meter.good_in_a_row() < times(meter)) {
             Some(meter) => Err(meter.named()),
             None => Ok(()),
         }
@@ -306,17 +364,23 @@ impl Drill<'_> {
 
     /// Asks the targets before anything is changed: what does not answer now proves nothing later.
     async fn baseline(&mut self, stop: &Stop) -> Result<(), Failure> {
-        if self.meters.is_empty() {
+        if self.settings.meters.is_empty() {
             return Ok(());
         }
-        let begun = Instant::now();
+        let begun = self.settings.meters.iter().map(|meter| meter.begun).max().unwrap_or(self.begun);
         let enough = |meter: &Meter| {
             (BEFORE.div_duration_f64(meter.target.client.interval) as usize)
                 .saturating_sub(1)
                 .max(1)
         };
+        let within = if self.clients_inside.is_some() {
+            OPEN_WITHIN
+        } else {
+            ANSWERS_WITHIN
+        };
         let end = self
-            .until(true, ANSWERS_WITHIN, stop, |_, drill| match drill.answers(enough) {
+            .until(true, within, stop, |_, drill| match drill.answers(enough) {
+                _ if drill.unmeasured().is_some() => Ok(String::new()),
                 Ok(()) if begun.elapsed() >= BEFORE => Ok(String::new()),
                 Ok(()) => Err(String::new()),
                 Err(name) => Err(name),
@@ -324,15 +388,17 @@ impl Drill<'_> {
             .await?;
         match end {
             End::Late(name) => {
-                let samples = self.meters.iter().find(|meter| meter.named() == name).map(Meter::samples);
-                let failure = samples.into_iter().flatten().rev().find_map(|sample| sample.failure);
-                let why = failure.unwrap_or_else(|| "no answer".to_owned());
+                let meter = self.settings.meters.iter().find(|meter| meter.named() == name);
+                let why = meter.and_then(Meter::last_failure).unwrap_or_else(|| "no answer".to_owned());
                 Err(
                     Failure::new(Exit::NotInjected, format!("{name} does not answer well before the fault: {why}"))
                         .hint("kubectl podlife diagnose, or another --target"),
                 )
             }
-            End::Met(_) | End::Interrupted => Ok(()),
+            End::Met(_) | End::Interrupted => match self.unmeasured() {
+                Some(why) => Err(Failure::new(Exit::NotInjected, format!("refused: {why}"))),
+                None => Ok(()),
+            },
         }
     }
 
@@ -388,8 +454,14 @@ impl Drill<'_> {
         self.reader = (!places.is_empty()).then(|| Reader::start(self.connection, places));
         let within = if self.reader.is_some() { IN_FILES_WITHIN } else { PROVEN_WITHIN };
         let value = self.plan.request.corruption.as_ref().map(|corruption| corruption.value.clone());
+        let mut survived = None;
         let proven = self
             .until(true, within, stop, |view, drill| {
+                survived = drill.inside.as_ref().and_then(|inside| inside.seen().survived);
+                if survived.is_some() && drill.proven(view).is_err() {
+                    return Ok(String::new());
+                }
+                survived = None;
                 let mut seen = vec![drill.proven(view)?];
                 for canary in &drill.canaries {
                     seen.push(canary.closed(made)?);
@@ -402,6 +474,7 @@ impl Drill<'_> {
             })
             .await;
         match proven {
+            Ok(End::Met(_)) if survived.is_some() => survived,
             Ok(End::Met(seen)) => {
                 self.event("proven", seen);
                 None
@@ -492,7 +565,7 @@ impl Drill<'_> {
         let hit = std::mem::take(&mut self.plan.hit);
         let mut results = Vec::new();
         if fault == Fault::NodeLoss {
-            results = futures::future::join_all(hit.iter().map(|pod| self.take_pod(namespace, pod))).await;
+            results = join_all(hit.iter().map(|pod| self.take_pod(namespace, pod))).await;
         } else {
             for pod in &hit {
                 results.push(self.take_pod(namespace, pod).await);
@@ -528,12 +601,8 @@ impl Drill<'_> {
     async fn take_pod(&self, namespace: &str, pod: &PodBefore) -> Result<bool, ApiError> {
         let request = &self.plan.request;
         let deletion = Deletion {
-            preconditions: Preconditions {
-                uid: Some(pod.uid.clone()),
-                resource_version: None,
-            },
             grace_period_seconds: request.force.then_some(0),
-            ..Deletion::default()
+            ..Deletion::of_uid(Some(&pod.uid))
         };
         let taken = if request.fault.evicts() {
             self.connection.evict(namespace, &pod.name, &deletion).await
@@ -589,7 +658,7 @@ impl Drill<'_> {
             .changes
             .first()
             .and_then(|change| change.before.as_ref()?.as_str().map(str::to_owned));
-        let mut since = None;
+        let (mut since, mut answered) = (None, None);
         let is_back = |view: &View<'_>, drill: &Self| {
             proof::recovered(view, &drill.plan)?;
             if let Some(inside) = &drill.inside {
@@ -601,24 +670,32 @@ impl Drill<'_> {
                     .map(drop)
                     .or_else(|why| if reader.is_gone() { Ok(()) } else { Err(why) })?;
             }
-            drill.canaries.iter().try_for_each(|canary| canary.reopened(undone))?;
-            let good = drill.answers(|_| GOOD_ANSWERS);
-            good.map_err(|name| format!("{name} does not answer"))
+            drill.canaries.iter().try_for_each(|canary| canary.reopened(undone))
         };
         let end = self
-            .until(false, timeout, stop, |view, drill| match is_back(view, drill) {
-                Ok(()) if since.get_or_insert_with(Instant::now).elapsed() >= SETTLED => Ok(String::new()),
-                Ok(()) => Err("it has just come back".to_owned()),
-                Err(missing) => {
+            .until(false, timeout, stop, |view, drill| {
+                // The answers have to last too, which takes as long.
+                let good = drill.answers(|_| GOOD_ANSWERS);
+                match good {
+                    Ok(()) => answered = answered.or_else(|| Some(Instant::now())),
+                    Err(_) => answered = None,
+                }
+                if let Err(missing) = is_back(view, drill) {
                     since = None;
-                    Err(missing)
+                    return Err(missing);
+                }
+                let since = *since.get_or_insert_with(Instant::now);
+                good.map_err(|name| format!("{name} does not answer"))?;
+                match since.elapsed() >= SETTLED {
+                    true => Ok(String::new()),
+                    false => Err("it has just come back".to_owned()),
                 }
             })
             .await
             .map_err(|failure| failure.message)?;
         match end {
             End::Met(_) => {
-                let back = since.unwrap_or_else(Instant::now);
+                let back = since.max(answered).unwrap_or_else(Instant::now);
                 let took = |from: Instant| rounded(back.saturating_duration_since(from).as_secs_f64());
                 let took = (took(fault), took(undone));
                 self.event("recovered", format!("after {} s", took.0));
@@ -634,7 +711,7 @@ impl Drill<'_> {
 
     /// Goes on measuring until the pods that were taken away have ended: what they do at their end is part of the fault.
     async fn drain(&mut self, stop: &Stop) {
-        if self.meters.is_empty() {
+        if self.settings.meters.is_empty() {
             return;
         }
         let ended = self
@@ -658,12 +735,12 @@ impl Drill<'_> {
         let request = &self.plan.request;
         let fault = self.fault.unwrap_or_else(Instant::now);
         let undone = self.undone.unwrap_or_else(Instant::now);
-        let measured = self.meters.iter().map(|meter| {
+        let measured = self.settings.meters.iter().map(|meter| {
             let at = Moments {
                 fault: fault - meter.begun,
                 undone: undone - meter.begun,
             };
-            measure(&meter.target.client, &meter.samples(), at)
+            meter.measure(at)
         });
         let measured: Vec<Measurement> = measured.collect();
         let since = |moment: Instant| rounded(moment.duration_since(fault).as_secs_f64());
@@ -677,12 +754,14 @@ impl Drill<'_> {
             not_injected,
             recovery: recovery.clone().map(|(seconds, _)| seconds),
             interrupted: self.interruption.is_some(),
+            unmeasured: self.unmeasured(),
             restarts: all_restarts,
             measured: &measured,
             restored: &restored,
             data: data.as_ref(),
         };
         let (verdict, checks) = judge(&outcome, &self.settings.limits);
+        let logs = self.logs_of_outages(&measured, verdict);
         let judged = measured.iter().filter(|seen| seen.role == MeasuredRole::Target);
         let down = judged.map(|seen| seen.downtime_seconds).reduce(f64::max);
         let surprise = down.and_then(|down| match (self.plan.expects_outage, down) {
@@ -725,9 +804,11 @@ impl Drill<'_> {
             recovery_seconds: recovery.as_ref().ok().map(|(all, _)| *all),
             recovery_from_undo_seconds: recovery.as_ref().ok().filter(|_| !restored.is_empty()).map(|(_, undone)| *undone),
             restarts: all_restarts,
+            dependant_restarts: self.dependants.1.restarts_of_each(&self.dependants.0),
             replacements: self.lanes.replacements(&self.plan.before),
             pods: self.lanes.lives(self.fault.unwrap_or(self.begun) - self.begun),
             surprises,
+            logs,
             budgets,
             endpoint_gaps: gaps.collect(),
             measured,
@@ -735,6 +816,24 @@ impl Drill<'_> {
             restored,
             events: self.events.clone(),
         }
+    }
+
+    /// What was logged while nobody was served.
+    fn logs_of_outages(&self, measured: &[Measurement], verdict: DrillVerdict) -> Vec<DrillLog> {
+        let Some(fault) = self.fault else { return Vec::new() };
+        let at = |moment: Instant| self.started_at + (moment - self.begun);
+        let after = |seconds: f64| at(fault) + Duration::from_secs_f64(seconds.max(0.0));
+        let judged = measured.iter().filter(|seen| seen.role == MeasuredRole::Target);
+        let outages = judged.flat_map(|seen| &seen.outages);
+        let mut times: Vec<_> = outages
+            .map(|outage| (after(outage.from_seconds), after(outage.to_seconds)))
+            .collect();
+        let now = Instant::now();
+        times.extend(self.gaps.iter().map(|gap| (at(gap.from), at(gap.to.unwrap_or(now)))));
+        if times.is_empty() && verdict != DrillVerdict::Held {
+            times.push((at(fault), at(now)));
+        }
+        self.logs.within(&times, at(fault))
     }
 
     /// Closes the journal, unless something of the drill is left that it has to tell.

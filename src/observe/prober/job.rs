@@ -12,12 +12,14 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::cluster::{Answer, ApiError, ApiErrorKind, Connection, Deletion, ListQuery, LogQuery, Preconditions, Told, WriteOptions};
+use crate::cluster::{
+    Answer, ApiError, ApiErrorKind, Connection, Deletion, Follow, FollowQuery, ListQuery, LogQuery, PodContainer, Told, WriteOptions,
+};
 use crate::io::Stream;
 use crate::model::kind;
 use crate::readiness::fault::Fault;
 use crate::readiness::prober;
-use crate::readiness::prober::{Order, Outcome, ProberState, Question};
+use crate::readiness::prober::{Order, Outcome, ProberState, Question, Sampled};
 use crate::text::{command, sanitise, shorten};
 
 /// Between two looks at its log.
@@ -37,6 +39,8 @@ pub(crate) struct Means {
     pub(crate) image: String,
     /// Whether it tells the bodies of the answers.
     pub(crate) with_body: bool,
+    /// How far apart it begins to ask; none for one question after the other.
+    pub(crate) every: Option<Duration>,
     /// Until when the run lasts; none for one look.
     pub(crate) ends: Option<Instant>,
     /// How long it may take until a node takes its pod, where the run lasts: an autoscaler may be making one.
@@ -65,6 +69,18 @@ pub(crate) enum Trouble {
     Fault(Fault),
     /// Its pod was taken away.
     Lost(String),
+}
+
+impl Trouble {
+    /// In words.
+    pub(super) fn into_words(self) -> String {
+        match self {
+            Self::Fault(Fault::Impossible(why) | Fault::Never(why) | Fault::Pending(why) | Fault::Failing(why) | Fault::OfPods(why, _)) => {
+                why
+            }
+            Self::Lost(why) => format!("the prober's pod was deleted: {why}"),
+        }
+    }
 }
 
 impl From<Fault> for Trouble {
@@ -96,6 +112,7 @@ impl Job {
             image: &means.image,
             deadline_seconds: seconds,
             with_body: means.with_body,
+            every: means.every,
             questions,
             labels: &means.labels,
         });
@@ -118,13 +135,32 @@ impl Job {
     }
 
     /// Whether it is just this that it asks.
-    pub(crate) fn asks(&self, questions: &[Question]) -> bool {
+    pub(super) fn asks(&self, questions: &[Question]) -> bool {
         self.questions == questions && !matches!(self.creation, Creation::Removed)
     }
 
     /// Whether nobody knows if it exists, so that another one is to be made after a pause.
     pub(crate) fn is_untold(&self) -> bool {
         matches!(self.creation, Creation::Untold(_)) && self.since.elapsed() >= MAKE_AGAIN
+    }
+
+    /// Its log from the beginning, as it grows.
+    pub(super) fn log(&self, means: &Means, pod: &str) -> Follow {
+        let of = PodContainer {
+            namespace: &self.namespace,
+            pod,
+            container: prober::CONTAINER,
+        };
+        let query = FollowQuery {
+            follow: true,
+            ..FollowQuery::default()
+        };
+        means.connection.follow_log(of, query)
+    }
+
+    /// The answer in a line of its log, if there is one.
+    pub(super) fn sampled(&self, line: &str) -> Option<Sampled> {
+        prober::sampled(line, &self.nonce)
     }
 
     /// Asks every question once, each on a new connection that was begun after this was called.
@@ -134,7 +170,7 @@ impl Job {
         self.answers(means, &pod).await
     }
 
-    async fn created(&mut self) -> Result<(), Fault> {
+    pub(super) async fn created(&mut self) -> Result<(), Fault> {
         if let Creation::UnderWay(handle) = &mut self.creation {
             self.creation = match handle.await {
                 Ok(Ok(job)) => Creation::Done(job["metadata"]["uid"].as_str().unwrap_or_default().to_owned()),
@@ -155,7 +191,7 @@ impl Job {
     }
 
     /// The prober's pod, once it runs.
-    async fn running(&mut self, means: &Means) -> Result<String, Trouble> {
+    pub(super) async fn running(&mut self, means: &Means) -> Result<String, Trouble> {
         if let Some(pod) = &self.pod {
             return Ok(pod.clone());
         }
@@ -252,7 +288,7 @@ impl Job {
     }
 
     /// A prober that has ended writes nothing any more, and its log can be read all the same.
-    async fn still_runs(&mut self, means: &Means) -> Result<(), Trouble> {
+    pub(super) async fn still_runs(&mut self, means: &Means) -> Result<(), Trouble> {
         let known = self.pod.take();
         match self.running(means).await {
             Ok(_) => {
@@ -279,12 +315,8 @@ impl Job {
             Creation::UnderWay(_) | Creation::Untold(_) => None,
         };
         let deletion = Deletion {
-            preconditions: Preconditions {
-                uid: uid.filter(|uid| !uid.is_empty()),
-                resource_version: None,
-            },
             propagation: Some("Background"),
-            ..Deletion::default()
+            ..Deletion::of_uid(uid.as_deref().filter(|uid| !uid.is_empty()))
         };
         let job = kind::JOB;
         let asked = means.connection.delete(&job, Some(&self.namespace), &self.name, &deletion);
@@ -306,7 +338,14 @@ impl Job {
 }
 
 fn answer(means: &Means, outcome: Outcome, body: &str) -> Result<Answer, Fault> {
-    let told = match outcome {
+    let told = told(means, outcome)?;
+    let body = STANDARD.decode(body).unwrap_or_default();
+    Ok(Answer { told, body })
+}
+
+/// What came of a question, as a client from here would say it.
+pub(super) fn told(means: &Means, outcome: Outcome) -> Result<Told, Fault> {
+    Ok(match outcome {
         Outcome::Status(status) => Told::Status(status),
         Outcome::Accepted | Outcome::Closed => Told::Accepted,
         Outcome::Refused => Told::Refused,
@@ -319,9 +358,7 @@ fn answer(means: &Means, outcome: Outcome, body: &str) -> Result<Answer, Fault> 
                 shorten(&means.image, 120)
             )));
         }
-    };
-    let body = STANDARD.decode(body).unwrap_or_default();
-    Ok(Answer { told, body })
+    })
 }
 
 /// Whether the API server did not come to a decision, so that another try may do better.

@@ -3,6 +3,7 @@
 
 mod job;
 mod rights;
+mod sampler;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use tokio::sync::Mutex;
 use crate::cluster::Answer;
 pub(crate) use crate::observe::prober::job::Means;
 use crate::observe::prober::job::{Job, Trouble};
-pub(crate) use crate::observe::prober::rights::{RIGHTS, denied};
+pub(crate) use crate::observe::prober::rights::{RIGHTS, denied, missing};
+pub(crate) use crate::observe::prober::sampler::Sampler;
 use crate::readiness::fault::Fault;
 use crate::readiness::prober;
 use crate::readiness::prober::Question;
@@ -61,7 +63,7 @@ impl Prober {
             if jobs.contains_key(*namespace) {
                 continue;
             }
-            let missing = rights::missing(&self.means.connection, namespace).await;
+            let missing = missing(&self.means.connection, namespace).await;
             if !missing.is_empty() {
                 return Err(Fault::Impossible(format!(
                     "the prober needs rights in namespace {namespace} that are missing: {} ({})",

@@ -1,8 +1,9 @@
 //! `drill` on a real cluster.
 
+mod clients;
 mod inside;
 mod killed;
-mod network;
+pub mod network;
 mod objects;
 
 use std::collections::BTreeSet;

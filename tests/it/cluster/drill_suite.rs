@@ -212,3 +212,33 @@ fn an_interrupted_suite_puts_back_and_reports_what_was_made() {
     assert_eq!((specs(&scenario), is_closed(&scenario)), (before, true));
     assert_eq!(scenario.list(&kind::DEPLOYMENT).len(), 2);
 }
+
+#[test]
+fn a_suite_stops_where_something_is_not_restored() {
+    let mut object = web(1, json!({}), json!({}));
+    object["spec"]["template"]["spec"]["containers"][0] = json!({
+        "name": "app", "image": "busybox:1.36", "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", "trap exit TERM; touch /tmp/ready; while :; do sleep 0.2; done"],
+        "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1, "timeoutSeconds": 5},
+    });
+    let scenario = Scenario::new("suite-left").apply(&object).until("it is ready", pods_ready(1));
+    let files = Files(Folder::new());
+    let path = files.suite(
+        "drills:\n- {name: fine, fault: container-crash, workloads: deployment/web}\n\
+         - {name: left, fault: not-ready, break: rm /tmp/ready, heal: exit 5, workloads: deployment/web, duration: 0, timeout: 5s}\n\
+         - {name: last, fault: pod-delete, workloads: deployment/web}\n",
+    );
+    let answer = scenario.podlife(&["drill", "suite", &path, "-o", "json"]);
+    let told = format!("{}{}", answer.stdout, answer.stderr);
+    assert_eq!((answer.exit, &answer.json["verdict"]), (8, &json!("notRestored")), "{told}");
+    assert_eq!(
+        verdicts(&answer.json),
+        [("fine", "held"), ("left", "notRestored"), ("last", "left out")],
+        "{told}"
+    );
+    assert_eq!(answer.json["drills"][2]["skipped"], "left was not restored", "{told}");
+    assert!(!is_closed(&scenario), "the journal tells what is left to do");
+    let again = scenario.podlife(&["drill", "run", "pod-delete", "deployment/web", "--allow", "degraded"]);
+    assert_eq!(again.exit, 7, "{}{}", again.stdout, again.stderr);
+    assert!(again.stderr.contains("drill restore"), "{}", again.stderr);
+}

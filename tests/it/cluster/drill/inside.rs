@@ -1,6 +1,7 @@
 //! Faults that run a command in containers.
 
 use super::super::harness::kubectl_program;
+use super::super::session::images;
 use super::*;
 
 /// A script that handles SIGTERM, is ready while a file exists, and has limits; beside it a process without a handler for any signal.
@@ -115,9 +116,11 @@ fn a_container_is_killed_in_the_way_that_works_or_not_at_all() {
     shared["spec"]["template"]["spec"]["containers"] =
         json!([container("script", &["sleep", "36000"]), container("other", &["sleep", "36000"])]);
     let bare = named(web(1, json!({}), probe()), "bare");
+    let mut restless = named(wrapped.clone(), "restless");
+    restless["spec"]["template"]["spec"]["containers"] = json!([container("script", &["sh", "-c", "while :; do sleep 36000; done"])]);
     let scenario = Scenario::new("inside-ways")
-        .apply(&manifest(&[shells("Deployment"), wrapped, shared, bare]))
-        .until("all are ready", pods_ready(5));
+        .apply(&manifest(&[shells("Deployment"), wrapped, shared, bare, restless]))
+        .until("all are ready", pods_ready(6));
     for (target, flags, ended) in [
         ("deployment/web", &["--all"][..], "with 3 (Error)"),
         ("deployment/wrapped", &[], "with 9 (Error)"),
@@ -134,6 +137,15 @@ fn a_container_is_killed_in_the_way_that_works_or_not_at_all() {
         assert_eq!(answer.json["restarts"], 0, "{target}");
     }
     let before = pods(&scenario);
+    let vain = drill(&scenario, &["container-crash", "deployment/restless"]);
+    assert_eq!((&vain.json["verdict"], vain.exit), (&json!("notInjected"), 7), "{}", vain.stdout);
+    let why = vain.json["reasons"][0].as_str().unwrap();
+    assert!(
+        why.contains("process 1 has started others"),
+        "it is known before a minute is over: {why}"
+    );
+    let answer = drill(&scenario, &["cpu", "deployment/restless", "--allow", "no-limit"]);
+    assert!(proof(&answer).contains("ms of CPU"), "{}", answer.stdout);
     for (arguments, reason) in [
         (
             &["container-crash", "deployment/web", "--container", "deaf"][..],
@@ -166,6 +178,34 @@ fn a_container_is_killed_in_the_way_that_works_or_not_at_all() {
     ] {
         let answer = scenario.podlife(&[&["drill", "run"], arguments].concat());
         assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{arguments:?}: {}", answer.stderr);
+    }
+}
+
+#[test]
+fn what_an_init_runs_is_killed_by_force() {
+    if !images::inits() {
+        return;
+    }
+    let of = |name: &str, init: &[&str]| {
+        let mut object = named(web(1, json!({}), json!({})), name);
+        let command = [init, &["sleep", "36000"]].concat();
+        let mut container = container("app", &command);
+        container["image"] = "podlife.test/inits:1".into();
+        object["spec"]["template"]["spec"]["containers"] = json!([container]);
+        object
+    };
+    let scenario = Scenario::new("inside-inits")
+        .apply(&manifest(&[
+            of("tini", &["/usr/bin/tini", "--"]),
+            of("dumb", &["/usr/bin/dumb-init", "--"]),
+        ]))
+        .until("both are ready", pods_ready(2));
+    for target in ["deployment/tini", "deployment/dumb"] {
+        let answer = drill(&scenario, &["container-crash", target]);
+        assert!(proof(&answer).contains("with 137 (Error)"), "{target}: {}", answer.stdout);
+        let events = answer.json["events"].to_string();
+        assert!(events.contains("kill -KILL") && events.contains("(sleep)"), "{target}: {events}");
+        assert_eq!(answer.json["restarts"], 0, "{target}");
     }
 }
 

@@ -1,10 +1,11 @@
 //! Drills that are killed, cut off, or locked out in the middle.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::super::harness::kubectl;
 use super::super::wait_ready::relay::Relay;
-use super::super::wait_ready::survival::{config, token};
+use super::super::wait_ready::survival::{config, plugin, token};
 use super::*;
 
 /// What a drill says when it goes on, each after it has been written to the journal or done.
@@ -112,7 +113,17 @@ fn an_api_server_that_is_away_for_half_a_minute_is_waited_for() {
 
 #[test]
 fn a_token_that_expires_in_the_middle_is_read_again() {
-    let scenario = two("drill-token");
+    outlives_its_token("drill-token", |_, file| json!({"tokenFile": file}));
+}
+
+#[test]
+fn a_credential_plugin_is_run_again_in_the_middle_of_a_drill() {
+    outlives_its_token("drill-plugin", plugin);
+}
+
+/// A token is withdrawn while a fault is held, and another one is there a little later.
+fn outlives_its_token(name: &str, user: impl Fn(&Path, &Path) -> Value) {
+    let scenario = two(name);
     let before = specs(&scenario);
     let account = format!("serviceaccount:{}:waiter", scenario.namespace);
     let role = scenario.podlife(&["rbac", "drill", "--bind", &account]);
@@ -122,7 +133,7 @@ fn a_token_that_expires_in_the_middle_is_read_again() {
     let (folder, path) = (Folder::new(), "token");
     std::fs::write(folder.0.join(path), &first).unwrap();
     let relay = Relay::start();
-    let config = config(&folder.0, &relay, &json!({"tokenFile": folder.0.join(path)}));
+    let config = config(&folder.0, &relay, &user(&folder.0, &folder.0.join(path)));
     let run = ["run", "scale-zero", "deployment/web", "--duration", "1h"];
     let (mut child, mut lines) = begun_by(&scenario, &Folder::new(), &["--kubeconfig", &config], &run);
     until_said(&mut lines, "proven");

@@ -1,5 +1,6 @@
 //! Faults of the network.
 
+use super::super::scenarios::admission::ClusterWide;
 use super::*;
 
 const IMAGE: &str = "busybox:1.36";
@@ -76,12 +77,9 @@ fn a_stateful_set_is_cut_off_and_let_in_again() {
     each_cut(&pair("drill-cut-set", "StatefulSet"), "statefulset/web");
 }
 
-#[test]
-fn a_policy_that_another_one_defeats_is_no_fault() {
-    let open = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "open"},
-        "spec": {"podSelector": {}, "ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"]}});
-    let scenario = pair("drill-defeated", "Deployment").apply(&open);
-    let answer = cut(&scenario, &["isolate", "deployment/web"]);
+/// Isolates a server that nothing cuts off, and returns the policies and Jobs that are there afterwards; the probe ends by itself.
+fn left_where_it_stays_open(scenario: &Scenario) -> Vec<String> {
+    let answer = cut(scenario, &["isolate", "deployment/web"]);
     assert_eq!(
         (&answer.json["verdict"], answer.exit),
         (&json!("notInjected"), 7),
@@ -90,11 +88,17 @@ fn a_policy_that_another_one_defeats_is_no_fault() {
     );
     let reason = answer.json["reasons"][0].as_str().unwrap();
     assert!(reason.contains("still open"), "{reason}");
-    let left = made(&scenario);
-    assert_eq!(
-        left.iter().filter(|name| !name.starts_with("podlife-probe")).collect::<Vec<_>>(),
-        ["open"]
-    );
+    let mut left = made(scenario);
+    left.retain(|name| !name.starts_with("podlife-probe"));
+    left
+}
+
+#[test]
+fn a_policy_that_another_one_defeats_is_no_fault() {
+    let open = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "open"},
+        "spec": {"podSelector": {}, "ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"]}});
+    let scenario = pair("drill-defeated", "Deployment").apply(&open);
+    assert_eq!(left_where_it_stays_open(&scenario), ["open"]);
     // Ours would admit what is not admitted now.
     for fault in [
         &["dns-block", "deployment/web"][..],
@@ -105,6 +109,13 @@ fn a_policy_that_another_one_defeats_is_no_fault() {
         assert!(answer.stderr.contains("networkpolicy/open restricts"), "{}", answer.stderr);
     }
     assert!(is_closed(&scenario));
+}
+
+/// What a drill says in a cluster where nobody enforces policies: `stop` makes it one.
+pub fn a_policy_that_nobody_enforces_is_no_fault(stop: impl FnOnce()) {
+    let scenario = pair("drill-unenforced", "Deployment");
+    stop();
+    assert_eq!(left_where_it_stays_open(&scenario), [""; 0]);
 }
 
 #[test]
@@ -137,6 +148,72 @@ fn what_a_canary_cannot_prove_is_refused() {
         assert!(answer.stderr.contains(reason), "{fault:?}: {}", answer.stderr);
     }
     assert!(is_closed(&scenario) && made(&scenario).iter().all(|name| name.starts_with("podlife-probe")));
+}
+
+#[test]
+fn a_workload_that_nobody_calls_is_cut_off_from_what_it_calls() {
+    let mut worker = web(1, json!({}), json!({}));
+    worker["spec"]["template"]["spec"]["containers"][0]["image"] = IMAGE.into();
+    worker["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["sleep", "36000"]);
+    let scenario = Scenario::new("drill-cut-worker").apply(&worker).until("it runs", pods_ready(1));
+    let answer = cut(&scenario, &["isolate", "deployment/web"]);
+    assert_eq!((&answer.json["verdict"], answer.exit), (&json!("held"), 0), "{}", told(&answer));
+    let events = answer.json["events"].to_string();
+    assert!(
+        events.contains("no TCP port of its own: kubernetes.default.svc:443 closed"),
+        "{events}"
+    );
+    assert!(is_closed(&scenario));
+    assert!(scenario.list(&kind::NETWORK_POLICY).is_empty());
+}
+
+/// Somebody takes the name of the policy while the API server asks a webhook about the Job before it.
+#[test]
+fn a_name_that_is_taken_when_it_is_created_is_left_alone() {
+    let slow = named(web(1, json!({"LISTEN": "tcp:0.0.0.0:8443"}), json!({})), "slow");
+    let mut front = named(service("ClusterIP"), "slow");
+    front["spec"]["ports"] = json!([{"port": 443, "targetPort": 8443}]);
+    let scenario = pair("drill-taken", "Deployment")
+        .apply(&manifest(&[slow, front]))
+        .until("all are ready", pods_ready(4));
+    let name = format!("{}.podlife.test", scenario.namespace);
+    let webhook = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": name},
+        "webhooks": [{
+            "name": "slow.podlife.test", "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Ignore",
+            "timeoutSeconds": 15,
+            "clientConfig": {"service": {"namespace": scenario.namespace, "name": "slow", "path": "/"}},
+            "rules": [{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scenario.namespace}},
+            "objectSelector": {"matchExpressions": [{"key": "podlife.dev/drill", "operator": "Exists"}]},
+        }],
+    });
+    let _webhook = ClusterWide::apply(&[("validatingwebhookconfiguration", &name)], &webhook.to_string());
+    let run = ["run", "isolate", "deployment/web", "--probe-image", IMAGE, "-o", "json"];
+    let (mut child, mut lines) = begun(&scenario, &Folder::new(), &run);
+    until_said(&mut lines, "journal");
+    let maps = scenario.list(&kind::CONFIG_MAP);
+    let journal = maps.iter().find(|map| map["metadata"]["name"] == "podlife-drill").unwrap();
+    let id = journal["metadata"]["annotations"]["podlife.dev/drill"].as_str().unwrap();
+    let foreign = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": format!("podlife-drill-{id}-0")},
+        "spec": {"podSelector": {"matchLabels": {"app": "nobody"}}}});
+    let scenario = scenario.apply(&foreign);
+    let theirs = scenario.list(&kind::NETWORK_POLICY)[0]["metadata"].clone();
+    until_said(&mut lines, "failed");
+    assert_eq!(child.wait().unwrap().code(), Some(7), "{:?}", lines.collect::<Vec<_>>());
+    let text: String = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["verdict"], "notInjected", "{text}");
+    assert!(report["reasons"].to_string().contains("already exists"), "{text}");
+    let now = scenario.list(&kind::NETWORK_POLICY);
+    assert_eq!((now.len(), &now[0]["metadata"]["uid"]), (1, &theirs["uid"]));
+    assert_eq!(now[0]["metadata"]["generation"], theirs["generation"]);
+    assert!(
+        is_closed(&scenario)
+            && made(&scenario)
+                .iter()
+                .all(|name| !name.starts_with("podlife-drill") || name.ends_with("-0"))
+    );
 }
 
 /// Nobody restores it: the Job that owns the policy ends, and both go.

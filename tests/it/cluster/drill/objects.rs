@@ -94,6 +94,70 @@ fn what_a_budget_promises_is_compared_with_what_was_ready() {
     assert!(answer.json["events"].to_string().contains("disruption budget"), "{}", told(&answer));
 }
 
+#[test]
+fn an_eviction_that_a_budget_forbids_is_no_outage_in_the_plan() {
+    let budget = |least: u32| {
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
+            "spec": {"minAvailable": least, "selector": {"matchLabels": {"app": "web"}}}})
+    };
+    let mut scenario = Scenario::new("drill-forbidden")
+        .apply(&manifest(&[web(2, json!({}), probe()), service("ClusterIP")]))
+        .until("both are ready", pods_ready(2));
+    for (least, allowed, words) in [
+        (2, 0, "admits 0 of 2 evictions now: 2 of 2 pods"),
+        (1, 1, "admits 1 of 2 evictions now: 1 of 2 pods"),
+    ] {
+        scenario = scenario.apply(&budget(least));
+        scenario.wait("the budget is computed", |scenario| {
+            let budgets = scenario.list(&kind::DISRUPTION_BUDGET);
+            budgets.iter().any(|budget| {
+                budget["status"]["disruptionsAllowed"] == allowed
+                    && budget["status"]["observedGeneration"] == budget["metadata"]["generation"]
+            })
+        });
+        let plan = scenario.podlife(&["drill", "plan", "evict", "deployment/web", "-o", "json"]);
+        let expected = plan.json["expected"].to_string();
+        assert!(expected.contains(words) && expected.contains("no outage"), "{}", told(&plan));
+    }
+}
+
+#[test]
+fn a_stateful_set_that_makes_its_pods_in_order_does_not_keep_the_broken_one() {
+    let mut set = web(2, json!({}), probe());
+    set["kind"] = "StatefulSet".into();
+    let scenario = Scenario::new("drill-ordered")
+        .apply(&manifest(&[set, service("ClusterIP")]))
+        .until("both are ready", pods_ready(2));
+    let before = specs(&scenario);
+    let is_whole = |scenario: &Scenario| {
+        let state = scenario.state();
+        (state.pods.len(), ready(&state)) == (2, 2)
+    };
+    for fault in ["bad-image", "stuck-pending", "stuck-creating", "crash-loop"] {
+        let answer = drill(&scenario, &[fault, "statefulset/web"]);
+        held(&answer);
+        let restored = answer.json["restored"].as_array().unwrap();
+        let deleted = restored.iter().any(|one| one["what"] == "pod/web-1" && one["how"] == "restored");
+        assert!(deleted, "{}", told(&answer));
+        assert!(
+            specs(&scenario) == before && is_whole(&scenario) && is_closed(&scenario),
+            "{}",
+            told(&answer)
+        );
+    }
+    // Another machine does the same from the journal.
+    let run = ["run", "bad-image", "statefulset/web", "--duration", "1h"];
+    let (mut child, mut lines) = begun(&scenario, &Folder::new(), &run);
+    until_said(&mut lines, "proven");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let restored = scenario.podlife(&["drill", "restore"]);
+    assert_eq!(restored.exit, 0, "{}", told(&restored));
+    assert!(restored.stdout.contains("pod/web-1"), "{}", restored.stdout);
+    scenario.wait("both are ready again", is_whole);
+    assert_eq!((specs(&scenario), is_closed(&scenario)), (before, true));
+}
+
 /// A workload that mounts a key, and has it in a variable too; its tool can print files.
 fn configured(name: &str, kind: &str) -> Scenario {
     let mut object = web(1, json!({}), probe());
