@@ -146,6 +146,7 @@ impl Plan {
 /// Runs the verb.
 pub async fn run(args: &TraceArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
     let plan = Plan::new(args, connect, io.stdin_is_terminal)?;
+    save::must_be_writable(plan.save.as_deref())?;
     let report = match &plan.source {
         Source::Files {
             names,

@@ -208,9 +208,18 @@ pub fn link(findings: Vec<Finding>) -> Vec<Finding> {
     let weights: BTreeMap<String, usize> = (0..findings.len())
         .map(|i| (findings[i].id.clone(), reach(i, &effects).len()))
         .collect();
+    let ending: Vec<String> = findings
+        .iter()
+        .filter(|f| f.code == NamespaceTerminating)
+        .map(|f| f.id.clone())
+        .collect();
     for finding in &mut findings {
         finding.caused_by.sort();
         finding.breaks.sort();
+        // Nothing can be created or rolled back there.
+        if finding.caused_by.iter().any(|cause| ending.contains(cause)) {
+            finding.fixes.clear();
+        }
     }
     findings.sort_by_cached_key(|f| {
         let weight = weights.get(&f.id).copied().unwrap_or_default();
@@ -261,12 +270,15 @@ fn direct_causes(findings: &[Finding]) -> Causes {
         }
     }
     let mut causes = Causes::new();
+    let ending = findings.iter().enumerate().filter(|(_, f)| f.code == NamespaceTerminating);
+    let ending: Vec<usize> = ending.map(|(i, _)| i).collect();
     for (effect, explained) in findings.iter().enumerate() {
         let near = of_object.get(&explained.subject.object);
         let bringing = explained.suffers.iter().filter_map(|suffered| of_effect.get(suffered));
         let by: BTreeSet<usize> = near
             .into_iter()
             .chain(bringing)
+            .chain([&ending])
             .flatten()
             .copied()
             .filter(|&cause| cause != effect && explains(&findings[cause], explained))
@@ -281,6 +293,13 @@ fn direct_causes(findings: &[Finding]) -> Causes {
 fn explains(cause: &Finding, effect: &Finding) -> bool {
     if cause.severity == Severity::Advice || effect.severity == Severity::Advice {
         return false;
+    }
+    // What goes wrong in a namespace that is being deleted need not be mended; what holds the namespace is the exception.
+    if cause.code == NamespaceTerminating
+        && effect.subject.object.namespace == cause.subject.object.name
+        && effect.code != PodStuckTerminating
+    {
+        return true;
     }
     let by_effect = !cause.effects.is_disjoint(&effect.suffers);
     let by_precedence = || {
@@ -559,5 +578,21 @@ mod tests {
             on(RolloutStuck, "a", "c"),
         ]);
         assert_eq!(found, [(ProbeBudgetTooShort, "a".to_owned())]);
+    }
+
+    #[test]
+    fn nothing_is_mended_in_a_namespace_that_is_being_deleted() {
+        let ending = |name: &str| Finding::error(NamespaceTerminating, Subject::of(ObjectRef::new(&kind::NAMESPACE, "", name)), "");
+        let missing = || on(ServiceAccountMissing, "a", "c").fix("create it");
+        let linked = link(vec![ending("shop"), missing()]);
+        assert_eq!((linked[0].code, linked[1].severity), (NamespaceTerminating, Severity::Symptom));
+        assert!(linked[1].fixes.is_empty());
+        // What holds the namespace is for itself, and another namespace has nothing to do with it.
+        for apart in [
+            vec![ending("shop"), on(PodStuckTerminating, "a", "c")],
+            vec![ending("other"), missing()],
+        ] {
+            assert_eq!(link(apart).iter().filter(|f| f.severity == Severity::Error).count(), 2);
+        }
     }
 }

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use crate::model::finding::{Effect, Finding, ObjectRef};
 use crate::model::kind;
 use crate::view::near_miss::meant_for;
-use crate::view::ports::{has_selector, ingress_services, workloads_behind};
+use crate::view::ports::{absent_behind, has_selector, ingress_services, workloads_behind};
 use crate::view::{View, Workload, controller, reference_of, selects, service_selects};
 
 /// What a run is about.
@@ -133,6 +133,8 @@ fn lost(view: &View<'_>, workload: &Workload<'_>, nowhere: &[Nowhere<'_>]) -> Ve
 fn add<'a>(view: &View<'a>, target: &ObjectRef, nowhere: &OnceCell<Vec<Nowhere<'a>>>, to: &mut BTreeSet<ObjectRef>) {
     let objects = &view.snapshot.objects;
     to.insert(target.clone());
+    // Whatever goes on in a namespace that is being deleted follows from that.
+    to.insert(ObjectRef::new(&kind::NAMESPACE, "", &target.namespace));
     let mut workloads: BTreeSet<ObjectRef> = view
         .workloads()
         .filter(|w| &w.reference == target || is_controlled_by(w, target) || w.pods.iter().any(|pod| uses(pod, target)))
@@ -168,9 +170,9 @@ fn add<'a>(view: &View<'a>, target: &ObjectRef, nowhere: &OnceCell<Vec<Nowhere<'
     }
     // Traffic comes from the Service to the pods ...
     for (namespace, name) in &services {
-        for pod in view.service(namespace, name).into_iter().flat_map(|s| view.pods_selected(s)) {
-            workloads.insert(view.workload_of(pod));
-        }
+        let Some(service) = view.service(namespace, name) else { continue };
+        workloads.extend(view.pods_selected(service).into_iter().map(|pod| view.workload_of(pod)));
+        workloads.extend(absent_behind(view, service).into_iter().map(|workload| workload.reference.clone()));
     }
     for workload in &workloads {
         to.insert(workload.clone());

@@ -2,14 +2,13 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Container, PodSpec};
-use kube::ResourceExt;
 
 use crate::facts::references::references;
+use crate::model::age;
 use crate::model::code::Code;
 use crate::model::finding::{Finding, Fix, Related, Severity};
-use crate::model::{age, kind};
 use crate::text::{command, redact};
-use crate::view::{View, Workload, WorkloadObject, controller, revision};
+use crate::view::{View, Workload, WorkloadObject, revision};
 
 /// Adds the way back to what is wrong with the newest revision of a Deployment, and takes it from a stuck rollout whose cause it does not mend.
 pub fn offer(view: &View<'_>, findings: &mut [Finding]) {
@@ -78,7 +77,7 @@ fn replaced(view: &View<'_>, deployment: &Deployment) -> Option<u64> {
     let newest = revision::replica_set(view, deployment)?;
     let present = revision::number(&newest.metadata)?;
     let made = newest.metadata.creation_timestamp.as_ref()?.0;
-    let older = own(view, deployment)
+    let older = revision::replica_sets(view, deployment)
         .filter_map(|set| revision::number(&set.metadata))
         .filter(|number| *number < present);
     older.max().filter(|_| view.age(made) <= view.options.since)
@@ -98,15 +97,8 @@ fn after(view: &View<'_>, deployment: &Deployment, workload: &Workload<'_>, numb
     ))
 }
 
-fn own<'a>(view: &View<'a>, deployment: &Deployment) -> impl Iterator<Item = &'a ReplicaSet> {
-    let (namespace, name) = (deployment.namespace(), deployment.name_any());
-    view.snapshot.objects.replica_sets.iter().filter(move |set| {
-        set.namespace() == namespace && controller(&set.metadata).is_some_and(|o| o.kind == kind::DEPLOYMENT.kind && o.name == name)
-    })
-}
-
 fn set<'a>(view: &View<'a>, deployment: &Deployment, number: u64) -> Option<&'a ReplicaSet> {
-    own(view, deployment).find(|set| revision::number(&set.metadata) == Some(number))
+    revision::replica_sets(view, deployment).find(|set| revision::number(&set.metadata) == Some(number))
 }
 
 fn pod_spec(set: &ReplicaSet) -> Option<&PodSpec> {

@@ -47,16 +47,21 @@ pub fn judge(view: &View<'_>, scope: &Scope, findings: &[Finding], blind: bool) 
         let reference = reference_of(&kind::SERVICE, &service.metadata);
         if is_judged(&reference) {
             let silenced = Effect::Service(reference.namespace.clone(), reference.name.clone());
-            let gone = about.touching(&reference).any(|f| {
+            let mut silencing: Vec<&Finding> = about.touching(&reference).collect();
+            silencing.retain(|f| {
                 f.severity != Severity::Advice
                     && (f.effects.contains(&silenced)
                         || (f.subject.object == reference && f.code != Code::TargetPortMismatch && f.severity == Severity::Error))
             });
+            let gone = !silencing.is_empty();
             // Whether anybody answers cannot be known where pods may not be seen.
             let unseen = view.snapshot.coverage(&kind::POD, &reference.namespace) == Some(&Coverage::Unreadable)
                 && service.spec.as_ref().is_some_and(|s| s.selector.is_some());
             let (verdict, state) = match (gone, unseen) {
-                (true, _) => (Verdict::Broken, String::new()),
+                (true, _) => match service::dead_ports(view, service, silencing.into_iter()) {
+                    Some(dead) => (Verdict::Degraded, format!("{dead} reaches no pod")),
+                    None => (Verdict::Broken, String::new()),
+                },
                 (false, true) => (Verdict::Inconclusive, String::new()),
                 (false, false) => service::standing(view, service, &of_workloads),
             };

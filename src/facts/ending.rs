@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::model::finding::{Finding, ObjectRef};
 use crate::model::{age, kind};
-use crate::text::{Command, command, counted, redact, shorten};
+use crate::text::{Command, command, counted};
 use crate::view::{
-    ContainerView, EventView, HEALED_AFTER, Role, View, WorkloadObject, containers, controller, has_ended, is_terminating, phase, revision,
+    ContainerView, EventView, HEALED_AFTER, Role, View, Workload, WorkloadObject, containers, controller, has_ended, is_terminating, phase,
+    revision,
 };
 
 /// How long a container may take to exit after the kubelet's `Killing` event, beyond its grace period.
@@ -328,20 +329,46 @@ pub fn patch_template(workload: &ObjectRef, fields: &Value) -> Option<Command> {
     has_template.then(|| command("kubectl patch {} -n {} -p {}", &[&workload.short(), &workload.namespace, &patch]))
 }
 
-/// `kubectl edit deployment/api -n shop`
+/// How to change the template of a pod.
 pub fn edit_command(view: &View<'_>, pod: &Pod) -> Command {
-    let owner = view.workload_of(pod);
-    if owner.is(&kind::POD) {
-        command("kubectl get {} -o yaml -n {}", &[&owner.short(), &owner.namespace])
-    } else {
-        command("kubectl edit {} -n {}", &[&owner.short(), &owner.namespace])
-    }
+    edit_template(&view.workload_of(pod))
 }
 
-/// The part of a runtime's message that matters stands at its end.
-pub fn tail_of(message: &str) -> String {
-    let after = message
-        .split_once("unable to start container process: ")
-        .map_or(message, |(_, tail)| tail);
-    shorten(&redact(after), 200)
+/// Makes the Service of a workload: headless where it is the one that a StatefulSet names. `kubectl expose` knows few kinds, and
+/// `kubectl create service` sets the selector `app=NAME`, whatever labels the pods have.
+pub fn create_service(workload: &Workload<'_>, name: &str, port: Option<u16>) -> Command {
+    let of = &workload.reference;
+    let namespace = &of.namespace;
+    let number = port.map_or_else(|| "PORT".to_owned(), |port| port.to_string());
+    let is_headless = matches!(workload.object, Some(WorkloadObject::StatefulSet(set)) if set.spec.as_ref().and_then(|s| s.service_name.as_deref()) == Some(name));
+    let is_exposed = of.name == name
+        && [kind::DEPLOYMENT, kind::REPLICA_SET, kind::REPLICATION_CONTROLLER, kind::POD]
+            .iter()
+            .any(|kind| of.is(kind));
+    let Some(object) = workload.object.filter(|_| !is_exposed) else {
+        return command("kubectl expose {} -n {} --port={}", &[&of.short(), namespace, &number]);
+    };
+    let labels: Vec<String> = object.pod_labels().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let create = match (is_headless, port) {
+        (true, None) => command("kubectl create service clusterip {} --clusterip=None -n {}", &[&name, namespace]),
+        (true, Some(port)) => command(
+            "kubectl create service clusterip {} --clusterip=None --tcp={} -n {}",
+            &[&name, &port, namespace],
+        ),
+        (false, _) => command("kubectl create service clusterip {} --tcp={} -n {}", &[&name, &number, namespace]),
+    };
+    create.and(&command(
+        "kubectl set selector service {} {} -n {}",
+        &[&name, &labels.join(","), namespace],
+    ))
+}
+
+/// `kubectl edit deployment/api -n shop`. Hardly anything of a pod can be changed: a bare one is created anew, from what this prints.
+pub fn edit_template(workload: &ObjectRef) -> Command {
+    let verb = if workload.is(&kind::POD) {
+        "kubectl get {} -o yaml -n {}"
+    } else {
+        "kubectl edit {} -n {}"
+    };
+    command(verb, &[&workload.short(), &workload.namespace])
 }

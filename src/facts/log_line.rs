@@ -150,10 +150,11 @@ pub fn cause_of_line(line: &str) -> Option<ContainerCrashing> {
     }
 }
 
-/// `exec /app: no such file or directory`: a command that is missing itself is refused before the start, so what is missing here is
+/// `exec /app: no such file or directory`, in crun's words "exec container process `/app`: No such file or directory": a command that is missing itself is refused before the start, so what is missing here is
 /// the interpreter that its first line names, or the loader of a dynamic program.
 pub fn is_loader_missing(lower: &str) -> bool {
-    lower.starts_with("exec /") && lower.ends_with(": no such file or directory")
+    let is_of_runc = lower.starts_with("exec /") && lower.ends_with(": no such file or directory");
+    is_of_runc || (lower.contains("exec container process") && lower.contains("`: no such file or directory"))
 }
 
 /// Whether a line says that the program does not know an option that it was started with.

@@ -13,4 +13,5 @@ pub(crate) mod probe;
 pub(crate) mod provided;
 pub(crate) mod references;
 pub(crate) mod requests;
+pub(crate) mod runtime;
 pub(crate) mod unready;

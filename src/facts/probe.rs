@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::facts::runtime;
 use crate::model::cause::{Cause, ProbeFailure};
 use crate::model::code::Code;
 use crate::text::Url;
@@ -77,9 +78,10 @@ pub fn cause(text: &str, probe: &Probe, container: &Container) -> Option<ProbeFa
         return Some(ProbeFailure::Grpc);
     }
     if probe.exec.is_some() {
-        let missing = has("executable file not found")
-            || has("no such file or directory") && (has("unable to start container process") || has("failed to exec"));
-        let forbidden = has("permission denied") && has("unable to start container process");
+        // What the command itself prints is no word of the runtime.
+        let is_refused = has("unable to start container process") || has("failed to exec") || has("OCI runtime exec failed");
+        let missing = has("executable file not found") || is_refused && runtime::lacks_program(text);
+        let forbidden = is_refused && runtime::may_not_execute(text);
         return Some(if missing || forbidden {
             ProbeFailure::ExecMissing
         } else if has("timed out after") || has("command timed out") || has("context deadline exceeded") {
@@ -224,9 +226,15 @@ pub fn was_killed(view: &View<'_>, container: &ContainerView<'_>, which: Which) 
 
 /// The kubelet's newest event about a probe that had the container killed.
 pub fn kill_of<'a>(view: &View<'a>, container: &ContainerView<'_>, which: Which) -> Option<EventView<'a>> {
-    let words = format!("Container {} failed {} probe", container.name(), which.word());
+    let words = format!("ontainer {} failed {} probe", container.name(), which.word());
+    // A sidecar is an `Init container` to the kubelet.
+    let is_it = |message: &str| {
+        ["C", "Init c"]
+            .iter()
+            .any(|start| message.strip_prefix(start).is_some_and(|rest| rest.starts_with(&words)))
+    };
     let mut events = view.pod_events(container.pod).into_iter();
-    events.find(|event| event.reason() == "Killing" && event.message().starts_with(&words))
+    events.find(|event| event.reason() == "Killing" && is_it(event.message()))
 }
 
 /// The kubelet's events about failures of any probe of a container, newest first.

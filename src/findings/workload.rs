@@ -65,8 +65,8 @@ pub(crate) const AREA: Area = Area {
             subject: "workload",
             signs: &[],
             explanation: "The workload is scaled to zero, so there is nothing that could be ready. It is advice when nothing depends on it, and \
-             an error when a Service or an Ingress sends traffic to it or an autoscaler is switched off by it. podlife sees it in the \
-             spec. A HorizontalPodAutoscaler does nothing while its target is scaled to zero.",
+             an error when an Ingress or a running workload sends traffic to it, when its Service is what was asked about, or when an \
+             autoscaler is switched off by it. podlife sees it in the spec. A HorizontalPodAutoscaler does nothing while its target is scaled to zero.",
             steps: &[
                 Step {
                     text: "See who changed the replicas.",

@@ -172,6 +172,7 @@ causes! {
         Volume = "volume": "The pod's volume ties it to nodes that cannot take it, or its claim is not bound.",
         HostPort = "host-port": "The host port of the pod is taken on every suitable node.",
         TopologySpread = "topology-spread": "Any placement would break a required topology spread constraint.",
+        NodeMissing = "node-missing": "nodeName gives the pod to a node that does not exist; no scheduler looks at it.",
         NoNodes = "no-nodes": "The cluster has no node at all, or none that is ready.",
         Gated = "gated": "The pod has scheduling gates that have not been removed.",
         ResourceClaim = "resource-claim": "A ResourceClaim for a device cannot be allocated.",

@@ -130,6 +130,8 @@ kinds! {
 /// `leases`: the records of sessions. No rule judges them, so they are not in the table.
 pub const LEASE: Kind = Kind::new("coordination.k8s.io", "v1", "Lease", "leases", true);
 
+/// `tokenreviews`: who holds a token.
+pub const TOKEN_REVIEW: Kind = Kind::new("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", false);
 /// `csinodes`: how many volumes each CSI driver may attach to a node.
 pub const CSI_NODE: Kind = Kind::new("storage.k8s.io", "v1", "CSINode", "csinodes", false);
 /// `volumeattachments`: a volume that is attached to a node.

@@ -259,7 +259,12 @@ macro_rules! store {
             }
 
             fn append(&mut self, mut more: Self) {
-                $(self.$field.append(&mut more.$field);)*
+                // Whole lists are moved, not copied into ones that may have to grow.
+                $(if self.$field.is_empty() {
+                    std::mem::swap(&mut self.$field, &mut more.$field);
+                } else {
+                    self.$field.append(&mut more.$field);
+                })*
                 self.other.append(&mut more.other);
             }
 

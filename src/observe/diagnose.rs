@@ -83,18 +83,24 @@ impl Engine {
             vec![namespace.clone()]
         };
         let named = named_objects(self.documents.as_deref().unwrap_or_default(), &namespace)?;
-        let (read, exists) = join(reads::first_round(&self.connection, &namespaces, (io.now)()), async {
-            if selection.all_namespaces {
-                Ok(Some(true))
-            } else {
-                reads::namespace_exists(&self.connection, &namespace).await
+        let (read, own) = join(reads::first_round(&self.connection, &namespaces, (io.now)()), async {
+            match selection.all_namespaces {
+                true => Ok(None),
+                false => reads::namespace(&self.connection, &namespace).await,
             }
         })
         .await;
-        if exists? == Some(false) && !selection.is_cluster_wide() {
+        let own = own?;
+        if own == Some(None) && !selection.is_cluster_wide() {
             return Err(reads::no_such_namespace(&self.connection, &namespace).await);
         }
         let (mut snapshot, refused) = read?;
+        // One that is being deleted explains what goes wrong in it.
+        let is_ending = |own: &serde_json::Value| !own["metadata"]["deletionTimestamp"].is_null();
+        if let Some(own) = own.flatten().filter(is_ending) {
+            reads::note_bad(&mut snapshot, own);
+            snapshot.sort();
+        }
         let names_objects = !named.is_empty() || selection.names_objects();
         if let Some(refused) = refused.filter(|_| !names_objects) {
             return Err(refused.into());

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::cluster::{ApiError, ApiErrorKind, Connection, ListQuery, LogQuery};
 use crate::exit::{Exit, Failure};
 use crate::model::certificate::Certificate;
-use crate::model::dial::Dial;
+use crate::model::dial::{Dial, Reply};
 use crate::model::finding::ObjectRef;
 use crate::model::kind::Kind;
 use crate::model::snapshot::{Coverage, LogKey, Presence, Snapshot, Unchecked, UncheckedKind};
@@ -201,6 +201,7 @@ async fn round(connection: &Connection, snapshot: &mut Snapshot, needs: BTreeSet
                 for error in errors {
                     note_reach(snapshot, UncheckedKind::Dials, "ports by dialling", &error);
                 }
+                note_no_way(snapshot, &dial);
                 snapshot.put_dial(dial);
             }
             (Need::Dial(key), Fetched::Late) => {
@@ -388,6 +389,18 @@ fn note_reach(snapshot: &mut Snapshot, kind: UncheckedKind, what: &str, error: &
     }
 }
 
+/// The inside alone does not tell a listener on the loopback from a pod that the API server has no way to.
+fn note_no_way(snapshot: &mut Snapshot, dial: &Dial) {
+    if dial.address == Reply::TimedOut && matches!(dial.inside, Reply::Status(_) | Reply::Accepted) {
+        snapshot.unchecked.insert(Unchecked::without_right(
+            UncheckedKind::Dials,
+            format!("whether port {} of pod/{} is open to other pods", dial.key.port, dial.key.pod),
+            "it accepts inside the pod, and the pod's address does not answer the API server; --exec reads its listening sockets"
+                .to_owned(),
+        ));
+    }
+}
+
 /// Notes why the sockets of a pod could not be seen: a right that lacks once for all pods, anything else with the pod.
 fn note_unseen(snapshot: &mut Snapshot, pod: &str, unseen: Unseen) {
     let sockets = UncheckedKind::Sockets;
@@ -427,6 +440,15 @@ pub async fn no_such_namespace(connection: &Connection, name: &str) -> Failure {
         None => "name another one with -n; `kubectl get namespaces` lists them".to_owned(),
     };
     Failure::new(Exit::NotFound, format!("namespace {name} does not exist")).hint(hint)
+}
+
+/// A namespace: an empty answer where it does not exist, none where it may not be seen.
+pub async fn namespace(connection: &Connection, name: &str) -> Result<Option<Option<serde_json::Value>>, ApiError> {
+    match connection.get(&kind::NAMESPACE, None, name, false).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind == ApiErrorKind::Forbidden => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a namespace exists; none where that may not be seen.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use crate::cluster::{ApiError, ApiErrorKind, Connection};
+use crate::facts::runtime::lacks_program;
 use crate::model::sockets;
 use crate::model::sockets::PodSockets;
 use crate::text::shorten;
@@ -74,18 +75,6 @@ pub(crate) async fn by_exec(connection: &Connection, namespace: &str, pod: &str,
         }
     }
     Err(unseen)
-}
-
-/// Whether a runtime says that the program of a command is not in the image (runc, crun, gVisor, dockershim).
-pub(crate) fn lacks_program(why: &str) -> bool {
-    [
-        "executable file not found",
-        "no such file or directory",
-        "not found in $PATH",
-        "command not found",
-    ]
-    .iter()
-    .any(|words| why.contains(words))
 }
 
 /// Finds whose process holds each socket. A socket that several containers see (shared process namespace) has no owner.

@@ -18,7 +18,7 @@ use crate::model::kind;
 use crate::model::readiness::{ObjectReadiness, State};
 use crate::model::snapshot::Snapshot;
 use crate::readiness::lasting::{is_lasting, starts_until};
-use crate::view::{ContainerView, View, WorkloadObject, containers, revision};
+use crate::view::{ContainerView, View, WorkloadObject, containers, has_ended, revision};
 
 /// How long faults of each class may last before they count as final.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,7 +243,7 @@ pub fn suspects(snapshot: &Snapshot, question: &Question, run: assess::Run, judg
                 }
             }
         }
-        if of.is_empty() && (!all || elsewhere) {
+        if of.is_empty() && (!all || elsewhere || has_ended_for_good(&view, &finding.subject.object)) {
             continue;
         }
         // What a log says again and again need not be why an answer is not the wanted one: the path may be wrong. Proven is what this run was
@@ -252,6 +252,12 @@ pub fn suspects(snapshot: &Snapshot, question: &Question, run: assess::Run, judg
         suspects.push(suspect(&view, finding.clone(), of, is_hint));
     }
     suspects
+}
+
+/// Whether an object is a pod of its own that has ended: it is nobody's endpoint any more, so that no answer waits for it.
+fn has_ended_for_good(view: &View<'_>, object: &ObjectRef) -> bool {
+    let workload = view.workload(object).and_then(|workload| workload.object);
+    matches!(workload, Some(WorkloadObject::Pod(pod)) if has_ended(pod))
 }
 
 /// The snapshot as it will be when older revisions are gone; none where there are no pods of such.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -15,6 +16,7 @@ use crate::model::snapshot::Presence;
 use crate::readiness::goal::Goal;
 use crate::readiness::judgement::Judgement;
 use crate::readiness::{claim, custom, related, service, workload};
+use crate::text::shorten;
 use crate::view::rollout::pod::{node_is_ready, node_of};
 use crate::view::{View, WorkloadObject, ports, reference_of, revision};
 
@@ -86,6 +88,7 @@ fn of_object(view: &View<'_>, object: &ObjectRef, goal: &Goal) -> Vec<Judgement>
             _ => Judgement::progressing(Phase::Infrastructure, "is being deleted"),
         }],
         Found::Node(node) => vec![workload::node(node)],
+        Found::Autoscaler(scaler) => vec![scale(scaler)],
         Found::Exists => vec![Judgement::ready(Phase::Infrastructure, "exists")],
         Found::Other(value) => vec![match value["kind"].as_str() {
             Some("Gateway") if is_of(object, &kind::GATEWAY) => custom::gateway(value),
@@ -113,6 +116,29 @@ fn only_exists(object: &ObjectRef) -> bool {
     ) || (group.is_empty() && matches!(object.kind.as_str(), "PodTemplate"))
 }
 
+/// Whether an autoscaler can do its work; one that its target at zero has switched off has none.
+fn scale(scaler: &HorizontalPodAutoscaler) -> Judgement {
+    let phase = Phase::Infrastructure;
+    let conditions = || scaler.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let is_bad = |c: &&HorizontalPodAutoscalerCondition| {
+        let counts = matches!(c.type_.as_str(), "AbleToScale" | "ScalingActive") && c.reason.as_deref() != Some("ScalingDisabled");
+        counts && c.status != "True"
+    };
+    match conditions().find(is_bad) {
+        Some(bad) => {
+            let (reason, message) = (
+                bad.reason.as_deref().unwrap_or_default(),
+                bad.message.as_deref().unwrap_or_default(),
+            );
+            Judgement::progressing(
+                phase,
+                shorten(&format!("condition {} is {}: {reason} {message}", bad.type_, bad.status), 200),
+            )
+        }
+        None => Judgement::ready(phase, "exists"),
+    }
+}
+
 enum Found<'a> {
     Workload(WorkloadObject<'a>),
     Service(&'a k8s_openapi::api::core::v1::Service),
@@ -120,6 +146,7 @@ enum Found<'a> {
     Addresses(Result<Vec<String>, String>),
     Namespace(&'a str),
     Node(&'a Node),
+    Autoscaler(&'a HorizontalPodAutoscaler),
     Other(&'a Value),
     Exists,
 }
@@ -145,6 +172,7 @@ fn find<'a>(view: &View<'a>, object: &ObjectRef) -> Option<Found<'a>> {
         SERVICE services => Found::Service;
         CLAIM claims => Found::Claim;
         NODE nodes => Found::Node;
+        AUTOSCALER autoscalers => Found::Autoscaler;
         NAMESPACE namespaces => |o| Found::Namespace(o.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or("Active"));
     }
     if object.is(&kind::INGRESS) {

@@ -4,7 +4,7 @@
 //! [`crate::rules`] are for, which [`failfast`] asks.
 
 pub(crate) mod check;
-mod choose;
+pub(crate) mod choose;
 mod claim;
 mod custom;
 pub(crate) mod derive;
@@ -23,7 +23,7 @@ pub(crate) mod prober;
 pub(crate) mod progress;
 mod related;
 pub(crate) mod route;
-mod service;
+pub(crate) mod service;
 pub(crate) mod settle;
 pub(crate) mod steady;
 pub(crate) mod streak;

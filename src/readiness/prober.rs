@@ -7,6 +7,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
+use crate::facts::runtime::lacks_program;
+use crate::model::security::{NOBODY, restricted};
 use crate::rules::image;
 use crate::text::shorten;
 use crate::view::condition;
@@ -71,6 +73,8 @@ pub struct Order<'a> {
     pub deadline_seconds: u64,
     /// Whether bodies are wanted.
     pub with_body: bool,
+    /// How far apart it begins to ask; none for one question after the other.
+    pub every: Option<Duration>,
     /// What it asks.
     pub questions: &'a [Question],
     /// Labels of the pods in whose place it asks, for policies know a pod by its labels; empty where it asks as itself.
@@ -82,6 +86,10 @@ pub fn job(order: &Order<'_>) -> Value {
     let mut command = vec!["sh".to_owned(), "-c".to_owned(), SCRIPT.to_owned(), "podlife".to_owned()];
     command.push(order.nonce.to_owned());
     command.push(if order.with_body { "1" } else { "0" }.to_owned());
+    let hundredths = |every: Duration| (every.as_secs_f64() * 100.0).round().max(1.0);
+    command.push(order.every.map_or(0.0, hundredths).to_string());
+    // Questions that are not waited for are under way at once.
+    let (cpu, memory) = if order.every.is_some() { ("1", "128Mi") } else { ("200m", "64Mi") };
     for question in order.questions {
         command.push(question.kind.as_str().to_owned());
         command.push(question.host.clone());
@@ -103,6 +111,8 @@ pub fn job(order: &Order<'_>) -> Value {
     } else {
         json!([{"conditionType": "podlife.dev/never"}])
     };
+    let mut context = restricted(NOBODY);
+    context["readOnlyRootFilesystem"] = true.into();
     json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": order.name, "labels": labels},
@@ -119,18 +129,13 @@ pub fn job(order: &Order<'_>) -> Value {
                     "automountServiceAccountToken": false,
                     "enableServiceLinks": false,
                     "nodeSelector": {"kubernetes.io/os": "linux"},
-                    "securityContext": {
-                        "runAsNonRoot": true, "runAsUser": 65534, "runAsGroup": 65534, "fsGroup": 65534,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
+                    "securityContext": {"runAsUser": NOBODY, "runAsGroup": NOBODY, "fsGroup": NOBODY},
                     "containers": [{
                         "name": CONTAINER, "image": order.image, "command": command,
                         "terminationMessagePolicy": "FallbackToLogsOnError",
-                        "securityContext": {
-                            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
-                        },
+                        "securityContext": context,
                         "resources": {
-                            "requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"},
+                            "requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": cpu, "memory": memory},
                         },
                         "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
                     }],
@@ -185,7 +190,7 @@ pub fn prober_state(pod: &Pod) -> ProberState {
     if let Some(ended) = state.and_then(|s| s.terminated.as_ref()) {
         let message = ended.message.as_deref().unwrap_or_default();
         let reason = ended.reason.as_deref().unwrap_or("Error");
-        let has_no_shell = message.contains("executable file not found") || message.contains("no such file or directory");
+        let has_no_shell = lacks_program(message);
         return ProberState::Stuck(if has_no_shell {
             "its image has no shell (sh)".to_owned()
         } else {
@@ -231,7 +236,7 @@ fn taken_away(pod: &Pod) -> Option<String> {
 }
 
 /// What came of one question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// HTTP with this status.
     Status(u16),
@@ -293,6 +298,34 @@ pub fn read(log: &str, nonce: &str, questions: usize) -> Log {
     read
 }
 
+/// An answer to a question that is asked at an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampled {
+    /// Which question.
+    pub question: usize,
+    /// When it was begun, by the clock of the node.
+    pub begun: Duration,
+    /// How long it took.
+    pub took: Duration,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// Reads a line of a log; none where it is no such answer, or not of this run.
+pub fn sampled(line: &str, nonce: &str) -> Option<Sampled> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let ["podlife", of, "sample", question, begun, took, outcome] = words.as_slice() else {
+        return None;
+    };
+    let hundredths = |text: &str| Some(Duration::from_millis(text.parse::<u64>().ok()?.checked_mul(10)?));
+    Some(Sampled {
+        question: question.parse().ok().filter(|_| *of == nonce)?,
+        begun: hundredths(begun)?,
+        took: hundredths(took)?,
+        outcome: outcome_of(outcome)?,
+    })
+}
+
 fn outcome_of(word: &str) -> Option<Outcome> {
     Some(match word {
         "accepted" => Outcome::Accepted,
@@ -328,6 +361,24 @@ mod tests {
     }
 
     #[test]
+    fn only_answers_of_this_run_are_samples() {
+        let sample = sampled("podlife n sample 1 123456 7 503", "n").unwrap();
+        assert_eq!(
+            (sample.question, sample.begun.as_millis(), sample.took.as_millis()),
+            (1, 1_234_560, 70)
+        );
+        assert_eq!(sample.outcome, Outcome::Status(503));
+        for line in [
+            "podlife o sample 1 123456 7 503",
+            "podlife n sample 1 123456 -7 503",
+            "podlife n 8 0 200 ",
+            "sample",
+        ] {
+            assert_eq!(sampled(line, "n"), None, "{line}");
+        }
+    }
+
+    #[test]
     fn nothing_of_a_question_is_code() {
         let questions = [Question {
             kind: Kind::Http,
@@ -343,12 +394,13 @@ mod tests {
             image: "busybox",
             deadline_seconds: 0,
             with_body: false,
+            every: Some(Duration::from_millis(100)),
             labels: &BTreeMap::new(),
             questions: &questions,
         });
         let container = &made["spec"]["template"]["spec"]["containers"][0];
         let command = container["command"].as_array().unwrap();
-        assert_eq!(command[9], "/$$(HOME)?q='; rm -rf /");
+        assert_eq!((&command[6], &command[10]), (&json!("10"), &json!("/$$(HOME)?q='; rm -rf /")));
         assert_eq!(made["spec"]["activeDeadlineSeconds"], 1);
         assert!(command[2].as_str().unwrap().contains("podlife $nonce"));
         assert!(

@@ -1,12 +1,15 @@
 # Asks again and again what its arguments say, each time on a new connection, and prints a line for each answer:
 #   podlife NONCE up HTTP-TOOL CONNECT-TOOL
+# One question after the other:
 #   podlife NONCE ROUND begin
 #   podlife NONCE ROUND QUESTION OUTCOME [BODY IN BASE64]
-# Arguments: NONCE, 1 where bodies are wanted, then for each question KIND (http, https or connect), HOST, PORT, PATH, HOST-HEADER, and how many
+# At an interval, whatever becomes of the questions before, with times in hundredths of a second of the kernel's clock:
+#   podlife NONCE sample QUESTION BEGUN TOOK OUTCOME
+# Arguments: NONCE, 1 where bodies are wanted, hundredths of a second of the interval or 0, then for each question KIND (http, https or connect), HOST, PORT, PATH, HOST-HEADER, and how many
 # SECONDS an answer may take.
 # It runs in whatever shell and tools an image has, as nobody, with one folder that can be written to.
-nonce=$1 body=$2
-shift 2
+nonce=$1 body=$2 every=$3
+shift 3
 trap 'exit 0' TERM INT
 cd /scratch || exit 70
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -112,9 +115,6 @@ ask() { # QUESTION KIND HOST PORT PATH HOST-HEADER SECONDS
     esac
     ;;
   esac
-  encoded=
-  if [ "$body" = 1 ]; then encoded=$(base64 <answer | tr -d '\n'); fi
-  echo "podlife $nonce $round $1 $outcome $encoded"
 }
 
 echo "podlife $nonce up ${http:-none} ${connect:-none}"
@@ -125,11 +125,51 @@ ask_all() {
   question=0
   while [ $# -ge 6 ]; do
     ask "$question" "$1" "$2" "$3" "$4" "$5" "$6"
+    encoded=
+    if [ "$body" = 1 ]; then encoded=$(base64 <answer | tr -d '\n'); fi
+    echo "podlife $nonce $round $question $outcome $encoded"
     question=$((question + 1))
     shift 6
   done
 }
+
+now() { read -r up rest </proc/uptime && up=${up%.*}${up#*.}; }
+sample() { # SLOT QUESTION KIND HOST PORT PATH HOST-HEADER SECONDS
+  cd "$1" || exit
+  shift
+  now && begun=$up
+  ask "$@"
+  now && echo "podlife $nonce sample $1 $begun $((up - begun)) $outcome"
+  rm -f busy
+}
+# Each question that is under way has a folder of its own.
+slots=50 slot=0
+begin_all() {
+  question=0
+  while [ $# -ge 6 ]; do
+    [ -d "$slot" ] || mkdir "$slot"
+    while [ -e "$slot/busy" ]; do sleep 0.05 2>/dev/null || sleep 1; done
+    : >"$slot/busy"
+    # Nobody waits for it, not even in a list of jobs.
+    (sample "$slot" "$question" "$1" "$2" "$3" "$4" "$5" "$6" &)
+    slot=$(((slot + 1) % slots)) question=$((question + 1))
+    shift 6
+  done
+}
+
+if [ "$every" = 0 ]; then
+  while :; do
+    ask_all "$@"
+    sleep 0.2 2>/dev/null || sleep 1
+  done
+fi
+now && due=$up
 while :; do
-  ask_all "$@"
-  sleep 0.2 2>/dev/null || sleep 1
+  begin_all "$@"
+  due=$((due + every))
+  now && left=$((due - up))
+  [ "$left" -gt 0 ] || continue
+  part=$((left % 100))
+  [ "$part" -ge 10 ] || part=0$part
+  sleep "$((left / 100)).$part" 2>/dev/null || sleep 1
 done

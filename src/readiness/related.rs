@@ -10,7 +10,7 @@ use crate::diagnosis::scope::Scope;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::view::ports::ingress_services;
-use crate::view::{View, Workload, WorkloadObject, ports, reference_of, service_selects};
+use crate::view::{View, WorkloadObject, reference_of, service_selects};
 
 /// Services, Ingresses, claims, routes and Gateways around the targets, and the workloads behind a Service that was named.
 pub(crate) fn of(view: &View<'_>, targets: &[ObjectRef]) -> BTreeSet<ObjectRef> {
@@ -30,9 +30,6 @@ pub(crate) fn of(view: &View<'_>, targets: &[ObjectRef]) -> BTreeSet<ObjectRef> 
         let volumes = template.into_iter().flat_map(|s| s.volumes.iter().flatten());
         let claims = volumes.filter_map(|v| v.persistent_volume_claim.as_ref());
         found.extend(claims.map(|c| ObjectRef::new(&kind::CLAIM, &target.namespace, &c.claim_name)));
-    }
-    for service in view.snapshot.objects.services.iter().filter(|s| targets.contains(&service(s))) {
-        found.extend(absent_behind(view, service));
     }
     let services: BTreeSet<(String, String)> = found
         .iter()
@@ -64,22 +61,6 @@ fn leads_to(view: &View<'_>, ingress: &ObjectRef, services: &[ObjectRef]) -> boo
     let found = ingresses.find(|i| reference_of(&kind::INGRESS, &i.metadata) == *ingress);
     let names = found.map(ingress_services).unwrap_or_default();
     services.iter().any(|s| s.namespace == ingress.namespace && names.contains(&s.name))
-}
-
-/// Workloads without a single pod that a Service leads to by the labels of their template: those that want pods, and where nobody is behind the
-/// Service those that want none, for nobody will answer then.
-fn absent_behind(view: &View<'_>, service: &Service) -> Vec<ObjectRef> {
-    let behind: Vec<_> = ports::workloads_behind(view, service)
-        .into_iter()
-        .filter(|w| w.pods.is_empty())
-        .collect();
-    let wants = |w: &&Workload<'_>| w.object.and_then(WorkloadObject::wanted).is_none_or(|n| n > 0);
-    let mut chosen: Vec<_> = behind.iter().copied().filter(wants).collect();
-    if chosen.is_empty() && ports::pods_behind(view, service).is_empty() {
-        chosen = behind;
-    }
-    let references = chosen.into_iter().map(|w| w.reference.clone());
-    references.filter(|reference| is_workload(view, reference)).collect()
 }
 
 fn is_workload(view: &View<'_>, object: &ObjectRef) -> bool {

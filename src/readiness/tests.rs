@@ -1227,3 +1227,56 @@ fn the_phases_of_the_slowest_pod_are_reported_as_far_as_known() {
     assert_eq!(told.last(), Some(&("first answer", 1.5)));
     assert!(told.iter().all(|(name, _)| ["started", "first answer"].contains(name)), "{told:?}");
 }
+
+#[test]
+fn an_autoscaler_that_cannot_scale_is_not_ready() {
+    let with = |conditions: &str| {
+        let yaml = format!(
+            "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: ok}}\n\
+             spec: {{scaleTargetRef: {{kind: Deployment, name: nope}}, maxReplicas: 9}}\nstatus: {{conditions: [{conditions}]}}\n"
+        );
+        first(&yaml, &kind::AUTOSCALER, "ok")
+    };
+    let (state, reason) = with("{type: AbleToScale, status: 'False', reason: FailedGetScale, message: not found}");
+    assert_eq!(
+        (state, reason.as_str()),
+        (State::Progressing, "condition AbleToScale is False: FailedGetScale not found")
+    );
+    let off = "{type: AbleToScale, status: 'True'}, {type: ScalingActive, status: 'False', reason: ScalingDisabled}";
+    for well in [off, "{type: AbleToScale, status: 'True'}, {type: ScalingLimited, status: 'False'}"] {
+        assert_eq!(with(well).0, State::Ready, "{well}");
+    }
+}
+
+#[test]
+fn a_bare_pod_that_has_ended_keeps_no_application_from_answering() {
+    let pod = |status: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: old, uid: o, labels: {{app: two}}, creationTimestamp: '2026-01-01T11:00:00Z'}}\n\
+             spec: {{nodeName: node-1, restartPolicy: Never, containers: [{{name: c, image: i}}]}}\nstatus: {status}\n---\n\
+             {{apiVersion: v1, kind: Service, metadata: {{name: two}}, spec: {{selector: {{app: two}}, ports: [{{port: 80}}]}}}}\n"
+        )
+    };
+    let end = "terminated: {exitCode: 3, reason: Error, startedAt: '2026-01-01T11:59:00Z', finishedAt: '2026-01-01T11:59:01Z'}";
+    let told = |yaml: String| {
+        let (snapshot, target) = (snapshot(&yaml), target(&kind::SERVICE, "two"));
+        let question = Question {
+            targets: Some(vec![target]),
+            ..Question::default()
+        };
+        let found = failfast::suspects(&snapshot, &question, assess::run(&snapshot, &question), &mut Vec::new(), true);
+        found.into_iter().map(|suspect| suspect.finding.code).collect::<Vec<_>>()
+    };
+    let ended = format!(
+        "{{phase: Failed, containerStatuses: [{{name: c, image: i, imageID: '', ready: false, restartCount: 0, state: {{{end}}}}}]}}"
+    );
+    assert!(told(pod(&ended)).is_empty());
+    let goes_on = format!(
+        "{{phase: Running, containerStatuses: [{{name: c, image: i, imageID: '', ready: false, restartCount: 3, \
+         state: {{waiting: {{reason: CrashLoopBackOff}}}}, lastState: {{{end}}}}}]}}"
+    );
+    assert_eq!(
+        told(pod(&goes_on).replace("restartPolicy: Never, ", "")),
+        [crate::model::code::Code::ContainerCrashing]
+    );
+}

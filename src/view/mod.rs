@@ -151,12 +151,21 @@ impl<'a> View<'a> {
 
     /// Whether the log of a pod may be read although it is well: it belongs to what the user named, or is behind a Service that was.
     pub fn is_log_wanted(&self, pod: &Pod) -> bool {
+        self.options.logs && self.is_meant(&self.workload_of(pod), pod.labels())
+    }
+
+    /// Whether a workload belongs to what the user named, or is behind a Service that was.
+    pub fn is_asked_about(&self, workload: &Workload<'_>) -> bool {
+        let mut labels: Vec<_> = workload.pods.iter().map(|pod| pod.labels().clone()).collect();
+        labels.extend(workload.object.map(WorkloadObject::pod_labels));
+        self.focus.is_empty() || labels.iter().any(|labels| self.is_meant(&workload.reference, labels))
+    }
+
+    fn is_meant(&self, workload: &ObjectRef, labels: &BTreeMap<String, String>) -> bool {
         let is_named = |service: &Service| self.focus.contains(&service_reference(service));
-        let namespace = pod.namespace().unwrap_or_default();
-        self.options.logs
-            && (self.focus.is_empty()
-                || self.is_in_focus(&self.workload_of(pod))
-                || self.services_selecting(&namespace, pod.labels()).into_iter().any(is_named))
+        self.focus.is_empty()
+            || self.is_in_focus(workload)
+            || self.services_selecting(&workload.namespace, labels).into_iter().any(is_named)
     }
 
     /// What this run knows of a pod that does not answer its requests.
@@ -318,6 +327,17 @@ impl<'a> View<'a> {
     /// The workloads whose template a Service's selector takes.
     pub fn templates_selected(&self, service: &Service) -> BTreeSet<ObjectRef> {
         self.labelled.templates(service)
+    }
+
+    /// The StatefulSet that says that its pods have their DNS names by a Service.
+    pub fn named_by(&self, namespace: &str, service: &str) -> Option<&Workload<'a>> {
+        let says = |workload: &&Workload<'a>| match workload.object {
+            Some(WorkloadObject::StatefulSet(set)) => set.spec.as_ref().and_then(|spec| spec.service_name.as_deref()) == Some(service),
+            _ => false,
+        };
+        self.workloads()
+            .filter(|workload| workload.reference.namespace == namespace)
+            .find(says)
     }
 
     /// A Service by name.

@@ -153,6 +153,19 @@ pub fn workloads_behind<'c, 'a>(view: &'c View<'a>, service: &Service) -> Vec<&'
     behind.iter().filter_map(|workload| view.workload(workload)).collect()
 }
 
+/// Workloads without a single pod that a Service leads to by the labels of their template: those that want pods, and where nobody is behind the
+/// Service those that want none, for nobody will answer then.
+pub fn absent_behind<'c, 'a>(view: &'c View<'a>, service: &Service) -> Vec<&'c Workload<'a>> {
+    let mut behind = workloads_behind(view, service);
+    behind.retain(|workload| workload.pods.is_empty());
+    let wants = |w: &&Workload<'_>| w.object.and_then(WorkloadObject::wanted).is_none_or(|n| n > 0);
+    let is_alone = pods_behind(view, service).is_empty();
+    if !is_alone || behind.iter().any(wants) {
+        behind.retain(wants);
+    }
+    behind
+}
+
 /// The pods behind a Service that live, whether ready or not.
 pub fn pods_behind<'a>(view: &View<'a>, service: &Service) -> Vec<&'a Pod> {
     let mut pods = view.pods_selected(service);

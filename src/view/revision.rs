@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, DeploymentCondition, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
 
 use crate::model::finding::{Fix, ObjectRef};
@@ -127,18 +127,30 @@ fn set_of<'a>(view: &View<'a>, pod: &Pod) -> Option<&'a ObjectMeta> {
     view.owner(&kind::REPLICA_SET, &pod.namespace().unwrap_or_default(), &owner.name)
 }
 
+/// The ReplicaSets of a Deployment: one for each revision that is kept.
+pub fn replica_sets<'a>(view: &View<'a>, deployment: &Deployment) -> impl DoubleEndedIterator<Item = &'a ReplicaSet> {
+    let (namespace, name, uid) = (deployment.namespace(), deployment.name_any(), deployment.metadata.uid.clone());
+    view.snapshot.objects.replica_sets.iter().filter(move |set| {
+        let is_own =
+            |of: &OwnerReference| of.kind == kind::DEPLOYMENT.kind && of.name == name && uid.as_ref().is_none_or(|uid| *uid == of.uid);
+        set.namespace() == namespace && controller(&set.metadata).is_some_and(is_own)
+    })
+}
+
+/// Whether a Deployment may have a revision to go back to.
+pub fn has_older(view: &View<'_>, deployment: &Deployment) -> bool {
+    let present = number(&deployment.metadata);
+    let is_older = |set: &ReplicaSet| number(&set.metadata).is_some_and(|number| Some(number) < present);
+    let is_known = view
+        .snapshot
+        .is_complete(&kind::REPLICA_SET, &deployment.namespace().unwrap_or_default());
+    replica_sets(view, deployment).any(is_older) || !is_known && present != Some(1)
+}
+
 /// The ReplicaSet that a Deployment runs now: the one of the same template, as its controller compares them
 /// (`deploymentutil.FindNewReplicaSet`); where the API server has filled in fields since, the one with the newest number.
 pub fn replica_set<'a>(view: &View<'a>, deployment: &Deployment) -> Option<&'a ReplicaSet> {
-    let name = deployment.name_any();
-    let own = || {
-        view.snapshot.objects.replica_sets.iter().filter(|set| {
-            set.namespace() == deployment.namespace()
-                && controller(&set.metadata).is_some_and(|o| {
-                    o.kind == kind::DEPLOYMENT.kind && o.name == name && deployment.metadata.uid.as_ref().is_none_or(|uid| *uid == o.uid)
-                })
-        })
-    };
+    let own = || replica_sets(view, deployment);
     let template = deployment.spec.as_ref().map(|s| without_hash(&s.template));
     let mut same: Vec<&ReplicaSet> = own()
         .filter(|set| set.spec.as_ref().and_then(|s| s.template.as_ref()).map(without_hash) == template)

@@ -22,6 +22,7 @@ use crate::render::changes::has_changed;
 /// Runs the verb.
 pub async fn run(args: &DiagnoseArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
     let plan = Plan::new(args, connect.namespace.as_deref())?;
+    save::must_be_writable(plan.output.save.as_deref())?;
     if plan.is_local {
         return offline::run(&plan, io);
     }

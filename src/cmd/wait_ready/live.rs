@@ -77,6 +77,7 @@ pub(crate) async fn run(plan: Plan, flags: &ConnectFlags, io: &mut Io, log: Log)
                 connection: connection.clone(),
                 image: image.to_owned(),
                 with_body: plan.expected.body.is_some(),
+                every: None,
                 ends: (!plan.is_one_look()).then(|| Instant::now() + plan.limits.timeout),
                 scheduling: plan.limits.grace.scheduling,
                 stderr: io.stderr.clone(),

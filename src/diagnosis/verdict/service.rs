@@ -1,11 +1,12 @@
 //! How a Service stands that no fault is known of: no further than the pods that it leads to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Service, ServicePort};
 
 use crate::facts::listening::fault::{silent, starting};
-use crate::model::finding::ObjectRef;
+use crate::model::finding::{Finding, ObjectRef};
+use crate::model::kind;
 use crate::model::report::Verdict;
 use crate::view::endpoints::{self, Endpoints};
 use crate::view::{Needs, View, Workload, WorkloadObject, ports, rollout};
@@ -55,6 +56,29 @@ pub(crate) fn standing(view: &View<'_>, service: &Service, of_workloads: &HashMa
     }
 }
 
+/// The ports of a Service that nobody answers at, where that is not all of them: each of these findings is about one port alone.
+pub(crate) fn dead_ports<'f>(view: &View<'_>, service: &Service, silencing: impl Iterator<Item = &'f Finding>) -> Option<String> {
+    let all = ports::of_service(service);
+    let specs = ports::specs_behind(view, service);
+    let mut dead = BTreeSet::new();
+    for finding in silencing {
+        let number: i32 = finding.subject.port.as_deref()?.parse().ok()?;
+        let is_own = finding.subject.object.is(&kind::SERVICE);
+        let leads = |port: &ServicePort| match is_own {
+            true => port.port == number,
+            false => specs.iter().any(|(_, spec)| ports::resolve(spec, port) == Some(number)),
+        };
+        let of_finding: Vec<usize> = (0..all.len()).filter(|at| leads(&all[*at])).collect();
+        if of_finding.is_empty() {
+            return None;
+        }
+        dead.extend(of_finding);
+    }
+    let names: Vec<String> = dead.iter().map(|at| ports::shown(&all[*at])).collect();
+    let word = if names.len() == 1 { "port" } else { "ports" };
+    (names.len() < all.len()).then(|| format!("{word} {}", names.join(", ")))
+}
+
 /// The workloads behind a Service that should have pods for as long as they are there.
 fn awaited<'c, 'a>(view: &'c View<'a>, service: &Service) -> Vec<&'c Workload<'a>> {
     let mut behind = ports::workloads_behind(view, service);
@@ -97,6 +121,7 @@ fn port_of_all(
 #[cfg(test)]
 mod tests {
     use crate::diagnosis::assess::{Question, assess};
+    use crate::model::dial::{Dial, DialKey, Reply, Speech};
     use crate::model::kind;
     use crate::model::report::{Judged, Verdict};
     use crate::testing::snapshot;
@@ -155,5 +180,47 @@ endpoints: [{{addresses: [10.0.0.1], conditions: {{ready: {is_ready}}}, targetRe
     #[test]
     fn a_service_without_pending_pods_is_not_progressing() {
         assert_eq!(front("publishNotReadyAddresses: true,", 1, STARTS).verdict, Verdict::Healthy);
+    }
+
+    #[test]
+    fn a_service_with_one_dead_port_still_serves() {
+        let ready = "{phase: Running, podIP: 10.0.0.1, conditions: [{type: Ready, status: 'True'}], containerStatuses: [{name: c, image: i, imageID: '', \
+                     ready: true, started: true, restartCount: 0, state: {running: {startedAt: '2026-01-01T11:00:00Z'}}}]}";
+        let of = |ports: &str| {
+            let pod = format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: two-1, labels: {{app: two}}}}\nspec: {{nodeName: node-1, containers: [{{name: c, image: i}}]}}\nstatus: {ready}\n"
+            );
+            let service = format!(
+                "---\n{{apiVersion: v1, kind: Service, metadata: {{name: two}}, spec: {{selector: {{app: two}}, ports: [{ports}]}}}}\n"
+            );
+            let mut snapshot = snapshot(&(pod + &service));
+            for (port, address) in [(8080, Reply::Status(200)), (9100, Reply::Refused)] {
+                for again in [false, true] {
+                    let key = DialKey {
+                        namespace: "shop".into(),
+                        pod: "two-1".into(),
+                        port,
+                        speech: Speech::Http,
+                        path: "/".into(),
+                        again,
+                    };
+                    snapshot.put_dial(Dial {
+                        key,
+                        at: snapshot.taken_at,
+                        address: address.clone(),
+                        inside: address.clone(),
+                    });
+                }
+            }
+            let diagnosis = assess(&snapshot, &Question::default());
+            let service = diagnosis.workloads.into_iter().find(|j| j.object.is(&kind::SERVICE)).unwrap();
+            (service.verdict, service.state)
+        };
+        let dead = "{name: metrics, port: 9100}";
+        assert_eq!(
+            of(&format!("{{name: web, port: 80, targetPort: 8080}}, {dead}")),
+            (Verdict::Degraded, "port 9100 (metrics) reaches no pod".to_owned())
+        );
+        assert_eq!(of(dead), (Verdict::Broken, String::new()));
     }
 }

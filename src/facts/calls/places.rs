@@ -65,7 +65,7 @@ pub fn locate(view: &View<'_>, namespace: &str, mention: &Mention) -> Option<Pla
         [first, second] => {
             if view.service(second, first).is_some() || view.snapshot.presence(&kind::NAMESPACE, "", second) == Presence::Present {
                 Some(service(second, first))
-            } else if view.service(namespace, second).is_some_and(ports::is_headless) {
+            } else if view.service(namespace, second).is_some_and(ports::is_headless) || names_pods_by(view, namespace, first, second) {
                 // One pod of a StatefulSet.
                 Some(service(namespace, second))
             } else {
@@ -74,6 +74,17 @@ pub fn locate(view: &View<'_>, namespace: &str, mention: &Mention) -> Option<Pla
         }
         _ => mention.is_certain.then(|| Place::Outside(host.to_owned())),
     }
+}
+
+/// Whether a StatefulSet says that its pods are known by a Service, and one of them is meant: `db-0.db`.
+fn names_pods_by(view: &View<'_>, namespace: &str, pod: &str, service: &str) -> bool {
+    let set = view.named_by(namespace, service);
+    set.is_some_and(|set| {
+        let ordinal = pod
+            .strip_prefix(set.reference.name.as_str())
+            .and_then(|rest| rest.strip_prefix('-'));
+        ordinal.is_some_and(|ordinal| ordinal.parse::<u32>().is_ok())
+    })
 }
 
 /// The Service that a pod's own address is known by: a headless one, whose name leads to it, before others.
@@ -97,7 +108,11 @@ pub fn presence(view: &View<'_>, needs: &mut Needs, own_namespace: &str, namespa
         if presence == Presence::Unknown {
             needs.need(Need::Object(ObjectRef::new(&kind::SERVICE, namespace, name)));
         }
-        if presence != Presence::Absent {
+        if presence == Presence::Absent {
+            if view.snapshot.presence(&kind::NAMESPACE, "", namespace) == Presence::Unknown {
+                needs.need(Need::Object(ObjectRef::new(&kind::NAMESPACE, "", namespace)));
+            }
+        } else {
             for kind in [&kind::POD, &kind::DEPLOYMENT, &kind::REPLICA_SET, &kind::STATEFUL_SET, &kind::EVENT] {
                 needs.list(view, kind, namespace);
             }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 
 use crate::facts::listening::bind::Bind;
-use crate::facts::listening::dials::{dial_key, passes_probe};
+use crate::facts::listening::dials::{dial_key, made_dial, passes_probe};
 use crate::facts::listening::hints::Hint;
 use crate::facts::listening::look;
 use crate::facts::listening::look::{ListenerState, Look, look};
@@ -11,9 +11,9 @@ use crate::facts::listening::mesh::mesh;
 use crate::facts::listening::pods::{is_killed_by_probe, reached};
 use crate::facts::listening::uses::Use;
 use crate::facts::listening::{command, uses};
-use crate::model::dial::{DialKey, Reply, Speech};
+use crate::model::dial::{Dial, DialKey, Reply, Speech};
 use crate::model::finding::{Confidence, Settles};
-use crate::view::{ContainerView, Needs, View, Workload, ports};
+use crate::view::{ContainerView, Needs, View, Workload, is_ready, ports};
 
 /// Stands in the evidence where nothing but the server that listens elsewhere may still open the port.
 pub const ALONE: &str = "the command runs no other program";
@@ -184,9 +184,12 @@ fn fault<'a>(view: &View<'a>, needs: &mut Needs, pod: &'a Pod, used: &Use<'a>, l
 pub fn is_mismatch_proven(view: &View<'_>, needs: &mut Needs, service: &Service, port: &ServicePort) -> bool {
     ports::workloads_behind(view, service).into_iter().any(|workload| {
         reached(view, workload).into_iter().any(|pod| {
-            let mut all = uses::of_pod(view, pod).into_iter();
-            let leads = |u: &Use<'_>| u.services.iter().any(|(s, p)| std::ptr::eq(*s, service) && p.port == port.port);
-            all.find(leads)
+            let all = uses::of_pod(view, pod);
+            let leads = |u: &&Use<'_>| u.services.iter().any(|(s, p)| std::ptr::eq(*s, service) && p.port == port.port);
+            all.iter()
+                .find(leads)
+                .filter(|used| !used.is_declared_otherwise(&all))
+                .cloned()
                 .and_then(|used| of_use(view, needs, pod, used))
                 .is_some_and(|faulty| !matches!(faulty.fault, Fault::Fails(_)))
         })
@@ -213,8 +216,9 @@ fn first_used<'a>(
     mut is_it: impl FnMut(&mut Needs, &'a Pod, &Use<'a>, &Look<'a>) -> bool,
 ) -> Option<u16> {
     reached(view, workload).into_iter().find_map(|pod| {
-        let mut uses = uses::of_pod(view, pod).into_iter().filter(Use::is_used);
-        let looks_so = |used: &Use<'a>| {
+        let all = uses::of_pod(view, pod);
+        let mut uses = all.iter().filter(|used| used.is_used() && !used.is_declared_otherwise(&all));
+        let looks_so = |used: &&Use<'a>| {
             let container = used.container(view, pod).filter(ContainerView::is_running);
             container.is_some_and(|c| {
                 let look = look(view, needs, pod, &c, used);
@@ -254,7 +258,7 @@ fn nothing<'a>(
                 other.address,
                 other.port
             );
-            return Some(instead(used, other.port, Confidence::Proven, how));
+            return Some(instead(view, pod, used, other.port, how));
         }
         return Some(Fault::Nothing(confidence, None));
     }
@@ -278,7 +282,7 @@ fn nothing<'a>(
         }
     }
     if let Some((port, how)) = instead_of_it {
-        return Some(instead(used, port, Confidence::Proven, how));
+        return Some(instead(view, pod, used, port, how));
     }
     if open {
         return None;
@@ -388,12 +392,27 @@ fn serves<'a>(view: &View<'a>, pod: &'a Pod, used: &Use<'a>, other: &Use<'a>, al
         && in_plight == 1
 }
 
-fn instead<'a>(used: &Use<'a>, port: u16, confidence: Confidence, how: String) -> Fault<'a> {
+fn instead<'a>(view: &View<'_>, pod: &Pod, used: &Use<'a>, port: u16, how: String) -> Fault<'a> {
     match used.services.first() {
         // The container never said that it would listen where the Service sends to.
-        Some((service, of)) if used.declared.is_empty() && used.probes.is_empty() && confidence == Confidence::Proven => {
+        Some((service, of)) if used.declared.is_empty() && used.probes.is_empty() && !answers_for_others(view, pod, service, of) => {
             Fault::TargetPort(service, of, port)
         }
-        _ => Fault::OtherPort(confidence, port, how),
+        _ => Fault::OtherPort(Confidence::Proven, port, how),
     }
+}
+
+/// Whether a port of a Service may be answered by a ready pod of another workload than this pod's: nobody was refused there.
+pub fn answers_for_others(view: &View<'_>, pod: &Pod, service: &Service, port: &ServicePort) -> bool {
+    let workload = view.workload_of(pod);
+    let mut others = ports::pods_behind(view, service).into_iter();
+    others.any(|other| {
+        let number = other.spec.as_ref().and_then(|spec| ports::resolve(spec, port));
+        let all = uses::of_pod(view, other);
+        let used = all
+            .iter()
+            .find(|used| Some(i32::from(used.port)) == number && used.protocol == ports::protocol(port.protocol.as_ref()));
+        let is_refused = |used: &Use<'_>| !passes_probe(other, used.port) && made_dial(view, other, used).is_some_and(Dial::is_refused);
+        is_ready(other) && view.workload_of(other) != workload && used.is_some_and(|used| !is_refused(used))
+    })
 }

@@ -181,10 +181,25 @@ impl<'a> Use<'a> {
         if !self.probes.is_empty() && self.probes.iter().all(|(_, probe, _)| probe.tcp_socket.is_some()) && self.ingresses.is_empty() {
             return root(Speech::Plain);
         }
+        // The number that clients use tells as much as the one that the pod has.
+        let of_services = self.services.iter().filter_map(|(_, port)| u16::try_from(port.port).ok());
+        let is_plain = of_services
+            .chain([self.port])
+            .any(|number| speech_of_number(number) == Speech::Plain);
         root(match speech_of_number(self.port) {
-            Speech::Plain if !self.ingresses.is_empty() => Speech::Http,
+            _ if is_plain && self.ingresses.is_empty() => Speech::Plain,
+            _ if is_plain => Speech::Http,
             speech => speech,
         })
+    }
+
+    /// Whether the containers declare this number for another protocol alone: the Service that leads here as this one has the wrong protocol,
+    /// unless one leads there as the other, too.
+    pub fn is_declared_otherwise(&self, all: &[Use<'_>]) -> bool {
+        let is_other = |other: &Use<'_>| {
+            other.port == self.port && other.protocol != self.protocol && !other.declared.is_empty() && other.services.is_empty()
+        };
+        self.declared.is_empty() && self.probes.is_empty() && !self.services.is_empty() && all.iter().any(is_other)
     }
 
     /// Whether something says that HTTP is spoken there, so that silence is a fault.

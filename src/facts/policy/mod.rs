@@ -20,8 +20,19 @@ use crate::facts::policy::rule::Side;
 use crate::model::kind;
 use crate::view::{Needs, View, is_ready, ports};
 
-/// What stops a pod from calling a port of a Service whose pods are ready; none where it is allowed or unknown.
+/// What stops a pod first from calling a port of a Service whose pods are ready; none where it is allowed or unknown.
 pub fn denies<'a>(view: &View<'a>, needs: &mut Needs, caller: &'a Pod, service: &Service, port: Option<u16>) -> Option<Denied<'a>> {
+    denies_all(view, needs, caller, service, port)?.into_iter().next()
+}
+
+/// All that stops it, on the way out and on the way in.
+pub fn denies_all<'a>(
+    view: &View<'a>,
+    needs: &mut Needs,
+    caller: &'a Pod,
+    service: &Service,
+    port: Option<u16>,
+) -> Option<Vec<Denied<'a>>> {
     let (from, to) = (caller.namespace().unwrap_or_default(), service.namespace().unwrap_or_default());
     // Policies do not hold for pods on the node's own network.
     if on_host(caller.spec.as_ref()) || !policies_read(view, needs, &from) || !policies_read(view, needs, &to) {
@@ -47,21 +58,24 @@ pub fn denies<'a>(view: &View<'a>, needs: &mut Needs, caller: &'a Pod, service: 
         };
         let protocol = called.map_or("TCP", |p| ports::protocol(p.protocol.as_ref()));
         // One pod that answers is enough for a call to succeed now and then; only a closed door is accused.
-        let denied = between(view, needs, caller, destination, Port { number, protocol })?;
+        let denied = between(view, needs, caller, destination, Port { number, protocol });
+        if denied.is_empty() {
+            return None;
+        }
         first.get_or_insert(denied);
     }
     first
 }
 
-/// What stops a pod from calling a port of another one; none where it is allowed or unknown.
-fn between<'a>(view: &View<'a>, needs: &mut Needs, caller: &'a Pod, destination: &'a Pod, port: Port<'_>) -> Option<Denied<'a>> {
+/// What stops a pod from calling a port of another one; nothing where it is allowed or unknown.
+fn between<'a>(view: &View<'a>, needs: &mut Needs, caller: &'a Pod, destination: &'a Pod, port: Port<'_>) -> Vec<Denied<'a>> {
     // No policy keeps a pod from itself.
     if caller.metadata.name == destination.metadata.name && caller.metadata.namespace == destination.metadata.namespace {
-        return None;
+        return Vec::new();
     }
     let policies = &view.snapshot.objects.network_policies;
     let (from, to) = (end(view, caller), end(view, destination));
-    [Direction::Egress, Direction::Ingress].into_iter().find_map(|direction| {
+    let judged = [Direction::Egress, Direction::Ingress].into_iter().filter_map(|direction| {
         let evaluation = allows::evaluate(policies, direction, &from, &to, port);
         if evaluation.doubt() == Some(Doubt::Namespace) {
             let peer = match direction {
@@ -72,7 +86,8 @@ fn between<'a>(view: &View<'a>, needs: &mut Needs, caller: &'a Pod, destination:
         }
         let sides = (Side::of_pod(view, caller), Side::of_pod(view, destination));
         Denied::of(&evaluation, (&from, &sides.0), (&to, &sides.1), port)
-    })
+    });
+    judged.collect()
 }
 
 /// What stops a pod from calling a port of a host outside of the cluster; none where it is allowed or unknown.

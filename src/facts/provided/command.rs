@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::facts::provided::path::{file_mode, hidden, patch_mode};
 use crate::facts::provided::paths::paths_in;
 use crate::facts::provided::spec::{Mounted, Provided, namespace, patch_container};
+use crate::facts::runtime;
 use crate::model::finding::ObjectRef;
 use crate::model::kind;
 use crate::text::{redact, shell, shorten};
@@ -13,9 +14,11 @@ use crate::view::{ContainerView, Need, Needs, View};
 
 /// `exec: "/boot/start.sh": permission denied`, as the runtime says it.
 pub(super) fn of_start(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, message: &str) -> Option<Provided> {
-    let rest = message.split_once("exec: \"")?.1;
-    let program = rest.split_once("\": ").map_or(rest, |(program, _)| program);
-    refused(view, needs, container, program, message)
+    if !runtime::is_about_program(message) {
+        return None;
+    }
+    let program = runtime::program_of(message, container.spec)?;
+    refused(view, needs, container, program, &message.to_lowercase())
 }
 
 /// `exec /boot/start.sh: exec format error`, `sh: /boot/start.sh: Permission denied`, as the program or a shell says it.
@@ -23,15 +26,18 @@ pub(super) fn of_line(view: &View<'_>, needs: &mut Needs, container: &ContainerV
     let lower = line.to_lowercase();
     let speaker = line.split(": ").next().unwrap_or_default();
     let is_shell = shell::is_shell(speaker) && !lower.contains("can't create");
-    if !(is_shell || lower.starts_with("exec ") || lower.contains("exec format error")) {
+    if !(is_shell || lower.starts_with("exec ") || lower.contains("exec container process") || lower.contains("exec format error")) {
         return None;
     }
     let program = paths_in(line).into_iter().rfind(|path| *path != speaker)?;
     refused(view, needs, container, program, &lower)
 }
 
+/// Where a runtime looks for programs unless the image says otherwise.
+const PATH: [&str; 6] = ["/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
+
 fn refused(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, program: &str, message: &str) -> Option<Provided> {
-    let is_absent = message.contains("no such file or directory") || message.contains("not found");
+    let is_absent = runtime::is_absent(message);
     if is_absent && let Some(provided) = one_string(view, container, program) {
         return Some(provided);
     }
@@ -44,12 +50,18 @@ fn refused(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, pr
         };
     }
     if is_absent {
+        // A bare name is looked for in folders, which a mount may hide.
+        if !program.contains('/') {
+            return PATH
+                .iter()
+                .find_map(|folder| hidden(view, needs, container, &format!("{folder}/{program}")));
+        }
         let Some(script) = Script::of(view, needs, container, program) else {
             return hidden(view, needs, container, program);
         };
         return script.interpreter_missing();
     }
-    let mounted = Mounted::of(container, program).filter(|_| message.contains("permission denied"))?;
+    let mounted = Mounted::of(container, program).filter(|_| runtime::may_not_execute(message))?;
     let mode = file_mode(mounted.volume, mounted.inner(program)).filter(|mode| mode & 0o111 == 0)?;
     let name = &mounted.volume.name;
     Some(

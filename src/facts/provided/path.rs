@@ -12,6 +12,7 @@ use crate::facts::provided::privilege::has_capability;
 use crate::facts::provided::spec::{
     Mounted, Provided, fs_group, is_within, namespace, patch_container, patch_pod, patch_with_volume, user,
 };
+use crate::facts::runtime;
 use crate::model::finding::ObjectRef;
 use crate::model::{kind, near};
 use crate::text::{Command, command, few};
@@ -67,10 +68,11 @@ pub(super) fn of_line(view: &View<'_>, needs: &mut Needs, container: &ContainerV
 
 /// A runtime that cannot mount a folder over a file: `error mounting "…" to rootfs at "/etc/app.conf": … not a directory`.
 pub(super) fn of_mount(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, message: &str) -> Option<Provided> {
-    let target = message.split_once("to rootfs at \"")?.1.split('"').next()?;
+    let target = runtime::mount_target(message)?;
     message
+        .to_lowercase()
         .contains("not a directory")
-        .then(|| is_folder(view, needs, container, target))?
+        .then(|| is_folder(view, needs, container, &target))?
 }
 
 fn denied(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, path: &str) -> Option<Provided> {

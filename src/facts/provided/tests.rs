@@ -468,6 +468,16 @@ fn a_command_that_is_not_found_is_explained_by_the_spec() {
         ),
         ""
     );
+    let by_name = "exec: \"sh\": executable file not found in $PATH: unknown";
+    let over = |path: &str| {
+        let container = format!(", command: [sh, -c, serve], volumeMounts: [{{name: data, mountPath: {path}}}]");
+        start("volumes: [{name: data, emptyDir: {}}],", &container, "", by_name)
+    };
+    assert_has(
+        &over("/bin"),
+        &["volume data is mounted at /bin and hides what the image has there"],
+    );
+    assert_eq!(over("/data"), "");
     let absent = "exec: \"/app/server\": stat /app/server: no such file or directory: unknown";
     let pod = "volumes: [{name: data, emptyDir: {}}],";
     let container = ", command: [/app/server], volumeMounts: [{name: data, mountPath: /app}]";

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use crate::facts::ending::counts;
+use crate::facts::ending::{counts, edit_template};
 use crate::facts::mount;
 use crate::facts::references::{Holder, MissingReference, Reference, Source, missing_in, references};
 use crate::model::code::Code;
@@ -249,7 +249,7 @@ fn describe(view: &View<'_>, needs: &mut Needs, namespace: &str, found: &Missing
         Holder::Container(c) => format!("container {c} of {owner}"),
         Holder::Volume(v) => format!("volume {v} of {owner}"),
     };
-    let edit = command("kubectl edit {} -n {}", &[&owner, &namespace]);
+    let edit = edit_template(&subject.object);
     let mut finding = if let Some(key) = &found.key {
         let code = if is_secret {
             Code::SecretKeyMissing

@@ -5,13 +5,12 @@ use serde_json::json;
 
 use crate::facts::ending::{
     Ending, edit_command, ended_after, for_each_pod, groups, killed_by_probe, logs_command, may_complete, owner_name, patch_command,
-    tail_of,
 };
 use crate::facts::log_line::{
     cause_of_line, explaining_line, is_address_in_use, is_child_killed, is_configuration_missing, is_loader_missing, is_unknown_option,
     port_in, signal_name,
 };
-use crate::facts::provided;
+use crate::facts::{provided, runtime};
 use crate::model::cause::{AddressInUse, ContainerCrashing, OutOfMemory};
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, Severity};
@@ -119,27 +118,18 @@ pub fn command_line(container: &ContainerView<'_>) -> Option<String> {
 
 /// What a start error says about the program that should run; none where the fault is elsewhere (mounts, devices, security).
 pub(crate) fn start_error_cause(message: &str) -> Option<ContainerCrashing> {
-    let of_program = message.contains("exec: ") || message.contains("exec /") || message.contains("exec format error");
-    if !of_program {
+    if !runtime::is_about_program(message) {
         return None;
     }
-    if message.contains("exec format error") {
+    if message.to_lowercase().contains("exec format error") {
         Some(ContainerCrashing::ExecFormat)
-    } else if message.contains("permission denied") {
+    } else if runtime::may_not_execute(message) || message.contains("is a directory") {
         Some(ContainerCrashing::PermissionDenied)
-    } else if message.contains("no such file or directory") || message.contains("not found") {
+    } else if runtime::is_absent(message) {
         Some(ContainerCrashing::CommandNotFound)
-    } else if message.contains("is a directory") {
-        Some(ContainerCrashing::PermissionDenied)
     } else {
         None
     }
-}
-
-/// The program that a start error names: `exec: "/nosuch": …`.
-fn program_of(message: &str) -> Option<&str> {
-    let rest = message.split_once("exec: \"")?.1;
-    rest.split_once('"').map(|(program, _)| program)
 }
 
 struct Why {
@@ -230,12 +220,20 @@ fn crashes(view: &View<'_>, needs: &mut Needs, ending: &Ending<'_>) -> Finding {
             // The log has been quoted: where the spec holds the fault, it is opened.
             let is_in_spec = why.fix == FILE_MISSING
                 || command_line(container).is_some() && (why.fix == UNKNOWN_OPTION || why.cause == ContainerCrashing::CommandNotFound);
-            let command = if is_in_spec {
+            let is_silent = why.fix == READ_LOG && why.line.is_none();
+            let command = if is_in_spec || is_silent {
                 edit_command(view, container.pod)
             } else {
                 logs_command(container, previous)
             };
-            finding.fix_command(why.fix, command)
+            let fix = match is_silent {
+                true => format!(
+                    "its log does not say why: let it log more, or see what its command does before it ends with code {}",
+                    ending.end.exit_code
+                ),
+                false => why.fix,
+            };
+            finding.fix_command(fix, command)
         }
     };
     with_effects(view, container, finding)
@@ -299,6 +297,8 @@ fn by_signal(code: i32) -> String {
     signal_name(code).map_or_else(String::new, |name| format!(" ({name})"))
 }
 
+const READ_LOG: &str = "read the log around this line";
+
 const LOADER_MISSING: &str = "the file is there, but not what starts it: correct its #! line (Windows line ends?), or use an image that has \
                               the libraries it was built for (glibc, musl)";
 
@@ -333,17 +333,18 @@ fn fix_of(container: &ContainerView<'_>, cause: ContainerCrashing, code: i32) ->
         (ContainerCrashing::Signal, 137) => {
             "it was killed from outside and not by the kubelet's memory limit: look at its parent process and at the node"
         }
-        _ => "read the log around this line",
+        _ => READ_LOG,
     }
 }
 
 /// A program that the runtime could not start; `state` says what became of the container.
 pub(crate) fn start_error(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>, state: &str, message: &str) -> Finding {
     let cause = start_error_cause(message).unwrap_or(ContainerCrashing::Unknown);
-    let program = program_of(message).map_or_else(|| "its command".to_owned(), |p| shorten(&redact(p), 80));
+    let program =
+        runtime::program_of(message, container.spec).map_or_else(|| "its command".to_owned(), |program| shorten(&redact(program), 80));
     let provided = provided::of_start(view, needs, container, message);
     let reason = match (cause, &provided) {
-        (_, Some(_)) => tail_of(message),
+        (_, Some(_)) => runtime::tail_of(message),
         (ContainerCrashing::ExecFormat, _) => format!("{program} is built for another CPU architecture, or lacks its #! line"),
         (ContainerCrashing::PermissionDenied, _) => format!("{program} may not be executed"),
         _ => format!(
@@ -356,8 +357,8 @@ pub(crate) fn start_error(view: &View<'_>, needs: &mut Needs, container: &Contai
         container.name(),
         owner_name(view, container.pod)
     );
-    let mut finding =
-        Finding::error(cause, view.subject_of(container), summary).evidence(container.source(), format!("{state}: {}", tail_of(message)));
+    let mut finding = Finding::error(cause, view.subject_of(container), summary)
+        .evidence(container.source(), format!("{state}: {}", runtime::tail_of(message)));
     if let Some(command) = command_line(container) {
         finding = finding.evidence("command", command);
     }

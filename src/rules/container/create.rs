@@ -1,11 +1,11 @@
 //! Containers that the kubelet or the runtime refuses to create or start.
 
-use crate::facts::ending::{counts, edit_command, ending, owner_name, tail_of};
-use crate::facts::{provided, references};
+use crate::facts::ending::{counts, edit_command, ending, owner_name};
+use crate::facts::{provided, references, runtime};
 use crate::model::code::Code;
 use crate::model::finding::Finding;
 use crate::rules::container::crash::{start_error, start_error_cause};
-use crate::text::{redact, shorten};
+use crate::text::shorten;
 use crate::view::{ContainerView, Needs, Role, View, containers};
 
 /// What passes by itself: caches of the kubelet that are not filled yet, names and deadlines of a slow runtime.
@@ -56,7 +56,7 @@ fn judge(view: &View<'_>, needs: &mut Needs, container: &ContainerView<'_>) -> O
             owner_name(view, container.pod)
         );
         let finding = Finding::error(Code::ContainerCreateFailing, view.subject_of(container), summary)
-            .evidence(container.source(), format!("{reason}: {}", tail_of(message)));
+            .evidence(container.source(), format!("{reason}: {}", runtime::tail_of(message)));
         match provided {
             Some(provided) => provided.explain(view, container.pod, finding),
             None => finding.fix_command(fix_of(message), edit_command(view, container.pod)),
@@ -114,27 +114,26 @@ fn runs_as_root(view: &View<'_>, container: &ContainerView<'_>, message: &str) -
         .fix_command(fix, edit_command(view, container.pod))
 }
 
-/// The refusal in words: the runtime's layers repeat each other, the last one names the fault.
+/// The refusal in words.
 fn why(message: &str) -> String {
-    let tail = message
-        .split_once("unable to start container process: ")
-        .map_or(message, |(_, tail)| tail);
-    let tail = tail.strip_prefix("failed to create containerd container: ").unwrap_or(tail);
+    let tail = runtime::tail_of(message);
+    let tail = tail.strip_prefix("failed to create containerd container: ").unwrap_or(&tail);
     let tail = tail.strip_prefix("failed to generate container ").unwrap_or(tail);
-    shorten(&redact(tail.trim_end_matches(": unknown")), 160)
+    shorten(tail, 160)
 }
 
 fn fix_of(message: &str) -> &'static str {
-    let has = |word: &str| message.contains(word);
+    let lower = message.to_lowercase();
+    let has = |word: &str| lower.contains(word);
     if has("seccomp") {
         "name a seccomp profile that is on the node, or use RuntimeDefault"
-    } else if has("apparmor") || has("AppArmor") {
+    } else if has("apparmor") {
         "name an AppArmor profile that is loaded on the node, or use RuntimeDefault"
     } else if has("not a directory") && !has("mount") {
         "workingDir, or a folder on the way to it, is a file in the image: correct workingDir or the image"
     } else if has("not a directory") || has("error mounting") {
         "a mount does not fit its target (a file over a directory, or the reverse): correct mountPath, subPath or workingDir"
-    } else if has("subPath") {
+    } else if has("subpath") {
         "correct the subPath of the volume mount: it must exist in the volume or be creatable there"
     } else if has("no command specified") {
         "the image has no entry point: set command"

@@ -510,3 +510,11 @@ fn a_restart_of_which_nothing_is_known_any_more_is_silent() {
     let status = "ready: true, restartCount: 3, state: {running: {startedAt: \"2026-01-01T11:50:00Z\"}}";
     assert!(check(crate::rules::container::check, &pod(status, "")).is_empty());
 }
+
+#[test]
+fn of_an_empty_log_no_line_is_spoken() {
+    let crash = pod(&back_off(3, "exitCode: 3, reason: Error"), "");
+    let fix = |log: &str| with_log(&crash, true, log)[0].fixes[0].text.clone();
+    assert!(fix("").contains("its log does not say why"), "{}", fix(""));
+    assert_eq!(fix("cannot go on\n"), "read the log around this line");
+}

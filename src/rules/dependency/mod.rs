@@ -16,7 +16,7 @@ use crate::facts::calls::failure::{Failure, How};
 use crate::facts::calls::places::Place;
 use crate::facts::calls::trouble::Trouble;
 use crate::facts::calls::{callers, places, stopped, trouble};
-use crate::facts::ending::edit_command;
+use crate::facts::ending::{create_service, edit_command};
 use crate::facts::listening::dials::opens_nothing;
 use crate::facts::listening::fault::is_mismatch_proven;
 use crate::model::cause;
@@ -142,17 +142,10 @@ fn missing(view: &View<'_>, failure: &Failure<'_>, namespace: &str, name: &str) 
         .iter()
         .find(|s| s.metadata.name.as_deref() == Some(name) && s.namespace().as_deref() != Some(namespace))
         .and_then(|s| s.namespace());
-    let workload = view
-        .workloads()
-        .find(|w| w.reference.namespace == namespace && w.reference.name == name);
-    let create = command(
-        "kubectl expose {} -n {} --port={}",
-        &[
-            &workload.map_or_else(|| format!("deployment/{name}"), |w| w.reference.short()),
-            &namespace,
-            &failure.port.map_or_else(|| "PORT".to_owned(), |p| p.to_string()),
-        ],
-    );
+    let mut workloads = view.workloads();
+    let namesake = workloads.find(|w| w.reference.namespace == namespace && w.reference.name == name);
+    let is_elsewhere = container.pod.namespace().as_deref() != Some(namespace);
+    let has_no_namespace = is_elsewhere && view.snapshot.presence(&kind::NAMESPACE, "", namespace) == Presence::Absent;
     let mut finding = Finding::new(
         ServiceMissing,
         Severity::Error,
@@ -163,30 +156,59 @@ fn missing(view: &View<'_>, failure: &Failure<'_>, namespace: &str, name: &str) 
         },
         view.subject_of(container),
         format!(
-            "container {} {} Service {}, which does not exist",
+            "container {} {} Service {}, which does not exist{}",
             container.name(),
             predicate(failure),
-            shown(failure, namespace, name)
+            shown(failure, namespace, name),
+            if has_no_namespace { ", and neither does the namespace" } else { "" }
         ),
     )
     .related("missing", object.clone())
     .breaking(Effect::Object(object))
     .breaking(Effect::Service(namespace.to_owned(), name.to_owned()));
-    finding = of_caller(view, failure, finding).evidence(format!("namespace/{namespace}"), format!("has no Service {name}"));
-    match (near, elsewhere) {
-        (Some(near), _) => finding.fix_command(
+    let absent = match has_no_namespace {
+        true => "does not exist".to_owned(),
+        false => format!("has no Service {name}"),
+    };
+    finding = of_caller(view, failure, finding).evidence(format!("namespace/{namespace}"), absent);
+    if has_no_namespace {
+        return finding.fix_command(
+            format!(
+                "correct the namespace in {}, or create namespace {namespace} and what belongs there",
+                spec_of(failure)
+            ),
+            match failure.named_by.as_str() {
+                "log" => "kubectl get namespaces".into(),
+                _ => edit_command(view, container.pod),
+            },
+        );
+    }
+    if let Some(set) = view.named_by(namespace, name) {
+        return finding.fix_command(
+            format!(
+                "create Service {name}, by which {} wants its pods to be known",
+                set.reference.short()
+            ),
+            create_service(set, name, failure.port),
+        );
+    }
+    match (near, elsewhere, namesake) {
+        (Some(near), ..) => finding.fix_command(
             format!("if Service {near} is meant, use that name in {}", spec_of(failure)),
             match failure.named_by.as_str() {
                 "command" => edit_command(view, container.pod),
                 _ => command("kubectl get services -n {}", &[&namespace]),
             },
         ),
-        (None, Some(other)) => finding.fix_command(
+        (None, Some(other), _) => finding.fix_command(
             format!("a Service {name} is in namespace {other}: if that is meant, call it {name}.{other}"),
             command("kubectl get service {} -n {}", &[&name, &other]),
         ),
-        (None, None) if workload.is_some() => finding.fix_command(format!("create Service {name} for the workload of that name"), create),
-        (None, None) => finding.fix_command(
+        (None, None, Some(workload)) => finding.fix_command(
+            format!("create Service {name} for the workload of that name"),
+            create_service(workload, name, failure.port),
+        ),
+        (None, None, None) => finding.fix_command(
             format!(
                 "create Service {name} and what is behind it, or correct the name in {}",
                 spec_of(failure)

@@ -386,3 +386,43 @@ fn a_word_counts_where_such_a_service_exists_or_the_spec_names_it() {
     let named = crashed("app").replace("image: i, command", "image: i, env: [{name: STORE_HOST, value: db}], command");
     assert_eq!(codes(&named), [(ServiceMissing, "web".to_owned())]);
 }
+
+#[test]
+fn a_pod_of_a_set_is_known_by_the_service_that_the_set_names() {
+    let set = "---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: kafka}
+spec: {serviceName: kafka-headless, selector: {matchLabels: {app: k}}, template: {metadata: {labels: {app: k, role: broker}}, spec: {containers: [{name: c, image: i}]}}}
+";
+    let log = "dial tcp: lookup kafka-0.kafka-headless on 10.96.0.10:53: no such host";
+    let yaml = crashed("app wait-for kafka-0.kafka-headless:9092");
+    let missing = &found(&(yaml.clone() + set), log)[0];
+    assert_eq!(missing.code, ServiceMissing);
+    assert_eq!(
+        missing.fixes[0].command.as_deref(),
+        Some(
+            "kubectl create service clusterip kafka-headless --clusterip=None --tcp=9092 -n shop && \
+             kubectl set selector service kafka-headless app=k,role=broker -n shop"
+        )
+    );
+    assert_eq!(
+        codes(&(yaml + &set.replace("name: kafka}", "name: other}")), log),
+        [DependencyUnreachable]
+    );
+}
+
+#[test]
+fn a_namespace_that_does_not_exist_is_told_as_such() {
+    let log = "dial tcp: lookup db.stores.svc on 10.96.0.10:53: no such host";
+    let missing = &found(&crashed("app"), log)[0];
+    assert_eq!(missing.code, ServiceMissing);
+    assert!(
+        missing.summary.ends_with("which does not exist, and neither does the namespace"),
+        "{}",
+        missing.summary
+    );
+    let there = "---\n{apiVersion: v1, kind: Namespace, metadata: {name: stores}}\n";
+    let missing = &found(&(crashed("app") + there), log)[0];
+    assert!(missing.summary.ends_with("which does not exist"), "{}", missing.summary);
+}

@@ -10,9 +10,9 @@ use kube::ResourceExt;
 use crate::facts::awaited;
 use crate::facts::calls::failure::is_usage;
 use crate::facts::calls::names;
-use crate::facts::ending::{Ending, counts, edit_command, for_each_pod, groups, logs_command, owner_name, tail_of};
+use crate::facts::ending::{Ending, counts, edit_command, for_each_pod, groups, logs_command, owner_name};
 use crate::facts::log_line::explaining_line;
-use crate::facts::provided;
+use crate::facts::{provided, runtime};
 use crate::model::cause::InitContainerStuck;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Settles, Severity};
@@ -61,7 +61,7 @@ fn fails(view: &View<'_>, needs: &mut Needs, ending: &Ending<'_>) -> Finding {
     let message = ending.end.message.as_deref().filter(|m| !m.trim().is_empty());
     let explained = match message {
         // The runtime's own word on a program that could not be started.
-        Some(message) if ending.end.exit_code == 128 => Some(("status", tail_of(message), true)),
+        Some(message) if ending.end.exit_code == 128 => Some(("status", runtime::tail_of(message), true)),
         _ => explaining_line(&lines)
             .map(|(line, strong)| (log.map_or("log", |l| l.source()), line, strong))
             .or_else(|| message.map(|m| ("termination message", m.to_owned(), true))),

@@ -4,10 +4,10 @@ use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use kube::ResourceExt;
 use serde_json::json;
 
-use crate::facts::ending::patch_command;
+use crate::facts::ending::{edit_command, patch_command};
 use crate::facts::listening::bind::Bind;
 use crate::facts::listening::dials::opens_nothing;
-use crate::facts::listening::fault::{Fault, Faulty};
+use crate::facts::listening::fault::{Fault, Faulty, answers_for_others};
 use crate::facts::listening::hints::Hint;
 use crate::facts::listening::look;
 use crate::facts::listening::look::Look;
@@ -251,9 +251,9 @@ fn fix(
 ) -> Finding {
     let pod = container.pod;
     let namespace = pod.namespace().unwrap_or_default();
-    let (name, owner) = (container.name(), view.workload_of(pod).short());
+    let name = container.name();
     let logs = command("kubectl logs {} -c {} -n {} --tail=50", &[&pod.name_any(), &name, &namespace]);
-    let edit = command("kubectl edit {} -n {}", &[&owner, &namespace]);
+    let edit = edit_command(view, pod);
     match fault {
         Fault::OtherFamily(_) => {
             let set = fixes::other_family(view, container, &look.hints, used.port);
@@ -314,7 +314,17 @@ fn other_family(pod: &Pod, used: &Use<'_>, look: &Look<'_>, edit: Command, findi
 
 /// Brings what uses a port and what listens on another together.
 fn to_other_port(view: &View<'_>, container: &ContainerView<'_>, used: &Use<'_>, other: u16, edit: Command, finding: Finding) -> Finding {
+    let (pod, namespace) = (container.pod, container.pod.namespace().unwrap_or_default());
     match used.services.first() {
+        // What is right for one of them takes the other ones down.
+        Some((service, of)) if answers_for_others(view, pod, service, of) => finding.fix_command(
+            format!(
+                "keep these pods out of Service {}, whose other pods answer, by a label more in its selector, or make the application listen on {}",
+                service.name_any(),
+                used.port
+            ),
+            command("kubectl edit service {} -n {}", &[&service.name_any(), &namespace]),
+        ),
         Some((service, of)) if used.probes.is_empty() => finding.fix_command(
             format!(
                 "send port {} of Service {} to {other}, or make the application listen on {}",

@@ -26,7 +26,7 @@ use crate::view::{Needs, Out, View, Workload, is_ready, revision};
 
 /// Ports that are used and do not answer: of one pod of each revision, and in a small run of some others.
 pub fn check(view: &View<'_>, out: &mut Out) {
-    let is_small = view.workloads().count() <= FEW_WORKLOADS;
+    let is_small = view.workloads().filter(|workload| view.is_asked_about(workload)).count() <= FEW_WORKLOADS;
     for workload in view.workloads() {
         for pod in representatives(view, workload) {
             if mesh(pod).is_some() {
@@ -35,7 +35,10 @@ pub fn check(view: &View<'_>, out: &mut Out) {
                 continue;
             }
             let others = like(workload, pod);
-            for used in uses::of_pod(view, pod).into_iter().filter(Use::is_used) {
+            let all = uses::of_pod(view, pod);
+            // A Service with the wrong protocol has its own finding.
+            let is_fit = |used: &&Use<'_>| used.is_used() && !used.is_declared_otherwise(&all);
+            for used in all.iter().filter(is_fit).cloned() {
                 let (port, protocol, is_of_service) = (used.port, used.protocol, !used.services.is_empty());
                 if let Some((faulty, settles)) = of_start(view, &mut out.needs, pod, used) {
                     let found = finding(view, &faulty);

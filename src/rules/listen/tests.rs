@@ -388,6 +388,10 @@ fn non_http_ports_are_sent_nothing() {
     }
     let postgres = pod(OLD, "", "").replace("targetPort: 8080", "targetPort: 5432");
     assert_eq!(asked(&snapshot(&postgres)), [Need::Dial(key(5432, Speech::Plain, false))]);
+    for (number, speech) in [(5432, Speech::Plain), (25, Speech::Plain), (9000, Speech::Http)] {
+        let at_service = pod(OLD, "", "").replace("port: 80,", &format!("port: {number},"));
+        assert_eq!(asked(&snapshot(&at_service)), [Need::Dial(key(8080, speech, false))], "{number}");
+    }
     let https = pod(OLD, "", ", appProtocol: https");
     assert_eq!(asked(&snapshot(&https)), [Need::Dial(key(8080, Speech::Https, false))]);
     let mut refused = snapshot(&pod(OLD, "", ", name: redis"));
@@ -769,4 +773,106 @@ fn one_good_revision_keeps_the_service_alive() {
     let all: Vec<Finding> = check_snapshot(check, &s);
     assert_eq!(all.len(), 1, "{all:#?}");
     assert!(!all[0].effects.iter().any(|e| matches!(e, Effect::Service(..))));
+}
+
+/// Another application behind the same Service that passes a probe on its port.
+const NEIGHBOUR: &str = "---
+apiVersion: v1
+kind: Pod
+metadata: {name: fa, labels: {app: api}}
+spec: {nodeName: n1, containers: [{name: fa, image: i, readinessProbe: {tcpSocket: {port: 8080}}}]}
+status: {phase: Running, podIP: 10.244.0.8, conditions: [{type: Ready, status: 'True'}],
+  containerStatuses: [{name: fa, image: i, imageID: '', ready: true, started: true, restartCount: 0, state: {running: {startedAt: '2026-01-01T11:59:50Z'}}}]}
+";
+
+#[test]
+fn the_port_of_a_service_stays_where_others_answer_at_it() {
+    let commands = |yaml: &str| {
+        let mut s = snapshot(yaml);
+        for again in [false, true] {
+            dialled(&mut s, key(8080, Speech::Http, again), Reply::Refused, Reply::Refused);
+        }
+        dialled(&mut s, key(9999, Speech::Http, false), Reply::Status(200), Reply::Untried);
+        let found = check_snapshot(check, &s);
+        let fixes = found.iter().flat_map(|finding| &finding.fixes);
+        let commands: Vec<String> = fixes.filter_map(|fix| fix.command.clone()).collect();
+        (found[0].code, commands.join("; "))
+    };
+    for (container, alone) in [
+        (", ports: [{containerPort: 9999}]", TargetPortMismatch),
+        (", env: [{name: LISTEN, value: '0.0.0.0:9999'}]", ListenerOnOtherPort),
+    ] {
+        let (code, patched) = commands(&pod(OLD, container, ""));
+        assert!(code == alone && patched.contains("kubectl patch service api"), "{code} {patched}");
+        let (code, kept) = commands(&(pod(OLD, container, "") + NEIGHBOUR));
+        assert!(
+            code == ListenerOnOtherPort && !kept.contains("kubectl patch service"),
+            "{code} {kept}"
+        );
+    }
+}
+
+#[test]
+fn a_service_that_takes_a_pod_by_mistake_is_told_while_that_pod_starts() {
+    let yaml = pod(YOUNG, ", env: [{name: LISTEN, value: '0.0.0.0:9999'}]", "") + NEIGHBOUR;
+    let mut s = snapshot(&yaml);
+    for again in [false, true] {
+        dialled(&mut s, key(8080, Speech::Http, again), Reply::Refused, Reply::Refused);
+    }
+    let diagnosis = crate::diagnosis::assess::assess(&s, &crate::diagnosis::assess::Question::default());
+    let told: Vec<Code> = diagnosis.root_causes.iter().chain(&diagnosis.pending).map(|f| f.code).collect();
+    assert_eq!(told, [ServiceSelectsForeignPods]);
+}
+
+#[test]
+fn a_service_with_the_wrong_protocol_is_not_told_as_a_port_that_nobody_opens() {
+    let codes = |container: &str| {
+        let yaml = pod(OLD, container, "");
+        let mut s = snapshot(&yaml);
+        for again in [false, true] {
+            dialled(&mut s, key(8080, Speech::Http, again), Reply::Refused, Reply::Refused);
+        }
+        let mut found = check_snapshot(check, &s);
+        found.extend(check_snapshot(crate::rules::service::check, &s));
+        found.iter().map(|f| f.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(", ports: [{containerPort: 8080, protocol: UDP}]"), [ServiceProtocolMismatch]);
+    assert_eq!(codes(", ports: [{containerPort: 8080}]"), [NothingListening]);
+}
+
+#[test]
+fn the_pods_of_a_named_service_are_compared_however_many_others_there_are() {
+    let all = pod(OLD, "", "");
+    let (first, service) = all.split_once("---").unwrap();
+    let owned = first.replace(
+        "labels:",
+        "ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: odd, uid: u, controller: true}], labels:",
+    );
+    let second = owned.replace("name: api-1", "name: api-2");
+    let others: String = (0..30)
+        .map(|n| {
+            first
+                .replace("name: api-1", &format!("name: other-{n}"))
+                .replace("app: api", &format!("app: other-{n}"))
+                + "---\n"
+        })
+        .collect();
+    let mut s = snapshot(&format!("{others}{owned}---\n{second}---{service}"));
+    dialled(&mut s, key(8080, Speech::Http, false), Reply::Status(200), Reply::Untried);
+    let asked_about = |targets: &[crate::model::finding::ObjectRef]| {
+        let view = View::new(
+            &s,
+            Options {
+                dial: true,
+                ..Options::default()
+            },
+        )
+        .focused_on(targets);
+        let needs = run(check, &view).needs.into_set();
+        needs.iter().any(|need| matches!(need, Need::Dial(key) if key.pod == "api-2"))
+    };
+    let of = |kind: &crate::model::kind::Kind, name: &str| crate::model::finding::ObjectRef::new(kind, "shop", name);
+    assert!(asked_about(&[of(&crate::model::kind::SERVICE, "api")]));
+    assert!(asked_about(&[of(&crate::model::kind::STATEFUL_SET, "odd")]));
+    assert!(!asked_about(&[]), "in a whole namespace of this size one pod stands for all");
 }

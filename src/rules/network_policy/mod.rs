@@ -11,7 +11,7 @@ use crate::facts::calls::places::Place;
 use crate::facts::calls::trouble::Trouble;
 use crate::facts::calls::{callers, stopped};
 use crate::facts::policy::denied::Denied;
-use crate::facts::policy::{denies, denies_outside};
+use crate::facts::policy::{denies_all, denies_outside};
 use crate::model::cause::NetworkPolicyBlocks;
 use crate::model::finding::{Confidence, Finding, ObjectRef};
 use crate::model::kind;
@@ -29,16 +29,18 @@ pub fn check(view: &View<'_>, out: &mut Out) {
         .iter()
         .filter_map(|failure| Some((failure, stopped::by_policy(view, &mut out.needs, failure)?)));
     let (calls, denied): (Vec<_>, Vec<_>) = blamed.unzip();
-    // Without DNS the call does not get as far as the port: that would be the next fault.
-    let by_name = calls.iter().zip(&denied).filter(|(_, one)| one.cause() == NetworkPolicyBlocks::Dns);
-    let next = by_name.filter_map(|(failure, _)| match &failure.place {
+    // Without DNS the call does not get as far as the port, nor without a way out as far as the other end: that would be the next fault.
+    let next = calls.iter().zip(&denied).filter_map(|(failure, one)| match &failure.place {
         Place::Service { namespace, name } => {
             let service = view.service(namespace, name)?;
-            denies(view, &mut out.needs, failure.container.pod, service, failure.port)
+            denies_all(view, &mut out.needs, failure.container.pod, service, failure.port)
         }
-        Place::Outside(host) => denies_outside(view, &mut out.needs, failure.container.pod, host, failure.port?),
-        Place::Own => None,
+        Place::Outside(host) if one.cause() == NetworkPolicyBlocks::Dns => {
+            denies_outside(view, &mut out.needs, failure.container.pod, host, failure.port?).map(|denied| vec![denied])
+        }
+        Place::Outside(_) | Place::Own => None,
     });
+    let next: Vec<Denied<'_>> = next.flatten().collect();
     let all: Vec<Denied<'_>> = denied.iter().cloned().chain(next).collect();
     let each = calls.iter().zip(&denied);
     out.findings

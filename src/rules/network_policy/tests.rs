@@ -441,3 +441,23 @@ fn a_policy_that_selects_namespaces_waits_for_their_labels() {
         );
     }
 }
+
+#[test]
+fn what_would_stop_the_call_next_is_opened_with_it() {
+    let denied = "{podSelector: {}, policyTypes: [Ingress, Egress]}";
+    let dns_open =
+        "{podSelector: {}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}]}";
+    for (policy, rules) in [
+        (denied, &["web-to-dns", "web-to-db-5432", "db-from-web-5432"][..]),
+        (dns_open, &["web-to-db-5432", "db-from-web-5432"]),
+    ] {
+        let found = check_snapshot(
+            crate::rules::network_policy::check,
+            &called(policy, "connecting to db:5432 timed out"),
+        );
+        let command = found[0].fixes[0].command.clone().unwrap_or_default();
+        for rule in rules {
+            assert!(command.contains(rule), "{policy}: {rule} is not in {command}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
+use crate::facts::ending::edit_template;
 use crate::facts::node::{has_taint, is_satisfied, preemptions};
 use crate::model::cause::{Cause, PodEvicted, PodPreempted};
 use crate::model::code::Code;
@@ -335,11 +336,11 @@ fn eviction_finding(
     match cause {
         _ if let Some((volume, size)) = full => finding.fix_command(
             format!("raise sizeLimit {size} of volume {volume}, let the program write less into it, or use a claim"),
-            command("kubectl edit {} -n {}", &[&workload.short(), &namespace]),
+            edit_template(workload),
         ),
         Cause::PodEvicted(PodEvicted::Disk) if newest.detail.contains("limit") => finding.fix_command(
             "write less to the container's file system and to emptyDir volumes, raise the ephemeral-storage limit, or use a claim",
-            command("kubectl edit {} -n {}", &[&workload.short(), &namespace]),
+            edit_template(workload),
         ),
         Cause::PodEvicted(PodEvicted::Memory) => finding.fix_command(
             "set memory requests to what the pods really use, so that the node is not overcommitted",

@@ -5,13 +5,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::facts::ending::edit_template;
 use crate::facts::probe as message;
 use crate::facts::probe::Which;
 use crate::model::age;
 use crate::model::cause::ProbeFailure;
 use crate::model::code::Code;
 use crate::model::finding::{Confidence, Finding, Severity, Subject};
-use crate::text::command;
 use crate::view::{View, Workload, WorkloadObject, containers, probe_budget};
 
 /// Advice on the probes of every long-running workload.
@@ -39,10 +39,7 @@ fn subject(workload: &Workload<'_>, container: &Container) -> Subject {
 }
 
 fn advise(code: Code, workload: &Workload<'_>, container: &Container, summary: String, fix: &str) -> Finding {
-    let command = command(
-        "kubectl edit {} -n {}",
-        &[&workload.reference.short(), &workload.reference.namespace],
-    );
+    let command = edit_template(&workload.reference);
     Finding::advice(code, subject(workload, container), summary).fix_command(fix, command)
 }
 
@@ -134,10 +131,7 @@ fn over_deadline(workload: &Workload<'_>) -> Option<Finding> {
         )
         .fix_command(
             format!("set progressDeadlineSeconds above {}, or shorten the probes", budget.as_secs()),
-            command(
-                "kubectl edit {} -n {}",
-                &[&workload.reference.short(), &workload.reference.namespace],
-            ),
+            edit_template(&workload.reference),
         )
     })
 }
@@ -170,10 +164,7 @@ fn tight(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 .evidence(format!("{} event Unhealthy", container.source()), format!("{count} times: {text}"))
                 .fix_command(
                     format!("raise {}Probe.timeoutSeconds", Which::word(which)),
-                    command(
-                        "kubectl edit {} -n {}",
-                        &[&workload.reference.short(), &workload.reference.namespace],
-                    ),
+                    edit_template(&workload.reference),
                 ),
             )
         })

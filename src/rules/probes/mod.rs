@@ -22,6 +22,7 @@ use cut_off::CutOff;
 use given_time::GivenTime;
 
 use crate::facts::calls::callers;
+use crate::facts::ending::{edit_command, edit_template};
 use crate::facts::listening::uses;
 use crate::facts::probe::{Which, describe, failures_now, port, running_since, was_killed};
 use crate::model::age;
@@ -425,8 +426,7 @@ fn fixes(view: &View<'_>, failing: &Failing<'_>, is_cut_off: bool, finding: Find
     let container = &failing.container;
     let namespace = container.pod.namespace().unwrap_or_default();
     let (pod, name, which) = (container.pod.name_any(), container.name(), failing.which.word());
-    let object = view.workload_of(container.pod).short();
-    let edit = command("kubectl edit {} -n {}", &[&object, &namespace]);
+    let edit = edit_command(view, container.pod);
     let logs = logs(failing, is_cut_off);
     let probe = failing.which.of(container.spec);
     let asked = probe.and_then(|probe| uses::probe_port(probe, container.spec));
@@ -542,7 +542,6 @@ fn gate(view: &View<'_>, pod: &Pod) -> Option<Finding> {
         Some((status, reason, message)) => format!("{first}={status} {reason} {message}"),
     };
     let workload = view.workload_of(pod);
-    let namespace = pod.namespace().unwrap_or_default();
     Some(
         Finding::error(
             Code::ReadinessGateUnmet,
@@ -557,7 +556,7 @@ fn gate(view: &View<'_>, pod: &Pod) -> Option<Finding> {
         .breaking(Effect::NotReady(workload.clone()))
         .fix_command(
             format!("see why the controller that sets {first} does not (is it installed, does it see this pod?), or remove the gate from the pod template"),
-            command("kubectl edit {} -n {}", &[&workload.short(), &namespace]),
+            edit_template(&workload),
         ),
     )
 }

@@ -449,3 +449,26 @@ fn a_probe_whose_threshold_hides_its_failures_is_told_only_while_it_fails() {
         assert!(hidden(threshold, ready_since, seen).is_empty(), "{threshold} {ready_since} {seen}");
     }
 }
+
+#[test]
+fn the_start_up_probe_of_a_sidecar_is_told_by_the_kubelets_words_for_init_containers() {
+    let status = "ready: false, started: false, restartCount: 2, state: {waiting: {reason: CrashLoopBackOff}}, \
+                  lastState: {terminated: {exitCode: 0, reason: Completed, startedAt: 2026-01-01T11:59:30Z, finishedAt: 2026-01-01T11:59:40Z}}";
+    let probe = "restartPolicy: Always, startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 1, failureThreshold: 5}";
+    let of = |killed: &str| {
+        let yaml = pod(probe, status)
+            + &event(
+                "Unhealthy",
+                "'Startup probe failed: dial tcp 10.244.0.4:8080: connect: connection refused'",
+            )
+            + &event("Killing", killed);
+        let sidecar = yaml
+            .replace("  containers: [", "  containers: [{name: app, image: i}]\n  initContainers: [")
+            .replace("containerStatuses", "initContainerStatuses")
+            .replace("spec.containers{c}", "spec.initContainers{c}");
+        errors(&sidecar)
+    };
+    let told = [(Code::StartupProbeFailing, "refused".to_owned())];
+    assert_eq!(of("Init container c failed startup probe"), told);
+    assert!(of("Init container d failed startup probe").is_empty());
+}

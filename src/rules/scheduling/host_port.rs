@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use crate::facts::ending::edit_template;
 use crate::facts::provided;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, Finding, ObjectRef};
 use crate::model::kind;
-use crate::text::{command, shorten};
+use crate::text::shorten;
 use crate::view::{View, has_ended};
 
 fn host_ports(pod: &Pod) -> BTreeSet<(i32, String)> {
@@ -32,7 +33,6 @@ fn host_ports(pod: &Pod) -> BTreeSet<(i32, String)> {
 pub fn conflict(view: &View<'_>, pod: &Pod, message: &str) -> Finding {
     let wanted = host_ports(pod);
     let workload = view.workload_of(pod);
-    let namespace = pod.namespace().unwrap_or_default();
     let holders: Vec<(&Pod, i32)> = view
         .snapshot
         .objects
@@ -80,6 +80,6 @@ pub fn conflict(view: &View<'_>, pod: &Pod, message: &str) -> Finding {
     }
     finding.fix_command(
         "use a Service instead of the host port, choose another port, or run no more pods than nodes",
-        command("kubectl edit {} -n {}", &[&workload.short(), &namespace]),
+        edit_template(&workload),
     )
 }

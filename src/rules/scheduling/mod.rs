@@ -11,13 +11,15 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
+use crate::facts::ending::edit_template;
 use crate::facts::node;
 use crate::facts::provided::holder;
 use crate::model::cause::Unschedulable;
-use crate::model::finding::{Confidence, Effect, Finding, Settles, Severity};
+use crate::model::finding::{Confidence, Effect, Finding, ObjectRef, Settles, Severity};
+use crate::model::snapshot::Presence;
 use crate::model::{age, kind};
 use crate::text::{command, shorten};
-use crate::view::{Needs, Out, View, condition, has_ended, is_terminating, phase};
+use crate::view::{Needs, Out, View, condition, containers, has_ended, is_terminating, phase};
 use reasons::Reason;
 
 /// A scheduler that runs looks at a pod within this time.
@@ -46,8 +48,39 @@ pub fn check(view: &View<'_>, out: &mut Out) {
             out.findings.extend(rejected(view, pod));
         } else if pod.spec.as_ref().is_none_or(|s| s.node_name.is_none()) {
             out.findings.extend(waiting(view, &mut out.needs, pod));
+        } else {
+            out.findings.extend(on_no_node(view, &mut out.needs, pod));
         }
     }
+}
+
+/// A pod that was given its node by name, past the scheduler, and whose node does not exist.
+fn on_no_node(view: &View<'_>, needs: &mut Needs, pod: &Pod) -> Option<Finding> {
+    let node = pod.spec.as_ref()?.node_name.as_deref()?;
+    // The scheduler notes that it has found a node, and so does the kubelet, which then tells of each container.
+    let is_touched = condition(pod, "PodScheduled").is_some() || containers(pod).iter().any(|c| c.status.is_some());
+    if phase(pod) != "Pending" || is_touched {
+        return None;
+    }
+    needs.list(view, &kind::NODE, "");
+    if view.snapshot.presence(&kind::NODE, "", node) != Presence::Absent {
+        return None;
+    }
+    let workload = view.workload_of(pod);
+    let summary = format!(
+        "pod {} is given to node {node}, which does not exist, so nothing runs it",
+        pod.name_any()
+    );
+    Some(
+        Finding::error(Unschedulable::NodeMissing, view.pod_subject(pod), summary)
+            .evidence("spec", format!("nodeName: {node}"))
+            .breaking(Effect::NotReady(workload.clone()))
+            .fix_command(
+                "remove nodeName from the pod template and leave the choice to the scheduler, or name a node that exists",
+                edit_template(&workload),
+            )
+            .fix_command("see which nodes there are", "kubectl get nodes"),
+    )
 }
 
 fn waiting(view: &View<'_>, needs: &mut Needs, pod: &Pod) -> Vec<Finding> {
@@ -98,11 +131,14 @@ fn settles(view: &View<'_>, needs: &mut Needs, pod: &Pod, cause: Option<Unschedu
     let ordered = events
         .iter()
         .find(|event| matches!(event.reason(), "TriggeredScaleUp" | "Nominated"));
-    if let Some(ordered) = ordered.and_then(|event| event.last_seen) {
-        let settles = view.settles(ordered, SCALE_UP);
-        if settles.is_pending() {
-            return settles;
-        }
+    let ordered = ordered
+        .and_then(|event| event.last_seen)
+        .map(|ordered| view.settles(ordered, SCALE_UP));
+    // A node has been chosen that is being freed, or made.
+    let is_nominated = pod.status.as_ref().is_some_and(|status| status.nominated_node_name.is_some());
+    let nominated = is_nominated.then(|| view.settles_from(pod.metadata.creation_timestamp.as_ref(), SCALE_UP));
+    if let Some(pending) = [ordered, nominated].into_iter().flatten().find(|settles| settles.is_pending()) {
+        return pending;
     }
     // Labels of nodes do not change by themselves; only an autoscaler brings other ones.
     let by_labels = matches!(cause, Some(Unschedulable::NodeSelector | Unschedulable::NodeAffinity));
@@ -139,7 +175,6 @@ fn scheduler_missing(view: &View<'_>, pod: &Pod, age: Duration) -> Option<Findin
     if phase(pod) != "Pending" || may_answer && scheduler == "default-scheduler" {
         return None;
     }
-    let namespace = pod.namespace().unwrap_or_default();
     let workload = view.workload_of(pod);
     let custom = scheduler != "default-scheduler";
     let finding = Finding::new(
@@ -163,7 +198,7 @@ fn scheduler_missing(view: &View<'_>, pod: &Pod, age: Duration) -> Option<Findin
     Some(if custom {
         finding.fix_command(
             format!("install the scheduler {scheduler}, or remove schedulerName from the pod template"),
-            command("kubectl edit {} -n {}", &[&workload.short(), &namespace]),
+            edit_template(&workload),
         )
     } else {
         finding.fix_command(
@@ -282,13 +317,13 @@ fn unschedulable(view: &View<'_>, needs: &mut Needs, pod: &Pod, decisive: Option
         return holder.explain(view, pod, finding);
     }
     let Some(label) = label else {
-        return fixes(view, finding, cause, &workload.short(), &namespace);
+        return fixes(view, finding, cause, &workload);
     };
     if let Some(instead) = label.instead {
         finding = finding.evidence("nodes", instead);
     }
     finding
-        .fix_command(label.fix, command("kubectl edit {} -n {}", &[&workload.short(), &namespace]))
+        .fix_command(label.fix, edit_template(&workload))
         .fix_command("or label a node", command("kubectl label node NODE {}", &[&label.label]))
 }
 
@@ -310,10 +345,10 @@ fn braces(text: &str) -> &str {
     }
 }
 
-fn fixes(view: &View<'_>, finding: Finding, cause: Option<Unschedulable>, object: &str, namespace: &str) -> Finding {
+fn fixes(view: &View<'_>, finding: Finding, cause: Option<Unschedulable>, workload: &ObjectRef) -> Finding {
     let is_cordoned = |node: &&k8s_openapi::api::core::v1::Node| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true));
     let cordoned = view.snapshot.objects.nodes.iter().find(is_cordoned).map(|node| node.name_any());
-    let edit = command("kubectl edit {} -n {}", &[&object, &namespace]);
+    let edit = edit_template(workload);
     match cause {
         Some(Unschedulable::Cpu | Unschedulable::Memory | Unschedulable::EphemeralStorage) => finding
             .fix_command(
@@ -354,13 +389,13 @@ fn fixes(view: &View<'_>, finding: Finding, cause: Option<Unschedulable>, object
                 None => "kubectl get nodes && kubectl uncordon NODE".into(),
             },
         ),
-        Some(Unschedulable::Volume) => finding.fix_command("look at the claims", command("kubectl get pvc -n {}", &[&namespace])),
+        Some(Unschedulable::Volume) => finding.fix_command("look at the claims", command("kubectl get pvc -n {}", &[&workload.namespace])),
         Some(Unschedulable::HostPort) => finding.fix_command("use a Service instead of a host port, or run no more pods than nodes", edit),
         Some(Unschedulable::NoNodes) => finding.fix_command("add a node", "kubectl get nodes"),
         Some(Unschedulable::ResourceClaim) => {
-            finding.fix_command("look at the claims", command("kubectl get resourceclaims -n {}", &[&namespace]))
+            finding.fix_command("look at the claims", command("kubectl get resourceclaims -n {}", &[&workload.namespace]))
         }
-        _ => finding.fix_command("see what the scheduler says", command("kubectl describe {} -n {}", &[&object, &namespace])),
+        _ => finding.fix_command("see what the scheduler says", command("kubectl describe {} -n {}", &[&workload.short(), &workload.namespace])),
     }
 }
 
@@ -394,7 +429,7 @@ fn rejected(view: &View<'_>, pod: &Pod) -> Option<Finding> {
     )
     .evidence(format!("pod/{} status", pod.name_any()), format!("Failed, {reason}"))
     .breaking(Effect::NotReady(workload.clone()));
-    Some(fixes(view, finding, Some(cause), &workload.short(), &namespace).fix_command(
+    Some(fixes(view, finding, Some(cause), &workload).fix_command(
         "a refused pod is not started again: delete it and create it again",
         command("kubectl delete pod {} -n {}", &[&pod.name_any(), &namespace]),
     ))

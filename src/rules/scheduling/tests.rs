@@ -188,7 +188,15 @@ message: 'pod triggered scale-up: [{pool 1->2 (max: 5)}]'
 lastTimestamp: 2026-01-01T11:59:00Z
 involvedObject: {kind: Pod, name: a, namespace: shop, uid: a}
 ";
-    assert!(kinds(&(pending(big, "0/1 nodes are available: 1 Insufficient cpu.") + event)).is_empty());
+    let full = pending(big, "0/1 nodes are available: 1 Insufficient cpu.");
+    assert_eq!(kinds(&full).len(), 1);
+    for reason in ["TriggeredScaleUp", "Nominated"] {
+        assert!(
+            kinds(&(full.clone() + &event.replace("TriggeredScaleUp", reason))).is_empty(),
+            "{reason}"
+        );
+    }
+    assert!(kinds(&full.replace("phase: Pending", "phase: Pending\n  nominatedNodeName: node-1")).is_empty());
 }
 
 #[test]
@@ -268,4 +276,19 @@ fn a_claim_of_one_pod_alone_is_explained_by_the_pod_that_has_it() {
     assert!(said.contains("set strategy Recreate"), "{said}");
     let found = check(crate::rules::scheduling::check, &held_claim("Recreate"));
     assert!(!found[0].fixes[0].text.contains("Recreate"), "{:?}", found[0].fixes);
+}
+
+#[test]
+fn a_pod_that_is_given_to_a_node_that_does_not_exist_is_told() {
+    let pod = |conditions: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: a, uid: a, creationTimestamp: 2026-01-01T11:59:55Z}}\n\
+             spec: {{nodeName: node-7, containers: [{{name: c, image: i}}]}}\nstatus: {{phase: Pending{conditions}}}\n"
+        )
+    };
+    let told = [(Code::Unschedulable, "node-missing".to_owned(), Severity::Error)];
+    assert_eq!(kinds(&(pod("") + NODE)), told);
+    assert!(kinds(&(pod("") + &NODE.replace("node-1", "node-7"))).is_empty());
+    let by_scheduler = pod(", conditions: [{type: PodScheduled, status: 'True'}]");
+    assert!(kinds(&(by_scheduler + NODE)).is_empty(), "its node was there");
 }

@@ -11,6 +11,7 @@ use kube::ResourceExt;
 
 use crate::facts::listening::fault;
 use crate::facts::listening::fault::{Fault, PortAnswer};
+use crate::facts::listening::uses;
 use crate::model::cause;
 use crate::model::code::Code::ServiceSelectsForeignPods;
 use crate::model::finding::{Confidence, Effect, Finding, Settles, Severity};
@@ -305,6 +306,7 @@ fn refusing_pods(view: &View<'_>, needs: &mut Needs, service: &Service) -> Optio
         .iter()
         .find(|port| ports::protocol(port.protocol.as_ref()) == "TCP")?;
     let (mut answering, mut refusing) = (Vec::new(), Vec::new());
+    // A pod that starts is asked as well: where another one answers already, it is told at once that it may not belong to the Service.
     for workload in behind {
         let mut ready = workload
             .pods
@@ -312,15 +314,21 @@ fn refusing_pods(view: &View<'_>, needs: &mut Needs, service: &Service) -> Optio
             .filter(|pod| is_ready(pod) && service_selects(service, pod.labels()));
         let Some(pod) = ready.next() else { continue };
         let number = ports::resolve(pod.spec.as_ref()?, first).and_then(|number| u16::try_from(number).ok())?;
-        match fault::answer(view, needs, pod, number, "TCP") {
-            PortAnswer::Listens(_) => answering.push((workload, number)),
-            PortAnswer::Fault(faulty) if matches!(faulty.fault, Fault::Nothing(..) | Fault::OtherPort(..)) => {
-                refusing.push((workload, number))
+        if matches!(fault::answer(view, needs, pod, number, "TCP"), PortAnswer::Listens(_)) {
+            answering.push(workload);
+            continue;
+        }
+        let used = uses::of_pod(view, pod)
+            .into_iter()
+            .find(|used| used.port == number && used.protocol == "TCP")?;
+        match fault::of_start(view, needs, pod, used) {
+            Some((faulty, settles)) if matches!(faulty.fault, Fault::Nothing(..) | Fault::OtherPort(..)) => {
+                refusing.push((workload, number, settles));
             }
             _ => {}
         }
     }
-    let ((own, _), (foreign, number)) = (answering.first()?, refusing.first()?);
+    let (own, (foreign, number, settles)) = (answering.first()?, refusing.first()?);
     let labels_of = |w: &Workload<'_>| w.object.map(WorkloadObject::pod_labels).unwrap_or_default();
     let (own_labels, foreign_labels) = (labels_of(own), labels_of(foreign));
     let selector = service.spec.as_ref()?.selector.as_ref()?;
@@ -341,6 +349,7 @@ fn refusing_pods(view: &View<'_>, needs: &mut Needs, service: &Service) -> Optio
             format!("Service {name} also selects the pods of {of}, which refuse connections on port {number}; those of {others} answer"),
         )
         .confidence(Confidence::Likely)
+        .settling(*settles)
         .evidence(format!("service/{name}"), format!("spec.selector is {}", shown(selector)))
         .evidence(&of, format!("its pods are labelled {}", shown(&foreign_labels)))
         .related("foreign", foreign.reference.clone())

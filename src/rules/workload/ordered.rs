@@ -7,7 +7,7 @@ use kube::ResourceExt;
 
 use crate::model::age;
 use crate::model::code::Code;
-use crate::model::finding::{Effect, Finding, Severity, Subject};
+use crate::model::finding::{Effect, Finding, Settles, Severity, Subject};
 use crate::text::command;
 use crate::view::{ContainerView, View, WorkloadObject, condition, containers, is_ready, is_terminating, probe_budget, revision};
 
@@ -73,7 +73,8 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
                             reference.short()
                         ),
                     )
-                    .settling(settles(WAITS))
+                    // What shows a fault already does not heal in the time of a start.
+                    .settling(if looks_bad(view, pod) { Settles::Never } else { settles(WAITS) })
                     .evidence(format!("pod/{name}"), format!("revision {}, not ready, {} old", revision(pod), age::short(age)))
                     .evidence(format!("{} status", reference.short()), format!("updateRevision {update}"))
                     .breaking(Effect::NotReady(reference.clone()))

@@ -43,11 +43,13 @@ fn stuck(view: &View<'_>, deployment: &Deployment) -> Option<Finding> {
             status.available_replicas.unwrap_or(0)
         ),
     };
-    let undo = half_way.and_then(|half_way| half_way.undo(workload?)).unwrap_or_else(|| {
-        Fix::command(
-            "fix the cause, or go back to the previous revision",
-            command("kubectl rollout undo {} -n {}", &[&reference.short(), &reference.namespace]),
-        )
+    let undo = half_way.and_then(|half_way| half_way.undo(workload?)).or_else(|| {
+        revision::has_older(view, deployment).then(|| {
+            Fix::command(
+                "fix the cause, or go back to the previous revision",
+                command("kubectl rollout undo {} -n {}", &[&reference.short(), &reference.namespace]),
+            )
+        })
     });
     let mut finding = Finding::symptom(Code::RolloutStuck, Subject::of(reference.clone()), summary)
         .evidence(
@@ -58,9 +60,15 @@ fn stuck(view: &View<'_>, deployment: &Deployment) -> Option<Finding> {
                 shorten(condition.message.as_deref().unwrap_or_default(), 160)
             ),
         )
-        .suffering(Effect::NotReady(reference));
-    finding.fixes.push(undo);
-    Some(finding)
+        .suffering(Effect::NotReady(reference.clone()));
+    finding.fixes.extend(undo);
+    Some(match finding.fixes.is_empty() {
+        true => finding.fix_command(
+            "fix what keeps its pods from being available: there is no older revision to go back to",
+            command("kubectl describe {} -n {}", &[&reference.short(), &reference.namespace]),
+        ),
+        false => finding,
+    })
 }
 
 fn paused(view: &View<'_>, deployment: &Deployment) -> Option<Finding> {

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use crate::facts::ending::create_service;
 use crate::model::cause;
 use crate::model::code::Code::ServiceMissing;
 use crate::model::finding::{Effect, Finding, ObjectRef, Subject};
@@ -99,10 +100,7 @@ fn without_service(view: &View<'_>, reference: &ObjectRef, set: &StatefulSet) ->
         .related("missing", ObjectRef::new(&kind::SERVICE, namespace, service))
         .fix_command(
             "create it, headless, with the labels of the pods as its selector",
-            command(
-                "kubectl create service clusterip {} --clusterip=None -n {}",
-                &[&service, &namespace],
-            ),
+            create_service(view.workload(reference)?, service, None),
         ),
     )
 }

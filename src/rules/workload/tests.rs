@@ -3,6 +3,7 @@ use std::time::Duration;
 use crate::model::code::Code;
 use crate::model::finding::{Effect, ObjectRef, Settles, Severity};
 use crate::model::kind;
+use crate::model::report::Verdict;
 use crate::model::snapshot::Coverage;
 use crate::testing::{check, check_snapshot, pending, snapshot};
 
@@ -293,6 +294,11 @@ status: {replicas: 0}
     }
     let alone = set.replace("name: db}, spec: {clusterIP", "name: other}, spec: {clusterIP");
     assert_eq!(found(&alone), [(Code::ServiceMissing, Severity::Advice)]);
+    let labelled = alone.replace("{labels: {app: db}}", "{labels: {app: db, role: broker}}");
+    assert_eq!(
+        check(crate::rules::workload::check, &labelled)[0].fixes[0].command.as_deref(),
+        Some("kubectl create service clusterip db --clusterip=None -n shop && kubectl set selector service db app=db,role=broker -n shop")
+    );
     assert!(found(&alone.replace("serviceName: db", "serviceName: ''")).is_empty());
 }
 
@@ -353,4 +359,62 @@ status:
     // A sidecar is ended with the others.
     let sidecar = pod("2026-01-01T11:55:00Z", 0, "initContainers");
     assert!(found(&sidecar).is_empty());
+}
+
+#[test]
+fn whoever_asks_about_the_service_of_a_workload_at_zero_is_told() {
+    let service = "---\n{apiVersion: v1, kind: Service, metadata: {name: shut}, spec: {selector: {app: api}, ports: [{port: 80}]}}\n";
+    let snapshot = snapshot(&(deployment("replicas: 0", "observedGeneration: 2") + service));
+    let asked = |targets: Option<Vec<ObjectRef>>| {
+        let question = crate::diagnosis::assess::Question {
+            targets,
+            ..Default::default()
+        };
+        let diagnosis = crate::diagnosis::assess::assess(&snapshot, &question);
+        let told = |all: &[crate::model::finding::Finding]| all.iter().any(|f| f.code == Code::ScaledToZero);
+        (diagnosis.verdict, told(&diagnosis.root_causes), told(&diagnosis.advice))
+    };
+    let of = |kind: &kind::Kind, name: &str| Some(vec![ObjectRef::new(kind, "shop", name)]);
+    assert_eq!(asked(of(&kind::SERVICE, "shut")), (Verdict::Broken, true, false));
+    assert_eq!(asked(of(&kind::DEPLOYMENT, "api")), (Verdict::Healthy, false, true));
+    assert_eq!(asked(None), (Verdict::Healthy, false, true));
+}
+
+#[test]
+fn a_roll_out_is_undone_only_where_an_older_revision_is_left() {
+    let condition = "conditions: [{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded, message: timed out}]";
+    let stuck = deployment("replicas: 1", &format!("observedGeneration: 2, {condition}")).replace(
+        "generation: 2}",
+        "generation: 2, uid: d, annotations: {deployment.kubernetes.io/revision: '2'}}",
+    );
+    let set = |number: u8| {
+        format!(
+            "---\napiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {{name: api-{number}, annotations: {{deployment.kubernetes.io/revision: '{number}'}}, \
+             ownerReferences: [{{apiVersion: apps/v1, kind: Deployment, name: api, uid: d, controller: true}}]}}\nspec: {{selector: {{}}}}\n"
+        )
+    };
+    let offers_undo = |yaml: &str| {
+        let found = check(crate::rules::workload::check, yaml);
+        found[0].fixes[0]
+            .command
+            .as_deref()
+            .is_some_and(|c| c.starts_with("kubectl rollout undo"))
+    };
+    assert!(offers_undo(&(stuck.clone() + &set(1) + &set(2))));
+    assert!(!offers_undo(&(stuck + &set(2))));
+}
+
+#[test]
+fn a_pod_of_an_older_revision_that_shows_a_fault_is_to_go_at_once() {
+    let waits = |reason: &str| {
+        let waits = format!(
+            "status: {{phase: Pending, containerStatuses: [{{name: c, image: i, imageID: '', ready: false, restartCount: 0, \
+                     state: {{waiting: {{reason: {reason}}}}}}}],"
+        );
+        stateful_set("RollingUpdate", "db-2", 3)
+            .replace("11:50:00", "11:59:50")
+            .replace("status: {phase: Running,", &waits)
+    };
+    assert_eq!(found(&waits("ImagePullBackOff")), [(Code::OrderedStartBlocked, Severity::Error)]);
+    assert!(found(&waits("ContainerCreating")).is_empty());
 }

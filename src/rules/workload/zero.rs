@@ -43,6 +43,10 @@ fn zero(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         })
         .map(ResourceExt::name_any)
         .collect();
+    // Whoever asks about a Service wants to reach what is behind it.
+    let is_asked = services
+        .iter()
+        .any(|service| view.is_named(&ObjectRef::new(&kind::SERVICE, &reference.namespace, service)));
     let dependant = services.iter().find_map(|service| dependant(view, reference, service));
     // KEDA scales to zero on purpose, and owns its autoscaler.
     let autoscaler = autoscaler::of(view, reference)
@@ -53,7 +57,7 @@ fn zero(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 .is_none_or(|by| by != "keda-operator")
         })
         .map(ResourceExt::name_any);
-    let severity = if dependant.is_some() || autoscaler.is_some() {
+    let severity = if is_asked || dependant.is_some() || autoscaler.is_some() {
         Severity::Error
     } else {
         Severity::Advice

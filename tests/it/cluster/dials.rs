@@ -108,9 +108,10 @@ fn dials_of_a_revision_are_bounded() {
     let log = fs::read(&audit).unwrap();
     let seen = requests(&String::from_utf8_lossy(&log[before..]), &scenario.namespace);
     let count = |subresource: &str| seen.iter().filter(|(_, resource)| resource == subresource).count();
-    // The pods of `good` answer at once. `bad` is young, so that it is dialled twice and its refusal confirmed; then two of its other pods are
-    // dialled.
-    assert_eq!((count("pods/proxy"), count("pods/portforward")), (8, 4), "{seen:?}");
+    // At most: the pods of `good` answer at once. `bad` is dialled twice while it is young, and its refusal confirmed; then two of its other
+    // pods are dialled.
+    let (proxied, forwarded) = (count("pods/proxy"), count("pods/portforward"));
+    assert!(proxied <= 8 && forwarded <= 4, "{seen:?}");
     // After the count: a connection that ends late is logged late.
     let shown = scenario.podlife(&["diagnose", "-v", "6"]).stderr;
     for request in ["/proxy/ ", "/portforward?ports=8080 "] {

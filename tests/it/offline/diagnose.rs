@@ -559,3 +559,53 @@ fn placeholders_are_words_in_capitals() {
         "kubectl create secret generic token -n shop --from-literal=KEY=VALUE"
     );
 }
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_the_cluster_is_asked() {
+    let api = FakeApi::start().holding([namespace(), broken()]);
+    let lost = api.folder().join("no/where").display().to_string();
+    let kubeconfig = api.kubeconfig().display().to_string();
+    let trace = [
+        "trace",
+        "pod/api",
+        "svc/db:80",
+        "--kubeconfig",
+        &kubeconfig,
+        "-n",
+        "shop",
+        "--save",
+        &lost,
+    ];
+    for answer in [diagnose(&api, &["--save", &lost]), podlife(&trace)] {
+        assert_eq!((answer.exit, answer.stdout.as_str()), (2, ""), "{}", answer.stderr);
+        assert!(
+            answer
+                .stderr
+                .starts_with(&format!("error: --save {lost}: No such file or directory")),
+            "{}",
+            answer.stderr
+        );
+    }
+    assert!(api.seen().is_empty());
+    let kept = api.folder().join("kept.json");
+    std::fs::write(&kept, "earlier").unwrap();
+    diagnose(&api, &["deployment/absent", "--save", &kept.display().to_string()]);
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "earlier");
+}
+
+#[test]
+fn a_namespace_that_is_being_deleted_explains_what_goes_wrong_in_it() {
+    let mut ending = namespace();
+    ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T10:00:00Z");
+    let api = FakeApi::start().holding([ending, broken()]);
+    for target in [&[][..], &["pod/api"]] {
+        let answer = diagnose(&api, &[&["-o", "json"], target].concat());
+        let codes = |list: &str| -> Vec<Value> {
+            let all = answer.json[list].as_array().unwrap();
+            all.iter().map(|finding| finding["code"].clone()).collect()
+        };
+        assert_eq!(codes("rootCauses"), ["NamespaceTerminating"], "{}", answer.stdout);
+        assert_eq!(codes("symptoms"), ["SecretMissing"], "{}", answer.stdout);
+        assert_eq!(answer.json["symptoms"][0]["fixes"], json!([]));
+    }
+}

@@ -107,6 +107,29 @@ fn a_pod_that_does_not_answer_costs_no_more_than_the_limit() {
     // Far below the time that any other limit would have let it wait.
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert_eq!((connection(&answer), answer.exit), (&"no answer".into(), 0), "{}", answer.json);
+    assert!(
+        !answer.json["unchecked"].to_string().contains("open to other pods"),
+        "{}",
+        answer.json
+    );
+}
+
+/// A cluster whose API server has no way to pods: a listener on the loopback would look the same.
+#[test]
+fn a_port_that_accepts_inside_alone_is_not_called_open() {
+    let api = shop().on("GET", PROXY, Answer::hang()).on("GET", FORWARD, Answer::forward(false));
+    let answer = diagnose(&api, &[]);
+    assert_eq!(
+        (connection(&answer), answer.exit),
+        (&"accepts inside the pod".into(), 0),
+        "{}",
+        answer.json
+    );
+    let unchecked = answer.json["unchecked"].to_string();
+    assert!(
+        unchecked.contains("whether port 8080 of pod/api is open to other pods"),
+        "{unchecked}"
+    );
 }
 
 /// The time for all connections together bounds a run over many pods that do not answer, and what was left out is said.

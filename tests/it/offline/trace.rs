@@ -294,7 +294,7 @@ fn a_saved_snapshot_of_files_answers_like_the_files() {
 fn the_role_has_the_rules_of_diagnose() {
     let role = |verb: &str| podlife(&["rbac", verb, "-n", "shop", "--with", "dial,nodes", "-o", "json"]).json;
     let (trace, diagnose) = (role("trace"), role("diagnose"));
-    assert_eq!(trace["items"][0]["metadata"]["name"], "podlife-trace");
+    assert_eq!(trace["items"][0]["metadata"]["name"], "podlife-trace-nodes-dial");
     for at in [0, 1] {
         assert!(trace["items"][at]["rules"].is_array());
         assert_eq!(trace["items"][at]["rules"], diagnose["items"][at]["rules"]);

@@ -4,7 +4,7 @@ use podlife::model::kind;
 use serde_json::Value;
 
 use super::probes::deployment;
-use crate::cluster::harness::{Scenario, event, kubectl, pods_ready};
+use crate::cluster::harness::{Scenario, clean_up, event, kubectl, pods_ready};
 use crate::cluster::objects::Workload;
 
 const IDLE: &str = "command: [sleep, '3600']";
@@ -17,10 +17,10 @@ fn refused(name: &'static str, manifest: &str, text: &'static str) -> Scenario {
 }
 
 /// An object outside of namespaces, removed at the end even if the test fails.
-struct ClusterWide(Vec<(&'static str, String)>);
+pub struct ClusterWide(Vec<(&'static str, String)>);
 
 impl ClusterWide {
-    fn apply(objects: &[(&'static str, &str)], manifest: &str) -> Self {
+    pub fn apply(objects: &[(&'static str, &str)], manifest: &str) -> Self {
         let guard = Self(objects.iter().map(|(kind, name)| (*kind, (*name).to_owned())).collect());
         kubectl(&["apply", "-f", "-"], Some(manifest));
         guard
@@ -30,7 +30,7 @@ impl ClusterWide {
 impl Drop for ClusterWide {
     fn drop(&mut self) {
         for (kind, name) in &self.0 {
-            kubectl(&["delete", kind, name, "--ignore-not-found", "--wait=false"], None);
+            clean_up(&["delete", kind, name, "--ignore-not-found", "--wait=false"], None);
         }
     }
 }

@@ -117,6 +117,61 @@ fn every_kind_of_crash_has_its_cause() {
 }
 
 #[test]
+fn what_crun_cannot_start_has_the_same_causes_as_with_runc() {
+    let run = |name: &str, command: &str, more: &str| {
+        deployment(
+            name,
+            &format!(
+                "{{runtimeClassName: crun, containers: [{{name: app, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: {command}{more}}}]{}}}",
+                if more.contains("volumeMounts") {
+                    ", volumes: [{name: v, configMap: {name: files, defaultMode: 0755}}]"
+                } else {
+                    ""
+                }
+            ),
+        )
+    };
+    let mounted = |path: &str| format!(", volumeMounts: [{{name: v, mountPath: {path}}}]");
+    let files = r##"---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: files}
+data: {plain: "echo hello", lost: "#!/nosuch\n"}
+"##;
+    let manifest = [
+        files.to_owned(),
+        run("no-program", "[/nosuch]", ""),
+        run("not-on-path", "[nosuchcmd, -x]", ""),
+        run("no-right", "[/etc/passwd]", ""),
+        run("a-folder", "[/etc]", ""),
+        run("no-interpreter", "[/v/plain]", &mounted("/v")),
+        run("lost-interpreter", "[/v/lost]", &mounted("/v")),
+        run("over-a-file", "[sleep, '1000']", &mounted("/etc/passwd")),
+        run("no-such-folder", "[sleep, '1000']", ", workingDir: /etc/passwd"),
+        run("well", "[sleep, '1000']", &mounted("/v")),
+    ]
+    .concat();
+    let broken = |state: &State| {
+        let restarted = |pod: &&serde_json::Value| pod["status"]["containerStatuses"][0]["restartCount"].as_i64() >= Some(1);
+        state.pods.len() == 9 && state.pods.iter().filter(restarted).count() == 8
+    };
+    let scenario = Scenario::new("crun").apply(&manifest).until("eight have failed twice", broken);
+    assert_root_causes(
+        &scenario,
+        &[
+            "ContainerCrashing (command-not-found) deployment/no-program",
+            "ContainerCrashing (command-not-found) deployment/not-on-path",
+            "ContainerCrashing (permission-denied) deployment/no-right",
+            "ContainerCrashing (permission-denied) deployment/a-folder",
+            "ContainerCrashing (exec-format) deployment/no-interpreter",
+            "ContainerCrashing (command-not-found) deployment/lost-interpreter",
+            "ContainerCreateFailing () deployment/over-a-file",
+            "ContainerCreateFailing () deployment/no-such-folder",
+        ],
+    );
+}
+
+#[test]
 fn a_crash_quotes_the_line_that_explains_it() {
     let answer = Scenario::new("crash")
         .with_first_look()
@@ -128,7 +183,7 @@ fn a_crash_quotes_the_line_that_explains_it() {
         .until("it crashes again and again", waiting("app", "CrashLoopBackOff"))
         .first_root_cause("ContainerCrashing", "exit-code", "deployment/api");
     let summary = answer.root_cause()["summary"].as_str().unwrap();
-    assert!(summary.contains("exit code 7, Error: cannot open ledger"), "{summary}");
+    assert!(summary.contains("exit code 7, Error: cannot open ledger"), "{}", answer.stdout);
     assert!(!answer.stdout.contains("hunter2"), "{}", answer.stdout);
 }
 

@@ -2,7 +2,7 @@
 
 use podlife::model::kind;
 
-use crate::cluster::harness::{Scenario, kubectl, pods_ready};
+use crate::cluster::harness::{Scenario, clean_up, kubectl, pods_ready};
 use crate::cluster::objects::{app, busybox, service};
 
 /// A class of its own for one test: classes belong to the cluster.
@@ -21,9 +21,7 @@ impl Class {
 
 impl Drop for Class {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            kubectl(&["delete", "ingressclass", &self.0, "--wait=false"], None);
-        }
+        clean_up(&["delete", "ingressclass", &self.0, "--wait=false", "--ignore-not-found"], None);
     }
 }
 

@@ -469,7 +469,9 @@ data:
     let scenario = Scenario::new("mounted")
         .apply(&format!("{file}{web}"))
         .until("a start is over", running_for("app", PAST_START));
-    let answer = holds(&scenario, &[], &["ListenerOnLoopback (ipv4) deployment/web app, proven"]);
+    // On a busy machine the API server may take longer than the default to say that nobody listens.
+    let patient = ["--dial-timeout", "20s"];
+    let answer = holds(&scenario, &patient, &["ListenerOnLoopback (ipv4) deployment/web app, proven"]);
     let cause = about(&answer, "web");
     let commands = cause["fixes"].to_string();
     assert!(

@@ -1,6 +1,6 @@
 //! Broken and healthy workloads, each in a namespace of its own: what is applied is real, and so is the answer.
 
-mod admission;
+pub mod admission;
 mod answers;
 mod autoscale;
 mod awaited;

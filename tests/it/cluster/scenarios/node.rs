@@ -3,7 +3,7 @@
 use podlife::model::kind;
 
 use super::probes::{deployment, root_causes};
-use crate::cluster::harness::{Scenario, State, event, kubectl, pods_ready};
+use crate::cluster::harness::{Scenario, State, clean_up, event, kubectl, pods_ready};
 
 const IDLE: &str = "command: [sleep, '3600']";
 
@@ -106,7 +106,7 @@ impl PretendNode {
 
 impl Drop for PretendNode {
     fn drop(&mut self) {
-        kubectl(&["delete", "node", &self.0, "--ignore-not-found", "--wait=false"], None);
+        clean_up(&["delete", "node", &self.0, "--ignore-not-found", "--wait=false"], None);
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::node::PretendNode;
 use super::probes::{deployment, root_causes};
-use crate::cluster::harness::{Scenario, State, event, gateway_types, kubectl, pods_ready, restarts, statuses};
+use crate::cluster::harness::{Scenario, State, clean_up, event, gateway_types, kubectl, pods_ready, restarts, statuses};
 use crate::cluster::objects::{self, Workload};
 
 const IDLE: &str = "command: [sleep, '3600']";
@@ -73,9 +73,7 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            kubectl(&["delete", "pv", &self.0, "--ignore-not-found", "--wait=false"], None);
-        }
+        clean_up(&["delete", "pv", &self.0, "--ignore-not-found", "--wait=false"], None);
     }
 }
 

@@ -243,7 +243,7 @@ fn a_mended_revision_that_waits_for_the_bad_pod() {
         });
     scenario.first_root_cause("OrderedStartBlocked", "", "statefulset/db");
     // What the finding says to do.
-    scenario.kubectl(&["delete", "pod", "db-0"]);
+    scenario.kubectl(&["delete", "pod", "db-0", "--wait=false"]);
     scenario.until("the mended one runs", pods_ready(1)).healthy();
 }
 

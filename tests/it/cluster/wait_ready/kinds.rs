@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 
 use serde_json::{Value, json};
 
-use super::super::harness::{Scenario, established, gateway_types, kubectl, running};
+use super::super::harness::{Scenario, clean_up, established, gateway_types, running};
 use super::{manifest, named, probe, reason, started, state, wait, web};
 use crate::fake_api::Folder;
 
@@ -84,7 +84,7 @@ struct Types(String);
 
 impl Drop for Types {
     fn drop(&mut self) {
-        kubectl(&["delete", "--wait=false", "--ignore-not-found", "-f", "-"], Some(&self.0));
+        clean_up(&["delete", "--wait=false", "--ignore-not-found", "-f", "-"], Some(&self.0));
     }
 }
 

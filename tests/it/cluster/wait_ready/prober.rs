@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use podlife::model::kind;
 use serde_json::{Value, json};
 
-use super::super::harness::{Scenario, kubectl, podlife, pods_ready, send};
+use super::super::harness::{Scenario, clean_up, kubectl, podlife, pods_ready, send};
 use super::survival::until;
 use super::{manifest, probe, reason, service, started, state, wait, web};
 use crate::fake_api::Folder;
@@ -338,18 +338,22 @@ impl Scarce {
     }
 
     /// So many as an autoscaler would bring with a new node; none takes it away.
-    fn give(&self, count: Option<&str>) {
-        let patch = json!({"status": {"capacity": {&self.resource: count}, "allocatable": {&self.resource: count}}}).to_string();
-        kubectl(
-            &["patch", "node", &self.node, "--subresource=status", "--type=merge", "-p", &patch],
-            None,
-        );
+    fn patch(&self, count: Option<&str>) -> String {
+        json!({"status": {"capacity": {&self.resource: count}, "allocatable": {&self.resource: count}}}).to_string()
+    }
+
+    fn arguments<'a>(&'a self, patch: &'a str) -> [&'a str; 7] {
+        ["patch", "node", &self.node, "--subresource=status", "--type=merge", "-p", patch]
+    }
+
+    fn give(&self, count: &str) {
+        kubectl(&self.arguments(&self.patch(Some(count))), None);
     }
 }
 
 impl Drop for Scarce {
     fn drop(&mut self) {
-        self.give(None);
+        clean_up(&self.arguments(&self.patch(None)), None);
     }
 }
 
@@ -374,7 +378,7 @@ fn a_prober_waits_for_a_node_as_pods_do() {
         };
         s.list(&kind::POD).iter().any(is_unscheduled)
     });
-    scarce.give(Some("1"));
+    scarce.give("1");
     let ended = child.wait_with_output().unwrap();
     let told = format!(
         "{}{}",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::harness::{Answer, Scenario, kubectl, podlife, pods_ready, running};
+use super::super::harness::{Answer, Scenario, clean_up, kubectl, podlife, pods_ready, running};
 use super::{manifest, probe, service, web};
 use crate::fake_api::Folder;
 
@@ -176,7 +176,7 @@ struct PretendNode(String);
 
 impl Drop for PretendNode {
     fn drop(&mut self) {
-        kubectl(&["delete", "node", &self.0, "--wait=false", "--ignore-not-found"], None);
+        clean_up(&["delete", "node", &self.0, "--wait=false", "--ignore-not-found"], None);
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use podlife::model::kind;
 use serde_json::{Value, json};
 
-use super::super::harness::{Scenario, kubeconfig, kubectl, kubectl_program, pods_ready};
+use super::super::harness::{Scenario, clean_up, kubeconfig, kubectl, kubectl_program, pods_ready};
 use super::prober::{IMAGE, INSIDE, nothing_stays};
 use super::{manifest, probe, reason, service, state, wait, web};
 
@@ -85,7 +85,7 @@ impl Refusing {
 
 impl Drop for Refusing {
     fn drop(&mut self) {
-        kubectl(&["delete", "--wait=false", "-f", "-"], Some(&self.0));
+        clean_up(&["delete", "--wait=false", "--ignore-not-found", "-f", "-"], Some(&self.0));
     }
 }
 

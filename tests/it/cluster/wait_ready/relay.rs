@@ -1,7 +1,7 @@
 //! A relay between podlife and the API server: it can be cut, it can swallow everything, and it counts connections.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,9 +9,16 @@ use std::time::Duration;
 
 use super::super::harness::kubeconfig;
 
+/// Host and port of the API server.
+pub fn server() -> String {
+    let config = std::fs::read_to_string(kubeconfig()).unwrap();
+    let (_, rest) = config.split_once("https://").expect("the kubeconfig names a server");
+    rest.split(['"', ' ', '\n', '/']).next().unwrap().to_owned()
+}
+
 /// Passes on bytes from a port of this machine to the API server of the test cluster.
 pub struct Relay {
-    port: u16,
+    address: SocketAddr,
     server: String,
     state: Arc<State>,
 }
@@ -27,16 +34,16 @@ struct State {
 
 impl Relay {
     pub fn start() -> Self {
-        let config = std::fs::read_to_string(kubeconfig()).unwrap();
-        let (_, rest) = config.split_once("https://").expect("the kubeconfig names a server");
-        let server = rest.split(['"', ' ', '\n', '/']).next().unwrap().to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let server = server();
+        // Where the machine of the API server reaches this one.
+        let here = TcpStream::connect(&server).unwrap().local_addr().unwrap().ip();
+        let listener = TcpListener::bind((here, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
         let state = Arc::<State>::default();
         let (shared, to) = (state.clone(), server.clone());
         // Ends with the process of the tests.
         thread::spawn(move || listener.incoming().flatten().for_each(|client| shared.take(client, &to)));
-        Self { port, server, state }
+        Self { address, server, state }
     }
 
     /// The flags that lead podlife through it.
@@ -44,7 +51,7 @@ impl Relay {
         let name = self.server.rsplit_once(':').map_or(self.server.as_str(), |(host, _)| host);
         [
             "--server".to_owned(),
-            format!("https://127.0.0.1:{}", self.port),
+            format!("https://{}", self.address),
             "--tls-server-name".to_owned(),
             name.to_owned(),
         ]

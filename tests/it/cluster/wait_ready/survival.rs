@@ -279,15 +279,17 @@ fn a_token_file_that_is_written_anew_is_read_again() {
 
 #[test]
 fn a_credential_plugin_is_run_again() {
-    outlives_its_token("wr-plugin", |folder| {
-        let plugin = folder.join("plugin");
-        let token = folder.join("token");
-        let script = format!(
-            "#!/bin/sh\nprintf '{{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \"status\": {{\"token\": \"%s\"}}}}' \"$(cat {})\"\n",
-            token.display()
-        );
-        std::fs::write(&plugin, script).unwrap();
-        std::fs::set_permissions(&plugin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": plugin, "interactiveMode": "Never"}})
-    });
+    outlives_its_token("wr-plugin", |folder| plugin(folder, &folder.join("token")));
+}
+
+/// A user whose credential plugin prints the token in a file.
+pub fn plugin(folder: &Path, token: &Path) -> Value {
+    let plugin = folder.join("plugin");
+    let script = format!(
+        "#!/bin/sh\nprintf '{{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \"status\": {{\"token\": \"%s\"}}}}' \"$(cat {})\"\n",
+        token.display()
+    );
+    std::fs::write(&plugin, script).unwrap();
+    std::fs::set_permissions(&plugin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": plugin, "interactiveMode": "Never"}})
 }

@@ -155,7 +155,8 @@ fn a_partition_is_a_goal_and_on_delete_is_not_reached_by_waiting() {
     assert!(fixes.contains("kubectl delete pod web-"), "{}", left.stdout);
     let patient = waited(&scenario, "statefulset/web", &["--grace", "suspended=1h", "--timeout", "6s"]);
     expect(&patient, 124, "updateStrategy OnDelete");
-    scenario.kubectl(&["delete", "pods", "-l", "app=web"]);
+    // Waiting, kubectl may mistake the next pod of the name for this one.
+    scenario.kubectl(&["delete", "pods", "-l", "app=web", "--wait=false"]);
     expect(&waited(&scenario, "statefulset/web", &["--stable-for", "0"]), 0, "");
 }
 

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 
 use serde_json::json;
 
-use super::super::harness::{Answer, Scenario, kubeconfig, kubectl, kubectl_program, pods_ready};
+use super::super::harness::{Answer, Scenario, clean_up, kubectl, pods_ready};
 use super::{manifest, named, probe, reason, service, started, state, wait, web};
 
 fn last_line(answer: &Answer) -> &str {
@@ -107,16 +107,7 @@ struct Born(String);
 
 impl Drop for Born {
     fn drop(&mut self) {
-        let arguments = [
-            "--kubeconfig",
-            &kubeconfig(),
-            "delete",
-            "namespace",
-            &self.0,
-            "--wait=false",
-            "--ignore-not-found",
-        ];
-        let _ = std::process::Command::new(kubectl_program()).args(arguments).output();
+        clean_up(&["delete", "namespace", &self.0, "--wait=false", "--ignore-not-found"], None);
     }
 }
 
