@@ -254,6 +254,9 @@ pub enum Interruption {
 pub struct Stop {
     told: Arc<tokio::sync::watch::Sender<Option<Interruption>>>,
     held: Arc<AtomicBool>,
+    lingers: Arc<AtomicBool>,
+    outlives_hang_up: Arc<AtomicBool>,
+    hung_up: Arc<tokio::sync::Notify>,
 }
 
 impl Default for Stop {
@@ -261,6 +264,9 @@ impl Default for Stop {
         Self {
             told: Arc::new(tokio::sync::watch::Sender::new(None)),
             held: Arc::default(),
+            lingers: Arc::default(),
+            outlives_hang_up: Arc::default(),
+            hung_up: Arc::default(),
         }
     }
 }
@@ -290,6 +296,36 @@ impl Stop {
     /// Whether the run must not be cut short.
     pub fn is_held(&self) -> bool {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// From now on the run is given all the time that it takes to end, unless it is told a second time.
+    pub fn linger(&self) {
+        self.lingers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the run ends by itself.
+    pub fn lingers(&self) -> bool {
+        self.lingers.load(Ordering::Relaxed)
+    }
+
+    /// From now on SIGHUP does not end the run, which waits for it itself.
+    pub fn outlive_hang_up(&self) {
+        self.outlives_hang_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the next SIGHUP that the run outlives.
+    pub async fn hung_up(&self) {
+        self.hung_up.notified().await;
+    }
+
+    /// What ends the run.
+    pub(crate) async fn interrupted(&self) -> Interruption {
+        loop {
+            match interrupted().await {
+                Interruption::HangUp if self.outlives_hang_up.load(Ordering::Relaxed) => self.hung_up.notify_one(),
+                interruption => return interruption,
+            }
+        }
     }
 
     /// Wakes the waiter; false if there is none.

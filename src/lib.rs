@@ -7,6 +7,7 @@ mod drill;
 pub mod exit;
 mod facts;
 pub mod findings;
+mod gateway;
 pub mod io;
 pub mod model;
 pub mod observe;
@@ -39,7 +40,7 @@ async fn cut_short(first: io::Interruption, stop: &io::Stop) {
 /// Waits until a run has had its time to end.
 async fn last_words(stop: &io::Stop) {
     tokio::time::sleep(LAST_WORDS).await;
-    while stop.is_held() {
+    while stop.is_held() || stop.lingers() {
         tokio::time::sleep(LAST_WORDS / 10).await;
     }
 }
@@ -59,7 +60,7 @@ pub fn run(arguments: &[String], io: &mut io::Io) -> Exit {
         tokio::pin!(run);
         let interruption = tokio::select! {
             biased;
-            interruption = io::interrupted() => interruption,
+            interruption = stop.interrupted() => interruption,
             exit = &mut run => return exit,
         };
         let exit = Exit::from(interruption);

@@ -68,6 +68,14 @@ impl Question {
             body: Bytes::new(),
         }
     }
+
+    /// Whether it changes nothing, as far as HTTP promises that.
+    pub fn is_safe(&self) -> bool {
+        match self {
+            Self::Http { method, .. } => method.is_safe(),
+            Self::Connect | Self::Health { .. } => true,
+        }
+    }
 }
 
 impl From<Told> for Answer {

@@ -150,10 +150,11 @@ impl Follow {
         }
     }
 
-    async fn open(&self) -> Result<Body, ApiError> {
+    async fn open(&mut self) -> Result<Body, ApiError> {
+        let call = self.call();
         let transport = &self.connection.inner.transport;
         let _permit = transport.permit().await;
-        transport.open_stream(&self.call()).await
+        transport.open_stream(&call).await
     }
 
     fn call(&self) -> crate::cluster::request::Call {

@@ -1,7 +1,7 @@
 //! The only module that talks to a cluster. It reads, watches and writes; it decides nothing.
 //!
 //! [`Connection`] is the way in. Requests are built here rather than through kube's typed API, so that one place
-//! ([`request`]) holds time limits, retries, warnings, records and the meaning of a refusal.
+//! ([`request`]) holds time limits, retries, warnings and the meaning of a refusal.
 
 mod ask;
 mod attach;
@@ -49,15 +49,15 @@ pub use kubeconfig::{Names, names};
 pub use options::{ConnectOptions, Log, no_log};
 pub use outcome::{Health, Told};
 pub use proxied::Proxied;
+pub(crate) use read::escape;
 pub use read::{List, ListQuery, LogQuery};
-pub use request::RequestRecord;
 pub use trust::Trust;
 pub use watch::WatchEvent;
 pub use write::{Deletion, Patch, Preconditions, WriteOptions};
 
 use crate::model::environment::Environment;
 
-/// A way to one API server as one user. Cheap to clone; clones share records, warnings and the limit on requests at once.
+/// A way to one API server as one user. Cheap to clone; clones share the count of requests, warnings and the limit on requests at once.
 #[derive(Clone)]
 pub struct Connection {
     inner: Arc<Inner>,
@@ -108,11 +108,6 @@ impl Connection {
     /// The API server's clock, from the dates of its answers; none before the first one. Up to a second behind, never ahead.
     pub fn server_time(&self) -> Option<jiff::Timestamp> {
         self.inner.transport.server_time()
-    }
-
-    /// Every request made so far, in the order in which they ended, retries included.
-    pub fn requests(&self) -> Vec<RequestRecord> {
-        self.inner.transport.records()
     }
 
     /// How many requests were made so far, retries included.

@@ -27,6 +27,8 @@ pub struct ListQuery {
     pub metadata_only: bool,
     /// Skip `managedFields`, about half of each object.
     pub lean: bool,
+    /// As it was at exactly this resource version, a few minutes ago at most; empty for now.
+    pub at: String,
 }
 
 /// Objects of one kind at one moment, all pages together.
@@ -66,7 +68,7 @@ pub(super) fn query(parameters: &[(&str, String)]) -> String {
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters, so that no name can leave its place in a path or query.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -245,11 +247,18 @@ impl Connection {
             0 => String::new(),
             size => size.to_string(),
         };
+        let at = if token.is_none() { wanted.at.as_str() } else { "" };
         let parameters = query(&[
             ("labelSelector", wanted.label_selector.clone()),
             ("fieldSelector", wanted.field_selector.clone()),
             ("limit", limit),
             ("continue", token.unwrap_or_default().to_owned()),
+            // A token holds the version of its list, and goes with no other one.
+            ("resourceVersion", at.to_owned()),
+            (
+                "resourceVersionMatch",
+                if at.is_empty() { String::new() } else { "Exact".to_owned() },
+            ),
         ]);
         let mut call = Call::get(collection(kind, namespace) + &parameters, about.clone());
         call.accept = if wanted.metadata_only { LIST_METADATA } else { JSON };

@@ -1,7 +1,8 @@
-//! The one way a request takes: credential, headers, time limit, retries, records, and what a refusal means.
+//! The one way a request takes: credential, headers, time limit, retries, and what a refusal means.
 
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -42,19 +43,6 @@ const LONGEST_ANSWER: usize = 256 << 20;
 const LONGEST_QUOTE: usize = 300;
 
 pub(super) const JSON: &str = "application/json";
-
-/// One request that was made, as `-v 6` and a report's `requests` show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestRecord {
-    /// `GET`
-    pub method: String,
-    /// Path and query; holds no credential.
-    pub path: String,
-    /// HTTP status; none where no answer came.
-    pub status: Option<u16>,
-    /// Time until the whole answer was there.
-    pub elapsed: Duration,
-}
 
 /// When a request that failed is made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +118,8 @@ pub(super) struct Transport {
     dial_permits: Semaphore,
     log: Log,
     verbosity: u8,
-    records: Mutex<Vec<RequestRecord>>,
+    /// Requests that were made, retries included.
+    requests: AtomicUsize,
     warnings: Mutex<BTreeSet<String>>,
     /// The latest time that the API server can have sent, and when that came.
     server_time: Mutex<Option<(Timestamp, Instant)>>,
@@ -176,7 +165,7 @@ impl Transport {
             dial_permits: Semaphore::new(DIALS_AT_ONCE),
             log,
             verbosity: options.verbosity,
-            records: Mutex::default(),
+            requests: AtomicUsize::new(0),
             warnings: Mutex::default(),
             server_time: Mutex::default(),
         })
@@ -195,12 +184,8 @@ impl Transport {
         proxy::masked(self.target.server.to_string().trim_end_matches('/'))
     }
 
-    pub(super) fn records(&self) -> Vec<RequestRecord> {
-        lock(&self.records).clone()
-    }
-
     pub(super) fn request_count(&self) -> usize {
-        lock(&self.records).len()
+        self.requests.load(Ordering::Relaxed)
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
@@ -428,19 +413,14 @@ impl Transport {
         }
     }
 
-    /// Notes a request that was made, and shows it from `-v 6` on.
+    /// Counts a request that was made, and shows it from `-v 6` on.
     pub(super) fn record_request(&self, method: &str, path: &str, status: Option<StatusCode>, elapsed: Duration) {
         if self.verbosity >= 6 {
             let outcome = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
             let (server, ms) = (self.server(), elapsed.as_millis());
             self.log(&format!("{method} {server}{path} {outcome} in {ms} ms"));
         }
-        lock(&self.records).push(RequestRecord {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            status: status.map(|status| status.as_u16()),
-            elapsed,
-        });
+        self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Shows from `-v 6` on what went past the API server: what was asked, and what came of it. It is no request to the API server, and no credential

@@ -62,6 +62,17 @@ pub struct Deletion {
 }
 
 impl Deletion {
+    /// Deletes the object of this UID, and no other one of its name; without a UID, whatever has the name.
+    pub fn of_uid(uid: Option<&str>) -> Self {
+        Self {
+            preconditions: Preconditions {
+                uid: uid.map(str::to_owned),
+                resource_version: None,
+            },
+            ..Self::default()
+        }
+    }
+
     fn body(&self) -> Value {
         let mut body = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
         let mut preconditions = serde_json::Map::new();

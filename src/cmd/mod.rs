@@ -16,6 +16,7 @@ pub(crate) mod version;
 pub mod wait_ready;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use futures::future::{LocalBoxFuture, ready};
 
 use crate::cluster::Log;
 use crate::exit::{self, Exit, Failure};
@@ -96,6 +97,7 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
         io.stdout.write(&complete::complete(&command, words, &io.environment).await);
         return Exit::Good;
     }
+    let arguments = &session::serve::with_environment(arguments, &io.environment)[..];
     let named = std::iter::once("kubectl-podlife".to_owned()).chain(arguments.iter().cloned());
     let cli = match Cli::try_parse_from(named) {
         Ok(cli) => cli,
@@ -112,25 +114,30 @@ pub async fn run(arguments: &[String], io: &mut Io) -> Exit {
     };
     let stderr = io.stderr.clone();
     let log: Log = std::sync::Arc::new(move |line: &str| stderr.line(&sanitise(line)));
-    let outcome = match &cli.verb {
-        Verb::Diagnose(args) => diagnose::run(args, &cli.connect, io, log).await,
-        Verb::WaitReady(args) => wait_ready::run(args, &cli.connect, io, log).await,
-        Verb::Trace(args) => trace::run(args, &cli.connect, io, log).await,
-        Verb::Session(args) => Box::pin(session::run(args, &cli.connect, io, log)).await,
-        Verb::Drill(args) => Box::pin(drill::run(args, &cli.connect, io, log)).await,
-        Verb::Explain(args) => explain::run(args, io),
-        Verb::Rbac(args) => rbac::run(args, &cli.connect, io),
-        Verb::Version(args) => version::run(args, cli.connect.clone(), io, log).await,
-        Verb::Completion(args) => {
-            io.stdout.write(&completion::script(args.shell, Cli::command()));
-            Ok(Exit::Good)
-        }
-    };
+    let outcome = act(&cli, io, log).await;
     match outcome {
         Ok(exit) => written(io, exit),
         Err(failure) => {
             explain(&failure, is_document(arguments), io);
             failure.exit
+        }
+    }
+}
+
+/// What a verb does, on the heap: on the stack, the frames of all of them would add up.
+fn act<'a>(cli: &'a Cli, io: &'a mut Io, log: Log) -> LocalBoxFuture<'a, Outcome> {
+    match &cli.verb {
+        Verb::Diagnose(args) => Box::pin(diagnose::run(args, &cli.connect, io, log)),
+        Verb::WaitReady(args) => Box::pin(wait_ready::run(args, &cli.connect, io, log)),
+        Verb::Trace(args) => Box::pin(trace::run(args, &cli.connect, io, log)),
+        Verb::Session(args) => session::run(args, &cli.connect, io, log),
+        Verb::Drill(args) => drill::run(args, &cli.connect, io, log),
+        Verb::Explain(args) => Box::pin(ready(explain::run(args, io))),
+        Verb::Rbac(args) => Box::pin(ready(rbac::run(args, &cli.connect, io))),
+        Verb::Version(args) => Box::pin(version::run(args, cli.connect.clone(), io, log)),
+        Verb::Completion(args) => {
+            io.stdout.write(&completion::script(args.shell, Cli::command()));
+            Box::pin(ready(Ok(Exit::Good)))
         }
     }
 }

@@ -36,7 +36,7 @@ Examples:
 pub struct RbacArgs {
     /// Verb to print the rights for
     verb: Verb,
-    /// Additional rights: nodes (with volumes and storage classes), secrets (podlife reads metadata only, but RBAC cannot grant less than the data), watch, dial (ports of pods), exec, debug, in-cluster (the Job of wait-ready --probe-image). The verbs of session, besides list, status and wait: touch, create (also pause, resume and delete), from (the workloads of create --from), run, gc, exec, logs, forward, plan
+    /// Additional rights: nodes (with volumes and storage classes), secrets (podlife reads metadata only, but RBAC cannot grant less than the data), watch, dial (ports of pods), exec, debug, in-cluster (the Job of wait-ready --probe-image). The verbs of session, besides list, status and wait: touch, create (also pause, resume and delete), from (the workloads of create --from), run, serve, token-review (serve --auth token-review), gc, exec, logs, forward, plan
     #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
     with: Vec<With>,
     /// Rights in all namespaces: a ClusterRole instead of a Role
@@ -72,6 +72,8 @@ enum With {
     Create,
     From,
     Run,
+    Serve,
+    TokenReview,
     Gc,
     Logs,
     Forward,
@@ -107,7 +109,7 @@ fn subject(text: &str) -> Result<Subject, String> {
 }
 
 /// Resource (with its group) and the verbs on it.
-type Rights = BTreeMap<(String, String), BTreeSet<&'static str>>;
+pub(super) type Rights = BTreeMap<(String, String), BTreeSet<&'static str>>;
 
 fn grant(rights: &mut Rights, kind: &Kind, verb: &'static str) {
     rights
@@ -155,14 +157,19 @@ fn namespaced(with: &[With]) -> Rights {
     rights
 }
 
+/// What the groups of verbs of `session` need for which `with` holds.
+pub(super) fn of_session(with: impl Fn(&str) -> bool) -> Rights {
+    let mut rights = Rights::new();
+    for (group, resource, verbs) in session::rights::rights(with) {
+        rights.entry((group.to_owned(), resource.to_owned())).or_default().extend(verbs);
+    }
+    rights
+}
+
 /// What a verb needs within a namespace.
 fn of_verb(verb: Verb, with: &[With]) -> Rights {
     if verb == Verb::Session {
-        let mut rights = Rights::new();
-        for (group, resource, verbs) in session::rights::rights(|word| with.iter().any(|with| with.is(word))) {
-            rights.entry((group.to_owned(), resource.to_owned())).or_default().extend(verbs);
-        }
-        return rights;
+        return of_session(|word| with.iter().any(|with| with.is(word)));
     }
     if verb == Verb::Drill {
         let mut rights = Rights::new();
@@ -201,6 +208,9 @@ fn of_verb(verb: Verb, with: &[With]) -> Rights {
 /// What it reads of the cluster as a whole.
 fn cluster_wide(verb: Verb, with: &[With]) -> Rights {
     let mut rights = Rights::new();
+    if with.contains(&With::TokenReview) && verb == Verb::Session {
+        grant(&mut rights, &kind::TOKEN_REVIEW, "create");
+    }
     if with.contains(&With::Nodes) && verb == Verb::Session {
         // What `session plan` counts.
         for kind in [kind::NODE, kind::POD, kind::STORAGE_CLASS, kind::CSI_NODE, kind::VOLUME_ATTACHMENT] {
@@ -220,7 +230,7 @@ fn cluster_wide(verb: Verb, with: &[With]) -> Rights {
 }
 
 /// Rules of a role: resources of one group with the same verbs share a rule.
-fn rules(rights: &Rights) -> Vec<Value> {
+pub(super) fn rules(rights: &Rights) -> Vec<Value> {
     let mut together: BTreeMap<(&str, Vec<&str>), Vec<&str>> = BTreeMap::new();
     for ((group, resource), verbs) in rights {
         together.entry((group, verbs.iter().copied().collect())).or_default().push(resource);
@@ -239,29 +249,38 @@ fn role(kind: &str, name: &str, namespace: Option<&str>, rights: &Rights) -> Val
     json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": rules(rights)})
 }
 
+/// A binding has the name of its subject too: applied for another one, it takes nothing from the first.
 fn binding(role: &Value, subject: &Subject) -> Value {
     let kind = if role["kind"] == "Role" {
         "RoleBinding"
     } else {
         "ClusterRoleBinding"
     };
+    let mut metadata = role["metadata"].clone();
+    let words = [&role["metadata"]["name"], &subject.0["namespace"], &subject.0["name"]]
+        .into_iter()
+        .filter_map(Value::as_str);
+    metadata["name"] = words.collect::<Vec<_>>().join(":").replace(['/', '%'], "-").into();
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
-        "metadata": role["metadata"],
+        "metadata": metadata,
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role["kind"], "name": role["metadata"]["name"]},
         "subjects": [subject.0],
     })
 }
 
 fn roles(args: &RbacArgs, namespace: Option<&str>) -> Vec<Value> {
-    let name = match args.verb {
-        Verb::Diagnose => "podlife-diagnose",
-        Verb::WaitReady => "podlife-wait-ready",
-        Verb::Trace => "podlife-trace",
-        Verb::Session => "podlife-session",
-        Verb::Drill => "podlife-drill",
-    };
+    // Roles with other rights have other names: one that is applied replaces no other.
+    let with: BTreeSet<With> = args.with.iter().copied().collect();
+    let words = with
+        .iter()
+        .filter_map(|with| Some(format!("-{}", with.to_possible_value()?.get_name())));
+    let verb = args
+        .verb
+        .to_possible_value()
+        .map_or_else(String::new, |verb| verb.get_name().to_owned());
+    let name = &format!("podlife-{verb}{}", words.collect::<String>());
     let mut roles = Vec::new();
     if args.all_namespaces {
         let mut rights = of_verb(args.verb, &args.with);

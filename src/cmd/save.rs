@@ -17,6 +17,20 @@ pub(crate) fn document(path: &Path, snapshot: &serde_json::Value) -> Result<(), 
     private(path, &(text + "\n")).map_err(|error| Failure::new(Exit::Fault, format!("writing the snapshot to {}: {error}", path.display())))
 }
 
+/// Whether the file of `--save` can be written, before anything is asked of a cluster: what it holds is kept.
+pub(crate) fn must_be_writable(path: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = path.filter(|path| !is_stream(path)) else {
+        return Ok(());
+    };
+    let is_new = !path.exists();
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map_err(|error| refused("--save", path, &error))?;
+    if is_new {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
 /// Writes a file that only the user may read, on systems with such permissions.
 pub(crate) fn private(path: &Path, text: &str) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();

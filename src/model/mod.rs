@@ -20,6 +20,7 @@ mod prune;
 pub mod readiness;
 pub(crate) mod redaction;
 pub mod report;
+pub(crate) mod security;
 pub(crate) mod selector;
 pub mod session;
 pub mod snapshot;

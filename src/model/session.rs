@@ -23,13 +23,15 @@ pub enum SessionState {
     Paused,
     /// It is being deleted.
     Reaping,
+    /// Its command was to run once, and has ended.
+    Ended,
     /// Its pods failed too often.
     Failed,
 }
 
 impl SessionState {
     /// Every state.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Pending,
         Self::Starting,
         Self::Ready,
@@ -37,6 +39,7 @@ impl SessionState {
         Self::Healing,
         Self::Paused,
         Self::Reaping,
+        Self::Ended,
         Self::Failed,
     ];
 
@@ -49,6 +52,7 @@ impl SessionState {
             Self::NotReady => "NotReady",
             Self::Healing => "Healing",
             Self::Paused => "Paused",
+            Self::Ended => "Ended",
             Self::Reaping => "Reaping",
             Self::Failed => "Failed",
         }
@@ -119,6 +123,12 @@ pub struct Session {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub expires_at: Option<Timestamp>,
+    /// Whether it is cleaned up then even if it is used: its maximum lifetime ends.
+    pub expires_by_age: bool,
+    /// Of a session whose pods fail: when it gets the next one at the earliest, from `session gc`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub next_pod_at: Option<Timestamp>,
     /// Whom it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,

@@ -11,6 +11,7 @@ use crate::facts::placement;
 use crate::facts::requests::{amount_of, asked, limited, shown, sum};
 use crate::model::plan::{PlannedImage, SessionLimit, SessionPlan};
 use crate::session::SESSION;
+use crate::session::warm::is_warm;
 use crate::text::{counted, few};
 use crate::view::has_ended;
 
@@ -46,8 +47,10 @@ const SHOWN: usize = 3;
 /// Fills the limits and images of a plan.
 pub(crate) fn fill(mut plan: SessionPlan, unit: &Unit, room: &Room) -> SessionPlan {
     let spec = unit.pod.spec.clone().unwrap_or_default();
-    let is_session =
-        |pod: &&Pod| pod.namespace().as_deref() == Some(&plan.namespace) && pod.labels().contains_key(SESSION) && !has_ended(pod);
+    let is_session = |pod: &&Pod| {
+        let is_of_session = pod.labels().contains_key(SESSION) && !is_warm(pod);
+        pod.namespace().as_deref() == Some(&plan.namespace) && is_of_session && !has_ended(pod)
+    };
     let live = room.pods.iter().filter(is_session).count() as u64;
     if let Some(nodes) = &room.nodes {
         let taking: Vec<&Node> = nodes.iter().filter(|node| placement::refusal(node, &spec).is_none()).collect();

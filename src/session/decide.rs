@@ -33,13 +33,26 @@ pub(crate) enum Healing {
     Never { why: String },
 }
 
-/// Why a session is to be cleaned up; none if it is not.
-pub(crate) fn due(record: &Record, now: Timestamp) -> Option<String> {
+/// Which limit of a session is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nobody has used it for its idle timeout.
+    Idle,
+    /// It is older than its maximum lifetime.
+    Age,
+}
+
+/// Why a session is to be cleaned up, also in words; none if it is not.
+pub(crate) fn due(record: &Record, now: Timestamp) -> Option<(Due, String)> {
     let age = Duration::try_from(now.duration_since(record.created)).unwrap_or_default();
     let idle = record.idle(now);
+    let is_kept = record.keep_until.is_some_and(|until| until > now);
     match (record.idle_timeout, record.max_lifetime) {
-        (_, Some(limit)) if age >= limit => Some(format!("it is older than its maximum lifetime of {}", age::short(limit))),
-        (Some(limit), _) if idle >= limit => Some(format!("idle for {}, longer than {}", age::short(idle), age::short(limit))),
+        (_, Some(limit)) if age >= limit => Some((Due::Age, format!("it is older than its maximum lifetime of {}", age::short(limit)))),
+        (Some(limit), _) if idle >= limit && !is_kept => Some((
+            Due::Idle,
+            format!("idle for {}, longer than {}", age::short(idle), age::short(limit)),
+        )),
         _ => None,
     }
 }

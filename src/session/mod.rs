@@ -11,8 +11,9 @@ pub(crate) mod state;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
+pub(crate) mod warm;
 
-/// Label of everything that belongs to a session: its name.
+/// Label of everything that belongs to a session: its name. Empty for a pod that waits for its session.
 pub(crate) const SESSION: &str = "podlife.dev/session";
 /// Label of a slot, one of the numbered Leases that hold the number of sessions at its maximum.
 pub(crate) const SLOT: &str = "podlife.dev/slot";
@@ -22,6 +23,8 @@ pub(crate) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "po
 pub(crate) const TEMPLATE: &str = "podlife.dev/template";
 /// Annotation of a record and label of a pod: how often a pod was made for the session.
 pub(crate) const GENERATION: &str = "podlife.dev/generation";
+/// Annotation of a record whose pod was warm: its name.
+pub(crate) const POD: &str = "podlife.dev/pod";
 /// Annotation of a pod whose command is run once: when it ends, it has not failed.
 pub(crate) const ONCE: &str = "podlife.dev/once";
 /// Annotation of everything that belongs to a session: its full id.

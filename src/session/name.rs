@@ -48,6 +48,20 @@ fn slug(id: &str) -> String {
     if slug.is_empty() { "s".to_owned() } else { slug.to_owned() }
 }
 
+/// What the names of warm pods begin with.
+const WARM: &str = "podlife-warm-";
+
+/// The name of a warm pod.
+pub(crate) fn of_warm(number: u64) -> String {
+    format!("{WARM}{number:016x}")
+}
+
+/// Whether a name is one of a warm pod.
+pub(crate) fn is_warm(name: &str) -> bool {
+    let number = name.strip_prefix(WARM);
+    number.is_some_and(|number| number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase()))
+}
+
 /// The name of a session's pod.
 pub(crate) fn of_pod(name: &str, generation: u32) -> String {
     format!("{name}-g{generation}")

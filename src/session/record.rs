@@ -6,15 +6,17 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::session::{GENERATION, ID, MANAGED_BY, SESSION, TEMPLATE, name};
+use crate::session::{GENERATION, ID, MANAGED_BY, POD, SESSION, TEMPLATE, name};
 
-const OWNER: &str = "podlife.dev/owner";
+pub(crate) const OWNER: &str = "podlife.dev/owner";
+const TRIAL: &str = "podlife.dev/on-trial";
 const PHASE: &str = "podlife.dev/phase";
 const FAILURES: &str = "podlife.dev/failures";
 const HELD: &str = "podlife.dev/slot-number";
 const SINCE: &str = "podlife.dev/generation-since";
 const MAX_LIFETIME: &str = "podlife.dev/max-lifetime-seconds";
 const MAX_SESSIONS: &str = "podlife.dev/max-sessions";
+const KEEP_UNTIL: &str = "podlife.dev/keep-until";
 const REASON: &str = "podlife.dev/reason";
 
 /// What is wanted for a session.
@@ -66,6 +68,8 @@ pub(crate) struct Record {
     pub(crate) template: String,
     /// How often a pod was made.
     pub(crate) generation: u32,
+    /// The warm pod that is, or is to be, the one of the present generation; none: it has one of its own.
+    pub(crate) warm: Option<String>,
     /// Since when the generation is the present one.
     pub(crate) since: Timestamp,
     /// How many pods failed in a row.
@@ -74,6 +78,8 @@ pub(crate) struct Record {
     pub(crate) slot: Option<u32>,
     pub(crate) created: Timestamp,
     pub(crate) last_activity: Timestamp,
+    /// Until when it is kept although nobody uses it.
+    pub(crate) keep_until: Option<Timestamp>,
     /// Which client stamped the last activity.
     pub(crate) stamped_by: String,
     /// None: never.
@@ -82,6 +88,8 @@ pub(crate) struct Record {
     pub(crate) max_lifetime: Option<Duration>,
     /// How many sessions the namespace may hold; none: any number.
     pub(crate) max_sessions: Option<u32>,
+    /// Its owner may have a limited number of sessions, and who created it has not found out yet whether it is one too many.
+    pub(crate) is_on_trial: bool,
 }
 
 impl Record {
@@ -113,6 +121,10 @@ impl Record {
         if generation == u32::MAX {
             return Err(wrong("its generation can have no successor"));
         }
+        let warm = annotation(POD);
+        if !warm.is_none_or(name::is_warm) {
+            return Err(wrong("its pod is no warm one"));
+        }
         Ok(Self {
             namespace: metadata["namespace"].as_str().unwrap_or_default().to_owned(),
             name: lease_name.to_owned(),
@@ -135,15 +147,18 @@ impl Record {
             reason: annotation(REASON).map(str::to_owned),
             template: template.to_owned(),
             generation,
+            warm: warm.map(str::to_owned),
             since: annotation(SINCE).and_then(|text| text.parse().ok()).unwrap_or(created),
             failures: number(FAILURES)?.unwrap_or_default(),
             slot: number(HELD)?,
             created,
             last_activity: time(&lease["spec"]["renewTime"]).ok_or_else(|| wrong("renewTime is missing"))?,
+            keep_until: annotation(KEEP_UNTIL).and_then(|text| text.parse().ok()),
             stamped_by: lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned(),
             idle_timeout: lease["spec"]["leaseDurationSeconds"].as_u64().map(Duration::from_secs),
             max_lifetime: number(MAX_LIFETIME)?.map(|seconds| Duration::from_secs(seconds.into())),
             max_sessions: number(MAX_SESSIONS)?,
+            is_on_trial: annotation(TRIAL).is_some(),
         })
     }
 
@@ -164,9 +179,12 @@ impl Record {
         let optional = [
             (OWNER, self.owner.clone()),
             (REASON, self.reason.clone()),
+            (POD, self.warm.clone()),
             (HELD, self.slot.map(|slot| slot.to_string())),
+            (KEEP_UNTIL, self.keep_until.map(micros)),
             (MAX_LIFETIME, self.max_lifetime.map(|limit| limit.as_secs().to_string())),
             (MAX_SESSIONS, self.max_sessions.map(|limit| limit.to_string())),
+            (TRIAL, self.is_on_trial.then(|| "true".to_owned())),
         ];
         let mut annotations = json!({
             ID: self.id,
@@ -205,7 +223,7 @@ impl Record {
 
     /// The name of the pod of the present generation.
     pub(crate) fn pod(&self) -> String {
-        name::of_pod(&self.name, self.generation)
+        self.warm.clone().unwrap_or_else(|| name::of_pod(&self.name, self.generation))
     }
 
     /// How long nobody has used it.
@@ -215,16 +233,14 @@ impl Record {
 
     /// When it will be cleaned up if nobody uses it; none: never.
     pub(crate) fn expires(&self) -> Option<Timestamp> {
-        let after = |start: Timestamp, limit: Option<Duration>| {
-            limit.map(|limit| {
-                SignedDuration::try_from(limit)
-                    .ok()
-                    .and_then(|limit| start.checked_add(limit).ok())
-                    .unwrap_or(Timestamp::MAX)
-            })
-        };
-        let ends = [after(self.last_activity, self.idle_timeout), after(self.created, self.max_lifetime)];
-        ends.into_iter().flatten().min()
+        let idle = end(self.last_activity, self.idle_timeout).map(|idle| idle.max(self.keep_until.unwrap_or(idle)));
+        idle.into_iter().chain(end(self.created, self.max_lifetime)).min()
+    }
+
+    /// Whether it is cleaned up at that time even if it is used: its maximum lifetime ends first.
+    pub(crate) fn expires_by_age(&self) -> bool {
+        let age = end(self.created, self.max_lifetime);
+        age.is_some() && age == self.expires()
     }
 
     /// Whether an object belongs to this record, and not to an earlier one of the same name.
@@ -234,6 +250,12 @@ impl Record {
     }
 }
 
+/// When a limit from a start is reached; none where there is no limit.
+fn end(start: Timestamp, limit: Option<Duration>) -> Option<Timestamp> {
+    let limit = SignedDuration::try_from(limit?).ok();
+    Some(limit.and_then(|limit| start.checked_add(limit).ok()).unwrap_or(Timestamp::MAX))
+}
+
 /// What makes the cluster delete an object with the record of that name. As its controller: no other one adopts a pod, and `kubectl drain` may
 /// evict it.
 pub(crate) fn owner_reference(name: &str, uid: &str) -> Value {
@@ -241,7 +263,7 @@ pub(crate) fn owner_reference(name: &str, uid: &str) -> Value {
 }
 
 /// A time as Leases hold it.
-fn micros(time: Timestamp) -> String {
+pub(crate) fn micros(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
@@ -268,6 +290,8 @@ mod tests {
             (GENERATION, "4294967295"),
             (GENERATION, "-1"),
             (FAILURES, "many"),
+            (POD, "podlife-warm-../x"),
+            (POD, "coredns-0123456789abcdef"),
         ] {
             let mut edited = record.clone();
             edited["metadata"]["annotations"][key] = value.into();

@@ -47,6 +47,11 @@ impl Slots {
         (start..maximum).chain(0..start).find(|number| !self.0.contains_key(number))
     }
 
+    /// Notes that a slot is free.
+    pub(crate) fn forget(&mut self, number: u32) {
+        self.0.remove(&number);
+    }
+
     /// Notes that a slot was found to be taken, also where it is a Lease of somebody else that only has its name.
     pub(crate) fn note(&mut self, number: u32, lease: &Value) {
         self.0.insert(number, owner(lease));

@@ -32,6 +32,11 @@ pub(crate) fn report(record: &Record, pod: Option<&Pod>, now: Timestamp) -> Sess
         last_activity_by: record.stamped_by.clone(),
         idle_seconds: record.idle(now).as_secs(),
         expires_at: record.expires(),
+        expires_by_age: record.expires_by_age(),
+        next_pod_at: match decide::heal(record, pod, now) {
+            Healing::Later(until) => Some(until),
+            _ => None,
+        },
         owner: record.owner.clone(),
         template: record.template.clone(),
         phases: pod.map(phases).unwrap_or_default(),
@@ -51,6 +56,7 @@ pub(crate) fn of(record: &Record, pod: Option<&Pod>, now: Timestamp) -> SessionS
     let Some(pod) = pod else { return SessionState::Healing };
     match decide::heal(record, Some(pod), now) {
         _ if is_ready(pod) => SessionState::Ready,
+        Healing::No if decide::is_done(pod) => SessionState::Ended,
         Healing::No if !is_scheduled(pod) => SessionState::Pending,
         Healing::No if has_run(pod) => SessionState::NotReady,
         Healing::No => SessionState::Starting,

@@ -12,7 +12,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, PersistentVolumeClaimVolumeSource, PodSpec, Volume as PodVolume};
+use k8s_openapi::api::core::v1::{
+    Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EnvVar, EnvVarSource, ObjectFieldSelector,
+    PersistentVolumeClaimVolumeSource, PodSpec, Volume as PodVolume, VolumeMount,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -23,7 +26,7 @@ use options::Options;
 use crate::model::kind;
 use crate::model::kind::Kind;
 use crate::session::record::owner_reference;
-use crate::session::{GENERATION, ID, MANAGED_BY, ONCE, SESSION, TEMPLATE, name};
+use crate::session::{GENERATION, ID, MANAGED_BY, ONCE, SESSION, TEMPLATE, name, warm};
 
 /// The variable that tells a container the id of its session.
 const SESSION_ID: &str = "SESSION_ID";
@@ -31,7 +34,7 @@ const SESSION_ID: &str = "SESSION_ID";
 /// Prefix of the labels and annotations that only podlife sets.
 const OWN_PREFIX: &str = "podlife.dev/";
 /// Label of pods that may connect to sessions, with the value `true`.
-const GATEWAY: &str = "podlife.dev/gateway";
+pub(crate) const GATEWAY: &str = "podlife.dev/gateway";
 
 /// Where the template stands in its ConfigMap.
 const CONFIG_MAP_KEY: &str = "template.json";
@@ -189,21 +192,12 @@ impl Template {
 
     /// The pod of a session.
     pub(crate) fn pod(&self, owner: &Owner) -> Value {
-        let mut spec = self.spec.clone();
-        for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
-            let env = container.env.get_or_insert_default();
-            env.retain(|variable| variable.name != SESSION_ID);
-            // The first, so that those behind it may refer to it.
-            env.insert(
-                0,
-                EnvVar {
-                    name: SESSION_ID.to_owned(),
-                    // Kubernetes expands $(NAME) in a value, and $$ is a dollar.
-                    value: Some(owner.id.replace('$', "$$")),
-                    value_from: None,
-                },
-            );
-        }
+        let mut spec = self.spec_with(&EnvVar {
+            name: SESSION_ID.to_owned(),
+            // Kubernetes expands $(NAME) in a value, and $$ is a dollar.
+            value: Some(owner.id.replace('$', "$$")),
+            value_from: None,
+        });
         if let Some(volume) = &self.volume {
             let claim = PersistentVolumeClaimVolumeSource {
                 claim_name: owner.name.clone(),
@@ -218,6 +212,90 @@ impl Template {
         let mut metadata = owner.metadata(&name::of_pod(&owner.name, owner.generation));
         metadata["labels"][GENERATION] = owner.generation.to_string().into();
         metadata["labels"][TEMPLATE] = self.hash().into();
+        self.pod_of(metadata, &spec)
+    }
+
+    /// A pod that waits for its session, and goes with the Lease of that uid.
+    pub(crate) fn warm_pod(&self, name: &str, keeper: &str) -> Value {
+        // Read whenever the container starts: once it has a session, it finds the id.
+        let spec = self.spec_with(&EnvVar {
+            name: SESSION_ID.to_owned(),
+            value: None,
+            value_from: Some(EnvVarSource {
+                field_ref: Some(id_annotation()),
+                ..EnvVarSource::default()
+            }),
+        });
+        let metadata = json!({
+            "name": name,
+            "labels": warm::labels(&self.hash()),
+            "annotations": {},
+            "ownerReferences": [owner_reference(warm::KEEPER, keeper)],
+        });
+        self.pod_of(metadata, &spec)
+    }
+
+    /// The same with a file from which a pod that was warm learns its session. An error says why no pod of it can wait for a session.
+    pub(crate) fn warmed(mut self) -> Result<Self, String> {
+        if self.volume.is_some() {
+            return Err("a warm pod has no volume of its session's own".to_owned());
+        }
+        for container in security::containers(&self.spec) {
+            let words = container.command.iter().chain(&container.args).flatten();
+            let env = container.env.iter().flatten().filter(|variable| variable.name != SESSION_ID);
+            let paths = container
+                .volume_mounts
+                .iter()
+                .flatten()
+                .filter_map(|mount| mount.sub_path_expr.as_ref());
+            let mut all = words.chain(env.filter_map(|variable| variable.value.as_ref())).chain(paths);
+            if all.any(|text| text.contains(SESSION_ID)) {
+                let name = &container.name;
+                return Err(format!(
+                    "container {name} needs {SESSION_ID} when it starts, and a warm pod has no session then"
+                ));
+            }
+        }
+        let volumes = self.spec.volumes.get_or_insert_default();
+        if volumes.iter().any(|volume| volume.name == warm::VOLUME) {
+            return Ok(self);
+        }
+        volumes.push(PodVolume {
+            name: warm::VOLUME.to_owned(),
+            downward_api: Some(DownwardAPIVolumeSource {
+                items: Some(vec![DownwardAPIVolumeFile {
+                    path: warm::FILE.to_owned(),
+                    field_ref: Some(id_annotation()),
+                    ..DownwardAPIVolumeFile::default()
+                }]),
+                default_mode: None,
+            }),
+            ..PodVolume::default()
+        });
+        for container in &mut self.spec.containers {
+            container.volume_mounts.get_or_insert_default().push(VolumeMount {
+                name: warm::VOLUME.to_owned(),
+                mount_path: warm::MOUNT.to_owned(),
+                read_only: Some(true),
+                ..VolumeMount::default()
+            });
+        }
+        Ok(self)
+    }
+
+    /// The specification with a variable in each container.
+    fn spec_with(&self, variable: &EnvVar) -> PodSpec {
+        let mut spec = self.spec.clone();
+        for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+            let env = container.env.get_or_insert_default();
+            env.retain(|known| known.name != variable.name);
+            // The first, so that those behind it may refer to it.
+            env.insert(0, variable.clone());
+        }
+        spec
+    }
+
+    fn pod_of(&self, mut metadata: Value, spec: &PodSpec) -> Value {
         for (field, of_template) in [("labels", &self.labels), ("annotations", &self.annotations)] {
             for (key, value) in of_template {
                 if metadata[field][key].is_null() {
@@ -267,6 +345,14 @@ impl Template {
         let metadata = owner.metadata(&owner.name);
         self.service
             .then(|| json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}))
+    }
+}
+
+/// The annotation with the id of a pod's session.
+fn id_annotation() -> ObjectFieldSelector {
+    ObjectFieldSelector {
+        api_version: None,
+        field_path: format!("metadata.annotations['{ID}']"),
     }
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -31,6 +33,7 @@ func newApp() (*app, error) {
 	mux.HandleFunc("/echo/", echo)
 	mux.HandleFunc("/refuse", refuse)
 	mux.HandleFunc("/stream", stream)
+	mux.HandleFunc("/websocket", websocket)
 	mux.HandleFunc("/status/{code}", answerStatus)
 	mux.HandleFunc("/exit/{code}", exit)
 	mux.HandleFunc("/reset", reset)
@@ -157,6 +160,21 @@ func stream(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-time.After(100 * time.Millisecond):
 		}
+	}
+}
+
+// websocket sends a text message of one letter ten times a second, and reads nothing.
+func websocket(w http.ResponseWriter, r *http.Request) {
+	connection, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer connection.Close()
+	key := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	accept := base64.StdEncoding.EncodeToString(key[:])
+	_, err = fmt.Fprintf(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept)
+	for ; err == nil; time.Sleep(100 * time.Millisecond) {
+		_, err = connection.Write([]byte{0x81, 1, 'x'})
 	}
 }
 

@@ -314,6 +314,14 @@ impl FakeApi {
         self
     }
 
+    /// From now on, this is the only answer for a route that has some.
+    pub fn replace(&self, method: &str, path: &str, answer: impl Into<Answer>) {
+        let mut state = self.state.lock().unwrap();
+        let mut routes = state.routes.iter_mut();
+        let route = routes.find(|route| route.method == method && route.path == path).unwrap();
+        route.answers = vec![answer.into()];
+    }
+
     /// Refuses a route as RBAC does.
     pub fn forbid(self, method: &str, route: &str) -> Self {
         let resource = route.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();

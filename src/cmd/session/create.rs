@@ -15,8 +15,10 @@ use crate::cmd::session::{open, report};
 use crate::exit::{Exit, Failure};
 use crate::io::Io;
 use crate::model::{duration, kind};
-use crate::observe::session::create::IfExists;
+use crate::observe::session::create::{IfExists, Wanted};
+use crate::observe::session::ready::Healer;
 use crate::render::document::Format;
+use crate::session::record::Record;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DryRun {
@@ -37,7 +39,7 @@ enum Existing {
 
 /// Create the pod of a session, or use the one that is there, and wait until it is ready.
 ///
-/// Whoever calls it how often: a session has one record and at most one running pod. The pod is secure by default (Pod Security `restricted`, no
+/// However often it is called, a session has one record and at most one running pod. The pod is secure by default (Pod Security `restricted`, no
 /// token, only a gateway may connect); what the template relaxes is a warning.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = EXAMPLES, after_help = EXIT_CODES)]
@@ -86,10 +88,25 @@ Exit codes:
   0    the session is there, and its pod ready unless --no-wait
   1    an internal error of podlife
   2    invalid usage
-  3    no pod: it does not start, is not allowed, or the maximum of sessions is reached
+  3    no pod: it will not become ready, is not allowed, or the maximum of sessions is reached
   5    the namespace, or the object of --from, does not exist
   6    the API server gave no usable answer
   124  not ready before the timeout";
+
+/// What a session that exists has otherwise than it is wanted.
+fn kept(record: &Record, wanted: &Wanted) -> Vec<&'static str> {
+    let is_labelled = wanted.labels.iter().all(|(key, value)| record.labels.get(key) == Some(value));
+    // A record counts whole seconds.
+    let is_other = |of_record: Option<Duration>, wanted: Option<Duration>| of_record.map(|d| d.as_secs()) != wanted.map(|d| d.as_secs());
+    let differs = [
+        ("template", record.template != wanted.template.hash()),
+        ("idle timeout", is_other(record.idle_timeout, wanted.idle_timeout)),
+        ("maximum lifetime", is_other(record.max_lifetime, wanted.max_lifetime)),
+        ("owner", wanted.owner.is_some() && wanted.owner != record.owner),
+        ("labels", !is_labelled),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
+}
 
 pub(super) async fn run(args: &CreateArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
     let begun = Instant::now();
@@ -126,21 +143,38 @@ pub(super) async fn run(args: &CreateArgs, connect: &ConnectFlags, io: &mut Io, 
                 }
             }
         }
-        let documents: Vec<Value> = objects.into_iter().map(|(_, object)| object).collect();
+        let mut documents: Vec<Value> = objects.into_iter().map(|(_, object)| object).collect();
+        for object in &mut documents {
+            object["metadata"]["namespace"] = sessions.namespace.as_str().into();
+        }
         return report::objects(&documents, &args.output, io);
     }
-    let created = report::within(args.timeout, sessions.create(&wanted), |limit| {
-        format!("session {} has no pod after {limit}", report::shown(&args.id))
-    })
-    .await?;
-    if !created.is_new && created.record.template != wanted.template.hash() {
-        io.stderr
-            .line("Warning: the session exists and keeps its template; --if-exists=replace makes it anew");
+    let late = |limit| format!("session {} has no pod after {limit}", report::shown(&args.id));
+    let created = match report::within(args.timeout, sessions.create(&wanted), (&sessions, &mut io.stderr), late).await {
+        Err(failure) if failure.exit == Exit::NotFound => {
+            sessions.must_have_namespace().await?;
+            return Err(failure);
+        }
+        created => created?,
+    };
+    if !created.is_new {
+        let kept = kept(&created.record, &wanted);
+        if !kept.is_empty() {
+            io.stderr.line(&format!(
+                "Warning: the session exists and keeps its {}; --if-exists=replace makes it anew",
+                kept.join(", ")
+            ));
+        }
+    } else if let Some(size) = sessions.kept_size(&created.record, &wanted.template).await? {
+        io.stderr.line(&format!(
+            "Warning: the session has the volume of an earlier one, of {size}; --if-exists=replace makes one as asked for"
+        ));
     }
     let wait = report::Wait {
         word: if created.is_new { "created" } else { "is there" },
         begun,
         timeout: (!args.no_wait).then_some(args.timeout),
+        healer: Healer::This,
         output: &args.output,
     };
     report::until_ready(&sessions, created.record, &wait, io).await

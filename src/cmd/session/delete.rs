@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use clap::Args;
+use tokio::time::Instant;
 
 use crate::cluster::{ListQuery, Log};
 use crate::cmd::Outcome;
 use crate::cmd::flags::ConnectFlags;
 use crate::cmd::session::{open, report, selector};
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::io::Io;
 use crate::model::{duration, kind};
 use crate::observe::session::records_selector;
 use crate::session::record::Record;
-use crate::text::sanitise;
+use crate::text::{command, sanitise};
 
 /// Delete sessions with their pods, Services and volumes, and wait until all of it is gone.
 #[derive(Debug, Args)]
@@ -83,30 +84,35 @@ pub(super) async fn run(args: &DeleteArgs, connect: &ConnectFlags, io: &mut Io, 
     if told != Exit::Good {
         return Ok(told);
     }
-    let everything = async {
-        for (id, record) in &deleted {
-            if !args.no_wait {
-                sessions.until_gone(id, record.as_ref()).await?;
-            }
-            let shown = report::shown(id);
-            match record {
-                Some(_) => io.stdout.line(&format!("session {shown} deleted")),
-                None => io.stderr.line(&format!("session {shown} does not exist")),
-            }
+    let begun = Instant::now();
+    for (id, record) in &deleted {
+        if !args.no_wait {
+            // One that was slow leaves the others a moment to be found gone.
+            let left = args.timeout.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
+            let limit = if args.timeout.is_zero() { Duration::ZERO } else { left };
+            let late = |_| format!("not everything was gone after {}", duration::short(args.timeout));
+            let gone = sessions.until_gone(id, record.as_ref());
+            let waited = report::within(limit, gone, (&sessions, &mut io.stderr), late).await;
+            waited.map_err(|failure| match failure.exit {
+                Exit::TimedOut => {
+                    let name = crate::session::name::of(id).unwrap_or_default();
+                    let selector = format!("podlife.dev/session={name}");
+                    failure.hint(command(
+                        "kubectl get pods,leases,services,pvc -n {} -l {}",
+                        &[&sessions.namespace, &selector],
+                    ))
+                }
+                _ => failure,
+            })?;
         }
-        if deleted.iter().any(|(_, record)| record.is_none()) {
-            sessions.must_have_namespace().await?;
+        let shown = report::shown(id);
+        match record {
+            Some(_) => io.stdout.line(&format!("session {shown} deleted")),
+            None => io.stderr.line(&format!("session {shown} does not exist")),
         }
-        Ok::<_, Failure>(rest)
-    };
-    let late = |limit: String| format!("not everything was gone after {limit}");
-    report::within(args.timeout, everything, late)
-        .await
-        .map_err(|failure| match failure.exit {
-            Exit::TimedOut => failure.hint(format!(
-                "kubectl get pods,leases,services,pvc -n {} -l podlife.dev/session",
-                sessions.namespace
-            )),
-            _ => failure,
-        })
+    }
+    if deleted.iter().any(|(_, record)| record.is_none()) {
+        sessions.must_have_namespace().await?;
+    }
+    Ok(rest)
 }

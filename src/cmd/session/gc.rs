@@ -8,21 +8,22 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use crate::cluster::{ApiErrorKind, Log, WriteOptions};
+use crate::cluster::{ApiErrorKind, Log};
 use crate::cmd::Outcome;
 use crate::cmd::flags::ConnectFlags;
 use crate::cmd::session::{open, report};
 use crate::exit::{Exit, Failure};
 use crate::io::Io;
-use crate::model::{duration, kind};
+use crate::model::duration;
 use crate::observe::session::Sessions;
-use crate::observe::session::gc::{Act, Pass, beginnings, event};
+use crate::observe::session::gc::{Act, Pass, beginnings};
 use crate::observe::session::objects::InCluster;
-use crate::text::sanitise;
+use crate::text::{counted, sanitise};
 
 /// Clean up sessions that are idle or too old, and replace pods that failed or are gone.
 ///
-/// Whoever uses a session at the same moment wins: it stays. Each act is a line, an Event, and with --audit a line of JSON.
+/// A session that is used at the same moment stays. Each action is printed as a line, and with --audit also written as a line of JSON. What is
+/// cleaned up, healed, given up or removed is an Event too.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = "\
 Examples:
@@ -45,7 +46,7 @@ pub(super) struct GcArgs {
     /// Also remove pods, Services, volume claims, slots and templates that no session uses; only those that podlife made
     #[arg(long)]
     orphans: bool,
-    /// Add a line of JSON to this file for each act
+    /// Add a line of JSON to this file for each action
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
 }
@@ -87,14 +88,9 @@ pub(super) async fn run(args: &GcArgs, connect: &ConnectFlags, io: &mut Io, log:
                     unwritten = Some(format!("writing {}: {error}", path.display()));
                 }
                 number += 1;
-                if may_write_events && let Some(event) = event(&sessions.namespace, &act, sessions.now(), number) {
-                    let options = WriteOptions::default();
-                    let connection = &sessions.objects.connection;
-                    let written = connection.create(&kind::EVENT, Some(&sessions.namespace), &event, &options).await;
-                    if let Err(error) = written {
-                        io.stderr.line(&format!("Warning: {error}"));
-                        may_write_events = error.kind != ApiErrorKind::Forbidden;
-                    }
+                if may_write_events && let Err(error) = sessions.tell(&act, number).await {
+                    io.stderr.line(&format!("Warning: {error}"));
+                    may_write_events = error.kind != ApiErrorKind::Forbidden;
                 }
             })
             .await;
@@ -108,8 +104,11 @@ pub(super) async fn run(args: &GcArgs, connect: &ConnectFlags, io: &mut Io, log:
                     sessions.must_have_namespace().await?;
                 }
                 if number == 0 {
-                    io.stderr
-                        .line(&format!("nothing to do for {count} sessions in namespace {}", sessions.namespace));
+                    io.stderr.line(&format!(
+                        "nothing to do for {} in namespace {}",
+                        counted(i64::try_from(count).unwrap_or(i64::MAX), "session"),
+                        sessions.namespace
+                    ));
                 }
                 return Ok(Exit::Good);
             }

@@ -8,6 +8,7 @@ use crate::observe::session::create::{IfExists, Wanted};
 use crate::session::MANAGED_BY;
 use crate::session::template::Template;
 use crate::session::template::options::object_name;
+use crate::session::warm::ReadyPods;
 
 /// What a session has beside its template.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +31,23 @@ pub(super) struct LifeFlags {
 }
 
 impl LifeFlags {
+    /// The flags again, for another process.
+    pub(super) fn words(&self) -> Vec<String> {
+        let limit = |limit: Limit| limit.0.map_or_else(|| "never".to_owned(), |limit| format!("{}s", limit.as_secs()));
+        let maximum = self
+            .max_sessions
+            .0
+            .map_or_else(|| "never".to_owned(), |maximum| maximum.to_string());
+        let mut words = vec![
+            format!("--idle-timeout={}", limit(self.idle_timeout)),
+            format!("--max-lifetime={}", limit(self.max_lifetime)),
+            format!("--max-sessions={maximum}"),
+        ];
+        words.extend(self.labels.iter().map(|(key, value)| format!("--labels={key}={value}")));
+        words.extend(self.owner.iter().map(|owner| format!("--owner={owner}")));
+        words
+    }
+
     /// The session that these flags ask for.
     pub(super) fn wanted(&self, id: &str, template: Template, policy: Value, if_exists: IfExists) -> Wanted {
         Wanted {
@@ -41,7 +59,9 @@ impl LifeFlags {
             idle_timeout: self.idle_timeout.0,
             max_lifetime: self.max_lifetime.0,
             max_sessions: self.max_sessions.0,
+            max_sessions_of_owner: None,
             if_exists,
+            warm: ReadyPods::default(),
         }
     }
 }

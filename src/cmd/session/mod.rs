@@ -1,5 +1,6 @@
 //! `session`: a pod for each session id.
 
+mod access;
 mod create;
 mod delete;
 mod exec;
@@ -8,20 +9,26 @@ mod gc;
 mod life;
 mod list;
 mod logs;
+mod manifests;
 mod name;
 mod pause;
 mod plan;
 mod report;
+mod requests;
 pub(crate) mod rights;
 mod run;
+pub(crate) mod serve;
 mod status;
 mod template;
 mod touch;
 mod wait;
+mod warm;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use futures::future::{LocalBoxFuture, ready};
 
 use crate::cluster::{Connection, Log};
 use crate::cmd::Outcome;
@@ -72,28 +79,30 @@ enum Verb {
     Gc(gc::GcArgs),
     Name(name::NameArgs),
     Plan(Box<plan::PlanArgs>),
+    Serve(Box<serve::ServeArgs>),
     Template(Box<template::TemplateArgs>),
 }
 
 /// Runs the verb.
-pub async fn run(args: &SessionArgs, connect: &ConnectFlags, io: &mut Io, log: Log) -> Outcome {
+pub fn run<'a>(args: &'a SessionArgs, connect: &'a ConnectFlags, io: &'a mut Io, log: Log) -> LocalBoxFuture<'a, Outcome> {
     match &args.verb {
-        Verb::Create(args) => Box::pin(create::run(args, connect, io, log)).await,
-        Verb::Run(args) => Box::pin(run::run(args, connect, io, log)).await,
-        Verb::List(args) => Box::pin(list::run(args, connect, io, log)).await,
-        Verb::Status(args) => Box::pin(status::run(args, connect, io, log)).await,
-        Verb::Touch(args) => Box::pin(touch::run(args, connect, io, log)).await,
-        Verb::Wait(args) => Box::pin(wait::run(args, connect, io, log)).await,
-        Verb::Exec(args) => Box::pin(exec::run(args, connect, io, log)).await,
-        Verb::Logs(args) => Box::pin(logs::run(args, connect, io, log)).await,
-        Verb::Forward(args) => Box::pin(forward::run(args, connect, io, log)).await,
-        Verb::Pause(args) => Box::pin(pause::pause(args, connect, io, log)).await,
-        Verb::Resume(args) => Box::pin(pause::resume(args, connect, io, log)).await,
-        Verb::Delete(args) => Box::pin(delete::run(args, connect, io, log)).await,
-        Verb::Gc(args) => Box::pin(gc::run(args, connect, io, log)).await,
-        Verb::Plan(args) => Box::pin(plan::run(args, connect, io, log)).await,
-        Verb::Name(args) => name::run(args, io),
-        Verb::Template(args) => Box::pin(template::run(args, connect, io, log)).await,
+        Verb::Create(args) => Box::pin(create::run(args, connect, io, log)),
+        Verb::Run(args) => Box::pin(run::run(args, connect, io, log)),
+        Verb::List(args) => Box::pin(list::run(args, connect, io, log)),
+        Verb::Status(args) => Box::pin(status::run(args, connect, io, log)),
+        Verb::Touch(args) => Box::pin(touch::run(args, connect, io, log)),
+        Verb::Wait(args) => Box::pin(wait::run(args, connect, io, log)),
+        Verb::Exec(args) => Box::pin(exec::run(args, connect, io, log)),
+        Verb::Logs(args) => Box::pin(logs::run(args, connect, io, log)),
+        Verb::Forward(args) => Box::pin(forward::run(args, connect, io, log)),
+        Verb::Pause(args) => Box::pin(pause::pause(args, connect, io, log)),
+        Verb::Resume(args) => Box::pin(pause::resume(args, connect, io, log)),
+        Verb::Delete(args) => Box::pin(delete::run(args, connect, io, log)),
+        Verb::Gc(args) => Box::pin(gc::run(args, connect, io, log)),
+        Verb::Plan(args) => Box::pin(plan::run(args, connect, io, log)),
+        Verb::Serve(args) => Box::pin(serve::run(args, connect, io, log)),
+        Verb::Name(args) => Box::pin(ready(name::run(args, io))),
+        Verb::Template(args) => Box::pin(template::run(args, connect, io, log)),
     }
 }
 
@@ -107,12 +116,10 @@ async fn open(verb: &str, connect: &ConnectFlags, io: &Io, log: Log) -> Result<S
         None => verb.to_owned(),
     };
     Ok(Sessions {
-        objects: InCluster {
-            connection,
-            namespace: namespace.clone(),
-        },
+        objects: InCluster::new(connection, namespace.clone()),
         namespace,
         agent,
+        slots: RefCell::default(),
     })
 }
 

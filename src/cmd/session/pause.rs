@@ -12,6 +12,7 @@ use crate::cmd::session::{open, report};
 use crate::exit::Exit;
 use crate::io::Io;
 use crate::model::duration;
+use crate::observe::session::ready::Healer;
 use crate::render::document::Format;
 
 /// Delete the pods of sessions and keep their records and volumes. Paused sessions count against the maximum, and are cleaned up when idle.
@@ -57,11 +58,14 @@ pub(super) async fn resume(args: &ResumeArgs, connect: &ConnectFlags, io: &mut I
     let sessions = open("resume", connect, io, log).await?;
     report::each(&args.ids, io, async |id, io| {
         let begun = Instant::now();
-        let record = sessions.resume(id).await?;
+        let late = |limit| format!("session {} has no pod after {limit}", report::shown(id));
+        let limit = if args.no_wait { Duration::ZERO } else { args.timeout };
+        let record = report::within(limit, sessions.resume(id), (&sessions, &mut io.stderr), late).await?;
         let wait = report::Wait {
             word: "resumed",
             begun,
             timeout: (!args.no_wait).then_some(args.timeout),
+            healer: Healer::This,
             output: &args.output,
         };
         report::until_ready(&sessions, record, &wait, io).await

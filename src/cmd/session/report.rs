@@ -1,5 +1,6 @@
 //! What the verbs of `session` print in common.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,13 +9,13 @@ use tokio::time::Instant;
 
 use crate::cmd::Outcome;
 use crate::exit::{Exit, Failure};
-use crate::io::Io;
+use crate::io::{Io, Stream};
 use crate::model::report::Diagnosis;
 use crate::model::session::Session;
 use crate::model::{age, duration};
 use crate::observe::session::Sessions;
 use crate::observe::session::objects::InCluster;
-use crate::observe::session::ready::Ending;
+use crate::observe::session::ready::{Ending, Healer};
 use crate::render::diagnosis::{Detail, text};
 use crate::render::document;
 use crate::render::document::Format;
@@ -29,13 +30,14 @@ pub(super) fn shown(id: &str) -> String {
     text::command("{}", &[&id]).to_string()
 }
 
-/// When a session ends: `ends in 9m59s unless it is used`.
+/// When a session ends: `ends in 9m59s unless it is used`, `ends in 2h` by its maximum lifetime.
 pub(super) fn ends(record: &Record, now: Timestamp) -> String {
     match record.expires() {
         None => "never ends by itself".to_owned(),
         Some(end) => {
             let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
-            format!("ends in {} unless it is used", age::short(left))
+            let unless = if record.expires_by_age() { "" } else { " unless it is used" };
+            format!("ends in {}{unless}", age::short(left))
         }
     }
 }
@@ -63,17 +65,40 @@ pub(super) async fn each(ids: &[String], io: &mut Io, mut act: impl AsyncFnMut(&
     Ok(worst)
 }
 
+/// After this long it is said on a terminal what is being waited for.
+const SILENT: Duration = Duration::from_secs(3);
+
 /// Does something within a time; 0 is any time. `late` says in words what was not reached after it.
 pub(super) async fn within<T>(
     limit: Duration,
     act: impl Future<Output = Result<T, Failure>>,
+    (sessions, err): (&Sessions<InCluster>, &mut Stream),
     late: impl FnOnce(String) -> String,
 ) -> Result<T, Failure> {
-    if limit.is_zero() {
-        return act.await;
+    let deadline = async {
+        match limit.is_zero() {
+            true => std::future::pending().await,
+            false => tokio::time::sleep(limit).await,
+        }
+    };
+    let (mut act, mut deadline) = (pin!(act), pin!(deadline));
+    let mut said = None;
+    loop {
+        tokio::select! {
+            done = &mut act => return done,
+            () = &mut deadline => {
+                let why = sessions.objects.waits_for().map_or_else(String::new, |what| format!(": {what}"));
+                return Err(Failure::new(Exit::TimedOut, late(duration::short(limit)) + &why));
+            }
+            () = tokio::time::sleep(SILENT), if err.is_terminal() => {
+                let waits_for = sessions.objects.waits_for();
+                if let Some(what) = waits_for.clone().filter(|_| waits_for != said) {
+                    err.line(&format!("waiting: {}", text::sanitise(&what)));
+                }
+                said = waits_for;
+            }
+        }
     }
-    let ended = tokio::time::timeout(limit, act).await;
-    ended.unwrap_or_else(|_| Err(Failure::new(Exit::TimedOut, late(duration::short(limit)))))
 }
 
 /// How a session is waited for, and what is printed of it.
@@ -83,6 +108,8 @@ pub(super) struct Wait<'a> {
     pub(super) begun: Instant,
     /// None does not wait, 0 waits for ever.
     pub(super) timeout: Option<Duration>,
+    /// Who replaces a pod that fails.
+    pub(super) healer: Healer,
     pub(super) output: &'a Format,
 }
 
@@ -98,13 +125,21 @@ pub(super) async fn until_ready(sessions: &Sessions<InCluster>, record: Record, 
     if record.phase == Phase::Failed {
         let reason = record.reason.as_deref().unwrap_or("its pods failed too often");
         let message = format!("session {} was given up: {reason}", shown(&record.id));
-        let hint = text::command("kubectl podlife session resume -n {} -- {}", &[&sessions.namespace, &record.id]);
+        // Who has just resumed it in vain needs another template.
+        let hint = match wait.word {
+            "resumed" => "create it again with its template, or with another one by --if-exists=replace".to_owned(),
+            _ => text::command("kubectl podlife session resume -n {} -- {}", &[&sessions.namespace, &record.id]).to_string(),
+        };
         return Err(Failure::new(Exit::Bad, message).hint(hint));
     }
+    sessions.has_pods(&record)?;
     let deadline = (!timeout.is_zero()).then(|| wait.begun + timeout);
     let (id, name) = (record.id.clone(), shown(&record.id));
     let status = text::command("kubectl podlife session status -n {} -- {}", &[&sessions.namespace, &id]);
-    match sessions.until_ready(record, state::is_ready, (wait.begun, deadline), io).await? {
+    match sessions
+        .until_ready(record, state::is_ready, (wait.begun, deadline), wait.healer, io)
+        .await?
+    {
         Ending::Ready { record, pod, phases } => {
             let mut session = state::report(&record, Some(&pod), sessions.now());
             session.phases = phases;
@@ -125,7 +160,7 @@ pub(super) async fn until_ready(sessions: &Sessions<InCluster>, record: Record, 
             if *wait.output == Format::Text || *wait.output == Format::Wide {
                 io.stdout.write(&diagnosed(&diagnosis, io));
                 let line = format!(
-                    "error: session {name} will not become ready: its pod {} does not start",
+                    "error: session {name} will not become ready: pod {} has the root cause above",
                     record.pod()
                 );
                 io.stderr.line(&line);
@@ -144,6 +179,12 @@ pub(super) async fn until_ready(sessions: &Sessions<InCluster>, record: Record, 
             let message = format!("session {name} is not ready after {}", duration::short(timeout));
             Err(Failure::new(Exit::TimedOut, message).hint(status))
         }
+        Ending::Ended => Err(
+            Failure::new(Exit::Bad, format!("the command of session {name} has ended, and its pod with it")).hint(text::command(
+                "kubectl podlife session delete -n {} -- {}",
+                &[&sessions.namespace, &id],
+            )),
+        ),
         Ending::Gone => Err(Failure::new(
             Exit::Bad,
             format!("session {name} was deleted or paused before it was ready"),

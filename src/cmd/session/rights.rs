@@ -26,7 +26,7 @@ const fn right(
 const LEASES: (&str, &[&str]) = ("coordination.k8s.io", &["leases"]);
 const POLICIES: (&str, &[&str]) = ("networking.k8s.io", &["networkpolicies"]);
 /// Who creates pods. `gc` creates those that are missing, from their templates.
-const CREATORS: &[&str] = &["create", "run", "gc"];
+const CREATORS: &[&str] = &["create", "run", "serve", "gc"];
 
 const RIGHTS: &[Right] = &[
     right(&[], LEASES.0, LEASES.1, &["get", "list", "watch"]),
@@ -38,10 +38,12 @@ const RIGHTS: &[Right] = &[
     right(CREATORS, LEASES.0, LEASES.1, &["create", "update", "delete"]),
     right(CREATORS, "", &["pods"], &["get", "create", "delete"]),
     right(CREATORS, "", &["services", "persistentvolumeclaims"], &["get", "list", "create"]),
+    // A pod that waits for a session gets one.
+    right(&["serve"], "", &["pods"], &["update"]),
     // A claim that is kept changes its owner.
     right(CREATORS, "", &["persistentvolumeclaims"], &["update"]),
-    right(&["create", "run"], "", &["configmaps"], &["get", "create", "update"]),
-    right(&["create", "run"], POLICIES.0, POLICIES.1, &["get", "create", "update"]),
+    right(&["create", "run", "serve"], "", &["configmaps"], &["get", "create", "update"]),
+    right(CREATORS, POLICIES.0, POLICIES.1, &["get", "create", "update"]),
     right(&["from"], "", &["pods", "configmaps", "replicationcontrollers"], &["get"]),
     right(
         &["from"],
@@ -50,7 +52,7 @@ const RIGHTS: &[Right] = &[
         &["get"],
     ),
     right(&["from"], "batch", &["jobs", "cronjobs"], &["get"]),
-    right(&["gc"], "", &["events"], &["create"]),
+    right(&["serve", "gc"], "", &["events"], &["create"]),
     right(&["gc"], "", &["configmaps"], &["get", "list", "update", "delete"]),
     right(&["gc"], POLICIES.0, POLICIES.1, &["list", "update", "delete"]),
     right(&["gc"], "", &["services", "persistentvolumeclaims"], &["delete"]),

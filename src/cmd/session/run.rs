@@ -18,7 +18,7 @@ use crate::model::duration;
 use crate::observe::session::Sessions;
 use crate::observe::session::create::{IfExists, Making};
 use crate::observe::session::objects::InCluster;
-use crate::observe::session::ready::Ending;
+use crate::observe::session::ready::{Ending, Healer};
 use crate::observe::session::stream::exec::Command;
 use crate::observe::session::stream::run::has_begun;
 use crate::session::decide;
@@ -93,7 +93,7 @@ pub(super) async fn run(args: &RunArgs, connect: &ConnectFlags, io: &mut Io, log
     };
     // What another client has made under the same id is not this run's.
     if let Some(record) = making.record().filter(|_| args.rm) {
-        match sessions.delete_record(&record).await {
+        match sessions.take_back(&record).await {
             // The cluster does the rest by itself.
             Ok(()) if !is_interrupted => {
                 let _ = tokio::time::timeout(GONE, sessions.until_gone(&args.id, Some(&record))).await;
@@ -152,7 +152,7 @@ async fn whole(sessions: &Sessions<InCluster>, args: &RunArgs, making: &Making, 
             }
         },
     };
-    match sessions.until_ready(record, has_begun, (begun, deadline), io).await? {
+    match sessions.until_ready(record, has_begun, (begun, deadline), Healer::This, io).await? {
         Ending::Ready { record, pod, .. } => sessions.run_once(&(record, *pod).into(), (stdin, tty), io).await,
         Ending::Broken { diagnosis, .. } => {
             io.stderr.write(&report::diagnosed(&diagnosis, io));
@@ -165,7 +165,7 @@ async fn whole(sessions: &Sessions<InCluster>, args: &RunArgs, making: &Making, 
             }
             Err(late())
         }
-        Ending::Gone => {
+        Ending::Ended | Ending::Gone => {
             let message = format!("session {} was deleted or paused before the command began", report::shown(&args.id));
             Err(Failure::new(Exit::Bad, message))
         }

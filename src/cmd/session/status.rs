@@ -39,7 +39,7 @@ pub(super) async fn run(args: &StatusArgs, connect: &ConnectFlags, io: &mut Io, 
     let found = sessions.find(&args.id).await?;
     let now = sessions.now();
     let mut session = state::report(&found.record, found.pod(), now);
-    if session.state != SessionState::Ready
+    if !matches!(session.state, SessionState::Ready | SessionState::Ended)
         && let Some(pod) = &session.pod
     {
         session.diagnosis = Some(Box::new(sessions.diagnose(pod, io).await?));

@@ -1,5 +1,7 @@
 //! `session template`: what a session would be made of. The flags are those of `session create`.
 
+use std::io::{self, Read};
+
 use clap::{ArgGroup, Args, value_parser};
 use serde_json::Value;
 
@@ -7,6 +9,7 @@ use crate::cluster::{Connection, Log};
 use crate::cmd::Outcome;
 use crate::cmd::flags::ConnectFlags;
 use crate::exit::{Exit, Failure};
+use crate::gateway::plan::Reread;
 use crate::io::Io;
 use crate::model::kind;
 use crate::model::kind::Kind;
@@ -84,6 +87,11 @@ impl TemplateFlags {
         self.image.is_some() || self.filename.is_some() || self.from.is_some()
     }
 
+    /// The port that the flags name.
+    pub(super) const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// The command that the flags name; empty for none.
     pub(crate) fn command(&self) -> &[String] {
         &self.command
@@ -91,24 +99,31 @@ impl TemplateFlags {
 
     /// The template of an image or a file; none if it is to be taken from the cluster.
     pub(crate) fn local(&self, io: &mut Io) -> Result<Option<Template>, Failure> {
-        let options = self.options();
         let template = match (&self.image, &self.filename) {
-            (Some(image), _) => Template::of_image(image, &options),
-            (_, Some(file)) => {
-                let read = files::read(std::slice::from_ref(file), false, &mut io.stdin);
-                let documents = read.map_err(|error| Failure::usage(format!("{error:#}")))?.objects;
-                match documents.as_slice() {
-                    [document] => Template::of_document(document, &options),
-                    all => Err(format!(
-                        "a template is one Pod or PodTemplate, and the file has {} documents",
-                        all.len()
-                    )),
-                }
-                .map_err(|error| format!("{file}: {error}"))
-            }
+            (Some(image), _) => Template::of_image(image, &self.options()),
+            (_, Some(file)) => self.of_file(file, &mut io.stdin),
             (None, None) => return Ok(None),
         };
         template.map(Some).map_err(Failure::usage)
+    }
+
+    fn of_file(&self, file: &String, stdin: &mut dyn Read) -> Result<Template, String> {
+        let read = files::read(std::slice::from_ref(file), false, stdin);
+        let documents = read.map_err(|error| format!("{error:#}"))?.objects;
+        match documents.as_slice() {
+            [document] => Template::of_document(document, &self.options()),
+            all => Err(format!(
+                "a template is one Pod or PodTemplate, and the file has {} documents",
+                all.len()
+            )),
+        }
+        .map_err(|error| format!("{file}: {error}"))
+    }
+
+    /// What reads the file of the template again; none where there is no file.
+    pub(super) fn reread(&self) -> Option<Reread> {
+        let (file, flags) = (self.filename.clone().filter(|file| file != "-")?, self.clone());
+        Some(Box::new(move || flags.of_file(&file, &mut io::empty()).map_err(Failure::usage)))
     }
 
     /// The template of an image, a file, or an object in the cluster.
@@ -152,7 +167,7 @@ pub(super) fn warn(template: &Template, io: &Io) {
     }
 }
 
-/// Print what a session would be created from, ready for kubectl apply.
+/// Print the objects that a session would be created from, without its record.
 ///
 /// Nothing is created. What the template relaxes of the secure default is printed as warnings.
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ use crate::cmd::session::{open, report};
 use crate::exit::Exit;
 use crate::io::Io;
 use crate::model::duration;
+use crate::observe::session::ready::Healer;
 use crate::render::document::Format;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -48,14 +49,14 @@ pub(super) async fn run(args: &WaitArgs, connect: &ConnectFlags, io: &mut Io, lo
             word: "is there",
             begun,
             timeout: Some(args.timeout),
+            healer: Healer::Another,
             output: &args.output,
         };
         return report::until_ready(&sessions, record, &wait, io).await;
     }
-    report::within(args.timeout, sessions.until_gone(&args.id, None), |limit| {
-        format!("session {} still exists after {limit}", report::shown(&args.id))
-    })
-    .await?;
+    let late = |limit| format!("session {} still exists after {limit}", report::shown(&args.id));
+    let gone = sessions.until_gone(&args.id, None);
+    report::within(args.timeout, gone, (&sessions, &mut io.stderr), late).await?;
     sessions.must_have_namespace().await?;
     io.stdout.line(&format!("session {} is gone", report::shown(&args.id)));
     Ok(Exit::Good)

@@ -7,24 +7,28 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::cluster::ApiErrorKind;
+use crate::cluster::{ApiError, ApiErrorKind, WriteOptions};
 use crate::exit::{Exit, Failure};
 use crate::model::kind;
 use crate::model::kind::Kind;
 use crate::observe::session::create::UNUSED;
-use crate::observe::session::objects::Objects;
+use crate::observe::session::objects::{InCluster, Objects};
 use crate::observe::session::settle::{Haste, Settled, of_uid};
 use crate::observe::session::{Sessions, all_selector, is_kept_claim, is_present, pod_of, records_selector, unless};
-use crate::session::decide::Healing;
+use crate::session::decide::{Due, Healing};
 use crate::session::record::{Phase, Record};
 use crate::session::template::policy;
-use crate::session::{ID, MANAGED_BY, SESSION, TEMPLATE, decide, slots};
+use crate::session::{ID, MANAGED_BY, SESSION, TEMPLATE, decide, slots, warm};
 
 /// What a pass did, or would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// A session is cleaned up.
+    /// A session is cleaned up that nobody uses.
     Reaped,
+    /// A session is cleaned up that is too old.
+    Expired,
+    /// A session was created.
+    Created,
     /// A session got what its creation had not made yet.
     Completed,
     /// A session got another pod.
@@ -41,7 +45,8 @@ impl What {
     /// The word as it is printed.
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {
-            Self::Reaped => "reaped",
+            Self::Reaped | Self::Expired => "reaped",
+            Self::Created => "created",
             Self::Completed => "completed",
             Self::Healed => "healed",
             Self::Waiting => "waiting",
@@ -53,7 +58,8 @@ impl What {
     /// The reason of the event about it; none for what waits, which does so in each pass, and for what its creator may be about to do.
     pub(crate) const fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::Reaped => Some("SessionReaped"),
+            Self::Reaped | Self::Expired => Some("SessionReaped"),
+            Self::Created => Some("SessionCreated"),
             Self::Healed => Some("SessionHealed"),
             Self::GaveUp => Some("SessionFailed"),
             Self::Removed => Some("OrphanRemoved"),
@@ -89,6 +95,9 @@ pub(crate) fn beginnings(every: Duration) -> Interval {
     beginnings
 }
 
+/// After so many sessions in a row for which the API server gave no usable answer, a pass ends.
+const MOST_UNANSWERED: usize = 3;
+
 /// The records of a namespace by name.
 type Records = BTreeMap<String, Record>;
 
@@ -103,21 +112,31 @@ impl<O: Objects> Sessions<O> {
             let (what, id, object, why) = (What::Waiting, None, format!("lease/{name}"), why.clone());
             act(Act { what, id, object, why }).await;
         }
-        let listed = self.objects.list(&kind::POD, &all_selector(), false).await?;
+        // What a pod was to be takes the most memory, and decides nothing here.
+        let without_spec = |mut pod: Value| {
+            pod["spec"].take();
+            pod_of(pod)
+        };
+        let listed = self.objects.list_with(&kind::POD, &all_selector(), without_spec).await?;
         let mut pods: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
-        for pod in listed.into_iter().filter_map(pod_of) {
+        for pod in listed {
             let session = pod.metadata.labels.as_ref().and_then(|labels| labels.get(SESSION)).cloned();
             pods.entry(session.unwrap_or_default()).or_default().push(pod);
         }
+        let warm = pods.remove("").unwrap_or_default();
         let mut left = records.clone();
         let (now, mut all) = (self.now(), records.values().filter(|record| !record.is_going).collect::<Vec<_>>());
         // Nobody who is due waits until others are healed.
         all.sort_by_key(|record| decide::due(record, now).is_none());
+        let mut unanswered = 0;
         for record in all {
             let of_it = pods.get(&record.name).map_or(&[][..], Vec::as_slice);
-            let done = match self.look_after(record, of_it, pass).await {
+            let looked = self.look_after(record, of_it, pass).await;
+            let is_unanswered = looked.as_ref().is_err_and(|failure| failure.exit == Exit::NoAnswer);
+            unanswered = if is_unanswered { unanswered + 1 } else { 0 };
+            let done = match looked {
                 // What is wrong with one session must not keep the others from being cleaned up.
-                Err(failure) if failure.exit != Exit::NoAnswer => Some(Act {
+                Err(failure) if unanswered < MOST_UNANSWERED => Some(Act {
                     what: What::Waiting,
                     id: Some(record.id.clone()),
                     object: format!("session/{}", record.name),
@@ -126,7 +145,7 @@ impl<O: Objects> Sessions<O> {
                 done => done?,
             };
             if let Some(done) = done {
-                if matches!(done.what, What::Reaped | What::Removed) {
+                if matches!(done.what, What::Reaped | What::Expired | What::Removed) {
                     left.remove(&record.name);
                 }
                 act(done).await;
@@ -145,8 +164,9 @@ impl<O: Objects> Sessions<O> {
                 }
             }
             self.remove_orphans(&records, pass, &mut act).await?;
+            let keeps_warm = self.keeps_warm(&warm, pass, &mut act).await?;
             if unreadable.is_empty() {
-                self.remove_unused(&left, pass, &mut act).await?;
+                self.remove_unused(&left, keeps_warm, pass, &mut act).await?;
             }
         }
         Ok(records.len())
@@ -159,10 +179,11 @@ impl<O: Objects> Sessions<O> {
             let (id, object) = (Some(record.id.clone()), format!("session/{}", record.name));
             Ok(Some(Act { what, id, object, why }))
         };
-        if let Some(why) = decide::due(record, now) {
+        if let Some((due, why)) = decide::due(record, now) {
             // Who touches it now changes the record, and it stays.
             let is_reaped = pass.dry_run || self.discard(record).await?;
-            return if is_reaped { act(What::Reaped, why) } else { Ok(None) };
+            let what = if due == Due::Age { What::Expired } else { What::Reaped };
+            return if is_reaped { act(what, why) } else { Ok(None) };
         }
         let present = pods.iter().find(|pod| is_present(record, pod));
         let has_others = pods
@@ -174,7 +195,11 @@ impl<O: Objects> Sessions<O> {
             Healing::No if has_others || (record.phase == Phase::Paused && present.is_some()) => {
                 "a pod is left of an earlier generation".to_owned()
             }
-            Healing::No | Healing::Leaves | Healing::Later(_) => return Ok(None),
+            Healing::Later(until) => {
+                let why = format!("pod {} failed; the next one comes at {until:.0}", record.pod());
+                return act(What::Waiting, why);
+            }
+            Healing::No | Healing::Leaves => return Ok(None),
         };
         if pass.dry_run {
             return act(What::Healed, why);
@@ -229,6 +254,27 @@ impl<O: Objects> Sessions<O> {
         Ok(())
     }
 
+    /// Removes warm pods when no gateway keeps them any more. Whether there are any that one keeps.
+    async fn keeps_warm(&self, pods: &[Pod], pass: Pass, act: &mut impl AsyncFnMut(Act)) -> Result<bool, Failure> {
+        if pods.is_empty() {
+            return Ok(false);
+        }
+        let keeper = self.objects.get(&kind::LEASE, warm::KEEPER).await?;
+        if warm::is_kept(keeper.as_ref(), self.now()) {
+            return Ok(true);
+        }
+        for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            // As it was read: a session may have taken it in the meantime.
+            let version = pod.metadata.resource_version.as_deref();
+            let object = json!({"metadata": pod.metadata});
+            let why = (None, "no gateway keeps it");
+            if let Some(done) = self.remove_object(&kind::POD, &object, version, why, pass).await? {
+                act(done).await;
+            }
+        }
+        Ok(false)
+    }
+
     /// Removes an object that belongs to no record, as it is now.
     async fn remove_orphan(&self, kind: &Kind, session: &str, object: &Value, pass: Pass) -> Result<Option<Act>, Failure> {
         // The records may have been read before this one was written.
@@ -256,8 +302,7 @@ impl<O: Objects> Sessions<O> {
         if !pass.dry_run {
             let mut deletion = of_uid(metadata["uid"].as_str().unwrap_or_default());
             deletion.preconditions.resource_version = version.map(str::to_owned);
-            let deleted = self.objects.delete(kind, name, &deletion).await;
-            if unless(deleted, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?.is_none() {
+            if !self.delete_object(kind, name, &deletion).await? {
                 return Ok(None);
             }
         }
@@ -270,12 +315,12 @@ impl<O: Objects> Sessions<O> {
     }
 
     /// The records of the namespace, and those that another version of podlife may understand.
-    pub(super) async fn records(&self) -> Result<(Records, Unreadable), Failure> {
-        let leases = self.objects.list(&kind::LEASE, &records_selector(), false).await?;
+    pub(crate) async fn records(&self) -> Result<(Records, Unreadable), Failure> {
+        let named = |lease: Value| Some((lease["metadata"]["name"].as_str()?.to_owned(), Record::read(&lease)));
+        let leases = self.objects.list_with(&kind::LEASE, &records_selector(), named).await?;
         let (mut records, mut unreadable) = (Records::new(), Unreadable::new());
-        for lease in &leases {
-            let name = lease["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-            match Record::read(lease) {
+        for (name, record) in leases {
+            match record {
                 Ok(record) => drop(records.insert(name, record)),
                 Err(why) => drop(unreadable.insert(name, why)),
             }
@@ -284,7 +329,7 @@ impl<O: Objects> Sessions<O> {
     }
 
     /// Removes templates and the policy when no record uses them.
-    async fn remove_unused(&self, records: &Records, pass: Pass, act: &mut impl AsyncFnMut(Act)) -> Result<(), Failure> {
+    async fn remove_unused(&self, records: &Records, keeps_warm: bool, pass: Pass, act: &mut impl AsyncFnMut(Act)) -> Result<(), Failure> {
         let mut marked = Vec::new();
         for (kind, selector) in [
             (kind::CONFIG_MAP, format!("{TEMPLATE},{}={}", MANAGED_BY.0, MANAGED_BY.1)),
@@ -292,7 +337,7 @@ impl<O: Objects> Sessions<O> {
         ] {
             let listed = self.objects.list(&kind, &selector, false).await;
             for object in unless(listed, &[ApiErrorKind::Forbidden])?.unwrap_or_default() {
-                if !is_used(&object, records)
+                if !is_used(&object, records, keeps_warm)
                     && let Some(object) = self.mark(&kind, object, pass).await?
                 {
                     marked.push((kind.clone(), object));
@@ -305,7 +350,7 @@ impl<O: Objects> Sessions<O> {
         // A record that was written before this list is in it; who wrote one afterwards takes the mark away, or makes the object anew.
         let (records, unreadable) = self.records().await?;
         let marked = if unreadable.is_empty() { marked } else { Vec::new() };
-        for (kind, object) in marked.into_iter().filter(|(_, object)| !is_used(object, &records)) {
+        for (kind, object) in marked.into_iter().filter(|(_, object)| !is_used(object, &records, keeps_warm)) {
             let version = object["metadata"]["resourceVersion"].as_str();
             if let Some(done) = self
                 .remove_object(&kind, &object, version, (None, "no session uses it"), pass)
@@ -329,16 +374,30 @@ impl<O: Objects> Sessions<O> {
     }
 }
 
-/// Whether a template has a record that names it; the policy is used as long as there are records. Another policy is not known.
-fn is_used(object: &Value, records: &Records) -> bool {
+/// Whether a template has a record that names it; the policy is used as long as there are records or warm pods. Another policy is not known.
+fn is_used(object: &Value, records: &Records, keeps_warm: bool) -> bool {
     match object["metadata"]["labels"][TEMPLATE].as_str() {
         Some(hash) => records.values().any(|record| record.template == hash),
-        None => !records.is_empty() || object["metadata"]["name"] != policy::NAME,
+        None => keeps_warm || !records.is_empty() || object["metadata"]["name"] != policy::NAME,
+    }
+}
+
+impl Sessions<InCluster> {
+    /// Records an act as an event; `number` tells those of one moment apart.
+    pub(crate) async fn tell(&self, act: &Act, number: usize) -> Result<(), ApiError> {
+        let Some(event) = event(&self.namespace, act, self.now(), number) else {
+            return Ok(());
+        };
+        let (connection, options) = (&self.objects.connection, WriteOptions::default());
+        connection
+            .create(&kind::EVENT, Some(&self.namespace), &event, &options)
+            .await
+            .map(drop)
     }
 }
 
 /// An event about an act.
-pub(crate) fn event(namespace: &str, act: &Act, now: jiff::Timestamp, number: usize) -> Option<Value> {
+fn event(namespace: &str, act: &Act, now: jiff::Timestamp, number: usize) -> Option<Value> {
     let reason = act.what.reason()?;
     let (singular, object) = act.object.split_once('/')?;
     // A session is its record.

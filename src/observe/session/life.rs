@@ -3,24 +3,30 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use kube_quantity::ParsedQuantity;
 use serde_json::{Value, json};
 
 use crate::cluster::ApiErrorKind;
 use crate::exit::Failure;
 use crate::model::kind;
+use crate::model::kind::Kind;
 use crate::observe::session::objects::Objects;
-use crate::observe::session::settle::{Haste, Settled, of_uid};
+use crate::observe::session::settle::{ADOPTED, Haste, Settled, of_uid, owner_of};
 use crate::observe::session::{AGAIN, Sessions, is_kept_claim, selector, unless};
 use crate::session::name;
 use crate::session::record::{Phase, Record};
+use crate::session::template::Template;
 
 impl<O: Objects> Sessions<O> {
     /// Notes that a session is used now, and that it stays for so long at least.
     pub(super) fn stamp(&self, record: &mut Record, by: Duration) {
         let now = self.now();
-        let extra = record.idle_timeout.map_or(Duration::ZERO, |timeout| by.saturating_sub(timeout));
-        let until = SignedDuration::try_from(extra).ok().and_then(|extra| now.checked_add(extra).ok());
-        record.last_activity = record.last_activity.max(until.unwrap_or(Timestamp::MAX));
+        record.last_activity = record.last_activity.max(now);
+        if record.idle_timeout.is_some_and(|timeout| by > timeout) {
+            let until = SignedDuration::try_from(by).ok().and_then(|by| now.checked_add(by).ok());
+            record.keep_until = record.keep_until.max(Some(until.unwrap_or(Timestamp::MAX)));
+        }
+        record.keep_until = record.keep_until.filter(|until| *until > now);
         record.stamped_by.clone_from(&self.agent);
     }
 
@@ -39,7 +45,7 @@ impl<O: Objects> Sessions<O> {
     async fn admitted(&self, id: &str) -> Result<Record, Failure> {
         loop {
             let record = self.existing(id).await?;
-            if record.slot.is_some() || record.max_sessions.is_none() {
+            if !record.is_on_trial && (record.slot.is_some() || record.max_sessions.is_none()) {
                 return Ok(record);
             }
             self.drive(record, None).await?;
@@ -88,9 +94,34 @@ impl<O: Objects> Sessions<O> {
 
     /// Deletes a record whatever has become of it, and not another one of the same id.
     pub(crate) async fn delete_record(&self, record: &Record) -> Result<(), Failure> {
-        let deleted = self.objects.delete(&kind::LEASE, &record.name, &of_uid(&record.uid)).await;
-        unless(deleted, &[ApiErrorKind::NotFound, ApiErrorKind::Conflict])?;
+        self.delete_object(&kind::LEASE, &record.name, &of_uid(&record.uid)).await?;
         Ok(())
+    }
+
+    /// Deletes a record that this run has made, and leaves the volume that was there before it.
+    pub(crate) async fn take_back(&self, record: &Record) -> Result<(), Failure> {
+        if self.adopted(record).await?.is_some() {
+            self.keep_claim(record).await?;
+        }
+        self.delete_record(record).await
+    }
+
+    /// The claim of a session, where an earlier one of the same id has left it.
+    async fn adopted(&self, record: &Record) -> Result<Option<Value>, Failure> {
+        let claim = self.objects.get(&kind::CLAIM, &record.name).await;
+        let claim = unless(claim, &[ApiErrorKind::Forbidden])?.flatten();
+        Ok(claim.filter(|claim| claim["metadata"]["annotations"][ADOPTED].is_string()))
+    }
+
+    /// Size of the volume that an earlier session of the same id has left, where the template asks for another one.
+    pub(crate) async fn kept_size(&self, record: &Record, template: &Template) -> Result<Option<String>, Failure> {
+        let size = |claim: &Value| claim["spec"]["resources"]["requests"]["storage"].as_str().map(str::to_owned);
+        let Some(wanted) = template.claim(&owner_of(record)).as_ref().and_then(size) else {
+            return Ok(None);
+        };
+        let kept = self.adopted(record).await?;
+        let amount = |size: &String| ParsedQuantity::try_from(size.as_str()).ok();
+        Ok(kept.as_ref().and_then(size).filter(|size| amount(size) != amount(&wanted)))
     }
 
     /// Takes the claim out of the session, so that it stays for the next one of the same id.
@@ -129,12 +160,27 @@ impl<O: Objects> Sessions<O> {
                         .is_some_and(|next| next.owns(object) || object["metadata"]["uid"] == next.uid.as_str());
                     !is_next && !is_kept_claim(kind, object)
                 };
-                if !left.iter().any(is_left) {
+                let Some(one) = left.iter().find(|object| is_left(object)) else {
                     break;
-                }
+                };
+                self.objects.notice(&still_there(kind, one));
                 self.objects.wait(AGAIN).await;
             }
         }
         Ok(())
     }
+}
+
+/// `pod user-42-g1 is still there, held by finalizer example.com/x`
+fn still_there(kind: &Kind, object: &Value) -> String {
+    let metadata = &object["metadata"];
+    let name = metadata["name"].as_str().unwrap_or_default();
+    let finalizers = metadata["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let held: Vec<&str> = finalizers.collect();
+    let by = if held.is_empty() {
+        String::new()
+    } else {
+        format!(", held by finalizer {}", held.join(", "))
+    };
+    format!("{} {name} is still there{by}", kind.singular())
 }

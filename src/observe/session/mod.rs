@@ -12,7 +12,9 @@ mod settle;
 pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
+pub(crate) mod warm;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt as _};
@@ -20,14 +22,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
-use crate::cluster::{ApiError, ApiErrorKind, ListQuery, WatchEvent};
+use crate::cluster::{ApiError, ApiErrorKind, Deletion, ListQuery, WatchEvent};
 use crate::exit::{Exit, Failure};
 use crate::model::kind;
 use crate::model::kind::Kind;
 use crate::observe::reads;
 use crate::observe::session::objects::{InCluster, Objects};
 use crate::session::record::Record;
-use crate::session::{MANAGED_BY, SESSION, SLOT, name};
+use crate::session::slots::Slots;
+use crate::session::{MANAGED_BY, SESSION, SLOT, name, slots};
 use crate::text::command;
 
 /// How often is looked whether something that goes is gone.
@@ -39,6 +42,8 @@ pub(crate) struct Sessions<O> {
     pub(crate) namespace: String,
     /// Who stamps activity: `touch on laptop`.
     pub(crate) agent: String,
+    /// The slots that are taken, where a watch tells: a list for each new session would grow with their number.
+    pub(crate) slots: RefCell<Option<Slots>>,
 }
 
 /// A session and its pods, of all generations.
@@ -82,7 +87,7 @@ fn is_pod_of(record: &Record, pod: &Pod) -> bool {
 }
 
 /// Whether a pod is the one of a record's present generation.
-fn is_present(record: &Record, pod: &Pod) -> bool {
+pub(crate) fn is_present(record: &Record, pod: &Pod) -> bool {
     is_pod_of(record, pod) && pod.metadata.name.as_deref() == Some(&record.pod())
 }
 
@@ -170,6 +175,35 @@ impl<O: Objects> Sessions<O> {
         let written = self.objects.replace(&kind::LEASE, &record.name, &record.lease()).await;
         let written = unless(written, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?;
         written.map(|lease| record_of(&lease)).transpose()
+    }
+
+    /// Deletes an object. False: it is gone, or not the one that the deletion names.
+    async fn delete_object(&self, kind: &Kind, name: &str, deletion: &Deletion) -> Result<bool, Failure> {
+        let deleted = self.objects.delete(kind, name, deletion).await;
+        Ok(unless(deleted, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?.is_some())
+    }
+}
+
+impl<O> Sessions<O> {
+    /// Notes the slots of what a watch of all Leases of sessions shows, and returns the rest, if there is any.
+    pub(crate) fn without_slots(&self, event: WatchEvent) -> Option<WatchEvent> {
+        let mut known = self.slots.borrow_mut();
+        let number = match &event {
+            WatchEvent::Applied(lease) | WatchEvent::Deleted(lease) => slots::number(lease),
+            _ => None,
+        };
+        match (event, number) {
+            (WatchEvent::Listed(mut list), _) => {
+                let (taken, rest): (Vec<Value>, _) = list.items.into_iter().partition(|lease| slots::number(lease).is_some());
+                *known = Some(Slots::read(&taken));
+                list.items = rest;
+                return Some(WatchEvent::Listed(list));
+            }
+            (WatchEvent::Applied(lease), Some(number)) => known.get_or_insert_default().note(number, &lease),
+            (WatchEvent::Deleted(_), Some(number)) => known.get_or_insert_default().forget(number),
+            (event, _) => return Some(event),
+        }
+        None
     }
 }
 

@@ -1,5 +1,6 @@
 //! The few operations on objects that sessions are made of.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +15,12 @@ pub(crate) trait Objects {
     async fn get(&self, kind: &Kind, name: &str) -> Result<Option<Value>, ApiError>;
     /// Lists by labels.
     async fn list(&self, kind: &Kind, labels: &str, metadata_only: bool) -> Result<Vec<Value>, ApiError>;
+    /// Lists by labels and keeps what `read` takes of each object, so that a thousand of them are never held as a whole.
+    async fn list_with<T>(&self, kind: &Kind, labels: &str, read: impl Fn(Value) -> Option<T>) -> Result<Vec<T>, ApiError> {
+        Ok(self.list(kind, labels, false).await?.into_iter().filter_map(read).collect())
+    }
+    /// The metadata of what a list by labels was at a resource version.
+    async fn list_at(&self, kind: &Kind, labels: &str, version: &str) -> Result<Vec<Value>, ApiError>;
     /// Creates an object; a conflict if the name is taken.
     async fn create(&self, kind: &Kind, object: &Value) -> Result<Value, ApiError>;
     /// Replaces an object; a conflict if it is not the version that the object names.
@@ -22,6 +29,8 @@ pub(crate) trait Objects {
     async fn delete(&self, kind: &Kind, name: &str, deletion: &Deletion) -> Result<(), ApiError>;
     /// The API server's time.
     fn now(&self) -> Timestamp;
+    /// Notes what is being waited for.
+    fn notice(&self, _: &str) {}
     /// Gives the cluster time to do something.
     async fn wait(&self, duration: Duration);
 }
@@ -30,6 +39,32 @@ pub(crate) trait Objects {
 pub(crate) struct InCluster {
     pub(crate) connection: Connection,
     pub(crate) namespace: String,
+    waits_for: Mutex<Option<String>>,
+}
+
+impl InCluster {
+    pub(crate) fn new(connection: Connection, namespace: String) -> Self {
+        let waits_for = Mutex::default();
+        Self {
+            connection,
+            namespace,
+            waits_for,
+        }
+    }
+
+    /// What was last waited for.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn labelled(labels: &str, metadata_only: bool) -> ListQuery {
+    ListQuery {
+        label_selector: labels.to_owned(),
+        metadata_only,
+        lean: true,
+        ..ListQuery::default()
+    }
 }
 
 impl Objects for InCluster {
@@ -38,11 +73,21 @@ impl Objects for InCluster {
     }
 
     async fn list(&self, kind: &Kind, labels: &str, metadata_only: bool) -> Result<Vec<Value>, ApiError> {
+        let query = labelled(labels, metadata_only);
+        Ok(self.connection.list(kind, Some(&self.namespace), &query).await?.items)
+    }
+
+    async fn list_with<T>(&self, kind: &Kind, labels: &str, read: impl Fn(Value) -> Option<T>) -> Result<Vec<T>, ApiError> {
+        let query = labelled(labels, false);
+        let add = |all: &mut Vec<T>, object| all.extend(read(object));
+        let listed = self.connection.list_into(kind, Some(&self.namespace), &query, Vec::new, add);
+        Ok(listed.await?.0)
+    }
+
+    async fn list_at(&self, kind: &Kind, labels: &str, version: &str) -> Result<Vec<Value>, ApiError> {
         let query = ListQuery {
-            label_selector: labels.to_owned(),
-            metadata_only,
-            lean: true,
-            ..ListQuery::default()
+            at: version.to_owned(),
+            ..labelled(labels, true)
         };
         Ok(self.connection.list(kind, Some(&self.namespace), &query).await?.items)
     }
@@ -63,6 +108,10 @@ impl Objects for InCluster {
 
     fn now(&self) -> Timestamp {
         self.connection.server_time().unwrap_or_else(Timestamp::now)
+    }
+
+    fn notice(&self, what: &str) {
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_owned());
     }
 
     async fn wait(&self, duration: Duration) {

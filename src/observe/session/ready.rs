@@ -9,8 +9,12 @@ use tokio::time::Instant;
 
 use crate::cluster::ListQuery;
 use crate::diagnosis::assess::Question;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
+use crate::findings;
+use crate::findings::Class;
 use crate::io::Io;
+use crate::model::code::Code;
+use crate::model::finding::Finding;
 use crate::model::report::{Diagnosis, Verdict};
 use crate::model::session::Phases;
 use crate::model::{duration, kind};
@@ -21,7 +25,7 @@ use crate::observe::session::objects::InCluster;
 use crate::observe::session::{PodSeen, Sessions};
 use crate::observe::targets::{Selection, Wanted};
 use crate::session::decide;
-use crate::session::record::Record;
+use crate::session::record::{Phase, Record};
 use crate::session::state::{has_started, is_scheduled, shows_trouble};
 use crate::view::Options;
 
@@ -38,8 +42,24 @@ pub(crate) enum Ending {
     Broken { record: Record, diagnosis: Box<Diagnosis> },
     /// The time is up.
     TimedOut { diagnosis: Option<Box<Diagnosis>> },
+    /// Its command was to run once, and has ended.
+    Ended,
     /// The session is gone, or was paused.
     Gone,
+}
+
+/// Whether a pod has no node yet because one is being made, or freed, for it.
+pub(crate) fn awaits_node(diagnosis: &Diagnosis) -> bool {
+    diagnosis.pending.iter().any(|finding| finding.code == Code::Unschedulable)
+}
+
+/// Who replaces a pod that fails while it is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Healer {
+    /// This run does.
+    This,
+    /// Whoever cleans up; this run only looks.
+    Another,
 }
 
 /// When each step was seen.
@@ -81,6 +101,7 @@ impl Sessions<InCluster> {
         record: Record,
         goal: fn(&Pod) -> bool,
         (begun, deadline): (Instant, Option<Instant>),
+        healer: Healer,
         io: &Io,
     ) -> Result<Ending, Failure> {
         let mut record = record;
@@ -91,29 +112,36 @@ impl Sessions<InCluster> {
             let mut events = self.watch_pod(&pod);
             let mut seen = Seen::default();
             let (mut was_broken, mut is_once, mut pulled) = (false, false, None);
-            let (mut is_troubled, mut looked) = (false, accepted);
+            let (mut is_troubled, mut looked, mut restarts) = (false, accepted, 0);
             loop {
                 let look = looked + if is_troubled { LOOK } else { LOOK_AT_CALM };
                 let until = deadline.map_or(look, |deadline| deadline.min(look));
                 let event = tokio::time::timeout_at(until, events.next()).await;
                 let now = match event {
                     Err(_) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                        if diagnosis.is_none() {
-                            diagnosis = Some(Box::new(self.diagnose(&pod, io).await?));
+                        // There may be no pod, or no answer: the time is up all the same.
+                        if let Ok(now) = self.diagnose(&pod, io).await {
+                            diagnosis = Some(Box::new(now));
                         }
                         return Ok(Ending::TimedOut { diagnosis });
                     }
                     Err(_) => {
-                        let found = self.diagnose(&pod, io).await?;
+                        looked = Instant::now();
+                        let found = match self.diagnose(&pod, io).await {
+                            // It has just gone, as the next event says.
+                            Err(failure) if failure.exit == Exit::NotFound => continue,
+                            found => found?,
+                        };
                         // A pod that is run once has no goal that its verdict could miss.
                         let is_bad = found.verdict == Verdict::Broken || (is_once && found.verdict == Verdict::Degraded);
-                        let is_broken = is_bad && !found.root_causes.is_empty();
+                        // A probe that fails may only be slow, until it has cost the container its life twice.
+                        let is_certain = |finding: &Finding| restarts >= 2 || findings::class(finding.cause) != Class::Probe;
+                        let is_broken = is_bad && found.root_causes.iter().any(is_certain);
                         diagnosis = Some(Box::new(found));
                         match diagnosis.take_if(|_| is_broken && was_broken) {
                             Some(diagnosis) => return Ok(Ending::Broken { record, diagnosis }),
                             None => was_broken = is_broken,
                         }
-                        looked = Instant::now();
                         continue;
                     }
                     Ok(Some(event)) => match event? {
@@ -129,10 +157,15 @@ impl Sessions<InCluster> {
                 }
                 is_once = decide::is_once(&now);
                 is_troubled = shows_trouble(&now);
+                let statuses = now.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+                restarts = statuses.map(|container| container.restart_count).max().unwrap_or_default();
                 if goal(&now) {
                     let phases = seen.phases(begun, accepted, pulled);
                     let pod = Box::new(now);
                     return Ok(Ending::Ready { record, pod, phases });
+                }
+                if decide::is_done(&now) {
+                    return Ok(Ending::Ended);
                 }
                 let status = now.status.unwrap_or_default();
                 if status.phase.as_deref() == Some("Failed") {
@@ -149,6 +182,17 @@ impl Sessions<InCluster> {
             let Some(next) = self.record(&id).await?.filter(|next| next.uid == record.uid) else {
                 return Ok(Ending::Gone);
             };
+            if healer == Healer::Another {
+                if matches!(next.phase, Phase::Paused | Phase::Failed) {
+                    return Ok(Ending::Gone);
+                }
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    return Ok(Ending::TimedOut { diagnosis });
+                }
+                tokio::time::sleep(LOOK).await;
+                record = next;
+                continue;
+            }
             match self.drive(next, None).await? {
                 Some(next) if next.pod() != pod => record = next,
                 _ => return Ok(Ending::Gone),

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
-use crate::cluster::{ApiError, ApiErrorKind, Deletion, Preconditions};
+use crate::cluster::{ApiError, ApiErrorKind, Deletion};
 use crate::exit::{Exit, Failure};
 use crate::model::kind;
 use crate::model::kind::Kind;
@@ -13,9 +13,13 @@ use crate::observe::session::{Sessions, is_kept_claim, is_present, unless};
 use crate::session::decide::Healing;
 use crate::session::record::{Phase, Record, owner_reference};
 use crate::session::slots::Slots;
-use crate::session::template::{Owner, Template};
+use crate::session::template::{Owner, Template, policy};
+use crate::session::warm::ReadyPods;
 use crate::session::{ID, MANAGED_BY, decide, slots};
 use crate::text::command;
+
+/// Annotation of a claim that an earlier session of the same id made.
+pub(super) const ADOPTED: &str = "podlife.dev/adopted";
 
 /// Nobody changes a record that often in a row.
 const MOST_ROUNDS: usize = 50;
@@ -43,10 +47,19 @@ pub(crate) enum Settled {
 /// Whether an object of a session is there.
 enum Owned {
     Yes,
+    /// A claim that an earlier session of the same id left on purpose.
+    Kept,
     /// Its name is taken by one of an earlier session that goes, or the API server could not take it yet.
     NotYet,
     /// The API server does not take it, or its name is taken by what is not the session's.
     Refused(ApiError),
+}
+
+/// What a new session is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct New<'a> {
+    pub(crate) template: &'a Template,
+    pub(crate) warm: &'a ReadyPods,
 }
 
 /// How a session is driven.
@@ -54,8 +67,8 @@ enum Owned {
 pub(crate) enum Haste<'a> {
     /// A pod that failed is replaced when its pause is over.
     Patient,
-    /// Somebody waits for it: it is replaced at once. Whose record is new has its template at hand.
-    Now(Option<&'a Template>),
+    /// Somebody waits for it: it is replaced at once. Whose record is new knows what it is made of.
+    Now(Option<New<'a>>),
 }
 
 impl<O: Objects> Sessions<O> {
@@ -128,21 +141,30 @@ impl<O: Objects> Sessions<O> {
         has_pod: bool,
         taken: &mut Option<u32>,
     ) -> Result<Option<Settled>, Failure> {
+        match haste {
+            // Who has created it has found it to be within the limit.
+            Haste::Now(Some(_)) => record.is_on_trial = false,
+            _ if !record.is_on_trial => {}
+            _ => return self.unfinished(record, "it may be one too many of its owner".to_owned()).await,
+        }
         if let (None, Some(maximum)) = (record.slot, record.max_sessions) {
             record.slot = self.slot(&record, maximum, taken).await?;
             if record.slot.is_none() {
                 return Ok(self.discard(&record).await?.then_some(Settled::Full { maximum }));
             }
         }
+        let mut has_kept_claim = has_pod;
         if !has_pod {
             let stored;
             let template = match haste {
-                Haste::Now(Some(template)) => template,
+                Haste::Now(Some(new)) => new.template,
                 _ => {
                     let name = Template::name_of(&record.template);
                     let Some(map) = self.objects.get(&kind::CONFIG_MAP, &name).await? else {
                         return self.without_template(record, &name).await;
                     };
+                    // Whoever took it away did not want open sessions.
+                    self.share(&kind::NETWORK_POLICY, &policy::policy(&[])).await?;
                     stored = Template::from_config_map(&map).map_err(|error| {
                         let delete = command("kubectl delete configmap {} -n {}", &[&name, &self.namespace]);
                         Failure::new(Exit::Bad, error).hint(format!("{delete}; the next session that is created makes it anew"))
@@ -154,12 +176,13 @@ impl<O: Objects> Sessions<O> {
             let objects = [
                 (&kind::CLAIM, template.claim(&owner)),
                 (&kind::SERVICE, template.service(&owner)),
-                (&kind::POD, Some(template.pod(&owner))),
+                (&kind::POD, record.warm.is_none().then(|| template.pod(&owner))),
             ];
             for (kind, object) in objects {
                 let Some(object) = object else { continue };
                 match self.own(kind, &record, &object).await? {
                     Owned::Yes => {}
+                    Owned::Kept => has_kept_claim = true,
                     Owned::NotYet => {
                         let name = object["metadata"]["name"].as_str().unwrap_or_default();
                         let why = format!("{} {name} of an earlier session is still going", kind.singular());
@@ -168,6 +191,20 @@ impl<O: Objects> Sessions<O> {
                     Owned::Refused(error) => return Ok(Some(Settled::Refused { record, error })),
                 }
             }
+            if let Some(name) = &record.warm
+                && !self.claim(&record, name).await?
+            {
+                record.warm = match haste {
+                    Haste::Now(Some(new)) => new.warm.take(),
+                    _ => None,
+                };
+                self.write(&record).await?;
+                return Ok(None);
+            }
+        }
+        // Only now: a session that gets no pod is taken back, and what an earlier one left stays.
+        if has_kept_claim && !self.adopt(&record).await? {
+            return Ok(None);
         }
         record.phase = Phase::Active;
         Ok(self.write(&record).await?.map(Settled::Done))
@@ -181,7 +218,11 @@ impl<O: Objects> Sessions<O> {
             record.reason = Some(why);
             return Ok(self.write(&record).await?.map(Settled::Done));
         }
-        // Who created the record makes the template anew, unless it is dead.
+        self.unfinished(record, why).await
+    }
+
+    /// What becomes of a session whose creation only the one can go on with who began it: it is waited for, unless it is dead.
+    async fn unfinished(&self, record: Record, why: String) -> Result<Option<Settled>, Failure> {
         if self.now().duration_since(record.created) < CREATION {
             return Ok(Some(Settled::Waits { record, why }));
         }
@@ -197,10 +238,7 @@ impl<O: Objects> Sessions<O> {
             Err(mut error) if error.kind == Conflict => match self.objects.get(kind, name).await? {
                 Some(there) if is_going(&there) => Ok(Owned::NotYet),
                 Some(there) if record.owns(&there) => Ok(Owned::Yes),
-                Some(there) if kind == &kind::CLAIM && is_kept(&there, record) => {
-                    let is_adopted = self.adopt(record, there).await?;
-                    Ok(if is_adopted { Owned::Yes } else { Owned::NotYet })
-                }
+                Some(there) if kind == &kind::CLAIM && is_kept(&there, record) => Ok(Owned::Kept),
                 Some(there) if !is_of_earlier(&there, record) => {
                     error.hint = Some("rename or delete it: the session needs this name".to_owned());
                     Ok(Owned::Refused(error))
@@ -212,18 +250,30 @@ impl<O: Objects> Sessions<O> {
         }
     }
 
-    /// Takes the claim over that an earlier session of the same id left on purpose.
-    async fn adopt(&self, record: &Record, mut claim: Value) -> Result<bool, Failure> {
+    /// Takes over the claim that an earlier session of the same id left on purpose, if there is one. False: somebody changed it in the meantime.
+    async fn adopt(&self, record: &Record) -> Result<bool, Failure> {
+        let claim = self.objects.get(&kind::CLAIM, &record.name).await?;
+        let Some(mut claim) = claim.filter(|claim| is_kept(claim, record)) else {
+            return Ok(true);
+        };
         claim["metadata"]["ownerReferences"] = Value::Array(vec![owner_reference(&record.name, &record.uid)]);
+        claim["metadata"]["annotations"][ADOPTED] = "true".into();
         let written = self.objects.replace(&kind::CLAIM, &record.name, &claim).await;
         Ok(unless(written, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?.is_some())
     }
 
     /// A slot for a record: one that it holds, or a free one. None: there are none.
     async fn slot(&self, record: &Record, maximum: u32, taken: &mut Option<u32>) -> Result<Option<u32>, Failure> {
+        let mut watched = self.slots.borrow().clone();
         // What was found to be taken may have become free on the way: only a second list that shows no free slot either is believed.
-        for _ in 0..2 {
-            let mut known = Slots::read(&self.objects.list(&kind::LEASE, &slots::selector(), true).await?);
+        let mut lists = 0;
+        while lists < 2 {
+            let mut known = if let Some(watched) = watched.take() {
+                watched
+            } else {
+                lists += 1;
+                Slots::read(&self.objects.list(&kind::LEASE, &slots::selector(), true).await?)
+            };
             loop {
                 if let Some(number) = known.of(record).min() {
                     return Ok(Some(number));
@@ -250,8 +300,7 @@ impl<O: Objects> Sessions<O> {
         };
         if slot["metadata"]["ownerReferences"][0]["uid"] == uid {
             let own = slot["metadata"]["uid"].as_str().unwrap_or_default();
-            let deleted = self.objects.delete(&kind::LEASE, &name, &of_uid(own)).await;
-            unless(deleted, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?;
+            self.delete_object(&kind::LEASE, &name, &of_uid(own)).await?;
         }
         Ok(())
     }
@@ -308,6 +357,7 @@ impl<O: Objects> Sessions<O> {
     /// Asks for the next generation.
     pub(crate) fn renew(&self, record: &mut Record) {
         record.generation += 1;
+        record.warm = None;
         record.since = self.now();
         record.phase = Phase::Pending;
         record.reason = None;
@@ -320,29 +370,20 @@ impl<O: Objects> Sessions<O> {
             return Ok(());
         }
         let deletion = Deletion {
-            preconditions: Preconditions {
-                uid: pod.metadata.uid.clone(),
-                resource_version: None,
-            },
             grace_period_seconds: is_lost.then_some(0),
-            ..Deletion::default()
+            ..Deletion::of_uid(pod.metadata.uid.as_deref())
         };
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let deleted = self.objects.delete(&kind::POD, name, &deletion).await;
-        unless(deleted, &[ApiErrorKind::Conflict, ApiErrorKind::NotFound])?;
+        self.delete_object(&kind::POD, name, &deletion).await?;
         Ok(())
     }
 }
 
-/// Deletes this object, and no other one of its name.
+/// Deletes this object, and afterwards what belongs to it.
 pub(crate) fn of_uid(uid: &str) -> Deletion {
     Deletion {
-        preconditions: Preconditions {
-            uid: Some(uid.to_owned()),
-            resource_version: None,
-        },
         propagation: Some("Background"),
-        ..Deletion::default()
+        ..Deletion::of_uid(Some(uid))
     }
 }
 

@@ -13,18 +13,20 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::create::{IfExists, Wanted};
+use super::create::{IfExists, Making, Unmade, Wanted};
 use super::gc::{Pass, What, beginnings};
 use super::objects::Objects;
 use super::{Sessions, records_selector};
-use crate::cluster::{ApiError, ApiErrorKind, Deletion};
+use crate::cluster::{ApiError, ApiErrorKind, Deletion, List, WatchEvent};
 use crate::exit::Exit;
 use crate::model::kind;
 use crate::model::kind::Kind;
 use crate::session::record::{Phase, Record};
+use crate::session::slots::Slots;
 use crate::session::template::Template;
 use crate::session::template::options::{Options, volume};
 use crate::session::template::policy;
+use crate::session::warm::{self, ReadyPods};
 use crate::session::{MANAGED_BY, SESSION, SLOT, TEMPLATE, name, slots};
 
 /// The idle timeout of every session.
@@ -36,12 +38,14 @@ const IDS: [&str; 4] = ["a", "a/../b", "user-42", "User_42"];
 #[derive(Default)]
 struct Server {
     objects: BTreeMap<(String, String), Value>,
+    /// The records that there were when one was created, by its version.
+    moments: BTreeMap<String, Vec<Value>>,
     counter: u64,
     now: Timestamp,
     /// Since when time passes by tokio's clock, also while a request is under way.
     ticking: Option<Instant>,
-    /// Kind of the objects that it does not take.
-    refuses: Option<Kind>,
+    /// Kind of the objects that it does not take, and the error.
+    refuses: Option<(Kind, ApiErrorKind)>,
 }
 
 impl Server {
@@ -91,7 +95,7 @@ impl Server {
     }
 
     fn records(&self) -> Vec<Record> {
-        let is_record = |lease: &&Value| lease["metadata"]["labels"][SLOT].is_null();
+        let is_record = |lease: &&Value| matches(&lease["metadata"]["labels"], &records_selector());
         self.of_kind(&kind::LEASE)
             .filter(is_record)
             .map(|lease| Record::read(lease).unwrap())
@@ -193,6 +197,13 @@ impl Objects for Client {
         Ok(found)
     }
 
+    async fn list_at(&self, _: &Kind, _: &str, version: &str) -> Result<Vec<Value>, ApiError> {
+        self.turn().await;
+        let found = self.server.borrow().moments[version].clone();
+        self.turn().await;
+        Ok(found)
+    }
+
     async fn create(&self, kind: &Kind, object: &Value) -> Result<Value, ApiError> {
         let mut object = object.clone();
         self.write(|server| {
@@ -200,8 +211,8 @@ impl Objects for Client {
             if server.objects.contains_key(&key(kind, &name)) {
                 return Err(conflict());
             }
-            if server.refuses.as_ref() == Some(kind) {
-                return Err(ApiError::in_test(ApiErrorKind::Invalid));
+            if let Some((_, error)) = server.refuses.as_ref().filter(|(refused, _)| refused == kind) {
+                return Err(ApiError::in_test(*error));
             }
             server.stamp(&mut object);
             object["metadata"]["uid"] = format!("uid-{}", server.counter).into();
@@ -210,6 +221,11 @@ impl Objects for Client {
                 object["status"] = json!({"phase": "Running"});
             }
             server.objects.insert(key(kind, &name), object.clone());
+            if kind == &kind::LEASE {
+                let records = server.labelled(kind, &records_selector());
+                let version = object["metadata"]["resourceVersion"].as_str().unwrap();
+                server.moments.insert(version.to_owned(), records);
+            }
             Ok(object)
         })
         .await
@@ -302,7 +318,12 @@ struct World {
     promised: Rc<RefCell<BTreeMap<String, (String, Timestamp)>>>,
     /// Ids that somebody deletes or replaces: nobody promises anything about them.
     deleted: BTreeSet<&'static str>,
+    /// Pods that were warm, and the record that each was given to.
+    given: RefCell<BTreeMap<String, String>>,
 }
+
+/// Warm pods of a world that has some.
+const WARM: u64 = 3;
 
 impl World {
     fn new() -> Self {
@@ -315,7 +336,25 @@ impl World {
             running: Vec::new(),
             promised: Rc::default(),
             deleted: BTreeSet::new(),
+            given: RefCell::default(),
         }
+    }
+
+    /// One with warm pods, and gateways that keep them.
+    fn with_warm_pods() -> Self {
+        let world = Self::new();
+        let labels = json!({MANAGED_BY.0: MANAGED_BY.1});
+        let keeper = json!({"metadata": {"name": warm::KEEPER, "labels": labels}, "spec": {"renewTime": "2027-01-01T12:00:00.000000Z"}});
+        let (sessions, _) = world.sessions(None);
+        let keeper = finish(&world, sessions.objects.create(&kind::LEASE, &keeper)).unwrap();
+        let wanted = wanted("", IfExists::Reuse);
+        for number in 0..WARM {
+            let pod = wanted
+                .template
+                .warm_pod(&name::of_warm(number), keeper["metadata"]["uid"].as_str().unwrap());
+            finish(&world, sessions.objects.create(&kind::POD, &pod)).unwrap();
+        }
+        world
     }
 
     fn sessions(&self, writes_left: Option<u32>) -> (Sessions<Client>, Rc<Cell<bool>>) {
@@ -329,6 +368,7 @@ impl World {
             objects,
             namespace: "shop".to_owned(),
             agent: "test".to_owned(),
+            slots: RefCell::default(),
         };
         (sessions, is_dead)
     }
@@ -341,7 +381,11 @@ impl World {
         }
         let act: Running = match *happening {
             Happening::Create(id, if_exists) => Box::pin(async move {
-                match sessions.create(&wanted(IDS[id], if_exists)).await {
+                let wanted = wanted(IDS[id], if_exists);
+                for number in 0..WARM {
+                    wanted.warm.put(&name::of_warm(number));
+                }
+                match sessions.create(&wanted).await {
                     Ok(_) => {}
                     Err(failure) => assert_eq!(failure.exit, Exit::Bad, "{failure}"),
                 }
@@ -415,6 +459,14 @@ impl World {
             records.iter().filter(has_slot).count() <= MAXIMUM as usize,
             "more sessions than allowed"
         );
+        for pod in server.of_kind(&kind::POD) {
+            let [uid, owner] = ["/metadata/uid", "/metadata/ownerReferences/0/uid"].map(|at| pod.pointer(at).unwrap().as_str().unwrap());
+            if pod["metadata"]["labels"][SESSION] != "" {
+                let mut given = self.given.borrow_mut();
+                let first = given.entry(uid.to_owned()).or_insert_with(|| owner.to_owned());
+                assert_eq!(first, owner, "a pod was given twice");
+            }
+        }
         for (id, (uid, until)) in self.promised.borrow().iter().filter(|(id, _)| !self.deleted.contains(id.as_str())) {
             let is_there = records.iter().any(|record| record.uid == *uid);
             assert!(
@@ -480,7 +532,10 @@ impl World {
         for ((kind, name), object) in &server.objects {
             let is_used = match object["metadata"]["labels"][TEMPLATE].as_str() {
                 Some(hash) if kind == "configmaps" => templates.contains(hash),
-                _ if kind == "networkpolicies" => !records.is_empty(),
+                _ if name == warm::KEEPER || object["metadata"]["labels"][SESSION] == "" => true,
+                _ if kind == "networkpolicies" => {
+                    !records.is_empty() || server.of_kind(&kind::POD).any(|pod| pod["metadata"]["labels"][SESSION] == "")
+                }
                 _ if matches(&object["metadata"]["labels"], &records_selector()) && kind == "leases" => true,
                 _ => records.iter().any(|record| record.owns(object)),
             };
@@ -506,12 +561,19 @@ fn wanted(id: &str, if_exists: IfExists) -> Wanted {
         idle_timeout: Some(TIMEOUT),
         max_lifetime: None,
         max_sessions: Some(MAXIMUM),
+        max_sessions_of_owner: None,
         if_exists,
+        warm: ReadyPods::default(),
     }
 }
 
 fn run(happenings: &[(Happening, Option<u32>)], choices: &[u8]) {
-    let mut world = World::new();
+    for world in [World::new(), World::with_warm_pods()] {
+        run_in(world, happenings, choices);
+    }
+}
+
+fn run_in(mut world: World, happenings: &[(Happening, Option<u32>)], choices: &[u8]) {
     let mut choices = choices.iter().map(|choice| usize::from(*choice)).cycle();
     for (happening, writes_left) in happenings {
         world.begin(happening, *writes_left);
@@ -533,6 +595,48 @@ proptest! {
         choices in prop::collection::vec(any::<u8>(), 8..64),
     ) {
         run(&happenings, &choices);
+    }
+
+    #[test]
+    fn an_owner_never_has_more_sessions_than_allowed_and_as_many_if_nobody_dies(
+        deaths in prop::collection::vec(prop::option::weighted(0.3, 0_u32..7), 3..8),
+        choices in prop::collection::vec(any::<u8>(), 8..256),
+    ) {
+        const MOST: u32 = 2;
+        let mut world = World::new();
+        let refused = Rc::<Cell<usize>>::default();
+        for (number, writes_left) in deaths.iter().enumerate() {
+            let (sessions, is_dead) = world.sessions(*writes_left);
+            let refused = refused.clone();
+            let wanted = Wanted {
+                owner: Some("ann".to_owned()),
+                max_sessions: None,
+                max_sessions_of_owner: Some(MOST),
+                // Two clients each.
+                ..wanted(IDS[number / 2], IfExists::ReuseOwn)
+            };
+            let act = async move {
+                match sessions.attempt(&wanted, &Making::default()).await {
+                    Err(Unmade::OwnerFull(_)) => refused.set(refused.get() + 1),
+                    made => drop(made.unwrap()),
+                }
+            };
+            world.running.push((Box::pin(act), is_dead));
+        }
+        for choice in choices {
+            world.step(usize::from(choice));
+            let records = world.server.borrow().records();
+            prop_assert!(records.iter().filter(|record| !record.is_on_trial).count() <= MOST as usize);
+        }
+        world.settle();
+        let records = world.server.borrow().records();
+        prop_assert!(records.iter().all(|record| record.phase == Phase::Active && !record.is_on_trial));
+        prop_assert!(records.len() <= MOST as usize);
+        if deaths.iter().all(Option::is_none) {
+            let ids = deaths.len().div_ceil(2);
+            prop_assert_eq!(records.len(), ids.min(MOST as usize));
+            prop_assert!(refused.get() > 0 || ids <= MOST as usize);
+        }
     }
 }
 
@@ -719,7 +823,7 @@ fn what_the_api_server_does_not_take_is_no_fault_of_the_connection() {
         kind::POD,
     ] {
         let world = World::new();
-        world.server.borrow_mut().refuses = Some(kind.clone());
+        world.server.borrow_mut().refuses = Some((kind.clone(), ApiErrorKind::Invalid));
         let (sessions, _) = world.sessions(None);
         let failure = finish(&world, sessions.create(&whole_session("a"))).unwrap_err();
         assert_eq!(failure.exit, Exit::Bad, "{kind:?}: {failure}");
@@ -790,10 +894,240 @@ fn a_session_that_cannot_be_healed_keeps_no_other_one_from_being_cleaned_up() {
 }
 
 #[test]
+fn a_pass_goes_on_behind_an_error_and_ends_when_the_api_server_gives_no_answers() {
+    for (broken, goes_on) in [(2, true), (4, false)] {
+        let world = World::new();
+        let (sessions, _) = world.sessions(None);
+        for id in &IDS[..broken] {
+            let wanted = Wanted {
+                max_sessions: None,
+                ..wanted(id, IfExists::Reuse)
+            };
+            finish(&world, sessions.create(&wanted)).unwrap();
+        }
+        world.server.borrow_mut().objects.retain(|(kind, _), _| kind != "pods");
+        world.server.borrow_mut().refuses = Some((kind::POD, ApiErrorKind::Server));
+        let mut waiting = 0;
+        let passed = finish(
+            &world,
+            sessions.pass(Pass::default(), async |act| waiting += usize::from(act.what == What::Waiting)),
+        );
+        assert_eq!(passed.is_ok(), goes_on, "{broken}");
+        assert_eq!(waiting, 2, "{broken}");
+    }
+}
+
+#[test]
+fn a_watch_of_slots_that_is_behind_neither_loses_a_place_nor_gives_one_away() {
+    let world = World::new();
+    let (sessions, _) = world.sessions(None);
+    let create = |id: &str| finish(&world, sessions.create(&wanted(id, IfExists::Reuse)));
+    let watch = || {
+        let items: Vec<Value> = world.server.borrow().of_kind(&kind::LEASE).cloned().collect();
+        let resource_version = String::new();
+        match sessions.without_slots(WatchEvent::Listed(List { items, resource_version })) {
+            Some(WatchEvent::Listed(records)) => records.items.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    // Of the slots that are taken from here on, none is seen.
+    assert_eq!(watch(), 0);
+    for number in 0..MAXIMUM {
+        create(&format!("session-{number}")).unwrap();
+    }
+    assert_eq!(create("one more").unwrap_err().exit, Exit::Bad);
+    // Those that are seen are taken no longer.
+    assert_eq!(watch(), MAXIMUM as usize);
+    finish(&world, sessions.delete("session-0", false)).unwrap();
+    world.server.borrow_mut().tick();
+    create("one more").unwrap();
+    assert_eq!(create("another one").unwrap_err().exit, Exit::Bad);
+    // A slot comes and goes.
+    let slot = slots::lease(7, &world.server.borrow().records()[0]);
+    let seen = || sessions.slots.borrow().as_ref().map(Slots::taken);
+    let before = seen().unwrap();
+    assert!(sessions.without_slots(WatchEvent::Applied(slot.clone())).is_none());
+    assert_eq!(seen(), Some(before + 1));
+    assert!(sessions.without_slots(WatchEvent::Deleted(slot)).is_none());
+    assert_eq!(seen(), Some(before));
+}
+
+#[test]
+fn a_volume_that_was_kept_outlives_a_session_that_gets_no_pod() {
+    for refused in [kind::SERVICE, kind::POD] {
+        let world = World::new();
+        let (sessions, _) = world.sessions(None);
+        finish(&world, sessions.create(&whole_session("a"))).unwrap();
+        finish(&world, sessions.delete("a", true)).unwrap();
+        world.server.borrow_mut().tick();
+        let claim = key(&kind::CLAIM, &name::of("a").unwrap());
+        let uid = world.server.borrow().objects[&claim]["metadata"]["uid"].clone();
+        world.server.borrow_mut().refuses = Some((refused, ApiErrorKind::Invalid));
+        finish(&world, sessions.create(&whole_session("a"))).unwrap_err();
+        world.server.borrow_mut().tick();
+        assert_eq!(world.server.borrow().objects[&claim]["metadata"]["uid"], uid);
+        // The next one has it, and a run that takes its own session back leaves it.
+        world.server.borrow_mut().refuses = None;
+        let record = finish(&world, sessions.create(&whole_session("a"))).unwrap().record;
+        assert!(record.owns(&world.server.borrow().objects[&claim]));
+        for (asked, kept) in [("1024Mi:/data", None), ("2Gi:/data", Some("1Gi"))] {
+            let options = Options {
+                volume: Some(volume(asked).unwrap()),
+                ..Options::default()
+            };
+            let template = Template::of_image("app:1", &options).unwrap();
+            assert_eq!(finish(&world, sessions.kept_size(&record, &template)).unwrap().as_deref(), kept);
+        }
+        finish(&world, sessions.take_back(&record)).unwrap();
+        world.server.borrow_mut().tick();
+        assert_eq!(world.server.borrow().objects[&claim]["metadata"]["uid"], uid);
+        // What it made itself goes with it.
+        let record = finish(&world, sessions.create(&whole_session("b"))).unwrap().record;
+        finish(&world, sessions.take_back(&record)).unwrap();
+        world.server.borrow_mut().tick();
+        assert!(!world.server.borrow().objects.contains_key(&key(&kind::CLAIM, &record.name)));
+    }
+}
+
+#[test]
+fn a_session_that_is_kept_longer_is_idle_since_its_last_use() {
+    let world = World::new();
+    let (sessions, _) = world.sessions(None);
+    finish(&world, sessions.create(&wanted("a", IfExists::Reuse))).unwrap();
+    finish(&world, sessions.touch("a", Duration::from_hours(1))).unwrap();
+    let passes = |seconds: i64| world.server.borrow_mut().now += SignedDuration::from_secs(seconds);
+    let reaped = || {
+        let mut reaped = false;
+        finish(
+            &world,
+            sessions.pass(Pass::default(), async |act| reaped |= act.what == What::Reaped),
+        )
+        .unwrap();
+        reaped
+    };
+    passes(700);
+    let record = finish(&world, sessions.existing("a")).unwrap();
+    assert_eq!(record.idle(sessions.now()), Duration::from_secs(700));
+    assert!(!reaped());
+    // Another use does not shorten it.
+    finish(&world, sessions.touch("a", Duration::ZERO)).unwrap();
+    passes(2899);
+    assert!(!reaped());
+    passes(1);
+    assert!(reaped());
+}
+
+#[test]
+fn healing_brings_the_policy_back_and_says_when_the_next_pod_comes() {
+    let world = World::new();
+    let (sessions, _) = world.sessions(None);
+    finish(&world, sessions.create(&wanted("a", IfExists::Reuse))).unwrap();
+    let acts = || {
+        let mut acts = Vec::new();
+        finish(&world, sessions.pass(Pass::default(), async |act| acts.push((act.what, act.why)))).unwrap();
+        acts
+    };
+    let fail = || world.server.borrow_mut().pod("a").unwrap()["status"]["phase"] = "Failed".into();
+    let policy = key(&kind::NETWORK_POLICY, policy::NAME);
+    world.server.borrow_mut().objects.remove(&policy);
+    fail();
+    assert_eq!(acts()[0].0, What::Healed);
+    assert!(world.server.borrow().objects.contains_key(&policy));
+    fail();
+    let waiting = acts();
+    assert_eq!(waiting[0].0, What::Waiting);
+    assert!(waiting[0].1.contains("the next one comes at 2026-01-01T12:00:10Z"), "{waiting:?}");
+}
+
+#[test]
 fn slots_are_no_records() {
     assert!(matches(&json!({SESSION: "a", MANAGED_BY.0: MANAGED_BY.1}), &records_selector()));
     assert!(!matches(
         &json!({SESSION: "a", SLOT: "1", MANAGED_BY.0: MANAGED_BY.1}),
         &records_selector()
     ));
+}
+
+fn gone(world: &World, number: u64) {
+    world.server.borrow_mut().objects.remove(&key(&kind::POD, &name::of_warm(number)));
+}
+
+#[test]
+fn a_session_takes_a_warm_pod_and_the_next_generation_is_its_own() {
+    let world = World::with_warm_pods();
+    let (sessions, _) = world.sessions(None);
+    let wanted = wanted("a", IfExists::Reuse);
+    wanted.warm.put(&name::of_warm(1));
+    let record = finish(&world, sessions.create(&wanted)).unwrap().record;
+    assert_eq!((record.pod(), record.generation), (name::of_warm(1), 1));
+    let pod = world.server.borrow_mut().pod("a").unwrap().clone();
+    assert!(
+        record.owns(&pod) && pod["metadata"]["labels"][SESSION] == record.name.as_str(),
+        "{pod}"
+    );
+    assert_eq!(pod["metadata"]["annotations"]["podlife.dev/id"], "a");
+    world.server.borrow_mut().pod("a").unwrap()["status"]["phase"] = "Failed".into();
+    let record = finish(&world, sessions.create(&wanted)).unwrap().record;
+    assert_eq!((record.pod(), record.generation), (name::of_pod(&record.name, 2), 2));
+}
+
+#[test]
+fn who_loses_a_warm_pod_takes_the_next_one_or_makes_one() {
+    for left in [Some(1), None] {
+        let world = World::with_warm_pods();
+        let (sessions, _) = world.sessions(None);
+        let wanted = wanted("a", IfExists::Reuse);
+        gone(&world, 0);
+        for number in [Some(0), left].into_iter().flatten() {
+            wanted.warm.put(&name::of_warm(number));
+        }
+        let record = finish(&world, sessions.create(&wanted)).unwrap().record;
+        let expected = left.map_or_else(|| name::of_pod(&record.name, 1), name::of_warm);
+        assert_eq!((record.pod(), record.generation), (expected, 1));
+    }
+}
+
+#[test]
+fn a_session_whose_creator_died_before_it_claimed_its_warm_pod_is_completed() {
+    for is_left in [true, false] {
+        let world = World::with_warm_pods();
+        // Policy, template and record are written.
+        let (dying, _) = world.sessions(Some(2));
+        let wanted = wanted("a", IfExists::Reuse);
+        wanted.warm.put(&name::of_warm(2));
+        {
+            let mut create = std::pin::pin!(dying.create(&wanted));
+            for _ in 0..100 {
+                assert!(create.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+        }
+        assert_eq!(world.server.borrow().records()[0].pod(), name::of_warm(2));
+        if !is_left {
+            gone(&world, 2);
+        }
+        let (sessions, _) = world.sessions(None);
+        finish(&world, sessions.pass(whole(), async |_| {})).unwrap();
+        let record = world.server.borrow().records().pop().unwrap();
+        let expected = if is_left { name::of_warm(2) } else { name::of_pod(&record.name, 1) };
+        assert_eq!((record.phase, record.pod()), (Phase::Active, expected));
+        world.check_settled();
+    }
+}
+
+#[test]
+fn warm_pods_go_when_no_gateway_keeps_them() {
+    let world = World::with_warm_pods();
+    let (sessions, _) = world.sessions(None);
+    let pods = || world.server.borrow().of_kind(&kind::POD).count();
+    finish(&world, sessions.pass(whole(), async |_| {})).unwrap();
+    world.server.borrow_mut().tick();
+    assert_eq!(pods(), 3);
+    world.server.borrow_mut().now = "2027-01-01T12:01:00Z".parse().unwrap();
+    finish(&world, sessions.pass(Pass::default(), async |_| {})).unwrap();
+    world.server.borrow_mut().tick();
+    assert_eq!(pods(), 3);
+    let mut acts = Vec::new();
+    finish(&world, sessions.pass(whole(), async |act| acts.push(act.why))).unwrap();
+    world.server.borrow_mut().tick();
+    assert_eq!((pods(), acts), (0, vec!["no gateway keeps it".to_owned(); 3]));
 }

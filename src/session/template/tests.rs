@@ -531,3 +531,51 @@ fn only_gateways_and_whom_the_user_names_reach_sessions() {
         assert!(allow_from(wrong).is_err(), "{wrong:?}");
     }
 }
+
+#[test]
+fn a_warm_pod_learns_its_session_by_its_annotation() {
+    let template = image(&Options::default()).warmed().unwrap();
+    let pod = template.warm_pod("podlife-warm-0", "lease-1");
+    assert_eq!(pod["metadata"]["labels"]["podlife.dev/session"], "");
+    assert_eq!(pod["metadata"]["ownerReferences"][0]["uid"], "lease-1");
+    let id = json!({"fieldPath": "metadata.annotations['podlife.dev/id']"});
+    let container = &pod["spec"]["containers"][0];
+    assert_eq!(container["env"][0], json!({"name": "SESSION_ID", "valueFrom": {"fieldRef": id}}));
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "podlife-session").unwrap();
+    assert_eq!((&mount["mountPath"], &mount["readOnly"]), (&json!("/etc/podlife"), &json!(true)));
+    let volumes = pod["spec"]["volumes"].as_array().unwrap();
+    let volume = volumes.iter().find(|volume| volume["name"] == "podlife-session").unwrap();
+    assert_eq!(volume["downwardAPI"]["items"], json!([{"path": "session-id", "fieldRef": id}]));
+    // The pod of a session that found none has the file, too, and its id from the start.
+    let own = template.pod(&owner());
+    assert_eq!(own["spec"]["volumes"], pod["spec"]["volumes"]);
+    assert_eq!(own["spec"]["containers"][0]["env"][0]["value"], "user $$(42)$$");
+    // A gateway may take its template from another one's.
+    assert_eq!(template.clone().warmed().unwrap(), template);
+    assert_eq!(
+        security::violations(&template.spec),
+        security::violations(&image(&Options::default()).spec)
+    );
+}
+
+#[test]
+fn what_needs_its_session_at_the_start_cannot_be_warm() {
+    let options = Options {
+        volume: Some(options::volume("1Gi:/data").unwrap()),
+        ..Options::default()
+    };
+    assert!(image(&options).warmed().unwrap_err().contains("volume"));
+    for container in [
+        json!({"command": ["serve", "$(SESSION_ID)"]}),
+        json!({"args": ["-c", "exec serve --id ${SESSION_ID}"]}),
+        json!({"env": [{"name": "HOME", "value": "/home/$(SESSION_ID)"}]}),
+        json!({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(SESSION_ID)"}]}),
+    ] {
+        let volumes = json!({"volumes": [{"name": "v", "emptyDir": {}}]});
+        let why = document(with(container.clone(), volumes)).warmed().unwrap_err();
+        assert!(why.contains("container app needs SESSION_ID"), "{container}: {why}");
+    }
+    let set = json!({"env": [{"name": "SESSION_ID", "value": "x"}]});
+    assert!(document(with(set, json!({}))).warmed().is_ok());
+}

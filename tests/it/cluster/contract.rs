@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::process::{Setting, podlife_in};
 
-use super::harness::{Scenario, established, kubeconfig, kubectl, podlife, pods_ready, send, waiting};
+use super::harness::{Scenario, clean_up, established, kubeconfig, kubectl, podlife, pods_ready, send, waiting};
 
 const RUNS: &str = r"
 apiVersion: apps/v1
@@ -343,7 +343,16 @@ impl CustomKind {
 
 impl Drop for CustomKind {
     fn drop(&mut self) {
-        kubectl(&["delete", "crd", &format!("widgets.{}", self.group), "--wait=false"], None);
+        clean_up(
+            &[
+                "delete",
+                "crd",
+                &format!("widgets.{}", self.group),
+                "--wait=false",
+                "--ignore-not-found",
+            ],
+            None,
+        );
     }
 }
 

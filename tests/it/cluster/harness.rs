@@ -248,24 +248,7 @@ impl Drop for Scenario {
     fn drop(&mut self) {
         let kept = std::env::var_os("PODLIFE_TEST_KEEP").is_some();
         if !kept {
-            let gone = Command::new(kubectl_program())
-                .args([
-                    "--kubeconfig",
-                    &kubeconfig(),
-                    "delete",
-                    "namespace",
-                    &self.namespace,
-                    "--wait=false",
-                ])
-                .stdout(Stdio::null())
-                .status();
-            if !std::thread::panicking() {
-                assert!(
-                    gone.is_ok_and(|status| status.success()),
-                    "namespace {} could not be removed",
-                    self.namespace
-                );
-            }
+            clean_up(&["delete", "namespace", &self.namespace, "--wait=false"], None);
         }
     }
 }
@@ -299,7 +282,8 @@ fn has_symptom(state: &State) -> bool {
     state.pods.iter().any(|pod| fails(pod) || containers(pod)) || state.events.iter().any(is_warning)
 }
 
-fn describe(finding: &Value) -> String {
+/// `ImagePullFailing (no-space) deployment/api`
+pub fn describe(finding: &Value) -> String {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let subject = &finding["subject"];
     format!(
@@ -317,6 +301,16 @@ pub fn kubectl_program() -> String {
 
 /// Runs kubectl against the test cluster and returns what it printed.
 pub fn kubectl(arguments: &[&str], input: Option<&str>) -> String {
+    try_kubectl(arguments, input).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Removes what a test has made outside its namespace, for `Drop`: a panic there while a failed test unwinds would end the whole run.
+pub fn clean_up(arguments: &[&str], input: Option<&str>) {
+    let removed = try_kubectl(arguments, input);
+    assert!(removed.is_ok() || std::thread::panicking(), "{removed:?}");
+}
+
+fn try_kubectl(arguments: &[&str], input: Option<&str>) -> Result<String, String> {
     let mut child = Command::new(kubectl_program())
         .args(["--kubeconfig", &kubeconfig()])
         .args(arguments)
@@ -324,14 +318,18 @@ pub fn kubectl(arguments: &[&str], input: Option<&str>) -> String {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("kubectl starts");
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.unwrap_or_default().as_bytes()).unwrap();
+        .map_err(|error| format!("kubectl does not start: {error}"))?;
+    let mut stdin = child.stdin.take().ok_or("no standard input")?;
+    // Where kubectl does not read it all, it says why.
+    let written = stdin.write_all(input.unwrap_or_default().as_bytes());
     drop(stdin);
-    let output = child.wait_with_output().unwrap();
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "kubectl {arguments:?}: {err}{out}");
-    out.into_owned()
+    if output.status.success() && written.is_ok() {
+        Ok(out.into_owned())
+    } else {
+        Err(format!("kubectl {arguments:?}: {err}{out}"))
+    }
 }
 
 /// Who may view a namespace may view its Gateways; before the types, so that no other test meets them without this.

@@ -14,6 +14,7 @@ mod policies;
 mod requests;
 mod rights;
 mod scenarios;
+mod serve;
 mod session;
 mod traps;
 mod wait_ready;

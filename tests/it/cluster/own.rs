@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use podlife::model::kind;
 
+use super::drill::network::a_policy_that_nobody_enforces_is_no_fault;
 use super::harness::{Scenario, both, established, event, kubectl, pods_ready, restarts, turn_to, waiting};
 use super::objects::{Workload, busybox};
 use super::wait_ready::restart::outlived;
@@ -85,6 +86,10 @@ fn a_cluster_whose_own_parts_fail() {
     let Some(cluster) = OwnCluster::start() else { return };
     outlived(|script| cluster.run(&["shell", "sh", "-ec", script]));
     pods_without_requests_are_measured();
+    // The process that enforces policies.
+    let agent = |signal| cluster.run(&["shell", "pkill", signal, "-x", "agent"]);
+    a_policy_that_nobody_enforces_is_no_fault(|| agent("-STOP"));
+    agent("-CONT");
     names_do_not_resolve();
     the_disk_of_images_is_full(&cluster);
     the_node_of_a_session_goes();

@@ -11,6 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["main"],
     &["lib"],
     &["cmd"],
+    &["gateway"],
     &["observe"],
     &["exit"],
     &["cluster", "io", "render"],

@@ -152,7 +152,7 @@ fn the_flag_tables_match_clap() {
         }
         generated(&file.strip_prefix(root()).unwrap().display().to_string(), &should);
     }
-    for verb in ["diagnose", "wait-ready", "trace", "session create", "session gc"] {
+    for verb in ["diagnose", "wait-ready", "trace", "session create", "session gc", "session serve"] {
         assert!(seen.contains(verb), "no document has the flags of {verb}: {seen:?}");
     }
 }

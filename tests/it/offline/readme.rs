@@ -95,7 +95,7 @@ pub fn is_offline(command: &[String]) -> bool {
     let has = |flag: &str| command.iter().any(|word| word == flag);
     matches!(command[0].as_str(), "explain" | "rbac" | "completion")
         || command[..2.min(command.len())] == ["session", "name"]
-        || has("--local")
+        || (has("--local") && !command.starts_with(&["session".to_owned(), "serve".to_owned()]))
         || has("--client")
         || has("--help")
 }

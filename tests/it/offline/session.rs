@@ -121,3 +121,15 @@ fn an_id_that_is_no_text_is_refused() {
     assert_eq!((ran.status.code(), ran.stdout.as_slice()), (Some(2), &b""[..]));
     assert_eq!(String::from_utf8_lossy(&ran.stderr), "error: an argument is not UTF-8: \u{fffd}\n");
 }
+
+/// Who asks about tokens asks the cluster, not a namespace.
+#[test]
+fn rbac_grants_token_reviews_in_the_cluster() {
+    let of = |with: &str| podlife(&["rbac", "session", "-n", "shop", "--with", with, "-o", "json"]).json;
+    let reviews = json!([{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}]);
+    let items = of("serve,token-review")["items"].clone();
+    assert_eq!(
+        (&items[1]["kind"], &items[1]["rules"], &items[0]["rules"]),
+        (&json!("ClusterRole"), &reviews, &of("serve")["items"][0]["rules"])
+    );
+}

@@ -2,6 +2,7 @@
 
 use crate::cluster::{Ending, Ends, Process, Source};
 use crate::exit::{Exit, Failure};
+use crate::facts::runtime::{lacks_program, may_not_execute, tail_of};
 use crate::io::{Io, read_aside, terminal};
 use crate::observe::session::Sessions;
 use crate::observe::session::objects::InCluster;
@@ -99,13 +100,12 @@ impl Sessions<InCluster> {
 /// A command that could not be started has the exit code that a shell gives it.
 pub(super) fn not_started(why: &str) -> Failure {
     let code = match why {
-        why if why.contains("permission denied") => 126,
-        why if why.contains("executable file not found") || why.contains("no such file or directory") => 127,
+        why if may_not_execute(why) => 126,
+        why if lacks_program(why) => 127,
         _ => return Failure::new(Exit::NoAnswer, sanitise(why)),
     };
-    // Each layer of the runtime puts its own words before what matters.
-    let short = why.rfind("exec: \"").map_or(why, |at| &why[at..]).trim_end_matches(": unknown");
-    Failure::new(Exit::OfCommand(code), format!("the command was not started: {}", sanitise(short)))
+    let short = sanitise(&tail_of(why));
+    Failure::new(Exit::OfCommand(code), format!("the command was not started: {short}"))
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use tokio::sync::watch;
 use crate::cluster::{ApiErrorKind, Listeners, PodPort};
 use crate::exit::{Exit, Failure};
 use crate::io::Io;
+use crate::observe::prober::denied;
 use crate::observe::session::Sessions;
 use crate::observe::session::objects::InCluster;
 use crate::observe::session::stream::{Attachment, Live, Used};
+use crate::text::command;
 
 /// How long a connection waits for the next pod.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,6 +35,12 @@ type Present = watch::Receiver<Option<String>>;
 impl Sessions<InCluster> {
     /// Forwards ports until the session ends or the run is interrupted.
     pub(crate) async fn forward(&self, live: Live, mappings: &[Mapping], addresses: &[IpAddr], io: &mut Io) -> Result<Exit, Failure> {
+        // As kubectl does, at once: nobody may connect for a long time. A websocket is opened with GET.
+        if let Some(what) = denied(&self.objects.connection, &self.namespace, ("get", "", "pods", "portforward")).await {
+            let message = format!("forwarding to session {:?}: {what} is forbidden", live.record.id);
+            let hint = command("kubectl podlife rbac session -n {} --with forward", &[&self.namespace]);
+            return Err(Failure::new(Exit::NoAnswer, message).hint(hint));
+        }
         let mut bound = Vec::new();
         for mapping in mappings {
             let port = port_of(&live, &mapping.remote)?;

@@ -1,6 +1,6 @@
 //! The log of a session: of its pod, and of the pods that come after it.
 
-use futures::future::try_join_all;
+use futures::future::{LocalBoxFuture, try_join_all};
 
 use crate::cluster::{ApiError, ApiErrorKind, Follow, FollowQuery, LogPart};
 use crate::exit::{Exit, Failure};
@@ -45,7 +45,13 @@ enum Stopped {
 
 impl From<ApiError> for Stopped {
     fn from(error: ApiError) -> Self {
-        Self::Failed(error.into())
+        let is_answer = error.kind == ApiErrorKind::Invalid;
+        let mut failure = Failure::from(error);
+        // There is no such log: that is what the API server says.
+        if is_answer {
+            failure.exit = Exit::Bad;
+        }
+        Self::Failed(failure)
     }
 }
 
@@ -66,8 +72,12 @@ impl Output {
 }
 
 impl Sessions<InCluster> {
-    /// Prints the log of a session. With `follow`, until the session ends.
-    pub(crate) async fn logs(&self, live: Live, wanted: &Logs<'_>, io: &mut Io) -> Result<Exit, Failure> {
+    /// Prints the log of a session. With `follow`, until the session ends. On the heap, as it runs deep within other work.
+    pub(crate) fn logs<'a>(&'a self, live: Live, wanted: &'a Logs<'a>, io: &'a mut Io) -> LocalBoxFuture<'a, Result<Exit, Failure>> {
+        Box::pin(self.print(live, wanted, io))
+    }
+
+    async fn print(&self, live: Live, wanted: &Logs<'_>, io: &mut Io) -> Result<Exit, Failure> {
         let output = Output {
             stdout: io.stdout.clone(),
             left: wanted.limit_bytes.into(),

@@ -119,7 +119,7 @@ impl Sessions<InCluster> {
     }
 
     /// A session that was paused or has failed has no pod and gets none by itself.
-    fn has_pods(&self, record: &Record) -> Result<(), Failure> {
+    pub(crate) fn has_pods(&self, record: &Record) -> Result<(), Failure> {
         let what = match record.phase {
             Phase::Pending | Phase::Active => return Ok(()),
             Phase::Paused => "is paused".to_owned(),

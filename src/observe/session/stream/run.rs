@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::LocalBoxFuture;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 
 use crate::cluster::{Ending, Ends, FollowQuery, Process};
@@ -44,8 +45,18 @@ pub(crate) fn has_begun(pod: &Pod) -> bool {
 }
 
 impl Sessions<InCluster> {
-    /// Connects the command that a pod runs once with the streams of this process, and returns its exit code.
-    pub(crate) async fn run_once(&self, live: &Live, (stdin, tty): (bool, bool), io: &mut Io) -> Result<Exit, Failure> {
+    /// Connects the command that a pod runs once with the streams of this process, and returns its exit code. On the heap, as it runs deep
+    /// within other work.
+    pub(crate) fn run_once<'a>(
+        &'a self,
+        live: &'a Live,
+        streams: (bool, bool),
+        io: &'a mut Io,
+    ) -> LocalBoxFuture<'a, Result<Exit, Failure>> {
+        Box::pin(self.connect_once(live, streams, io))
+    }
+
+    async fn connect_once(&self, live: &Live, (stdin, tty): (bool, bool), io: &mut Io) -> Result<Exit, Failure> {
         let first = live.pod.spec.as_ref().and_then(|spec| spec.containers.first());
         let container = first.map(|container| container.name.clone()).unwrap_or_default();
         if tty {

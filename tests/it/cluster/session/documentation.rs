@@ -11,7 +11,7 @@ use regex::Regex;
 
 use super::images;
 use crate::cluster::harness::{Scenario, kubeconfig, kubectl, kubectl_program};
-use crate::fake_api::Folder;
+use crate::fake_api::{Folder, fixture};
 use crate::offline::readme::{documents, helps_of_session, read};
 
 const DOCUMENT: &str = "docs/session.md";
@@ -117,7 +117,8 @@ fn commands() -> BTreeSet<String> {
 
 /// Whether a command runs until it is interrupted.
 fn is_endless(line: &str) -> bool {
-    [" -w", " --every ", " forward ", " logs -f"].iter().any(|word| line.contains(word))
+    let words = [" -w", " --every ", " forward ", " logs -f", " serve "];
+    words.iter().any(|word| line.contains(word)) && !line.contains(" --print-manifests")
 }
 
 #[test]
@@ -146,6 +147,13 @@ spec:
         shell.folder.0.join("pod.yaml"),
     )
     .unwrap();
+    for (from, to) in [
+        ("jwt/keys.json", "keys.json"),
+        ("tls/named.crt", "tls.crt"),
+        ("tls/named.key", "tls.key"),
+    ] {
+        fs::copy(fixture(from), shell.folder.0.join(to)).unwrap();
+    }
     fs::write(shell.folder.0.join("job.py"), "print(1)\n").unwrap();
     let packed = shell.run("tar cf work.tar job.py");
     assert_eq!(packed.0, Some(0), "{}", packed.1);

@@ -73,6 +73,35 @@ fn a_kernel_runs_code_and_keeps_its_variables() {
 }
 
 #[test]
+fn what_vault_needs_of_a_template_reaches_the_pod() {
+    let scenario = Scenario::new("session-vault");
+    scenario.kubectl(&["create", "serviceaccount", "ide"]);
+    let pod = |file: &str| {
+        let made = scenario.podlife(&["session", "create", "a", "-f", &example(file), "--dry-run=server", "-o", "json"]);
+        assert_eq!(made.exit, 0, "{}", made.stderr);
+        let objects = made.json["items"].as_array().cloned().unwrap_or_default();
+        let pod = objects.into_iter().find(|object| object["kind"] == "Pod").unwrap();
+        assert_eq!(pod["spec"]["serviceAccountName"], "ide");
+        (pod, made.stderr)
+    };
+    let (by_agent, warned) = pod("vault-agent.yaml");
+    let annotations = &by_agent["metadata"]["annotations"];
+    for (name, value) in [
+        ("agent-inject", "true"),
+        ("role", "ide"),
+        ("agent-inject-secret-token", "secret/data/ide"),
+    ] {
+        assert_eq!(annotations[format!("vault.hashicorp.com/{name}")], value);
+    }
+    assert_eq!(by_agent["spec"]["containers"][0]["envFrom"][0]["secretRef"]["name"], "ide");
+    assert!(warned.contains("token"), "{warned}");
+    let (by_driver, _) = pod("vault-csi.yaml");
+    let volumes = by_driver["spec"]["volumes"].as_array().unwrap();
+    assert!(volumes.iter().any(|volume| volume["csi"]["driver"] == "secrets-store.csi.k8s.io"));
+    assert_eq!(by_driver["spec"]["automountServiceAccountToken"], false);
+}
+
+#[test]
 fn the_cron_job_cleans_up_heals_and_removes_what_has_no_record_with_the_rights_of_its_role() {
     if !images::podlife() {
         return;

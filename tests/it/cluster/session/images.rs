@@ -48,6 +48,22 @@ pub fn podlife() -> bool {
     load("kubectl-podlife:1", &image.0, &["/kubectl-podlife"])
 }
 
+/// Makes an image with tini, dumb-init and a shell.
+pub fn inits() -> bool {
+    let image = Folder::new();
+    for path in ["/usr/bin/tini", "/usr/bin/dumb-init", "/bin/busybox"] {
+        assert!(
+            Path::new(path).exists(),
+            "{path} is missing: install the Debian packages tini, dumb-init and busybox-static"
+        );
+        program(path, &image.0);
+    }
+    for applet in ["sh", "sleep"] {
+        symlink("busybox", image.0.join("bin").join(applet)).unwrap();
+    }
+    load("podlife.test/inits:1", &image.0, &[])
+}
+
 /// Copies a program and its libraries into the folder of an image.
 fn program(path: &str, root: &Path) {
     let libraries = Command::new("ldd").arg(path).output().unwrap();

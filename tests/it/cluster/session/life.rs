@@ -73,12 +73,15 @@ pub fn made(scenario: &Scenario, kind: &Kind) -> Vec<Value> {
 /// The records of the namespace.
 pub fn records(scenario: &Scenario) -> Vec<Value> {
     let mut all = made(scenario, &kind::LEASE);
-    all.retain(|lease| lease["metadata"]["labels"]["podlife.dev/slot"].is_null());
+    let label = |lease: &Value, name: &str| lease["metadata"]["labels"][name].is_string();
+    all.retain(|lease| label(lease, "podlife.dev/session") && !label(lease, "podlife.dev/slot"));
     all
 }
 
 fn slots(scenario: &Scenario) -> usize {
-    made(scenario, &kind::LEASE).len() - records(scenario).len()
+    let all = made(scenario, &kind::LEASE).into_iter();
+    all.filter(|lease| lease["metadata"]["labels"]["podlife.dev/slot"].is_string())
+        .count()
 }
 
 /// Deletes every session and waits until nothing is left but what sessions share.
@@ -371,6 +374,78 @@ fn a_pod_that_cannot_start_ends_create_with_its_cause() {
 }
 
 #[test]
+fn a_pod_that_becomes_ready_late_is_waited_for() {
+    let scenario = Scenario::new("late-ready");
+    let folder = crate::fake_api::Folder::new();
+    let file = folder.0.join("late.yaml");
+    let late = "
+apiVersion: v1
+kind: Pod
+metadata: {name: late}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: app
+    image: busybox:1.36
+    command: [sh, -c, 'sleep 85; touch /tmp/ok; sleep 3600']
+    readinessProbe: {exec: {command: [test, -f, /tmp/ok]}, periodSeconds: 1}
+";
+    std::fs::write(&file, late).unwrap();
+    let created = session(&scenario, &["create", "late", "-f", file.to_str().unwrap(), "--timeout", "5m"]);
+    assert_eq!(created.exit, 0, "{}{}", created.stdout, created.stderr);
+}
+
+#[test]
+fn wait_only_looks_and_says_at_once_what_is_never_ready() {
+    let scenario = Scenario::new("only-looks");
+    let (_folder, file) = Template::new();
+    let created = session(&scenario, &[&["create", "one"][..], &nowhere(&file)].concat());
+    assert_eq!(created.exit, 0, "{}", created.stderr);
+    scenario.kubectl(&["delete", "pod", &pod_of(&scenario, "one")]);
+    let waited = session(&scenario, &["wait", "one", "--timeout", "3s"]);
+    assert_eq!(waited.exit, 124, "{}{}", waited.stdout, waited.stderr);
+    let status = session(&scenario, &["status", "one", "-o", "json"]);
+    assert_eq!((&status.json["state"], &status.json["generation"]), (&"Healing".into(), &1.into()));
+    let paused = session(&scenario, &["pause", "one"]);
+    assert_eq!(paused.exit, 0, "{}", paused.stderr);
+    let waited = session(&scenario, &["wait", "one"]);
+    assert!(
+        waited.exit == 3 && waited.stderr.contains("is paused"),
+        "{} {}",
+        waited.exit,
+        waited.stderr
+    );
+    let run = session(
+        &scenario,
+        &["run", "once", "--image", "busybox:1.36", "--timeout", "4m", "--", "true"],
+    );
+    assert_eq!(run.exit, 0, "{}", run.stderr);
+    scenario.wait("its end is known", |scenario| {
+        session(scenario, &["status", "once", "-o", "json"]).json["state"] == "Ended"
+    });
+    let status = session(&scenario, &["status", "once"]);
+    assert!(
+        status.exit == 3 && !status.stdout.contains("HEALTHY"),
+        "{} {}",
+        status.exit,
+        status.stdout
+    );
+    for verb in [
+        &["wait", "once"][..],
+        &["resume", "once"],
+        &["create", "once", "--image", "busybox:1.36"],
+    ] {
+        let ended = session(&scenario, verb);
+        assert!(
+            ended.exit == 3 && ended.stderr.contains("has ended"),
+            "{verb:?}: {} {}",
+            ended.exit,
+            ended.stderr
+        );
+    }
+}
+
+#[test]
 fn a_pod_that_is_not_allowed_is_explained_and_nothing_is_left() {
     let scenario = Scenario::new("not-allowed");
     let label = "pod-security.kubernetes.io/enforce=restricted";
@@ -385,7 +460,7 @@ fn a_pod_that_is_not_allowed_is_explained_and_nothing_is_left() {
     let created = session(&scenario, &["create", "root", "-f", file.to_str().unwrap()]);
     assert_eq!(created.exit, 3, "{}{}", created.stdout, created.stderr);
     assert!(
-        created.stderr.contains("violates PodSecurity") && created.stderr.contains("nothing was created"),
+        created.stderr.contains("violates PodSecurity") && created.stderr.contains("no session was created"),
         "{}",
         created.stderr
     );
@@ -455,6 +530,22 @@ fn records_are_listed_and_deleted_by_their_labels() {
         );
         assert_eq!(created.exit, 0, "{}", created.stderr);
     }
+    let again = |flags: &[&str]| session(&scenario, &[&["create", "a"][..], flags, &nowhere(&file)].concat()).stderr;
+    assert!(!again(&["--owner", "ci"]).contains("Warning"));
+    let other = again(&[
+        "--owner",
+        "me",
+        "--labels",
+        "team=blue",
+        "--idle-timeout",
+        "1h",
+        "--max-lifetime",
+        "24h",
+    ]);
+    assert_eq!(
+        other,
+        "Warning: the session exists and keeps its idle timeout, maximum lifetime, owner, labels; --if-exists=replace makes it anew\n"
+    );
     let touched = session(&scenario, &["touch", "a", "b"]);
     assert_eq!(touched.exit, 0, "{}", touched.stderr);
     let listed = session(&scenario, &["list", "-l", "team=blue", "-o", "jsonpath={.items[*].id}"]);

@@ -3,8 +3,8 @@
 mod deaths;
 mod documentation;
 mod examples;
-mod images;
-mod life;
+pub mod images;
+pub mod life;
 mod plan;
 mod rights;
 mod streams;

@@ -35,6 +35,8 @@ impl Reader {
             .scenario
             .podlife(&[&["rbac", "session", "--bind", &account], words(with).as_slice()].concat());
         assert_eq!(role.exit, 0, "{}", role.stderr);
+        // Roles of other groups have other names, and would add up.
+        self.scenario.kubectl(&["delete", "roles,rolebindings", "--all"]);
         let scenario = self.scenario.apply(&role.stdout);
         let log = audit_log().map(|path| {
             let mut log = File::open(path).unwrap();
@@ -242,6 +244,7 @@ fn each_group_of_verbs_works_with_its_role_needs_all_of_it_and_no_other_one_work
     assert!(reader.may(&["logs", "live"]).contains("listening"));
     reader.may_while(&["logs", "-f", "live"], |_| reader.has_used_all("", &[("get", "pods")]));
 
+    reader.may_not(&["forward", "live", ":8080"]);
     let reader = reader.grant("forward");
     reader.may_while(&["forward", "live", ":8080"], |line| {
         let port = line
@@ -263,9 +266,10 @@ fn each_group_of_verbs_works_with_its_role_needs_all_of_it_and_no_other_one_work
     reader.has_used_all("", &[]);
     let reader = reader.grant("plan,nodes");
     let answer = reader.session(&plan);
-    for kind in ["clusterrole", "clusterrolebinding"] {
-        kubectl(&["delete", kind, "podlife-session-cluster"], None);
-    }
+    let role = "podlife-session-nodes-plan-cluster";
+    kubectl(&["delete", "clusterrole", role], None);
+    let binding = format!("{role}:{}:reader", reader.scenario.namespace);
+    kubectl(&["delete", "clusterrolebinding", &binding], None);
     assert_eq!(answer.exit, 0, "{}{}", answer.stdout, answer.stderr);
 
     // What is left to `gc`: one whose pod is gone, one that is idle, one whose creation was cut short and whose claim was kept, and one whose
@@ -301,6 +305,7 @@ fn each_group_of_verbs_works_with_its_role_needs_all_of_it_and_no_other_one_work
     reader
         .scenario
         .kubectl(&["delete", "pod", "-l", &format!("podlife.dev/session={live}")]);
+    reader.scenario.kubectl(&["delete", "networkpolicy", "podlife-sessions"]);
     let ids = |scenario: &Scenario| admin(scenario, &["list", "-o", "jsonpath={.items[*].id} {.items[*].state}"]);
     reader
         .scenario

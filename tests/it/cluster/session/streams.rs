@@ -239,6 +239,32 @@ fn a_terminal_is_passed_on_and_restored() {
 }
 
 #[test]
+fn a_terminal_shows_what_is_waited_for() {
+    let scenario = Scenario::new("says-why");
+    let pod = create(&scenario, "Held", &[], "sleep 3600");
+    scenario.kubectl(&["patch", "pod", &pod, "-p", r#"{"metadata": {"finalizers": ["podlife.test/held"]}}"#]);
+    scenario.kubectl(&["delete", "pod", &pod, "--wait=false", "--grace-period=120"]);
+    let again = |timeout| [&["create", "Held", "--timeout", timeout][..], &IMAGE].concat();
+    let still_going = format!("pod {pod} is still going");
+    let (code, output) = shown(on_terminal(&quoted(&scenario, &again("20s"))));
+    assert_eq!((code, output.matches(&still_going).count()), (Some(124), 2), "{output}");
+    let created = session(&scenario, &again("10s"));
+    assert_eq!(
+        (created.exit, created.stderr.matches(&still_going).count()),
+        (124, 1),
+        "{}",
+        created.stderr
+    );
+    let deleted = session(&scenario, &["delete", "Held", "--timeout", "10s"]);
+    assert_eq!(deleted.exit, 124, "{}", deleted.stderr);
+    assert!(deleted.stderr.contains("held by finalizer podlife.test/held"), "{}", deleted.stderr);
+    scenario.kubectl(&["patch", "pod", &pod, "-p", r#"{"metadata": {"finalizers": null}}"#]);
+    scenario.kubectl(&["delete", "pod", &pod, "--grace-period=1", "--ignore-not-found"]);
+    let deleted = session(&scenario, &["delete", "Held"]);
+    assert_eq!(deleted.exit, 0, "{}", deleted.stderr);
+}
+
+#[test]
 fn a_log_goes_on_with_the_next_pod() {
     let scenario = Scenario::new("session-logs");
     let folder = Folder::new();
