@@ -26,6 +26,8 @@ pub(super) enum Protocol {
 #[derive(Clone)]
 pub struct Trust {
     config: Arc<ClientConfig>,
+    /// The flag that names further authorities.
+    flag: &'static str,
 }
 
 impl fmt::Debug for Trust {
@@ -35,8 +37,8 @@ impl fmt::Debug for Trust {
 }
 
 impl Trust {
-    /// The authorities of this system, and those of a file in PEM form.
-    pub fn of_authorities(file: Option<&[u8]>) -> Result<Self, String> {
+    /// The authorities of this system, and those of a file in PEM form, which is named by this flag.
+    pub fn of_authorities(file: Option<&[u8]>, flag: &'static str) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let mut added = 0;
@@ -51,7 +53,8 @@ impl Trust {
             return Err("it holds no certificate".to_owned());
         }
         let config = builder()?.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { config: Arc::new(config) })
+        let config = Arc::new(config);
+        Ok(Self { config, flag })
     }
 
     /// Any certificate for any name.
@@ -59,7 +62,7 @@ impl Trust {
         let verifier = Arc::new(Looker::new(provider()));
         let config = builder()?.dangerous().with_custom_certificate_verifier(verifier);
         let config = Arc::new(config.with_no_client_auth());
-        Ok(Self { config })
+        Ok(Self { config, flag: "" })
     }
 
     /// Makes a connection secure, with the host as the name that is asked for and that the certificate must bear.
@@ -73,7 +76,10 @@ impl Trust {
             Protocol::Http2 => b"h2".to_vec(),
         }];
         let name = ServerName::try_from(host.to_owned()).map_err(|_| Told::NoTls(format!("{} is not a host name", shorten(host, 80))))?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(told)
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .map_err(|error| told(error, self.flag))
     }
 }
 
@@ -88,18 +94,18 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
 }
 
 /// What a handshake that failed says.
-fn told(error: std::io::Error) -> Told {
+fn told(error: std::io::Error, flag: &str) -> Told {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         return Told::NoTls("it closes the connection in the TLS handshake".to_owned());
     };
     match tls {
-        rustls::Error::InvalidCertificate(certificate) => Told::Untrusted(in_words(certificate)),
+        rustls::Error::InvalidCertificate(certificate) => Told::Untrusted(in_words(certificate, flag)),
         rustls::Error::InvalidMessage(_) => Told::NoTls("it does not speak TLS".to_owned()),
         other => Told::NoTls(shorten(&format!("no TLS connection: {other}"), 160)),
     }
 }
 
-fn in_words(error: &CertificateError) -> String {
+fn in_words(error: &CertificateError, flag: &str) -> String {
     use CertificateError::*;
     match error {
         NotValidForNameContext { expected, presented } => {
@@ -108,7 +114,7 @@ fn in_words(error: &CertificateError) -> String {
             format!("its certificate is for {}, not for {}", shorten(&names, 120), expected.to_str())
         }
         NotValidForName => "its certificate is for another host".to_owned(),
-        UnknownIssuer => "its certificate is signed by an authority that is not trusted (--ca-file names one)".to_owned(),
+        UnknownIssuer => format!("its certificate is signed by an authority that is not trusted ({flag} names one)"),
         Expired | ExpiredContext { .. } => "its certificate has expired".to_owned(),
         NotValidYet | NotValidYetContext { .. } => "its certificate is not valid yet".to_owned(),
         Revoked => "its certificate was revoked".to_owned(),
@@ -128,8 +134,8 @@ mod tests {
     #[test]
     fn a_file_without_a_certificate_is_no_file_of_authorities() {
         for bad in ["", "hello", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
-            assert!(Trust::of_authorities(Some(bad.as_bytes())).is_err(), "{bad}");
+            assert!(Trust::of_authorities(Some(bad.as_bytes()), "--ca-file").is_err(), "{bad}");
         }
-        assert!(Trust::of_authorities(None).is_ok());
+        assert!(Trust::of_authorities(None, "--ca-file").is_ok());
     }
 }

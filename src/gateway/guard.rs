@@ -43,7 +43,7 @@ impl Control<'_> {
     async fn fetch(&self, url: &str, authorities: Option<&[u8]>) -> Result<Vec<u8>, String> {
         let (to, question) = Direct::of_url(url)?;
         let connection = &self.sessions.objects.connection;
-        let trust = Trust::of_authorities(authorities)?;
+        let trust = Trust::of_authorities(authorities, "--jwks-ca-file")?;
         let answer = connection.ask_directly(&to, &question, &trust, FETCH).await;
         match answer.told {
             Told::Status(200) => Ok(answer.body),

@@ -172,11 +172,11 @@ impl Plan {
         let broken = |why: String| Failure::new(Exit::Fault, why);
         match &self.authorities {
             Authorities::Any => Trust::of_anybody().map_err(broken),
-            Authorities::System => Trust::of_authorities(None).map_err(broken),
+            Authorities::System => Trust::of_authorities(None, "--ca-file").map_err(broken),
             Authorities::File(path) => {
                 let of_file = |why: String| Failure::usage(format!("--ca-file {}: {why}", path.display()));
                 let pem = std::fs::read(path).map_err(|error| of_file(error.to_string()))?;
-                Trust::of_authorities(Some(&pem)).map_err(of_file)
+                Trust::of_authorities(Some(&pem), "--ca-file").map_err(of_file)
             }
         }
     }

@@ -99,7 +99,7 @@ fn keys_of_a_url_follow_its_server_and_the_file_of_its_authorities() {
     issuer.replace("GET", "/keys", keys(&["rsa", "ec", "ed"]));
     put("other-ca.crt", &authorities);
     let logged = gateway.hang_up();
-    assert!(logged.contains(&url) && logged.contains("certificate"), "{logged}");
+    assert!(logged.contains(&url) && logged.contains("(--jwks-ca-file names one)"), "{logged}");
     assert_eq!(["es256", "eddsa"].map(status), ["200", "401"]);
     // It may be that one.
     put("ca.crt", &authorities);
