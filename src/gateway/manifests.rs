@@ -185,6 +185,8 @@ fn rules(setup: &Setup<'_>) -> Value {
     // Clients that ask for what is not theirs, or for too much, are no fault of the gateway.
     let failures = format!("session_pod_creation_failures_total{{{own},reason!~\"forbidden|gone|too-many-sessions\"}}");
     let total = format!("session_pod_creation_duration_seconds_bucket{{{own},phase=\"total\"}}");
+    let claims = |results: &str| format!("sum(rate(session_warm_claims_total{{{own}{results}}}[10m]))");
+    let missed = format!("{} / {} > 0.5", claims(",result=\"missed\""), claims(""));
     let rule = |name: &str, expression: String, lasts: &str, severity: &str, summary: &str| json!({"alert": name, "expr": expression, "for": lasts, "labels": {"severity": severity}, "annotations": {"summary": summary}});
     json!({
         "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": NAME, "labels": labels()},
@@ -194,6 +196,7 @@ fn rules(setup: &Setup<'_>) -> Value {
             rule("SessionGatewayDown", format!("absent(session_leader{{{own}}})"), "2m", "critical", "no gateway is running"),
             rule("SessionGatewayWithoutLeader", format!("sum(session_leader{{{own}}}) < 1"), "5m", "warning", "no gateway cleans up"),
             rule("SessionCertificateEnds", format!("min(session_certificate_expiry_timestamp_seconds{{{own}}}) - time() < 7 * 86400"), "1m", "warning", "the certificate of the gateway ends within a week"),
+            rule("SessionWarmPodsMissing", missed, "15m", "warning", "most new sessions find no warm pod"),
         ]}]},
     })
 }

@@ -1,5 +1,6 @@
 //! `examples/monitoring`, and what Prometheus itself makes of it and of a gateway.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -125,6 +126,26 @@ fn each_alert_fires_once_in_prometheus() {
     let tests = folder.0.join("tests.yaml");
     fs::copy(fixture("alerts-test.yaml"), &tests).unwrap();
     promtool(&["test", "rules", tests.to_str().unwrap()]);
+}
+
+#[test]
+fn the_panels_of_the_dashboard_ask_what_prometheus_understands() {
+    let dashboard: Value = serde_json::from_str(&fs::read_to_string(example("dashboard.json")).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    for own in ["id", "title", "gridPos"] {
+        let all: BTreeSet<String> = panels.iter().map(|panel| panel[own].to_string()).collect();
+        assert_eq!(all.len(), panels.len(), "{own}: {all:?}");
+    }
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let asked = |expr: &Value| expr.as_str().unwrap().replace("$__rate_interval", "5m");
+    let rules: Vec<Value> = targets
+        .enumerate()
+        .map(|(at, of)| json!({"record": format!("panel:{at}"), "expr": asked(&of["expr"])}))
+        .collect();
+    let folder = Folder::new();
+    let file = folder.0.join("panels.yaml");
+    fs::write(&file, json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()).unwrap();
+    promtool(&["check", "rules", file.to_str().unwrap()]);
 }
 
 /// Waits until alerts fire, and no others.
