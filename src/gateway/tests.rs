@@ -587,20 +587,18 @@ async fn a_request_that_was_sent_is_never_sent_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut front = Front::new();
     front.put("a", "pod-1", 1, listener.local_addr().unwrap());
-    let asked = tokio::spawn(async move {
-        let mut count = 0;
-        while let Ok(Ok((mut stream, _))) = tokio::time::timeout(Duration::from_millis(500), listener.accept()).await {
-            count += 1;
-            head_came(&mut stream).await;
-        }
-        count
-    });
-    let answer = front.get("/api/v1/session/a/", "").await;
+    let asked = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(head_came(&mut stream).await);
+    };
+    let (answer, ()) = tokio::join!(front.get("/api/v1/session/a/", ""), asked);
     assert!(
         answer.starts_with("HTTP/1.1 502 ") && answer.contains("urn:podlife:no-answer"),
         "{answer}"
     );
-    assert_eq!(asked.await.unwrap(), 1);
+    // Whoever had connected again would be waiting by now.
+    let again = listener.into_std().unwrap().accept();
+    assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert!(front.starts.try_recv().is_err());
     assert_eq!(front.table.get("a").unwrap().activity.idle(), None);
 }
