@@ -163,6 +163,25 @@ impl Gateway {
         Some(Self::reached(child, "Forwarding from ", false))
     }
 
+    /// The application of a session, by `session forward`.
+    pub fn forwarded(scenario: &Scenario, id: &str, port: &str) -> Self {
+        let child = Command::new(PROGRAM)
+            .args([
+                "--kubeconfig",
+                &kubeconfig(),
+                "-n",
+                &scenario.namespace,
+                "session",
+                "forward",
+                id,
+                port,
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self::reached(child, "Forwarding from ", false)
+    }
+
     /// Reads the address from the first line that a process prints, and that of its metrics from the second one.
     fn reached(mut child: Child, before: &str, has_metrics: bool) -> Self {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

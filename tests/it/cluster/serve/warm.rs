@@ -7,8 +7,10 @@ use podlife::model::kind;
 use serde_json::{Value, json};
 
 use super::{Gateway, Reply};
-use crate::cluster::harness::{Scenario, is_ready};
+use crate::cluster::harness::{Scenario, is_ready, pods_ready};
+use crate::cluster::policies::is_enforced;
 use crate::cluster::session::life::{made, records, session};
+use crate::cluster::session::template::dial;
 
 const SESSION: &str = "podlife.dev/session";
 
@@ -211,4 +213,46 @@ fn an_application_that_refuses_its_session_is_replaced() {
     let reply = gateway.get("/api/v1/session/a/where").is(200);
     let name = session(&scenario, &["name", "a"]).stdout.trim().to_owned();
     assert_eq!(reply.body, format!("app  on {name}-g2\n"));
+}
+
+#[test]
+fn a_warm_pod_is_isolated_and_all_commands_take_it_as_any_other() {
+    let scenario = Scenario::new("serve-warm-commands");
+    let gateway = keeper(&scenario, &["--warm", "1"]);
+    until_warm(&scenario, &gateway, 1);
+    let caller = |name: &str, label: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, labels: {{{label}}}}}, \
+             spec: {{terminationGracePeriodSeconds: 0, containers: [{{name: app, image: 'podlife.test/app:1'}}]}}}}\n---\n"
+        )
+    };
+    let callers = caller("gateway", "podlife.dev/gateway: 'true'") + &caller("stranger", "app: stranger");
+    let scenario = scenario.apply(&callers).until("all are ready", pods_ready(3));
+    scenario.wait("the policy is in force", |s| s.list(&kind::NETWORK_POLICY).iter().all(is_enforced));
+    let pod = warm(&scenario).remove(0);
+    let (name, address) = (text(&pod, "/metadata/name"), text(&pod, "/status/podIP").to_owned() + ":8080");
+    let is_isolated = || {
+        scenario.wait("a gateway reaches it", |s| dial(s, "gateway", &address).0);
+        let (connected, said) = dial(&scenario, "stranger", &address);
+        assert!(!connected && said.contains("timeout"), "{said}");
+    };
+    is_isolated();
+    let at = format!("app  on {name}\n");
+    assert_eq!(gateway.get("/api/v1/session/a/where").is(200).body, at);
+    is_isolated();
+    let logs = session(&scenario, &["logs", "a"]);
+    assert!(
+        logs.exit == 0 && logs.stdout.contains("listening on"),
+        "{}{}",
+        logs.stdout,
+        logs.stderr
+    );
+    let forwarded = Gateway::forwarded(&scenario, "a", ":8080");
+    assert_eq!(forwarded.get("/where").is(200).body, at);
+    drop(forwarded);
+    assert_eq!(session(&scenario, &["pause", "a"]).exit, 0);
+    assert_eq!(pods_of(&scenario, "a"), Vec::<Value>::new());
+    assert_eq!(session(&scenario, &["resume", "a"]).exit, 0);
+    let next = session(&scenario, &["name", "a"]).stdout.trim().to_owned() + "-g2";
+    assert_eq!(gateway.get("/api/v1/session/a/where").is(200).body, format!("app  on {next}\n"));
 }

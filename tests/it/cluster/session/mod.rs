@@ -8,4 +8,4 @@ pub mod life;
 mod plan;
 mod rights;
 mod streams;
-mod template;
+pub mod template;

@@ -35,7 +35,7 @@ fn text(value: &Value) -> &str {
 }
 
 /// Dials from container `app` of a pod: whether it connects, and what it says otherwise.
-fn dial(scenario: &Scenario, pod: &str, target: &str) -> (bool, String) {
+pub(in crate::cluster) fn dial(scenario: &Scenario, pod: &str, target: &str) -> (bool, String) {
     let output = Command::new(kubectl_program())
         .args([
             "--kubeconfig",
