@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// The gateway gives back what it needed for a moment, and the allocator of musl is slow with several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
