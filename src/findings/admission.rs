@@ -29,11 +29,11 @@ pub(crate) const AREA: Area = Area {
              finding leads with the reason that keeps out most of the nodes that the pod could otherwise use.",
             steps: &[
                 Step {
-                    text: "Read the scheduler's words.",
+                    text: "Read the scheduler's message.",
                     command: "kubectl describe pod POD -n NAMESPACE",
                 },
                 Step {
-                    text: "See what nodes have promised already, their labels and their taints.",
+                    text: "See what is already requested on the nodes, their labels and their taints.",
                     command: "kubectl describe nodes",
                 },
                 Step {
@@ -52,8 +52,8 @@ pub(crate) const AREA: Area = Area {
             signs: &["FailedCreate", "exceeded quota", "failed quota … must specify"],
             explanation: "The API server refused to create the pod, because a ResourceQuota of the namespace would be exceeded, or because it \
              demands a request or limit that the pod does not have. No pod exists then, so only the event of the ReplicaSet, Job or \
-             StatefulSet tells. podlife takes quota, asked, used and limited from that message and compares it with the quota's present \
-             state. A rolling update with surge needs room for the additional pods.",
+             StatefulSet shows it. podlife takes the quota, the request, the use and the limit from that message and compares it with the \
+             quota's present state. A rolling update with surge needs room for the additional pods.",
             steps: &[
                 Step {
                     text: "See what is used.",
@@ -106,9 +106,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Permanent,
             subject: "workload",
             signs: &["FailedCreate", "violates PodSecurity \"restricted:latest\""],
-            explanation: "The namespace enforces a Pod Security Standard (baseline or restricted), and the pod does not meet it. The API server \
-             refuses the pod while the Deployment itself is accepted, so only the event of its ReplicaSet tells. podlife takes the list \
-             of violations from that message. restricted asks for runAsNonRoot, no privilege escalation, all capabilities dropped and a \
+            explanation: "The namespace enforces a Pod Security Standard (baseline or restricted), and the pod does not meet it. The API \
+             server refuses the pod while the Deployment itself is accepted, so only the event of its ReplicaSet shows it. podlife takes the \
+             list of violations from that message. restricted asks for runAsNonRoot, no privilege escalation, all capabilities dropped and a \
              seccomp profile.",
             steps: &[
                 Step {
@@ -137,9 +137,9 @@ pub(crate) const AREA: Area = Area {
                 "admission webhook … denied the request",
                 "ValidatingAdmissionPolicy … denied request",
             ],
-            explanation: "A validating webhook, a mutating webhook or a ValidatingAdmissionPolicy answered no. The refusal concerns the pod, so the \
-             workload object looks fine and only its controller's event tells. podlife quotes the webhook or policy and its reason. The \
-             rule belongs to the owner of the cluster's policies: the message usually says what would be accepted.",
+            explanation: "A validating webhook, a mutating webhook or a ValidatingAdmissionPolicy answered no. The refusal concerns the pod, \
+             so the workload object looks fine and only its controller's event shows it. podlife quotes the webhook or policy and its reason. \
+             The rule belongs to the owner of the cluster's policies: the message usually says what would be accepted.",
             steps: &[
                 Step {
                     text: "Read the refusal.",
@@ -195,7 +195,7 @@ pub(crate) const AREA: Area = Area {
              accounts. Usually the account is created by another manifest that was not applied, or in another namespace.",
             steps: &[
                 Step {
-                    text: "See which accounts there are.",
+                    text: "See which accounts exist.",
                     command: "kubectl get serviceaccounts -n NAMESPACE",
                 },
                 Step {
@@ -220,7 +220,7 @@ pub(crate) const AREA: Area = Area {
              are cluster-wide. podlife reads the refusal in the controller's event. It happens when manifests move between clusters.",
             steps: &[
                 Step {
-                    text: "See which classes there are.",
+                    text: "See which classes exist.",
                     command: "kubectl get priorityclasses",
                 },
                 Step {
@@ -237,12 +237,12 @@ pub(crate) const AREA: Area = Area {
             class: Class::Permanent,
             subject: "workload",
             signs: &["FailedCreate", "RuntimeClass … not found", "no runtime for … is configured"],
-            explanation: "spec.runtimeClassName names a class that is not in the cluster, or the container runtime of the node has no handler for \
-             it. In the first case the pod is refused, in the second it is scheduled and its sandbox cannot be made. podlife reads the \
+            explanation: "spec.runtimeClassName names a class that is not in the cluster, or the container runtime of the node has no handler \
+             for it. In the first case the pod is refused, in the second it is scheduled and its sandbox cannot be created. podlife reads the \
              message of the API server or of the kubelet.",
             steps: &[
                 Step {
-                    text: "See which classes there are, and their handlers.",
+                    text: "See which classes exist, and their handlers.",
                     command: "kubectl get runtimeclasses",
                 },
                 Step {
@@ -259,10 +259,10 @@ pub(crate) const AREA: Area = Area {
             class: Class::Permanent,
             subject: "workload",
             signs: &["FailedCreate", "is invalid", "Invalid value", "FailedValidation"],
-            explanation: "The API server or the kubelet says that the pod is not valid, so no pod can ever come of this template. The controller's \
-             own object was accepted, since not everything in a template is checked before pods are made from it. podlife quotes the \
-             field and the reason from the event. A common case is a value that is valid alone but not together with another, such as a \
-             request above its limit, or a duplicate mount path.",
+            explanation: "The API server or the kubelet says that the pod is not valid, so this template can never produce a pod. The \
+             controller's own object was accepted, because not everything in a template is checked before pods are created from it. podlife \
+             quotes the field and the reason from the event. A common case is a value that is valid alone but not together with another, such \
+             as a request above its limit, or a duplicate mount path.",
             steps: &[
                 Step {
                     text: "Read the field that is named.",
@@ -286,9 +286,9 @@ pub(crate) const AREA: Area = Area {
                 "container has runAsNonRoot and image will run as root",
                 "image has non-numeric user",
             ],
-            explanation: "securityContext.runAsNonRoot is set, and the image runs as root, or names its user by a word which the kubelet cannot \
-             compare with 0. The kubelet then refuses to create the container. podlife takes it from the container's waiting message. \
-             Setting a numeric user solves both cases, provided the files in the image can be read by it.",
+            explanation: "securityContext.runAsNonRoot is set, and the image runs as root, or its user is a name, which the kubelet cannot \
+             compare with 0. The kubelet then refuses to create the container. podlife takes it from the container's waiting message. Setting \
+             a numeric user solves both cases, if that user can read the files in the image.",
             steps: &[
                 Step {
                     text: "Set a numeric user other than 0.",
@@ -309,9 +309,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Permanent,
             subject: "workload",
             signs: &["FailedCreate", "ReplicaFailure"],
-            explanation: "The API server refuses the objects that the controller wants to create, for a reason that no other code names. podlife \
-             quotes the refusal from the controller's latest event or from its ReplicaFailure condition, as long as pods are still \
-             lacking. No pod exists, so there is no log to read.",
+            explanation: "The API server refuses the objects that the controller wants to create, for a reason that no other code names. \
+             podlife quotes the refusal from the controller's latest event or from its ReplicaFailure condition, as long as pods are still \
+             missing. No pod exists, so there is no log to read.",
             steps: &[
                 Step {
                     text: "Read the events of the controller, in full.",
@@ -331,9 +331,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Permanent,
             subject: "namespace",
             signs: &["NamespaceTerminating", "because it is being terminated"],
-            explanation: "The namespace has a deletion time, so nothing can be created in it and everything in it goes. podlife reads its phase and \
-             conditions. Where it never ends, objects with finalizers remain, or an aggregated API that must be asked for its objects \
-             does not answer. The conditions of the namespace say which.",
+            explanation: "The namespace has a deletion time, so nothing can be created in it and everything in it is being deleted. podlife \
+             reads its phase and conditions. If this never finishes, objects with finalizers remain, or an aggregated API that must list its \
+             objects does not respond. The conditions of the namespace say which.",
             steps: &[
                 Step {
                     text: "See what keeps it.",

@@ -14,10 +14,9 @@ pub(crate) const AREA: Area = Area {
         class: Class::Other,
         subject: "container",
         signs: &[],
-        explanation: "Kubernetes is content: the container runs and its probes succeed. Its log, or what it answers to requests, reports errors \
-             all the same. podlife names this only when nothing else explains the trouble, and quotes a line of the log; how bad the \
-             errors are, it cannot know. Look for a dependency that fails, data that is not as expected, or a change of configuration \
-             shortly before.",
+        explanation: "Kubernetes sees no problem: the container runs and its probes succeed. But its log, or its answers to requests, report \
+         errors. podlife reports this only if nothing else explains the trouble, and quotes a line of the log; it cannot know how bad the \
+         errors are. Look for a dependency that fails, data that is not as expected, or a change of configuration shortly before.",
         steps: &[
             Step {
                 text: "Read the log.",

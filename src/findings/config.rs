@@ -15,13 +15,13 @@ pub(crate) const AREA: Area = Area {
             class: Class::Permanent,
             subject: "container or volume",
             signs: &["CreateContainerConfigError", "configmap \"…\" not found", "FailedMount"],
-            explanation: "An environment variable, envFrom or a volume refers to a ConfigMap that is not in the pod's namespace, and the reference \
-             is not optional. The container cannot be created until it exists; the kubelet tries again by itself. podlife reads the \
-             kubelet's message, or compares the name with the complete list of ConfigMaps. Usual reasons are a typing error, a missing \
-             manifest, the wrong namespace, or a generated name with a hash that no longer matches.",
+            explanation: "An environment variable, envFrom or a volume refers to a ConfigMap that is not in the pod's namespace, and the \
+             reference is not optional. The container cannot be created until it exists; the kubelet tries again by itself. podlife reads the \
+             kubelet's message, or compares the name with the complete list of ConfigMaps. Usual reasons are a typo, a missing manifest, the \
+             wrong namespace, or a generated name with a hash that no longer matches.",
             steps: &[
                 Step {
-                    text: "See which ConfigMaps there are.",
+                    text: "See which ConfigMaps exist.",
                     command: "kubectl get configmaps -n NAMESPACE",
                 },
                 Step {
@@ -42,13 +42,13 @@ pub(crate) const AREA: Area = Area {
             class: Class::Permanent,
             subject: "container or volume",
             signs: &["CreateContainerConfigError", "secret \"…\" not found", "FailedMount"],
-            explanation: "An environment variable, envFrom or a volume refers to a Secret that is not in the pod's namespace, and the reference is \
-             not optional. The kubelet's message names it, so podlife needs no right to read Secrets. Where a controller creates the \
-             Secret from another store, look there first: it usually reports why it cannot. The kubelet tries again by itself once the \
-             Secret exists.",
+            explanation: "An environment variable, envFrom or a volume refers to a Secret that is not in the pod's namespace, and the \
+             reference is not optional. The kubelet's message names it, so podlife needs no right to read Secrets. If a controller creates the \
+             Secret from another store, look there first: it usually reports why it cannot. The kubelet tries again by itself once the Secret \
+             exists.",
             steps: &[
                 Step {
-                    text: "See which Secrets there are.",
+                    text: "See which Secrets exist.",
                     command: "kubectl get secrets -n NAMESPACE",
                 },
                 Step {
@@ -73,13 +73,12 @@ pub(crate) const AREA: Area = Area {
                 "couldn't find key … in ConfigMap",
                 "references non-existent config key",
             ],
-            explanation: "The pod refers to a key that the ConfigMap does not have. For an environment variable the container cannot be created; for \
-             a volume with items the mount fails. podlife takes key and ConfigMap from the kubelet's message, or compares the keys \
-             where it may read the ConfigMap. Keys are case sensitive, and a file name becomes the key when a ConfigMap is made from \
-             files.",
+            explanation: "The pod refers to a key that the ConfigMap does not have. For an environment variable the container cannot be \
+             created; for a volume with items the mount fails. podlife takes key and ConfigMap from the kubelet's message, or compares the \
+             keys if it may read the ConfigMap. Keys are case sensitive, and a file name becomes the key when a ConfigMap is made from files.",
             steps: &[
                 Step {
-                    text: "See which keys there are.",
+                    text: "See which keys exist.",
                     command: "kubectl get configmap NAME -n NAMESPACE -o go-template='{{range $key, $value := .data}}{{$key}}{{\"\\n\"}}{{end}}'",
                 },
                 Step {
@@ -164,7 +163,7 @@ pub(crate) const AREA: Area = Area {
              Deployment's claim must be created on its own.",
             steps: &[
                 Step {
-                    text: "See which claims there are.",
+                    text: "See which claims exist.",
                     command: "kubectl get pvc -n NAMESPACE",
                 },
                 Step {
@@ -222,7 +221,7 @@ pub(crate) const AREA: Area = Area {
                     command: "kubectl get pvc CLAIM -n NAMESPACE -o jsonpath='{.spec.volumeName}'",
                 },
                 Step {
-                    text: "Look whether the storage still has the data before you delete anything.",
+                    text: "Check whether the storage still has the data before you delete anything.",
                     command: "kubectl get pv",
                 },
                 Step {

@@ -46,7 +46,7 @@ pub(crate) const AREA: Area = Area {
              for, and where that is a Service it looks for the fault there.",
             steps: &[
                 Step {
-                    text: "See what it says.",
+                    text: "Read its log.",
                     command: "kubectl logs POD -c INIT_CONTAINER -n NAMESPACE",
                 },
                 Step {
@@ -74,10 +74,10 @@ pub(crate) const AREA: Area = Area {
                 "StartError",
                 "ContainerStatusUnknown",
             ],
-            explanation: "The container's process ends with an error, and the kubelet starts it again with growing pauses of up to five minutes; \
-             CrashLoopBackOff is that pause, not the fault. podlife looks at the exit code of the last run and at the end of its log. \
-             126 means that a command cannot be executed, 127 that it does not exist, 137 a kill, 139 a memory fault, 143 a \
-             termination. Between two crashes the pod can look Running and Ready for a moment: the restart count tells.",
+            explanation: "The container's process ends with an error, and the kubelet restarts it with a back-off of up to five minutes; \
+             CrashLoopBackOff is that back-off, not the fault. podlife looks at the exit code of the last run and at the end of its log. 126 \
+             means that a command cannot be executed, 127 that it does not exist, 137 a kill, 139 a memory fault, 143 a termination. Between \
+             two crashes the pod can look Running and Ready for a moment: check the restart count.",
             steps: &[
                 Step {
                     text: "Read the log of the run that failed.",
@@ -107,10 +107,10 @@ pub(crate) const AREA: Area = Area {
             class: Class::Crash,
             subject: "container",
             signs: &["Completed", "CrashLoopBackOff with exit code 0"],
-            explanation: "The process ends with exit code 0, and the controller of the pod wants it to run for ever, so the kubelet starts it again \
-             with growing pauses. podlife says this only for controllers whose pods should not end, never for Jobs. Usual reasons: the \
-             image's default command is a shell without input, the server puts itself into the background, or a one-time task was \
-             deployed as a Deployment.",
+            explanation: "The process ends with exit code 0, and the controller of the pod expects it to run forever, so the kubelet restarts \
+             it with a growing back-off. podlife says this only for controllers whose pods should not end, never for Jobs. Usual reasons: the \
+             image's default command is a shell without input, the server puts itself into the background, or a one-time task was deployed as \
+             a Deployment.",
             steps: &[
                 Step {
                     text: "See what the container runs.",
@@ -136,9 +136,9 @@ pub(crate) const AREA: Area = Area {
             subject: "container",
             signs: &["OOMKilled", "exit code 137"],
             explanation: "The kernel ended a process because memory ran out: within the container's limit, or on the whole node. podlife reads \
-             OOMKilled in the present or the last state of the container, and names the limit. After a restart the pod may look healthy \
-             until it happens again. Typical reasons are a limit below what the runtime takes by default, a heap size that knows \
-             nothing of the limit, a leak, and files in an emptyDir of medium Memory, which count as memory.",
+             OOMKilled in the present or the last state of the container, and names the limit. After a restart the pod may look healthy until \
+             it happens again. Typical reasons are a limit below what the runtime takes by default, a heap size that ignores the limit, a \
+             leak, and files in an emptyDir of medium Memory, which count as memory.",
             steps: &[
                 Step {
                     text: "See limit and usage.",
@@ -212,10 +212,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Crash,
             subject: "container",
             signs: &["FailedPostStartHook", "FailedPreStopHook", "PostStartHookError"],
-            explanation: "The container's postStart or preStop hook ended with an error. A postStart hook that fails gets the container killed, \
-             although the application may be well; a preStop hook that fails cuts the orderly shutdown short. podlife takes it from the \
-             kubelet's event. Since a hook starts together with the process, a postStart hook often fails only because the application \
-             is not up yet.",
+            explanation: "The container's postStart or preStop hook ended with an error. If a postStart hook fails, the container is killed, \
+             even if the application is fine; if a preStop hook fails, the graceful shutdown is cut short. podlife reads the kubelet's event. \
+             Since a hook starts together with the process, a postStart hook often fails only because the application is not up yet.",
             steps: &[
                 Step {
                     text: "Read the event.",
@@ -239,18 +238,19 @@ pub(crate) const AREA: Area = Area {
             class: Class::Crash,
             subject: "container",
             signs: &["connection refused", "no such host", "i/o timeout", "ECONNREFUSED"],
-            explanation: "The container crashes or is not ready, and its log says that a connection to another host failed. podlife takes the host \
-             and port from the log and, where they belong to a Service of the cluster, looks for that Service's own fault, which is \
-             then the root cause. Where the log says nothing, Services that command and environment name and that reach no pod are followed \
-             too. Workloads that wait for each other have no other root cause than that, and it names them all. A refusal means that nothing listens there, a timeout that packets are dropped on the way, and an \
-             unknown host that the name is wrong or DNS does not work. For hosts outside the cluster podlife can only name them.",
+            explanation: "The container crashes or is not ready, and its log says that a connection to another host failed. podlife takes the \
+             host and port from the log and, where they belong to a Service of the cluster, looks for that Service's own fault, which is then \
+             the root cause. If the log says nothing, podlife also follows Services that are named in the command or environment and that \
+             reach no pod. If workloads wait for each other, that is the root cause, and the finding names them all. A refusal means that \
+             nothing listens there, a timeout that packets are dropped on the way, and an unknown host that the name is wrong or DNS does not \
+             work. For hosts outside the cluster podlife can only name them.",
             steps: &[
                 Step {
                     text: "Read the line.",
                     command: "kubectl logs POD -c CONTAINER --previous -n NAMESPACE",
                 },
                 Step {
-                    text: "Ask about the dependency.",
+                    text: "Diagnose the dependency.",
                     command: "kubectl podlife diagnose service/SERVICE -n NAMESPACE",
                 },
                 Step {
@@ -298,15 +298,14 @@ pub(crate) const AREA: Area = Area {
         },
         Entry {
             code: Code::PodSandboxFailing,
-            title: "The pod's sandbox, which holds its network, cannot be made",
+            title: "The pod's sandbox, which holds its network, cannot be created",
             severity: Severity::Error,
             class: Class::Other,
             subject: "pod",
             signs: &["FailedCreatePodSandBox", "ContainerCreating", "SandboxChanged"],
-            explanation: "Before any container starts, the runtime makes a sandbox with the pod's network, and that fails. The pod stays in \
-             ContainerCreating, and only an event of the kubelet tells why. podlife reads that event while no container of the pod has \
-             started. It is mostly a matter of the node or of the network plugin, so look whether other pods of that node are affected \
-             too.",
+            explanation: "Before any container starts, the runtime creates a sandbox with the pod's network, and that fails. The pod stays in \
+             ContainerCreating, and only an event of the kubelet shows why. podlife reads that event while no container of the pod has \
+             started. It is mostly a problem of the node or of the network plugin, so check whether other pods of that node are affected too.",
             steps: &[
                 Step {
                     text: "Read the event.",

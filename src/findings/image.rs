@@ -23,11 +23,10 @@ pub(crate) const AREA: Area = Area {
                 "ImageInspectError",
                 "RegistryUnavailable",
             ],
-            explanation: "The kubelet cannot get the image onto the node, so the container has never started, and it tries again with growing pauses \
-             of up to five minutes. ImagePullBackOff only says that it is pausing: podlife looks for the message of the last real \
-             attempt, in the container's status or the events, and sorts it by what has to be done about it. A tag that was never \
-             pushed and a missing pull secret are the most common reasons. Pods on nodes that have the image from before may run, while \
-             new ones fail.",
+            explanation: "The kubelet cannot get the image onto the node, so the container has never started, and it retries with a back-off \
+             of up to five minutes. ImagePullBackOff only means that it is waiting to retry: podlife looks for the message of the last real \
+             attempt, in the container's status or the events, and classifies it by what has to be done. A tag that was never pushed and a \
+             missing pull secret are the most common reasons. Pods on nodes that already have the image may run, while others fail.",
             steps: &[
                 Step {
                     text: "Read the last real message.",
@@ -51,9 +50,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Image,
             subject: "pod",
             signs: &["FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets"],
-            explanation: "imagePullSecrets of the pod, or of its ServiceAccount, names a Secret that is not in the namespace. The kubelet goes on \
-             without it, so that public images still work and private ones are refused. podlife takes it from the kubelet's event, and \
-             counts it only while an image fails to be pulled. Secrets are not shared between namespaces.",
+            explanation: "imagePullSecrets of the pod, or of its ServiceAccount, names a Secret that is not in the namespace. The kubelet \
+             continues without it, so public images still work and private ones are refused. podlife reads the kubelet's event, and only while \
+             an image cannot be pulled. Secrets are not shared between namespaces.",
             steps: &[
                 Step {
                     text: "See which names are used.",

@@ -24,7 +24,7 @@ pub(crate) const AREA: Area = Area {
                     command: "kubectl describe ingress INGRESS -n NAMESPACE",
                 },
                 Step {
-                    text: "Compare with the Services that there are.",
+                    text: "Compare them with the Services that exist.",
                     command: "kubectl get services -n NAMESPACE",
                 },
                 Step {
@@ -86,11 +86,11 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "Ingress",
             signs: &[],
-            explanation: "spec.tls names a Secret that is not there, or clients get a certificate for another host, mostly the controller's default \
-             certificate. podlife needs to know that the Secret is absent (it asks for metadata only, and only with --with secrets), or \
-             that an event says so. Which certificate is served is seen by connecting to port 443 of the Ingress's address with the \
-             host's name, as every client does (not with --no-dial); no Secret is read for it. Usually the component that issues \
-             certificates has not finished, or the Secret is in another namespace.",
+            explanation: "spec.tls names a Secret that is not there, or clients get a certificate for another host, mostly the controller's \
+             default certificate. podlife must know that the Secret is absent (it reads metadata only, and only with --with secrets), or an \
+             event must say so. To see which certificate is served, it connects to port 443 of the Ingress's address with the host's name, as \
+             every client does (not with --no-dial); it reads no Secret for this. Usually the component that issues certificates has not \
+             finished, or the Secret is in another namespace.",
             steps: &[
                 Step {
                     text: "Look for the Secret.",
@@ -114,16 +114,16 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "Ingress",
             signs: &[],
-            explanation: "The status of the Ingress has stayed without an address. Its class exists, but the controller behind it is not running, \
-             does not watch this namespace, or refuses the object. podlife waits until the Ingress is old enough for a normal \
-             controller before it says so. Some controllers never publish an address; then the Ingress works all the same.",
+            explanation: "The status of the Ingress has stayed without an address. Its class exists, but the controller behind it is not \
+             running, does not watch this namespace, or refuses the object. podlife waits until the Ingress is old enough for a normal \
+             controller before it says so. Some controllers never publish an address; then the Ingress works anyway.",
             steps: &[
                 Step {
                     text: "See which controller the class belongs to.",
                     command: "kubectl get ingressclass -o wide",
                 },
                 Step {
-                    text: "Look whether it runs.",
+                    text: "Check whether it runs.",
                     command: "kubectl get pods -A",
                 },
                 Step {
@@ -140,9 +140,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "Gateway",
             signs: &[],
-            explanation: "A condition Accepted or Programmed of the Gateway is False, or no controller has written any. podlife reads the conditions \
-             of the Gateway and of its listeners, with their message. Reasons are a GatewayClass that does not exist, a certificate \
-             that cannot be read, listeners in conflict, or no address to be had.",
+            explanation: "A condition Accepted or Programmed of the Gateway is False, or no controller has written any. podlife reads the \
+             conditions of the Gateway and of its listeners, with their message. Reasons are a GatewayClass that does not exist, a certificate \
+             that cannot be read, listeners in conflict, or no free address.",
             steps: &[
                 Step {
                     text: "Read the conditions.",
@@ -184,12 +184,11 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "NetworkPolicy",
             signs: &["i/o timeout", "connection timed out", "context deadline exceeded"],
-            explanation: "A pod is selected by a NetworkPolicy of this direction, and no policy that selects it allows the connection; what is not \
-             allowed is then dropped. Dropped packets make the client time out: a refused connection is never a policy's doing. podlife \
-             evaluates all policies for source, destination and port when something reports a timeout there, and `podlife trace` \
-             evaluates them for any connection. Typical reasons are a \
-             default-deny policy without a rule for the new client, a rule with the Service's port instead of the pod's port, and \
-             egress rules that forget DNS.",
+            explanation: "A pod is selected by a NetworkPolicy of this direction, and no policy that selects it allows the connection; what is \
+             not allowed is then dropped. Dropped packets make the client time out: policies never cause a refused connection. podlife \
+             evaluates all policies for source, destination and port when something reports a timeout there, and `podlife trace` evaluates \
+             them for any connection. Typical reasons are a default-deny policy without a rule for the new client, a rule with the Service's \
+             port instead of the pod's port, and egress rules that forget DNS.",
             steps: &[
                 Step {
                     text: "Trace the connection: which hop is closed, by which policy, and which rule is missing.",

@@ -103,9 +103,9 @@ pub(crate) const JOINS: &[Join] = &[
             Code::ServicePortMismatch,
             Code::ApiAccessForbidden,
         ],
-        names: "A call that goes on failing in a ready pod.",
+        names: "A call that keeps failing in a ready pod.",
         with: "The timed last lines of one pod of each revision: for named targets, and with --logs.",
-        says: "The call, and the fault of the Service that it is for. Single and old lines and calls that came through are ignored.",
+        says: "The call, and the fault of the Service that it is for. Single and old lines and calls that succeeded are ignored.",
     },
     Join {
         codes: &[
@@ -164,6 +164,6 @@ pub(crate) const JOINS: &[Join] = &[
         codes: &[Code::ServiceSelectsForeignPods],
         names: "A Service whose pods answer and refuse.",
         with: "The workloads behind its selector, what listens in them, and their labels.",
-        says: "The workload that does not belong, and the label that parts them.",
+        says: "The workload that does not belong, and the label that separates them.",
     },
 ];

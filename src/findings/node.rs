@@ -15,10 +15,10 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "node",
             signs: &["NodeNotReady", "NodeLost", "node.kubernetes.io/unreachable", "NodeStatusUnknown"],
-            explanation: "The kubelet of the node says that it is not ready, or has not said anything for about a minute. Pods there lose readiness \
-             at once and are evicted after five minutes by default. podlife reads the node's Ready condition where it may read nodes, \
-             and the events and conditions of the pods otherwise. Reasons are a lost machine or network, a kubelet or runtime that has \
-             stopped, and a network plugin that is not up.",
+            explanation: "The kubelet of the node says that it is not ready, or has not reported for about a minute. Pods there lose readiness \
+             at once and are evicted after five minutes by default. podlife reads the node's Ready condition if it may read nodes, otherwise \
+             the events and conditions of the pods. Reasons are a lost machine or network, a kubelet or runtime that has stopped, and a \
+             network plugin that is not up.",
             steps: &[
                 Step {
                     text: "See the condition and its message.",
@@ -42,9 +42,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "node",
             signs: &["MemoryPressure", "DiskPressure", "PIDPressure", "NodeHasDiskPressure"],
-            explanation: "The kubelet reports that a resource of the node is below its eviction threshold. It takes no further pods of certain kinds \
-             and evicts some that run. podlife reads the node's conditions where it may read nodes. Disk pressure mostly comes from \
-             images, logs and emptyDir volumes; memory pressure from pods that use more than they request.",
+            explanation: "The kubelet reports that a resource of the node is below its eviction threshold. It takes no further pods of certain \
+             kinds and evicts some that run. podlife reads the node's conditions if it may read nodes. Disk pressure mostly comes from images, \
+             logs and emptyDir volumes; memory pressure from pods that use more than they request.",
             steps: &[
                 Step {
                     text: "See the conditions and what is allocated.",
@@ -75,9 +75,9 @@ pub(crate) const AREA: Area = Area {
                 "EvictionByEvictionAPI",
                 "TerminationByKubelet",
             ],
-            explanation: "The pod was ended by the kubelet or through the eviction API, not by a fault of its own. Once its controller has replaced \
-             it this is only advice; it is an error while nothing has taken its place, as for a bare pod. podlife reads the pod's \
-             reason and its DisruptionTarget condition. Pods that use more memory than they request are evicted first.",
+            explanation: "The kubelet or the eviction API ended the pod, not a fault of its own. Once its controller has replaced it this is \
+             only advice; it is an error while nothing has taken its place, as for a bare pod. podlife reads the pod's reason and its \
+             DisruptionTarget condition. Pods that use more memory than they request are evicted first.",
             steps: &[
                 Step {
                     text: "Read why.",
@@ -101,8 +101,8 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "pod",
             signs: &["Preempted", "PreemptionByScheduler"],
-            explanation: "There was no room for a pod of higher priority, so the scheduler removed this one. Its controller makes a new one, which \
-             may stay Pending for lack of room. podlife reads the DisruptionTarget condition or the Preempted event. Once a replacement \
+            explanation: "There was no room for a pod of higher priority, so the scheduler removed this one. Its controller creates a new one, \
+             which may stay Pending for lack of room. podlife reads the DisruptionTarget condition or the Preempted event. Once a replacement \
              runs this is only advice.",
             steps: &[
                 Step {
@@ -119,14 +119,14 @@ pub(crate) const AREA: Area = Area {
         },
         Entry {
             code: Code::PodStuckTerminating,
-            title: "The pod is being deleted and does not go",
+            title: "The pod is being deleted but does not go away",
             severity: Severity::Error,
             class: Class::Other,
             subject: "pod",
             signs: &["Terminating"],
-            explanation: "The pod has had a deletion time for longer than its grace period, and it is still there. A StatefulSet does not start the \
-             replacement before it is gone, and its volumes stay attached. podlife compares the deletion time with the snapshot's time \
-             and looks at finalizers and the node. Deleting by force removes only the object: the processes may live on a lost node.",
+            explanation: "The pod has had a deletion time for longer than its grace period, and it still exists. A StatefulSet does not start \
+             the replacement before it is gone, and its volumes stay attached. podlife compares the deletion time with the snapshot's time and \
+             looks at finalizers and the node. Deleting by force removes only the object: the processes may still run on a lost node.",
             steps: &[
                 Step {
                     text: "See finalizers and times.",
@@ -138,7 +138,7 @@ pub(crate) const AREA: Area = Area {
                     command: "kubectl describe node NODE",
                 },
                 Step {
-                    text: "Only when the node is known to be off, delete the object.",
+                    text: "Delete the object only if you know that the node is off.",
                     command: "kubectl delete pod POD -n NAMESPACE --grace-period=0 --force",
                 },
             ],

@@ -18,11 +18,11 @@ pub(crate) const AREA: Area = Area {
                 "Readiness probe failed: … connect: connection refused",
                 "503 error trying to reach service",
             ],
-            explanation: "A server inside the container answers on 127.0.0.1 or ::1, which only processes of the same pod can reach. Probes of the \
-             kubelet, Services and other pods all dial the pod's own address, and the kernel refuses them there. kubectl port-forward \
-             works all the same, because it dials from inside the pod, so a test from a laptop misleads. Many development servers listen like this unless they are told otherwise. podlife \
-             connects both ways and compares: through the API server's pod proxy to the pod's address, and by port-forward from inside. Without \
-             these connections, what the server's log or command line says makes it likely.",
+            explanation: "A server inside the container answers on 127.0.0.1 or ::1, which only processes of the same pod can reach. Probes of \
+             the kubelet, Services and other pods all dial the pod's own address, and the kernel refuses them there. kubectl port-forward \
+             still works, because it dials from inside the pod, so a test from a laptop is misleading. Many development servers listen like \
+             this by default. podlife connects both ways and compares: through the API server's pod proxy to the pod's address, and by \
+             port-forward from inside. Without these connections, the server's log or command line can make it likely.",
             steps: &[
                 Step {
                     text: "See which address the server says it listens on.",
@@ -47,15 +47,15 @@ pub(crate) const AREA: Area = Area {
             class: Class::Probe,
             subject: "container and port",
             signs: &["connect: connection refused"],
-            explanation: "A Service, a probe or an Ingress sends connections to this port, the container runs, and nothing accepts them there. A \
-             refused connection means that the packet arrived and no socket was open, so neither DNS nor a NetworkPolicy is to blame. \
-             podlife takes it from connections that are refused at the pod's address and inside it once the container is past its \
-             start-up budget; with --exec or --debug-image it sees the sockets themselves. A server on ::1 alone looks the same from outside \
-             where the node does not know that address by name. Usual reasons: the server failed to start while its process lives on, it \
-             serves a Unix socket, or a feature that opens this port is switched off.",
+            explanation: "A Service, a probe or an Ingress sends connections to this port, the container runs, and nothing accepts them there. \
+             A refused connection means that the packet arrived and no socket was open, so neither DNS nor a NetworkPolicy is to blame. \
+             podlife concludes it from connections that are refused at the pod's address and inside the pod after the container's start-up \
+             budget; with --exec or --debug-image it reads the sockets themselves. A server on ::1 alone looks the same from outside if the \
+             node does not know that address by name. Usual reasons: the server failed to start while its process lives on, it serves a Unix \
+             socket, or a feature that opens this port is switched off.",
             steps: &[
                 Step {
-                    text: "Look whether the server ever said that it listens.",
+                    text: "Check whether the server ever logged that it listens.",
                     command: "kubectl logs POD -c CONTAINER -n NAMESPACE",
                 },
                 Step {
@@ -63,7 +63,7 @@ pub(crate) const AREA: Area = Area {
                     command: "kubectl exec POD -c CONTAINER -n NAMESPACE -- cat /proc/net/tcp /proc/net/tcp6",
                 },
                 Step {
-                    text: "Switch on what should open the port, or take the port out of the Service, probe or Ingress.",
+                    text: "Enable what should open the port, or remove the port from the Service, probe or Ingress.",
                     command: "kubectl edit deployment DEPLOYMENT -n NAMESPACE",
                 },
             ],
@@ -104,10 +104,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Probe,
             subject: "container and port",
             signs: &["connect: connection refused"],
-            explanation: "The server's socket is IPv6-only while the Service and the kubelet use IPv4, or the reverse. A socket on :: takes IPv4 \
-             connections as well only where the option IPV6_V6ONLY is off; some servers switch it on, and on hosts without IPv6 the \
-             bind fails altogether. podlife sees that the pod's IPv4 address refuses connections while the server's own words, or \
-             its socket, name ::.",
+            explanation: "The server's socket is IPv6-only while the Service and the kubelet use IPv4, or the reverse. A socket on :: takes \
+             IPv4 connections as well only where the option IPV6_V6ONLY is off; some servers switch it on, and on hosts without IPv6 the bind \
+             fails altogether. podlife sees that the pod's IPv4 address refuses connections while the server's log or its socket shows ::.",
             steps: &[
                 Step {
                     text: "See the families of the Service and of the pod.",
@@ -134,7 +133,7 @@ pub(crate) const AREA: Area = Area {
              sidecar on the same port, a metrics port that two containers share by default, and a server that starts itself twice.",
             steps: &[
                 Step {
-                    text: "Read the line, and which port it names.",
+                    text: "Read the line, and see which port it names.",
                     command: "kubectl logs POD -c CONTAINER --previous -n NAMESPACE",
                 },
                 Step {
@@ -172,7 +171,7 @@ pub(crate) const AREA: Area = Area {
                     command: "kubectl edit deployment DEPLOYMENT -n NAMESPACE",
                 },
                 Step {
-                    text: "Where it must stay, roll out without surge.",
+                    text: "If it must stay, roll out without surge.",
                     command: "kubectl patch deployment DEPLOYMENT -n NAMESPACE -p \
                      '{\"spec\":{\"strategy\":{\"rollingUpdate\":{\"maxSurge\":0,\"maxUnavailable\":1}}}}'",
                 },

@@ -15,10 +15,10 @@ pub(crate) const AREA: Area = Area {
             class: Class::Probe,
             subject: "container",
             signs: &["Unhealthy", "Startup probe failed"],
-            explanation: "The kubelet's startup probe has not succeeded yet, and liveness and readiness probes wait for it. After failureThreshold \
-             failures the kubelet kills the container and starts it again. podlife takes the kubelet's own words for the last failure, \
-             as long as the container is still not started. The cause says whether nothing listens, the answer is too slow, the answer \
-             is wrong, or the probe itself cannot be run.",
+            explanation: "The kubelet's startup probe has not succeeded yet, and liveness and readiness probes wait for it. After \
+             failureThreshold failures the kubelet kills the container and starts it again. podlife uses the kubelet's message about the last \
+             failure, as long as the container has not started. The cause says whether nothing listens, the answer is too slow, the answer is \
+             wrong, or the probe itself cannot be run.",
             steps: &[
                 Step {
                     text: "Read the container's log from its start.",
@@ -47,10 +47,9 @@ pub(crate) const AREA: Area = Area {
                 "Container … failed liveness probe, will be restarted",
             ],
             explanation: "The kubelet's liveness probe fails, and after failureThreshold failures in a row the kubelet kills the container. A \
-             restart helps only where the process hangs: where the probe asks for the wrong port or path, or the application is just \
-             slow, it makes things worse. podlife takes the kubelet's words for the last failure together with the restarts seen. \
-             Typical reasons are a timeoutSeconds of one second under load, a probe that checks a database, and a path or port that has \
-             changed.",
+             restart helps only if the process hangs: if the probe uses the wrong port or path, or the application is just slow, it makes \
+             things worse. podlife uses the kubelet's message about the last failure and the restarts. Typical reasons are a timeoutSeconds of \
+             one second under load, a probe that checks a database, and a path or port that has changed.",
             steps: &[
                 Step {
                     text: "Compare the probe with what the application serves.",
@@ -75,17 +74,17 @@ pub(crate) const AREA: Area = Area {
             class: Class::Probe,
             subject: "container",
             signs: &["Unhealthy", "Readiness probe failed", "ContainersNotReady"],
-            explanation: "The container runs, but its readiness probe fails, so the pod is left out of the endpoints of every Service. The container \
-             is not restarted for it. podlife uses the kubelet's own words for the last failure, and counts them only while the \
-             container is still not ready. The cause tells where to look: refused means that nothing listens on that port, timeout that \
-             the answer is slow or the path to it blocked, http-status that the application itself says no.",
+            explanation: "The container runs, but its readiness probe fails, so the pod is left out of the endpoints of every Service. The \
+             container is not restarted for it. podlife uses the kubelet's message about the last failure, and only while the container is \
+             still not ready. The cause tells where to look: refused means that nothing listens on that port, timeout that the answer is slow \
+             or the path to it blocked, http-status that the application itself reports a problem.",
             steps: &[
                 Step {
                     text: "See what the probe requests.",
                     command: "kubectl get pod POD -n NAMESPACE -o jsonpath='{.spec.containers[?(@.name==\"CONTAINER\")].readinessProbe}'",
                 },
                 Step {
-                    text: "Ask the same from inside the pod.",
+                    text: "Send the same request from inside the pod.",
                     command: "kubectl exec POD -c CONTAINER -n NAMESPACE -- wget -qO- http://127.0.0.1:PORT/PATH",
                 },
                 Step {
@@ -109,12 +108,12 @@ pub(crate) const AREA: Area = Area {
                 "Container … failed liveness probe, will be restarted",
                 "Container … failed startup probe, will be restarted",
             ],
-            explanation: "The startup or liveness probe gives up earlier than the application needs to start, so the kubelet kills it again and \
-             again in the middle of its start. The budget is initialDelaySeconds plus periodSeconds times failureThreshold. podlife \
-             computes it and compares it with how long the container lived each time, and with the start time that its log shows. Where \
-             nothing shows that, it says so as likely only if nothing listened in any run on a port that the container declares or a \
-             Service uses; else it is named beside the probe that fails. Usual reasons: a liveness probe without a startup probe, migrations or caches that have grown, and a CPU limit that slows the \
-             start down.",
+            explanation: "The startup or liveness probe gives up earlier than the application needs to start, so the kubelet kills it again \
+             and again in the middle of its start. The budget is initialDelaySeconds plus periodSeconds times failureThreshold. podlife \
+             computes it and compares it with how long the container lived each time, and with the start time that its log shows. Without \
+             that, the finding is likely only if nothing listened in any run on a port that the container declares or a Service uses; \
+             otherwise it is mentioned with the probe that fails. Usual reasons: a liveness probe without a startup probe, migrations or \
+             caches that have grown, and a CPU limit that slows the start down.",
             steps: &[
                 Step {
                     text: "See how long each instance lived.",
@@ -143,10 +142,10 @@ pub(crate) const AREA: Area = Area {
                 "ReadinessGatesNotReady",
                 "corresponding condition of pod readiness gate … does not exist",
             ],
-            explanation: "The pod lists readinessGates: conditions that a controller outside of the kubelet must set to True before the pod counts \
-             as ready. All containers are ready, but one such condition is missing or False. Load balancer and service mesh controllers \
-             use gates to wait for registration at their end. podlife names the gate and its state. Usually that controller is not \
-             running, may not patch pod status, or its own health check of the pod fails.",
+            explanation: "The pod lists readinessGates: conditions that a controller outside of the kubelet must set to True before the pod \
+             counts as ready. All containers are ready, but one such condition is missing or False. Load balancer and service mesh controllers \
+             use gates to wait for registration on their side. podlife names the gate and its state. Usually that controller is not running, \
+             is not allowed to patch the pod status, or its own health check of the pod fails.",
             steps: &[
                 Step {
                     text: "See the gates and conditions of the pod.",
@@ -157,7 +156,7 @@ pub(crate) const AREA: Area = Area {
                     command: "kubectl get pods -A",
                 },
                 Step {
-                    text: "If no controller sets it any more, remove the gate; where it was injected, remove the label that has it injected.",
+                    text: "If no controller sets it any more, remove the gate; if it was injected, remove the label that causes the injection.",
                     command: "kubectl edit deployment DEPLOYMENT -n NAMESPACE",
                 },
             ],
@@ -193,8 +192,8 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "container",
             signs: &[],
-            explanation: "A Service sends traffic to this container, and it has no readiness probe. Kubernetes then takes it as ready the moment its \
-             process has started, so that rollouts pass too early and the first requests fail. podlife sees it in the spec of the pods \
+            explanation: "A Service sends traffic to this container, and it has no readiness probe. Kubernetes then treats it as ready as soon \
+             as its process has started, so rollouts finish too early and the first requests fail. podlife sees it in the spec of the pods \
              that the Service selects.",
             steps: &[
                 Step {
@@ -215,9 +214,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "container",
             signs: &[],
-            explanation: "The container has no liveness probe, so the kubelet restarts it only when its process ends. A deadlock then stays until a \
-             person sees it. That can be the right choice for a process that exits when it fails; it is advice, not an error. podlife \
-             sees it in the spec.",
+            explanation: "The container has no liveness probe, so the kubelet restarts it only when its process ends. A deadlock then stays \
+             until someone notices it. That can be the right choice for a process that exits when it fails; it is advice, not an error. \
+             podlife sees it in the spec.",
             steps: &[
                 Step {
                     text: "Add a livenessProbe that checks the process itself and no dependency, with a generous timeout.",
@@ -237,9 +236,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "container",
             signs: &[],
-            explanation: "Both probes ask the same question with the same patience. When the application is merely overloaded, it is then killed \
-             instead of being taken out of the endpoints, and the load of the killed pod moves to the others. podlife compares the two \
-             probes in the spec.",
+            explanation: "Both probes make the same check with the same thresholds. If the application is only overloaded, it is then killed \
+             instead of being removed from the endpoints, and the load of the killed pod moves to the others. podlife compares the two probes \
+             in the spec.",
             steps: &[
                 Step {
                     text: "Let the liveness probe check less (that the process answers at all) and wait longer (a higher failureThreshold).",
@@ -264,7 +263,7 @@ pub(crate) const AREA: Area = Area {
              and restarts that it has seen.",
             steps: &[
                 Step {
-                    text: "Raise timeoutSeconds to several times of what the endpoint normally takes.",
+                    text: "Raise timeoutSeconds to several times what the endpoint normally takes.",
                     command: "kubectl edit deployment DEPLOYMENT -n NAMESPACE",
                 },
                 Step {

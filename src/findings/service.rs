@@ -15,10 +15,10 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "Service",
             signs: &["<none> in ENDPOINTS"],
-            explanation: "No pod carries all the labels of the Service's selector, so the Service has no endpoints and every connection to it is \
-             refused or times out. podlife compares the selector with the labels of all pods and pod templates of the namespace, and \
-             says which one is nearest. Whether pods are ready does not matter here. Usual reasons: a label was renamed on one side, a \
-             chart was installed under another release name, or the workload lives in another namespace or was never deployed.",
+            explanation: "No pod carries all the labels of the Service's selector, so the Service has no endpoints and every connection to it \
+             is refused or times out. podlife compares the selector with the labels of all pods and pod templates of the namespace, and names \
+             the closest one. Whether pods are ready does not matter here. Usual reasons: a label was renamed on one side, a chart was \
+             installed under another release name, or the workload lives in another namespace or was never deployed.",
             steps: &[
                 Step {
                     text: "See the selector.",
@@ -47,16 +47,16 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "Service",
             signs: &[],
-            explanation: "The selector matches, but every selected pod is unready, so the Service has no pod to send traffic to. It is nearly always \
-             the symptom of what keeps the pods from being ready, and podlife then shows it below that cause. It stands alone when \
+            explanation: "The selector matches, but every selected pod is unready, so the Service has no pod to send traffic to. It is nearly \
+             always the symptom of what keeps the pods from being ready, and podlife then shows it below that cause. It is shown alone if \
              nothing that was read explains why the pods are unready.",
             steps: &[
                 Step {
-                    text: "See which pods are meant, and their state.",
+                    text: "See which pods are selected, and their state.",
                     command: "kubectl get pods -n NAMESPACE -l SELECTOR",
                 },
                 Step {
-                    text: "Ask podlife about the workload behind them.",
+                    text: "Diagnose the workload behind the Service.",
                     command: "kubectl podlife diagnose service/SERVICE -n NAMESPACE",
                 },
             ],
@@ -180,7 +180,7 @@ pub(crate) const AREA: Area = Area {
                     command: "kubectl describe service SERVICE -n NAMESPACE",
                 },
                 Step {
-                    text: "Look whether any LoadBalancer Service has an address.",
+                    text: "Check whether any LoadBalancer Service has an address.",
                     command: "kubectl get services -A",
                 },
                 Step {
@@ -249,10 +249,10 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "caller",
             signs: &["no such host", "NXDOMAIN", "could not resolve host"],
-            explanation: "A container, an Ingress or another object refers to a Service by name, and there is no such Service in the namespace that \
-             the name means. A name without dots is looked up in the caller's own namespace. podlife takes the name from arguments, \
-             environment, probes and log lines that say that it does not resolve, and checks it against a complete list of Services. \
-             Usual reasons are a typing error, another namespace, or an application that is not deployed yet.",
+            explanation: "A container, an Ingress or another object refers to a Service by name, and there is no such Service in the namespace \
+             that the name refers to. A name without dots is looked up in the caller's own namespace. podlife takes the name from arguments, \
+             environment, probes and log lines that say that it does not resolve, and checks it against a complete list of Services. Usual \
+             reasons are a typo, another namespace, or an application that is not deployed yet.",
             steps: &[
                 Step {
                     text: "Look for the Service in all namespaces.",
@@ -276,10 +276,10 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "Service",
             signs: &[],
-            explanation: "The selector matches pods of more than one application, so that part of the requests reaches the wrong one. The failure \
-             looks random, because it depends on the endpoint that each connection meets. podlife groups the selected pods by their \
-             controller and labels, and accuses the Service when their ports or purposes differ. Usually the selector holds one broad \
-             label such as app: web, which a second Deployment or a Job carries as well.",
+            explanation: "The selector matches pods of more than one application, so that part of the requests reaches the wrong one. The \
+             failure looks random, because it depends on the endpoint that each connection gets. podlife groups the selected pods by their \
+             controller and labels, and reports the Service if their ports or purposes differ. Usually the selector holds one broad label such \
+             as app: web, which a second Deployment or a Job carries as well.",
             steps: &[
                 Step {
                     text: "See which pods are selected.",
@@ -303,17 +303,17 @@ pub(crate) const AREA: Area = Area {
                 "server misbehaving",
                 "i/o timeout on port 53",
             ],
-            explanation: "Containers report that names of existing Services cannot be resolved, or that the DNS server does not answer. podlife \
-             reads such lines in their logs, checks that the Service exists, and looks at the DNS Service and its pods where it may. \
-             Reasons are DNS pods that are down or overloaded, a NetworkPolicy that forbids egress to port 53, a dnsPolicy or dnsConfig \
-             that names another server, and a node whose proxy rules are broken.",
+            explanation: "Containers report that names of existing Services cannot be resolved, or that the DNS server does not answer. \
+             podlife reads such lines in their logs, checks that the Service exists, and looks at the DNS Service and its pods if it is \
+             allowed to. Reasons are DNS pods that are down or overloaded, a NetworkPolicy that forbids egress to port 53, a dnsPolicy or \
+             dnsConfig that names another server, and a node whose proxy rules are broken.",
             steps: &[
                 Step {
                     text: "Look at the DNS pods.",
                     command: "kubectl get pods -n kube-system -l k8s-app=kube-dns -o wide",
                 },
                 Step {
-                    text: "Ask the name from inside a pod.",
+                    text: "Look the name up from inside a pod.",
                     command: "kubectl exec POD -n NAMESPACE -- nslookup kubernetes.default",
                 },
                 Step {

@@ -24,7 +24,7 @@ pub(crate) const AREA: Area = Area {
                     command: "kubectl get replicasets,pods -n NAMESPACE -l SELECTOR",
                 },
                 Step {
-                    text: "Go back while you look for the reason.",
+                    text: "Roll back while you look for the reason.",
                     command: "kubectl rollout undo deployment/DEPLOYMENT -n NAMESPACE",
                 },
             ],
@@ -42,9 +42,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "workload",
             signs: &["DeploymentPaused"],
-            explanation: "spec.paused is true, so changes of the template do not reach the pods. It is advice as long as nothing waits; it is an \
-             error when a change waits behind it. podlife compares the template with the newest ReplicaSet. It was paused on \
-             purpose, or forgot to resume it.",
+            explanation: "spec.paused is true, so changes to the template do not reach the pods. It is advice if no change is pending, and an \
+             error if one is. podlife compares the template with the newest ReplicaSet. It was paused on purpose, or someone forgot to resume \
+             it.",
             steps: &[
                 Step {
                     text: "See what is pending.",
@@ -64,9 +64,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "workload",
             signs: &[],
-            explanation: "The workload is scaled to zero, so there is nothing that could be ready. It is advice when nothing depends on it, and \
-             an error when an Ingress or a running workload sends traffic to it, when its Service is what was asked about, or when an \
-             autoscaler is switched off by it. podlife sees it in the spec. A HorizontalPodAutoscaler does nothing while its target is scaled to zero.",
+            explanation: "The workload is scaled to zero, so no pod can be ready. It is advice if nothing depends on it, and an error if an \
+             Ingress or a running workload sends traffic to it, if its Service is the target of the diagnosis, or if it disables an \
+             autoscaler. podlife sees it in the spec. A HorizontalPodAutoscaler does nothing while its target is scaled to zero.",
             steps: &[
                 Step {
                     text: "See who changed the replicas.",
@@ -86,9 +86,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "workload",
             signs: &[],
-            explanation: "The update strategy of the StatefulSet or DaemonSet is OnDelete, or a partition holds the update back. It is advice as \
-             long as all pods are of the newest revision, and an error when a change waits behind it. podlife compares the pods' \
-             revision with the newest one.",
+            explanation: "The update strategy of the StatefulSet or DaemonSet is OnDelete, or a partition holds the update back. It is advice \
+             as long as all pods have the newest revision, and an error if a change is pending. podlife compares the pods' revision with the \
+             newest one.",
             steps: &[
                 Step {
                     text: "See the revisions of the pods.",
@@ -136,9 +136,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Crash,
             subject: "Job or CronJob",
             signs: &["BackoffLimitExceeded", "PodFailurePolicy", "MaxFailedIndexesExceeded"],
-            explanation: "Pods of the Job have failed, and the Job has given up or is about to. podlife reads the Job's conditions and counts, and \
-             the last pod's exit code and log. Where a container's own fault is known, such as a missing ConfigMap, that is the cause \
-             and this its symptom. A failed Job stays failed: its template cannot be changed, so it has to be created again.",
+            explanation: "Pods of the Job have failed, and the Job has given up or is about to. podlife reads the Job's conditions and counts, \
+             and the last pod's exit code and log. If a container's own fault is known, such as a missing ConfigMap, that is the cause and \
+             this is its symptom. A failed Job stays failed: its template cannot be changed, so it has to be created again.",
             steps: &[
                 Step {
                     text: "Read the log of a failed pod.",
@@ -157,7 +157,7 @@ pub(crate) const AREA: Area = Area {
         },
         Entry {
             code: Code::JobDeadlineExceeded,
-            title: "The Job ran longer than it may",
+            title: "The Job exceeded its deadline",
             severity: Severity::Error,
             class: Class::Permanent,
             subject: "Job or CronJob",
@@ -184,9 +184,10 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "Job or CronJob",
             signs: &["1/2 Running", "NotReady"],
-            explanation: "A container of the Job's pod has done its work and ended with exit code 0, but another one goes on: a proxy, an agent, a \
-             log shipper. podlife sees it in the containers' statuses. A pod completes only when all its containers have ended, so the Job never does. An init container with \
-             restartPolicy: Always is a sidecar: Kubernetes ends it when the other containers are done.",
+            explanation: "A container of the Job's pod has done its work and ended with exit code 0, but another one keeps running: a proxy, \
+             an agent, a log shipper. podlife sees it in the containers' statuses. A pod completes only when all its containers have ended, so \
+             the Job never does. An init container with restartPolicy: Always is a sidecar: Kubernetes ends it when the other containers are \
+             done.",
             steps: &[
                 Step {
                     text: "See which container still runs.",
@@ -212,9 +213,9 @@ pub(crate) const AREA: Area = Area {
                 "MissSchedule",
                 "FailedCreate",
             ],
-            explanation: "The schedule or time zone of the CronJob cannot be understood, its start times are missed again and again, or its Jobs are \
-             refused. No Job appears, so there is nothing else to look at. podlife reads the events of the CronJob and its spec. \
-             Without timeZone the schedule follows the clock of the controller manager, mostly UTC.",
+            explanation: "The schedule or time zone of the CronJob cannot be parsed, its start times are missed again and again, or its Jobs \
+             are refused. No Job appears, so there is nothing else to look at. podlife reads the events of the CronJob and its spec. Without \
+             timeZone the schedule follows the clock of the controller manager, mostly UTC.",
             steps: &[
                 Step {
                     text: "Read its events.",
@@ -242,7 +243,7 @@ pub(crate) const AREA: Area = Area {
                     command: "kubectl get job JOB -n NAMESPACE --show-managed-fields -o yaml",
                 },
                 Step {
-                    text: "Let it run.",
+                    text: "Resume it.",
                     command: "kubectl patch job JOB -n NAMESPACE -p '{\"spec\":{\"suspend\":false}}'",
                 },
             ],
@@ -255,9 +256,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "CronJob",
             signs: &[],
-            explanation: "spec.suspend is true, so no further Jobs are started; those that run go on. It is often set during maintenance and \
-             forgotten. podlife sees it in the spec. Without startingDeadlineSeconds, a run that was missed meanwhile starts at once \
-             after resuming.",
+            explanation: "spec.suspend is true, so no further Jobs are started; running ones continue. It is often set during maintenance and \
+             forgotten. podlife sees it in the spec. Without startingDeadlineSeconds, a run that was missed meanwhile starts at once after \
+             resuming.",
             steps: &[Step {
                 text: "Resume.",
                 command: "kubectl patch cronjob CRONJOB -n NAMESPACE -p '{\"spec\":{\"suspend\":false}}'",
@@ -276,17 +277,17 @@ pub(crate) const AREA: Area = Area {
                 "FailedComputeMetricsReplicas",
                 "ScalingActive=False",
             ],
-            explanation: "The HorizontalPodAutoscaler reports that it cannot read its target or its metrics, so the number of replicas stays where \
-             it is. podlife reads its conditions AbleToScale, ScalingActive and ScalingLimited. Utilisation is a percentage of the \
-             request, so that every container of the pod needs one, sidecars included. In the first minute after a start, missing \
-             metrics are normal.",
+            explanation: "The HorizontalPodAutoscaler reports that it cannot read its target or its metrics, so the number of replicas stays \
+             where it is. podlife reads its conditions AbleToScale, ScalingActive and ScalingLimited. Utilisation is a percentage of the \
+             request, so every container of the pod needs one, sidecars included. In the first minute after a start, missing metrics are \
+             normal.",
             steps: &[
                 Step {
                     text: "Read the conditions.",
                     command: "kubectl describe hpa AUTOSCALER -n NAMESPACE",
                 },
                 Step {
-                    text: "See whether metrics are there at all.",
+                    text: "Check whether metrics are available at all.",
                     command: "kubectl top pods -n NAMESPACE",
                 },
                 Step {
@@ -303,9 +304,9 @@ pub(crate) const AREA: Area = Area {
             class: Class::Other,
             subject: "PodDisruptionBudget",
             signs: &["Cannot evict pod as it would violate the pod's disruption budget"],
-            explanation: "The PodDisruptionBudget leaves no room for even one voluntary eviction, so that draining a node stops at its pods. It is \
-             normal while pods are unready; it lasts when minAvailable equals the number of replicas or maxUnavailable is 0. podlife \
-             compares the budget with the number of replicas. Nothing is broken by it at the moment.",
+            explanation: "The PodDisruptionBudget does not allow even one voluntary eviction, so draining a node stops at its pods. It is \
+             normal while pods are unready; it lasts when minAvailable equals the number of replicas or maxUnavailable is 0. podlife compares \
+             the budget with the number of replicas. It breaks nothing at the moment.",
             steps: &[
                 Step {
                     text: "See the allowed disruptions.",

@@ -118,9 +118,9 @@ variants! {
 
 causes! {
     ServiceHasNoReadyEndpoints {
-        PortName = "slice-port": "No EndpointSlice that is written for the Service has a port of the name and protocol of its own.",
-        Family = "slice-family": "The EndpointSlices that are written for the Service have addresses of another family.",
-        Unready = "slice-unready": "The EndpointSlices that are written for the Service have no ready endpoint.",
+        PortName = "slice-port": "No EndpointSlice of the Service has a port with the name and protocol of the Service's port.",
+        Family = "slice-family": "The EndpointSlices of the Service have addresses of another family.",
+        Unready = "slice-unready": "The EndpointSlices of the Service have no ready endpoint.",
     }
     ListenerOnLoopback {
         Ipv4 = "ipv4": "It listens on 127.0.0.1.",
@@ -153,8 +153,8 @@ causes! {
         HostMismatch = "host-mismatch": "The certificate that is served is not valid for the host.",
     }
     NetworkPolicyBlocks {
-        Ingress = "ingress": "The destination's policies let the source in on no rule for this port.",
-        Egress = "egress": "The source's policies let it out on no rule for this destination and port.",
+        Ingress = "ingress": "No rule of the destination's policies admits the source on this port.",
+        Egress = "egress": "No rule of the source's policies allows this destination and port.",
         Dns = "dns": "The source's policies allow no egress to the cluster's DNS, so that no name resolves.",
     }
     Unschedulable {
@@ -162,7 +162,7 @@ causes! {
         Memory = "memory": "No node has enough unrequested memory left.",
         EphemeralStorage = "ephemeral-storage": "No node has enough unrequested local storage left.",
         ExtendedResource = "extended-resource": "No node offers enough of a device or other extended resource, such as a GPU.",
-        PodsPerNode = "pods-per-node": "Every suitable node already runs as many pods as it may.",
+        PodsPerNode = "pods-per-node": "Every suitable node already runs as many pods as it can.",
         NodeSelector = "node-selector": "No node has the labels of the nodeSelector.",
         NodeAffinity = "node-affinity": "No node satisfies the required node affinity.",
         PodAffinity = "pod-affinity": "No node has the pods that the required pod affinity needs.",
@@ -188,14 +188,14 @@ causes! {
     ImagePullFailing {
         NotFound = "not-found": "The registry knows no such repository or tag.",
         Unauthorized = "unauthorized":
-            "The registry wants credentials, or refuses those that it got; several registries say this for names that do not exist.",
+            "The registry requires credentials, or rejects those that it got; several registries also say this for names that do not exist.",
         RegistryUnreachable = "registry-unreachable": "The registry's name does not resolve, or nothing answers there.",
         Tls = "tls": "The registry's certificate is not trusted, or it speaks HTTP where HTTPS is expected.",
         RateLimited = "rate-limited": "The registry has answered too many requests.",
         InvalidName = "invalid-name": "The image reference cannot be parsed.",
         NeverPull = "never-pull": "imagePullPolicy is Never and the node does not have the image.",
         Architecture = "architecture": "The image exists, but not for the node's operating system and architecture.",
-        RegistryError = "registry-error": "The registry answered with an error of its own.",
+        RegistryError = "registry-error": "The registry returned another error.",
         Timeout = "timeout": "The pull took too long.",
         NoSpace = "no-space": "The node has no room for the image.",
         Unknown = "unknown": "The container runtime gives another reason; the finding quotes it.",
@@ -203,7 +203,7 @@ causes! {
     InitContainerStuck {
         WaitsFor = "waits-for": "It waits for something that can be named, such as a Service; the finding follows that to its own cause.",
         CommandFails = "command-fails":
-            "What it waits for is well or nothing, and its command cannot succeed: a program that does not take its arguments or is not in the image, a look-up that fails for a name that resolves.",
+            "It waits for nothing, or for something healthy, and its command cannot succeed: a program that does not take its arguments or is not in the image, a look-up that fails for a name that resolves.",
     }
     ContainerCrashing {
         ExitCode = "exit-code": "The process ended with this code; the log line that explains it is quoted where there is one.",
@@ -221,13 +221,13 @@ causes! {
     OutOfMemory {
         Limit = "limit": "The container reached its own memory limit.",
         Node = "node": "The node itself ran out of memory.",
-        ChildProcess = "child-process": "The kernel killed a process within the container, and the container lives on.",
+        ChildProcess = "child-process": "The kernel killed a process within the container, and the container keeps running.",
     }
     DependencyUnreachable {
         Stopped = "stopped": "What is called has no pod that could answer.",
     }
     PodSandboxFailing {
-        NetworkPlugin = "network-plugin": "The network plugin reports an error or is not there.",
+        NetworkPlugin = "network-plugin": "The network plugin reports an error or is not installed.",
         AddressExhausted = "address-exhausted": "The node or subnet has no free address for the pod.",
         Runtime = "runtime": "The container runtime fails.",
         MemoryLimit = "memory-limit": "The memory limit is too small for a container to start at all.",
@@ -235,7 +235,7 @@ causes! {
     VolumeMountFailing {
         Timeout = "timeout": "The kubelet waits for the volume and nothing says why.",
         Permission = "permission": "The storage refuses access, or the mount ends with permission denied.",
-        Path = "path": "A path, file or subPath is not there, or is of the wrong type.",
+        Path = "path": "A path, file or subPath does not exist, or has the wrong type.",
         Attach = "attach": "The volume cannot be attached to the node.",
         MultiAttach = "multi-attach": "The volume is still attached to another node and allows only one.",
         Unknown = "unknown": "The kubelet gives another reason; the finding quotes it.",
@@ -246,7 +246,7 @@ causes! {
         NoMatchingVolume = "no-matching-volume":
             "Nothing provisions volumes for the claim, and no existing volume fits its size, access mode, class and selector.",
         ProvisioningFailed = "provisioning-failed": "The provisioner tried and reports an error.",
-        Terminating = "terminating": "The claim is being deleted: no new pod may use it, and it goes once no pod does.",
+        Terminating = "terminating": "The claim is being deleted: no new pod may use it, and it is deleted once no pod uses it.",
     }
     PodEvicted {
         Memory = "memory": "The node was low on memory.",
@@ -263,7 +263,7 @@ causes! {
         GracePeriod = "grace-period": "The grace period is over and the containers have not ended, or the period is very long.",
     }
     AutoscalerUnableToScale {
-        NoMetrics = "no-metrics": "No metrics can be had: the metrics API is not installed or does not answer for these pods.",
+        NoMetrics = "no-metrics": "No metrics are available: the metrics API is not installed or does not answer for these pods.",
         NoRequests = "no-requests": "A container has no request for the resource that the autoscaler measures as a percentage.",
         TargetMissing = "target-missing": "scaleTargetRef names an object that does not exist.",
         AtMaximum = "at-maximum": "It wants more replicas than maxReplicas allows; advice.",

@@ -110,10 +110,10 @@ pub fn markdown(explanation: &Explanation) -> String {
          # Findings\n\n\
          Every finding of `kubectl podlife` has a code, and many codes have causes that say which variant was seen. Both are part of the\n\
          public contract. `kubectl podlife explain CODE` prints the same text. In commands, words in capitals stand for names.\n\n\
-         The severity given is the highest that a code can have; each case decides:\n\n\
+         The severity shown is the highest that a code can have; it depends on the case:\n\n\
          - **error**: breaks a workload now, and may be the root cause.\n\
          - **symptom**: something else explains it. An error that another finding explains is shown as a symptom as well.\n\
-         - **advice**: worth changing, nothing is broken by it; shown with `--advice`.\n",
+         - **advice**: worth changing, but breaks nothing; shown with `--advice`.\n",
     );
     let mut area = "";
     for code in &explanation.codes {
