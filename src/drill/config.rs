@@ -100,12 +100,12 @@ pub(crate) fn change(corruption: &Corruption, object: &Value) -> Result<Change, 
             .map(|(key, _)| key.clone())
             .collect();
         return Err(format!(
-            "configmap/{map} has no text under the key {key}; its keys: {}",
+            "configmap/{map} has no text key {key}; its keys: {}",
             crate::text::few(&keys, 10)
         ));
     }
     if object["data"][key] == value.as_str() {
-        return Err(format!("{key} of configmap/{map} has this value already"));
+        return Err(format!("{key} of configmap/{map} already has this value"));
     }
     Ok(Change::of(&kind::CONFIG_MAP, object, &["data", key], value.as_str().into()))
 }

@@ -100,24 +100,24 @@ impl Fault {
     pub(crate) const fn does(self) -> &'static str {
         match self {
             Self::PodDelete => "delete ready pods",
-            Self::Evict => "evict ready pods, as far as PodDisruptionBudgets allow it",
-            Self::ScaleZero => "scale to zero pods",
-            Self::Scale => "scale to the number of pods of --to",
+            Self::Evict => "evict ready pods, as far as PodDisruptionBudgets allow",
+            Self::ScaleZero => "scale to zero",
+            Self::Scale => "scale to --to replicas",
             Self::RollingRestart => "replace all pods, as kubectl rollout restart does",
             Self::NotReady => "take all pods out of the Services that select them, or --count of them",
             Self::BadImage => "roll out an image that does not exist",
-            Self::StuckPending => "roll out pods that no node takes",
+            Self::StuckPending => "roll out pods that fit no node",
             Self::CrashLoop => "roll out a command that does not exist",
             Self::ContainerCrash => "kill the process of a container of ready pods",
             Self::Oom => "fill the memory of a container of ready pods up to its limit",
             Self::Cpu => "keep CPUs busy in a container of ready pods, beyond its limit",
-            Self::CpuResize => "with --resize: give a container of ready pods less CPU, in place",
+            Self::CpuResize => "with --resize: lower the CPU limit of a container of ready pods in place",
             Self::BreakHeal => "with --break and --heal: run a command in ready pods that makes them not ready",
             Self::StuckCreating => "roll out pods that mount a ConfigMap that does not exist",
-            Self::Isolate => "cut the pods off by a NetworkPolicy: from everyone, or from the pods of --from",
-            Self::ConfigCorrupt => "give a key of a ConfigMap another value",
+            Self::Isolate => "cut the pods off with a NetworkPolicy: from everyone, or from the pods of --from",
+            Self::ConfigCorrupt => "set a key of a ConfigMap to another value",
             Self::NodeLoss => "evict all pods of the namespace on one node at once",
-            Self::DnsBlock => "block port 53 for the pods by a NetworkPolicy",
+            Self::DnsBlock => "block port 53 for the pods with a NetworkPolicy",
         }
     }
 
@@ -125,17 +125,17 @@ impl Fault {
     pub(crate) const fn undo(self) -> &'static str {
         match self {
             Self::PodDelete | Self::Evict | Self::NodeLoss => "none needed: their controllers replace the pods",
-            Self::ContainerCrash => "none needed: the kubelet starts the container again",
-            Self::Oom | Self::Cpu => "the processes are ended; they also end by themselves, 15 s after --duration",
-            Self::CpuResize => "the resources from before",
+            Self::ContainerCrash => "none needed: the kubelet restarts the container",
+            Self::Oom | Self::Cpu => "stop the processes; they also exit by themselves 15 s after --duration",
+            Self::CpuResize => "the previous resources",
             Self::BreakHeal => "the command of --heal",
             Self::RollingRestart => "none: the annotation of the restart stays in the template, and changes nothing",
-            Self::ScaleZero | Self::Scale => "the number of pods from before",
-            Self::NotReady => "the selector from before, or the label",
-            Self::ConfigCorrupt => "the value from before; with --restart, then the template",
-            Self::BadImage | Self::StuckPending | Self::CrashLoop | Self::StuckCreating => "the template from before",
+            Self::ScaleZero | Self::Scale => "the previous replicas",
+            Self::NotReady => "the previous selector or label",
+            Self::ConfigCorrupt => "the previous value; with --restart, then the previous template",
+            Self::BadImage | Self::StuckPending | Self::CrashLoop | Self::StuckCreating => "the previous template",
             Self::Isolate | Self::DnsBlock => {
-                "the NetworkPolicy is deleted; where podlife is killed, Kubernetes removes it at the deadline of the Job that owns it"
+                "delete the NetworkPolicy; if podlife is killed, Kubernetes deletes it at the deadline of the Job that owns it"
             }
         }
     }
@@ -146,19 +146,19 @@ impl Fault {
             Self::PodDelete | Self::Evict | Self::NodeLoss => "the pods are gone or being deleted, by their uids",
             Self::ScaleZero | Self::Scale => "the surplus pods are gone or being deleted",
             Self::RollingRestart => "a pod of a new revision exists",
-            Self::NotReady => "the pods are no ready endpoints of the Services",
+            Self::NotReady => "the pods are not ready endpoints of the Services",
             Self::BadImage => "a new pod cannot pull its image",
             Self::StuckPending => "a new pod is unschedulable",
             Self::CrashLoop => "a container of a new pod fails to start",
-            Self::ContainerCrash => "the container has ended, by its status",
-            Self::Oom => "the container is OOMKilled, or its control group counts a process that was killed for its memory",
-            Self::Cpu => "the control group of the container counts periods that were throttled",
+            Self::ContainerCrash => "the status of the container shows that it has exited",
+            Self::Oom => "the container is OOMKilled, or its cgroup counts an OOM kill",
+            Self::Cpu => "the cgroup of the container counts throttled periods",
             Self::CpuResize => "the status of the container has the new limit",
             Self::BreakHeal => "the pods are not ready",
             Self::ConfigCorrupt => "the files in the containers have the value (read with cat), or with --restart a new pod exists",
             Self::StuckCreating => "an event says that a new pod cannot mount the volume",
-            Self::Isolate => "a pod in the cluster that could connect before cannot do so",
-            Self::DnsBlock => "a pod with the same labels that could look up a name before cannot do so",
+            Self::Isolate => "a pod in the cluster that could connect before no longer can",
+            Self::DnsBlock => "a pod with the same labels that could look up a name before no longer can",
         }
     }
 

@@ -190,12 +190,12 @@ pub(crate) fn resize(options: &Inside, pod: &Pod, raw: &Value) -> Result<Change,
     let (new, old) = (ParsedQuantity::try_from(limit.as_str()).ok(), amount(&resources["limits"]["cpu"]));
     if old.is_none() {
         return Err(Refusal::never(format!(
-            "{place} has no CPU limit, and one could not be taken away again"
+            "{place} has no CPU limit, and a new one could not be removed again"
         )));
     }
     if new >= old {
         return Err(Refusal::never(format!(
-            "{place} has a CPU limit of {}, which {limit} does not lower",
+            "{place} has a CPU limit of {}, and {limit} is not lower",
             resources["limits"]["cpu"]
         )));
     }
@@ -256,7 +256,7 @@ impl Strike {
             })
         };
         let mark = mark(id);
-        let stop = |words: &str| remedy(true, sh(STOP, &[&mark]), format!("end {words}"));
+        let stop = |words: &str| remedy(true, sh(STOP, &[&mark]), format!("stop {words}"));
         let seconds = held + SPARE_SECONDS;
         let seconds_text = seconds.to_string();
         let marked = |script: &str, number: u32| sh(&format!("{mark} {script}"), &[&seconds_text, &number.to_string()]);
@@ -268,7 +268,7 @@ impl Strike {
                         "{place} has no memory limit: the node would run out of memory"
                     )));
                 };
-                let words = format!("fill its memory for {seconds} s at most");
+                let words = format!("fill its memory for at most {seconds} s");
                 let pieces = (bytes / PIECE) as u32 + SPARE_PIECES;
                 fills = (f64::from(pieces) * PIECE / 1024.0) as u64;
                 (
@@ -290,7 +290,7 @@ impl Strike {
                         return Err(Refusal { why, flag });
                     }
                 };
-                let words = format!("keep {} busy for {seconds} s at most", counted(loops, "CPU"));
+                let words = format!("keep {} busy for at most {seconds} s", counted(loops, "CPU"));
                 (marked(BURN, loops), words, evidence, stop("the processes that keep CPUs busy"))
             }
             Fault::BreakHeal => {
@@ -342,7 +342,7 @@ impl Strike {
             Evidence::Used(_) => (self.before.used().is_some(), "usage"),
             Evidence::Ended | Evidence::NotReady => return Ok(()),
         };
-        let why = || format!("{place}: /sys/fs/cgroup does not tell {name}, so that nobody could see the fault");
+        let why = || format!("{place}: /sys/fs/cgroup does not have {name}, so the fault could not be seen");
         is_there.then_some(()).ok_or_else(why)
     }
 
@@ -392,7 +392,7 @@ impl Strike {
         let user = told.or_else(|| said("runAsUser")?.as_i64()).or_else(of_image);
         let Some(user) = user else {
             return Err(format!(
-                "{}: neither its status nor its spec tells its user, which an ephemeral container has to share",
+                "{}: neither its status nor its spec has its user, which an ephemeral container must share",
                 self.place
             ));
         };
@@ -425,20 +425,20 @@ impl Strike {
             now.unwrap_or_default().saturating_sub(read(&self.before).unwrap_or_default())
         };
         match self.evidence {
-            Evidence::Ended => self.end(pod).ok_or_else(|| format!("{place} goes on running")),
+            Evidence::Ended => self.end(pod).ok_or_else(|| format!("{place} is still running")),
             Evidence::OutOfMemory => {
                 if let Some(end) = self.end(pod) {
                     let is_oom = end.ends_with("(OOMKilled)");
                     return if is_oom {
                         Ok(end)
                     } else {
-                        Err(format!("{end}, not for its memory"))
+                        Err(format!("{end}, but not because of its memory"))
                     };
                 }
                 match grown(&|counters| counters.get("oom_kill")) {
-                    0 => Err(format!("no process of {place} was killed for its memory")),
+                    0 => Err(format!("no process of {place} was OOM killed")),
                     kills => Ok(format!(
-                        "{place} is at its memory limit: the kernel killed a process {}, and the container goes on",
+                        "{place} is at its memory limit: the kernel killed a process {}, and the container keeps running",
                         counted(u32::try_from(kills).unwrap_or(u32::MAX), "time")
                     )),
                 }
@@ -542,7 +542,7 @@ fn way(processes: &[Process]) -> Result<Way<'_>, String> {
         let foreign = victims.iter().find(|victim| user != 0 && victim.user != user).copied();
         foreign.map_or(Ok(()), |foreign| {
             Err(format!(
-                "process {} ({}) is of user {}, and commands run as user {user}",
+                "process {} ({}) belongs to user {}, and commands run as user {user}",
                 foreign.pid, foreign.name, foreign.user
             ))
         })
@@ -551,7 +551,7 @@ fn way(processes: &[Process]) -> Result<Way<'_>, String> {
         // The namespace is shared: the process of the container is the one whose parent is not of the container.
         let is_main = |process: &&Process| !own().any(|other| other.pid == process.parent);
         let main = own().filter(is_main).min_by_key(|process| process.pid);
-        let main = main.ok_or("its process cannot be told from those of other containers")?;
+        let main = main.ok_or("its process cannot be distinguished from those of other containers")?;
         may(vec![main])?;
         return Ok(Way::Kill(vec![main]));
     };
@@ -571,7 +571,7 @@ fn way(processes: &[Process]) -> Result<Way<'_>, String> {
     if signals.is_empty() {
         let names = SIGNALS.map(|(name, _)| name).join(", ");
         return Err(format!(
-            "process 1 ({}) handles none of {names} and has no child, and the kernel keeps KILL from inside the container from it",
+            "process 1 ({}) handles none of {names} and has no child, and the kernel ignores a KILL from inside the container",
             first.name
         ));
     }
@@ -641,7 +641,7 @@ mod tests {
         assert!(
             way(&processes)
                 .unwrap_err()
-                .contains("is of user 1000, and commands run as user 65534")
+                .contains("belongs to user 1000, and commands run as user 65534")
         );
     }
 

@@ -45,7 +45,7 @@ impl Journal {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if value["version"] != VERSION {
-            return Err(format!("its version is {}, and this podlife knows {VERSION}", value["version"]));
+            return Err(format!("its version is {}, and this podlife supports {VERSION}", value["version"]));
         }
         serde_json::from_value(value).map_err(|error| error.to_string())
     }

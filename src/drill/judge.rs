@@ -49,7 +49,7 @@ fn unexpected(measured: &Measurement, expect: &[String]) -> Option<String> {
     }
     // A client that keeps its connections may not notice.
     let must_fail = expect.iter().any(|kind| kind != HELD) && measured.connections == Connections::New;
-    (must_fail && measured.failed == 0).then(|| format!("no request failed, and {} was expected", expect.join(", ")))
+    (must_fail && measured.failed == 0).then(|| format!("no request failed, but {} was expected", expect.join(", ")))
 }
 
 /// Whose requests they are, where there are others.
@@ -83,7 +83,7 @@ pub(crate) fn judge(outcome: &Outcome<'_>, limits: &Limits) -> (DrillVerdict, Ve
     let mut checks: Vec<DrillCheck> = failed
         .map(|one| {
             let why = one.why.as_deref().unwrap_or("the write failed");
-            check("restored", Err(format!("{} is not as before: {why}", one.what)))
+            check("restored", Err(format!("{} is not restored: {why}", one.what)))
         })
         .collect();
     if !checks.is_empty() {
@@ -94,7 +94,7 @@ pub(crate) fn judge(outcome: &Outcome<'_>, limits: &Limits) -> (DrillVerdict, Ve
         // What was put back and does not come back to life is not as before.
         return (DrillVerdict::NotRestored, vec![check("restored", Err(why.clone()))]);
     }
-    checks.push(check("restored", Ok(format!("{} changes put back", outcome.restored.len()))));
+    checks.push(check("restored", Ok(format!("{} changes restored", outcome.restored.len()))));
     if let Some(why) = &outcome.not_injected {
         checks.push(check("injected", Err(why.clone())));
         return (DrillVerdict::NotInjected, checks);
@@ -133,8 +133,8 @@ pub(crate) fn judge(outcome: &Outcome<'_>, limits: &Limits) -> (DrillVerdict, Ve
     }
     if let Some(data) = outcome.data {
         let data = match data.is_same {
-            true => Ok("the data is as before".to_owned()),
-            false => Err(format!("the data is not as before: {:?} then, {:?} now", data.before, data.after)),
+            true => Ok("the data is unchanged".to_owned()),
+            false => Err(format!("the data has changed: {:?} before, {:?} after", data.before, data.after)),
         };
         checks.push(check("data", data));
     }

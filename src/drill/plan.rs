@@ -283,14 +283,11 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
         let workload = view.workload(&target);
         let object = workload.and_then(|workload| workload.object);
         let (Some(workload), Some(object)) = (workload, object) else {
-            return Err(format!(
-                "{} is no workload of its own: name the controller of its pods",
-                target.short()
-            ));
+            return Err(format!("{} is not a workload: name the controller of its pods", target.short()));
         };
         if !KINDS.iter().any(|kind| target.is(kind)) {
             return Err(format!(
-                "a drill is about deployments, statefulsets, daemonsets and pods, not about {}",
+                "drills support deployments, statefulsets, daemonsets and pods, not {}",
                 target.short()
             ));
         }
@@ -331,9 +328,10 @@ pub(crate) fn plan(view: &View<'_>, request: Request, raw: &[Value]) -> Result<P
         }
         let fronts = view.services_selecting(&target.namespace, &object.pod_labels());
         match fronts.is_empty() {
-            true => plan
-                .expected
-                .push(format!("no Service leads to {}: its clients are not known", target.short())),
+            true => plan.expected.push(format!(
+                "no Service selects the pods of {}: its clients are not known",
+                target.short()
+            )),
             false => plan.expect(&target, object, (ready.len(), left), allowed),
         }
         plan.fronts.extend(fronts.into_iter().map(ResourceExt::name_any));
@@ -368,7 +366,7 @@ impl Plan {
             self.refuse_unless(Allow::Degraded, format!("{name} is not at its goal: {}", state.stage.in_words()));
         }
         if matches!(object, WorkloadObject::Pod(_)) {
-            self.refuse_unless(Allow::BarePods, format!("{name} has no controller that would make it again"));
+            self.refuse_unless(Allow::BarePods, format!("{name} has no controller that would recreate it"));
         }
         if let Some(scaler) = autoscaler::of(view, target).filter(|_| matches!(fault, Fault::ScaleZero | Fault::Scale)) {
             let why = format!("autoscaler {} scales {name} and may scale it back, or stop", scaler.name_any());
@@ -388,11 +386,11 @@ impl Plan {
             let policy = set.spec.as_ref().and_then(|s| s.persistent_volume_claim_retention_policy.as_ref());
             let scales_down = matches!(fault, Fault::ScaleZero | Fault::Scale);
             if scales_down && policy.and_then(|p| p.when_scaled.as_deref()) == Some("Delete") {
-                let why = format!("{name} deletes the claims of pods that are scaled away: their data would be lost");
+                let why = format!("{name} deletes the claims of pods when it is scaled down: their data would be lost");
                 self.refuse_unless(Allow::LostClaims, why);
             }
             if self.request.force && fault == Fault::PodDelete {
-                let why = format!("deleting pods of {name} by force may run two pods with one identity and one volume");
+                let why = format!("force-deleting pods of {name} may run two pods with one identity and one volume");
                 self.refuse_unless(Allow::ForceStateful, why);
             }
         }
@@ -420,7 +418,7 @@ impl Plan {
                 let change = Change::of_scale(&kind, raw_target()?, self.request.to);
                 if change.before.as_ref() == Some(&change.ours) {
                     self.refusals
-                        .push(Refusal::never(format!("{} has {} pods already", target.short(), self.request.to)));
+                        .push(Refusal::never(format!("{} already has {} pods", target.short(), self.request.to)));
                 }
                 self.changes.push(change);
             }
@@ -478,7 +476,7 @@ impl Plan {
             Some(from) if from == target.target => return Err(format!("--from {} is the target itself", from.short())),
             Some(from) => {
                 let object = view.workload(from).and_then(|workload| workload.object);
-                let object = object.ok_or_else(|| format!("--from {} is no workload of its own", from.short()))?;
+                let object = object.ok_or_else(|| format!("--from {} is not a workload", from.short()))?;
                 Some(Side { target: from, object })
             }
             None => None,
@@ -526,7 +524,7 @@ impl Plan {
         }
         if !unfit.is_empty() {
             let why = format!(
-                "node {} runs pods that nobody would make again as they are: {}",
+                "node {} runs pods that no controller would recreate as they are: {}",
                 lost.node,
                 names(&unfit)
             );
@@ -534,7 +532,7 @@ impl Plan {
         }
         self.request.targets.extend(others);
         self.expected.push(format!(
-            "node {} itself stays: new pods may start on it, and do so where there is no other",
+            "node {} itself stays: new pods may start on it, and do so if there is no other node",
             lost.node
         ));
         Ok(Some(lost))
@@ -586,7 +584,7 @@ impl Plan {
         let labels = labels(object, &services);
         if labels.orphans {
             let why = format!(
-                "{} and its Services select pods by the same labels: it makes others in their place, and deletes as many when the labels are back",
+                "{} and its Services select pods by the same labels: it creates others in their place, and deletes as many when the labels are restored",
                 target.short()
             );
             self.refuse_unless(Allow::Orphans, why);
@@ -613,7 +611,7 @@ impl Plan {
         let is_it = |value: &&Value| value["metadata"]["uid"] == before.uid.as_str();
         let refused = match (fault, raw.iter().find(is_it)) {
             (Fault::CpuResize, Some(raw)) => inside::resize(&request.inside, pod, raw).map(|change| self.changes.push(change)),
-            (Fault::CpuResize, None) => Err(Refusal::never(format!("pod/{} has gone meanwhile", before.name))),
+            (Fault::CpuResize, None) => Err(Refusal::never(format!("pod/{} is gone by now", before.name))),
             _ => Strike::of(fault, &request.inside, &request.id, request.hold.as_secs(), pod).map(|strike| self.strikes.push(strike)),
         };
         self.refusals.extend(refused.err());
@@ -659,15 +657,15 @@ impl Plan {
         };
         let (words, outage) = match self.request.fault {
             Fault::NotReady if self.request.by_label && left > 0 => {
-                (format!("the Services of {name} lead to {left} of {ready} pods: no outage"), false)
+                (format!("the Services of {name} route to {left} of {ready} pods: no outage"), false)
             }
             Fault::Evict | Fault::NodeLoss if allowed.as_ref().is_some_and(|(allowed, _)| ready - left > *allowed) => {
                 let (allowed, budget) = allowed.unwrap_or_default();
-                let refused = format!("poddisruptionbudget/{budget} admits {allowed} of {} evictions now", ready - left);
+                let refused = format!("poddisruptionbudget/{budget} allows {allowed} of {} evictions now", ready - left);
                 match ready - allowed {
                     0 => (format!("{refused}: an outage until a new pod of {name} is ready"), true),
                     left => (
-                        format!("{refused}: {left} of {ready} pods of {name} go on serving: no outage"),
+                        format!("{refused}: {left} of {ready} pods of {name} keep serving: no outage"),
                         false,
                     ),
                 }
@@ -675,48 +673,46 @@ impl Plan {
             Fault::PodDelete | Fault::Evict | Fault::NodeLoss => match left {
                 _ if left == ready => (format!("no ready pod of {name} is hit: no outage"), false),
                 0 => (format!("no ready pod of {name} is left: an outage until a new one is ready"), true),
-                left => (format!("{left} of {ready} pods of {name} go on serving: no outage"), false),
+                left => (format!("{left} of {ready} pods of {name} keep serving: no outage"), false),
             },
             Fault::ContainerCrash | Fault::Oom | Fault::BreakHeal => match ready.saturating_sub(self.request.share.of(ready)) {
                 0 => (format!("no ready pod of {name} is left: an outage until one is ready again"), true),
-                left => (format!("{left} of {ready} pods of {name} go on serving: no outage"), false),
+                left => (format!("{left} of {ready} pods of {name} keep serving: no outage"), false),
             },
             Fault::Cpu | Fault::CpuResize => (format!("{name} answers more slowly: no outage"), false),
             Fault::ScaleZero => (format!("{name} has no pods: an outage until new ones are ready"), true),
             Fault::Scale if self.request.to == 0 => (format!("{name} has no pods: an outage until new ones are ready"), true),
             Fault::Scale => (
-                format!("{} pods of {name} go on serving: no outage", ready.min(self.request.to as usize)),
+                format!("{} pods of {name} keep serving: no outage", ready.min(self.request.to as usize)),
                 false,
             ),
-            Fault::NotReady => (format!("no Service leads to {name}: an outage until its endpoints are back"), true),
-            Fault::ConfigCorrupt => (format!("the specs do not tell what {name} makes of the value: no outage"), false),
+            Fault::NotReady => (format!("no Service routes to {name}: an outage until its endpoints are back"), true),
+            Fault::ConfigCorrupt => (format!("the specs do not show how {name} uses the value: no outage"), false),
             Fault::Isolate => match &self.request.from {
                 Some(from) => (
                     format!(
-                        "{} cannot open connections to {name}, all others can; those that are open may go on",
+                        "{} cannot open connections to {name}, all others can; open ones may continue",
                         from.short()
                     ),
                     false,
                 ),
                 None => (
-                    format!(
-                        "no connections to {name} or from it can be opened, except by its node: an outage; those that are open may go on"
-                    ),
+                    format!("no connections to or from {name} can be opened, except by its node: an outage; open ones may continue"),
                     true,
                 ),
             },
             Fault::DnsBlock => (
-                format!("{name} cannot look up names; the addresses that it knows can be reached"),
+                format!("{name} cannot look up names; addresses that it knows can be reached"),
                 false,
             ),
             Fault::RollingRestart | Fault::BadImage | Fault::StuckPending | Fault::StuckCreating | Fault::CrashLoop
                 if replaces_all_first =>
             {
-                (format!("{name} takes its pods away before new ones are ready: an outage"), true)
+                (format!("{name} removes its pods before new ones are ready: an outage"), true)
             }
             Fault::RollingRestart => (format!("{name} is replaced pod by pod: no outage"), false),
             Fault::BadImage | Fault::StuckPending | Fault::StuckCreating | Fault::CrashLoop => {
-                (format!("the old pods of {name} go on serving: no outage"), false)
+                (format!("the old pods of {name} keep serving: no outage"), false)
             }
         };
         self.expects_outage |= outage;

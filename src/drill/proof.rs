@@ -152,7 +152,7 @@ pub(crate) fn drained(view: &View<'_>, plan: &Plan) -> Result<String, String> {
     let workloads = plan.request.targets.iter().filter_map(|target| view.workload(target));
     let mut pods = workloads.flat_map(|workload| &workload.pods);
     match pods.find(|pod| is_terminating(pod)) {
-        Some(pod) => Err(format!("pod/{} still ends", pod.name_any())),
+        Some(pod) => Err(format!("pod/{} is still terminating", pod.name_any())),
         None => Ok(String::new()),
     }
 }

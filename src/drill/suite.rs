@@ -133,7 +133,7 @@ impl Keys {
                 return Err(at(line, format!("unknown key {name}{meant}")));
             }
             if matches!(value, Value::Null | Value::Object(_)) {
-                return Err(at(line, format!("{name} takes a value, or a list of values")));
+                return Err(at(line, format!("{name} needs a value, or a list of values")));
             }
             options.push(Setting {
                 name: name.clone(),
@@ -154,7 +154,7 @@ fn names(line: u64, key: &str, value: &Value) -> Result<Vec<String>, String> {
         _ => None,
     };
     all.filter(|all| !all.is_empty())
-        .ok_or_else(|| at(line, format!("{key} takes a name, or a list of names")))
+        .ok_or_else(|| at(line, format!("{key} needs a name, or a list of names")))
 }
 
 /// Reads a suite. `known` are the options that its drills may have; the error says the line.
@@ -212,7 +212,7 @@ fn entries(keys: &Keys, line: u64, defaults: &[Setting], known: &[String]) -> Re
     };
     let name = keys.get("name").map(|(line, value)| {
         let name = value.as_str().filter(|name| !name.is_empty());
-        name.ok_or_else(|| at(line, "name takes a text"))
+        name.ok_or_else(|| at(line, "name needs a text"))
     });
     let name = name.transpose()?;
     let own = keys.options(known, &OWN)?;
@@ -298,7 +298,7 @@ mod tests {
                 &format!("{DRILL}  priority: P9\n"),
                 "line 7: priority is one of P0, P1, P2 and P3, not P9",
             ),
-            (&format!("{DRILL}  count: {{a: 1}}\n"), "line 7: count takes a value"),
+            (&format!("{DRILL}  count: {{a: 1}}\n"), "line 7: count needs a value"),
             (
                 &format!("defaults:\n  cuont: 1\n{DRILL}"),
                 "line 5: unknown key cuont; did you mean count?",
@@ -307,7 +307,7 @@ mod tests {
             ("drills:\n- workloads: deployment/api\n", "line 5: the drill has no fault"),
             (
                 "drills:\n- fault: evict\n  workloads: []\n",
-                "workloads takes a name, or a list of names",
+                "workloads needs a name, or a list of names",
             ),
             (
                 &format!("{DRILL}- fault: evict\n  workloads: deployment/api\n"),

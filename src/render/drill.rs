@@ -43,7 +43,7 @@ pub fn plan(plan: &DrillPlan, columns: Option<usize>) -> String {
         .held_seconds
         .map(|seconds| format!("held for {seconds} s, "))
         .unwrap_or_default();
-    labelled(&mut writer, "time", &format!("{held}{} s at most", plan.worst_case_seconds));
+    labelled(&mut writer, "time", &format!("{held}at most {} s", plan.worst_case_seconds));
     for refusal in &plan.refusals {
         labelled(&mut writer, "refused", &refusal.to_string());
     }
@@ -147,7 +147,7 @@ pub fn report(report: &DrillReport, columns: Option<usize>) -> String {
     }
     for budget in &report.budgets {
         let words = format!(
-            "poddisruptionbudget/{} ({}): {} pods ready at least, {} promised",
+            "poddisruptionbudget/{} ({}): at least {} pods ready, {} required",
             budget.name, budget.says, budget.least, budget.promised
         );
         labelled(&mut writer, "budget", &words);

@@ -130,7 +130,7 @@ fn drill(body: &mut String, report: &DrillReport) {
         .restored
         .iter()
         .map(|one| [how(one.how).to_owned(), one.what.clone(), one.why.clone().unwrap_or_default()]);
-    table(body, "Put back", restored);
+    table(body, "Restored", restored);
 }
 
 fn list<'a>(body: &mut String, title: &str, items: impl Iterator<Item = &'a str>) {

@@ -28,58 +28,58 @@ pub(super) struct FaultArgs {
     /// Workloads: TYPE/NAME
     #[arg(value_name = "TYPE/NAME", required = true)]
     pub(super) targets: Vec<String>,
-    /// How many ready pods of each workload are hit [default: 1; evict, not-ready: all]
+    /// Number of ready pods of each workload to hit [default: 1; evict, not-ready: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
-    /// How many of them, in percent, rounded up
+    /// Share of the ready pods to hit, in percent, rounded up
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..=100))]
     percent: Option<u32>,
-    /// All of them
+    /// Hit all ready pods
     #[arg(long)]
     all: bool,
     /// Delete pods without their grace period
     #[arg(long)]
     force: bool,
-    /// The container that is hit [default: the first]
+    /// Container to hit [default: the first]
     #[arg(long, value_name = "NAME")]
     container: Option<String>,
-    /// For not-ready: a command for sh in each pod that makes it not ready
+    /// For not-ready: shell command that makes a pod not ready
     #[arg(long = "break", value_name = "COMMAND", requires = "heal")]
     break_with: Option<String>,
-    /// The command that takes --break back; it may be run twice
+    /// Shell command that undoes --break; it may run twice
     #[arg(long, value_name = "COMMAND", requires = "break_with")]
     heal: Option<String>,
     /// For cpu: lower the CPU limit to this, in place, instead of keeping CPUs busy
     #[arg(long, value_name = "LIMIT", value_parser = cpu_limit)]
     resize: Option<String>,
-    /// For container-crash: where a container has no shell, send the signal from an ephemeral container with this image. It stays in the pod until the pod is deleted
+    /// For container-crash: if a container has no shell, send the signal from an ephemeral container with this image, which stays in the pod until the pod is deleted
     #[arg(long, value_name = "IMAGE")]
     ephemeral_image: Option<String>,
-    /// The number of pods for scale
+    /// Number of replicas for scale
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
     to: Option<u32>,
-    /// The node of node-loss [default: the one that runs most pods of the targets]
+    /// Node for node-loss [default: the node with most pods of the targets]
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
-    /// The ConfigMap of config-corrupt
+    /// ConfigMap for config-corrupt
     #[arg(long, value_name = "NAME")]
     configmap: Option<String>,
-    /// Its key
+    /// Key of the ConfigMap
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// The value that it is given [default: podlife-drill]
+    /// Value to set [default: podlife-drill]
     #[arg(long, value_name = "TEXT")]
     value: Option<String>,
-    /// Replace the pods, so that they start with it
+    /// Replace the pods, so that they start with the new value
     #[arg(long)]
     restart: bool,
     /// Limit isolate to the pods of this workload
     #[arg(long, value_name = "TYPE/NAME")]
     pub(super) from: Option<String>,
-    /// Image of the Job that proves isolate and dns-block from inside the cluster, and that makes the requests to a Service that cannot be reached from here; it needs a shell and curl, or wget and nc (busybox)
+    /// Image of the Job that proves isolate and dns-block inside the cluster, and makes the requests if a Service cannot be reached from here; it needs a shell and curl, or wget and nc (busybox)
     #[arg(long, value_name = "IMAGE", value_parser = image)]
     pub(super) probe_image: Option<String>,
-    /// Chooses the pods: the same seed chooses the same of the same pods [default: another one each time]
+    /// Seed for choosing pods: the same seed chooses the same ones of the same pods [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How long the fault is held [default: 30s; 0s for faults that heal by themselves]
@@ -88,7 +88,7 @@ pub(super) struct FaultArgs {
     /// How long the recovery may take
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
     timeout: Duration,
-    /// Go on in spite of: degraded, bare-pods, autoscaled, gitops, force-stateful, lost-claims, no-limit, other-workloads, orphans
+    /// Run the drill despite: degraded, bare-pods, autoscaled, gitops, force-stateful, lost-claims, no-limit, other-workloads, orphans
     #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = PossibleValuesParser::new(ALLOW.map(Allow::word)).map(|word| allow(&word)))]
     allow: Vec<Allow>,
     /// Allow a drill in this namespace although it is production
@@ -130,7 +130,7 @@ fn cpu_limit(text: &str) -> Result<String, String> {
     }
 }
 
-/// Show what a drill would do: the requests, their rights and undoing, and what the specs let expect. Changes nothing.
+/// Show what a drill would do: its requests, their rights, how they are undone, and what to expect. Changes nothing.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
@@ -172,44 +172,43 @@ impl FaultArgs {
         let by_label = fault == Fault::NotReady && (self.count.is_some() || self.percent.is_some());
         let misplaced = [
             (
-                "--count, --percent and --all choose",
+                "--count, --percent and --all",
                 self.count.is_some() || self.percent.is_some() || self.all,
                 chooses_pods,
             ),
-            ("--seed chooses", self.seed.is_some(), chooses_pods),
-            ("--force deletes", self.force, fault == Fault::PodDelete),
+            ("--seed", self.seed.is_some(), chooses_pods),
+            ("--force", self.force, fault == Fault::PodDelete),
             (
-                "--container chooses a container of",
+                "--container",
                 self.container.is_some(),
                 fault.is_inside() || fault == Fault::CpuResize,
             ),
-            ("--break breaks", self.break_with.is_some(), fault == Fault::BreakHeal),
-            ("--resize resizes", self.resize.is_some(), fault == Fault::CpuResize),
-            (
-                "--ephemeral-image enters",
-                self.ephemeral_image.is_some(),
-                fault == Fault::ContainerCrash,
-            ),
-            ("--to scales", self.to.is_some(), fault == Fault::Scale),
+            ("--break", self.break_with.is_some(), fault == Fault::BreakHeal),
+            ("--resize", self.resize.is_some(), fault == Fault::CpuResize),
+            ("--ephemeral-image", self.ephemeral_image.is_some(), fault == Fault::ContainerCrash),
+            ("--to", self.to.is_some(), fault == Fault::Scale),
         ];
         if let Some((flag, ..)) = misplaced.iter().find(|(_, given, fits)| *given && !fits) {
-            return Err(Failure::usage(format!("{flag} pods, which {} does not", fault.name())));
+            return Err(Failure::usage(format!("{flag} cannot be used with {}", fault.name())));
         }
         if fault == Fault::Scale && self.to.is_none() {
             return Err(Failure::usage("scale needs --to N"));
         }
         if self.node.is_some() && fault != Fault::NodeLoss {
             return Err(Failure::usage(format!(
-                "--node names the node of node-loss, not of {}",
+                "--node cannot be used with {}, only with node-loss",
                 fault.name()
             )));
         }
         let corruption = self.corruption()?;
         if self.from.is_some() && fault != Fault::Isolate {
-            return Err(Failure::usage(format!("--from limits isolate, not {}", fault.name())));
+            return Err(Failure::usage(format!(
+                "--from cannot be used with {}, only with isolate",
+                fault.name()
+            )));
         }
         if fault.cuts_off() && self.probe_image.is_none() {
-            let why = "a connection from inside the cluster has to prove it";
+            let why = "a connection inside the cluster must prove the fault";
             return Err(Failure::usage(format!("{} needs --probe-image IMAGE: {why}", fault.name())));
         }
         if fault.heals_by_itself() && self.duration.is_some_and(|hold| !hold.is_zero()) {

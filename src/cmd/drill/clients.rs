@@ -73,7 +73,7 @@ impl<'a> Clients<'a> {
         Ok(Self {
             args,
             has_image: image.is_some(),
-            method: method.map_err(|_| Failure::usage(format!("{:?} is no HTTP method", args.http_method)))?,
+            method: method.map_err(|_| Failure::usage(format!("{:?} is not an HTTP method", args.http_method)))?,
             headers: Sent::read(&args.header).map_err(Failure::usage)?.headers().clone(),
             trust: Trust::of_anybody().map_err(|why| Failure::new(Exit::Fault, why))?,
         })
@@ -193,11 +193,11 @@ impl<'a> Clients<'a> {
             _ => Err(Failure::new(
                 Exit::NotInjected,
                 format!(
-                    "service {} has no load balancer, Ingress or Gateway with an address, so that no client can reach it from here",
+                    "service {} has no load balancer, Ingress or Gateway with an address, so no client can reach it from here",
                     wanted.name
                 ),
             )
-            .hint("--probe-image busybox makes the requests from inside the cluster; or name a URL with --target")),
+            .hint("use --probe-image busybox to make the requests inside the cluster, or set --target to a URL")),
         }
     }
 
@@ -209,7 +209,7 @@ impl<'a> Clients<'a> {
     fn inside(&self, host: String, port: u16, tls: bool, path: &str) -> Result<Ask, Failure> {
         if self.method != Method::GET || !self.args.header.is_empty() || !self.args.body.is_empty() {
             return Err(Failure::usage(
-                "from inside the cluster requests are made with GET, and without --header and --body: what is in the Job could be read by others",
+                "inside the cluster, requests use GET without --header and --body: others could read these in the Job",
             ));
         }
         Ok(Ask::Inside(prober::Question {

@@ -19,7 +19,7 @@ use crate::text::redact;
 /// Where reports are written.
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// Also write a report to a file, whose ending says the format: .json, .xml (JUnit), .ndjson (every request) or .html (a page with timelines)
+    /// Also write a report to a file, whose extension sets the format: .json, .xml (JUnit), .ndjson (every request) or .html (a page with timelines)
     #[arg(long = "report", value_name = "FILE", value_hint = clap::ValueHint::FilePath, value_parser = file)]
     written: Vec<ReportFile>,
     /// Keep every request in JSON and YAML
@@ -72,7 +72,7 @@ impl Report {
         let report = match (value["apiVersion"].as_str(), kind.as_str()) {
             (Some("podlife/v1"), "DrillReport") => serde_json::from_value(value).map(|report| Self::Drill(Box::new(report))),
             (Some("podlife/v1"), "DrillSuiteReport") => serde_json::from_value(value).map(|report| Self::Suite(Box::new(report))),
-            _ => return Err(failed("it is no DrillReport or DrillSuiteReport of podlife/v1".to_owned())),
+            _ => return Err(failed("it is not a DrillReport or DrillSuiteReport of podlife/v1".to_owned())),
         };
         report.map_err(|error| failed(error.to_string()))
     }

@@ -21,10 +21,10 @@ use crate::cmd::Outcome;
 use crate::cmd::flags::ConnectFlags;
 use crate::io::Io;
 
-/// Break a workload on purpose, measure what its clients see, and put it back.
+/// Break a workload on purpose, measure what its clients see, and restore it.
 ///
-/// A drill changes the cluster. `plan` shows the requests that `run` would make. What has to be put back is written down before the first change,
-/// here and in the namespace: `restore` puts it back after a drill that was killed, also from another machine.
+/// A drill changes the cluster. `plan` shows the requests that `run` would make. What must be restored is saved before the first change,
+/// here and in the namespace: `restore` restores it after a drill that was killed, even from another machine.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = EXAMPLES)]
 pub struct DrillArgs {
@@ -34,17 +34,17 @@ pub struct DrillArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  # which faults are there?
+  # which faults exist?
   kubectl podlife drill list
   # what would happen?
   kubectl podlife drill plan pod-delete deployment/api
   # delete one pod, and measure what a client sees
   kubectl podlife drill run pod-delete deployment/api --target http://ADDRESS/
-  # two workloads at zero pods at once, for a minute
+  # scale two workloads to zero at once, for a minute
   kubectl podlife drill run scale-zero deployment/api sts/db --duration 1m
   # all drills of a file, the most important ones
   kubectl podlife drill suite examples/drills/shop.yaml --only P0
-  # put back what a drill that was killed has changed
+  # restore what a killed drill has changed
   kubectl podlife drill restore";
 
 #[derive(Debug, Subcommand)]

@@ -11,10 +11,10 @@ use crate::observe::drill::{inside, journal, restore};
 use crate::observe::reads;
 use crate::text::sanitise;
 
-/// Put back what a drill that was killed has changed: every field that still has the value that the drill gave it.
+/// Restore what a killed drill has changed: every field that still has the value that the drill set.
 #[derive(Debug, Args)]
 pub(super) struct RestoreArgs {
-    /// Only show what would be put back
+    /// Only show what would be restored
     #[arg(long)]
     dry_run: bool,
 }

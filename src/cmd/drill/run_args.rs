@@ -13,35 +13,35 @@ use crate::model::finding::ObjectRef;
 use crate::observe::drill::data::{Data, Means};
 use crate::render::document::Format;
 
-/// Make a fault, prove it, measure what clients see, put everything back, and judge.
+/// Inject a fault, prove it, measure what clients see, restore everything, and judge.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) fault: FaultArgs,
     #[command(flatten)]
     pub(super) clients: ClientArgs,
-    /// How long a target may be down in all [default: 1s where no outage is expected]
+    /// How long a target may be down in total [default: 1s if no outage is expected]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "target")]
     max_downtime: Option<Duration>,
     /// How many requests may fail, in percent
     #[arg(long, value_name = "PERCENT", requires = "target")]
     max_error_rate: Option<f64>,
-    /// How long the recovery may take from the first change on [default: any time within --timeout]
+    /// How long the recovery may take from the first change [default: any time within --timeout]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_recovery: Option<Duration>,
-    /// How often containers of pods that were there before may restart
+    /// How often containers of pods that existed before may restart
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_restarts: u32,
-    /// What clients see: held (no request fails), or the kinds of failure that may come: refused, timeout, closed, tls, unresolved, status=CODE
+    /// What clients must see: held (no request fails), or only these kinds of failure: refused, timeout, closed, tls, unresolved, status=CODE
     #[arg(long, value_name = "KIND", value_delimiter = ',', requires = "target", value_parser = expected)]
     expect: Vec<String>,
-    /// Run this command of a shell, or GET this URL, before the fault: it writes what --verify-data finds
+    /// Shell command to run, or URL to GET, before the fault; it writes what --verify-data reads
     #[arg(long, value_name = "COMMAND", requires = "verify_data")]
     pub(super) write_marker: Option<String>,
-    /// Run this command of a shell, or GET this URL, before the fault and after the recovery: both have to give the same answer
+    /// Shell command to run, or URL to GET, before the fault and after the recovery; the answer must be the same
     #[arg(long, value_name = "COMMAND")]
     pub(super) verify_data: Option<String>,
-    /// Where the two commands run: in the first container of a ready pod of this workload [default: the first one that is broken]
+    /// Where the two commands run: in the first container of a ready pod of this workload [default: the first target]
     #[arg(long, value_name = "TYPE/NAME", requires = "verify_data")]
     pub(super) data_in: Option<String>,
     /// Only show the plan
@@ -57,13 +57,13 @@ pub(super) struct RunArgs {
 /// Where clients make requests, and how.
 #[derive(Debug, Args)]
 pub(super) struct ClientArgs {
-    /// Where clients make requests: a URL (http, https, tcp, grpc, grpcs) that can be reached from here, or svc/NAME:PORT/PATH for the load balancer or the Ingress of a Service; with --probe-image it is asked from inside the cluster where none of them can be reached
+    /// Where clients make requests: a URL (http, https, tcp, grpc, grpcs) that can be reached from here, or svc/NAME:PORT/PATH for the load balancer or the Ingress of a Service; with --probe-image, the requests are made inside the cluster if neither can be reached
     #[arg(long, value_name = "URL")]
     pub(super) target: Vec<String>,
-    /// The same for what depends on the targets: it is measured and has to recover, and its outages are not judged
+    /// The same for what depends on the targets: it must recover; its outages are measured but not judged
     #[arg(long, value_name = "URL")]
     pub(super) watch: Vec<String>,
-    /// How often a request is started
+    /// How often to start a request
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration::parse)]
     pub(super) interval: Duration,
     /// How long an answer may take
@@ -86,7 +86,7 @@ fn expected(text: &str) -> Result<String, String> {
     match text.strip_prefix("status=").map(|code| code.parse::<u16>()) {
         Some(Ok(code @ 100..=599)) => Ok(format!("status {code}")),
         None if KINDS.contains(&text) => Ok(text.to_owned()),
-        _ => Err(format!("it is none of {} and status=CODE", KINDS.join(", "))),
+        _ => Err(format!("expected one of {} and status=CODE", KINDS.join(", "))),
     }
 }
 

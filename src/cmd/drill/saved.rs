@@ -16,7 +16,7 @@ pub(super) struct SavedArgs {
     /// Files of --report FILE.json or -o json
     #[arg(value_name = "FILE", required = true, value_hint = clap::ValueHint::FilePath)]
     files: Vec<String>,
-    /// Compare two reports, and end with exit code 3 where the second one is worse: verdict, downtime, error rate, recovery, restarts
+    /// Compare two reports, and exit with code 3 if the second one is worse: verdict, downtime, error rate, recovery, restarts
     #[arg(long)]
     fail_on_regression: bool,
     /// How much worse a value may be

@@ -24,19 +24,19 @@ use crate::render::document;
 use crate::render::document::Format;
 use crate::text::sanitise;
 
-/// Make the drills of a file one after the other: each begins when all workloads of the suite are at their goal.
+/// Run the drills of a file one after another: each starts when all workloads of the suite are at their goal.
 ///
-/// The file names faults and workloads, with the options of `drill run` as keys. All of it is planned before anything is changed. The suite stops
-/// where something could not be put back. The exit code is that of the worst verdict.
+/// The file names faults and workloads, with the options of `drill run` as keys. All drills are planned before anything is changed. The suite
+/// stops if something could not be restored. The exit code is that of the worst verdict.
 #[derive(Debug, Args)]
 pub(super) struct SuiteArgs {
-    /// YAML file with the drills, - for standard input
+    /// YAML file with the drills (- for standard input)
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     file: String,
     /// Only drills of these priorities
     #[arg(long, value_name = "P0,P1", value_delimiter = ',', value_parser = PossibleValuesParser::new(Priority::ALL.map(Priority::as_str)).map(|word| priority(&word)))]
     only: Vec<Priority>,
-    /// How often the whole suite is made
+    /// How often to run the whole suite
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Stop at the first drill that is not HELD

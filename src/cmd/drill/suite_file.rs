@@ -141,7 +141,7 @@ mod tests {
             ("", "line 5: scale needs --to N"),
             (
                 "  to: 1\n  count: 2\n",
-                "line 5: --count, --percent and --all choose pods, which scale does not",
+                "line 5: --count, --percent and --all cannot be used with scale",
             ),
             ("  to: 1\n  target: nonsense\n", "line 5: "),
             ("  to: 1\n  max-downtime: 1s\n", "line 5: "),

@@ -133,7 +133,7 @@ fn closed(plan: &network::Canary, open: &[usize], rounds: &[Vec<bool>]) -> Resul
         return Ok(format!("{}: {} closed", plan.what, named(plan, open)));
     }
     Err(format!(
-        "{}: {} still open: nobody enforces the policy, or another one admits it",
+        "{}: {} still open: nothing enforces the policy, or another one allows it",
         plan.what,
         named(plan, &still)
     ))
@@ -180,7 +180,7 @@ mod tests {
         let open = [0, 1];
         let why = closed(&plan, &open, &[vec![true, true], vec![true, true]]).unwrap_err();
         assert!(
-            why.contains("10.0.0.1:80, 10.0.0.2:80 still open: nobody enforces the policy"),
+            why.contains("10.0.0.1:80, 10.0.0.2:80 still open: nothing enforces the policy"),
             "{why}"
         );
         let why = closed(&plan, &open, &[vec![false, false], vec![false, true]]).unwrap_err();

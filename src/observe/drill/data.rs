@@ -64,7 +64,7 @@ impl Data {
                 .ask(connection, view, verify)
                 .await
                 .map(Some)
-                .map_err(|why| failed("asking for the data", why)),
+                .map_err(|why| failed("reading the data", why)),
             None => Ok(None),
         }
     }

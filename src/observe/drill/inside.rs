@@ -81,7 +81,7 @@ async fn look_into(connection: &Connection, namespace: &str, strike: &mut Strike
             strike.place
         )),
         (Err(why), _) if lacks_program(&why) => Err(format!("{} has no shell", strike.place)),
-        (Err(why), _) => Err(format!("{}: looking into it: {why}", strike.place)),
+        (Err(why), _) => Err(format!("{}: inspecting it: {why}", strike.place)),
     }
 }
 
@@ -162,10 +162,7 @@ async fn hold(connection: Connection, namespace: String, strike: Strike, seen: A
     let failed = match connection.attach(to, Attached::Command(&strike.command), ends).await {
         Ok(Ending::Exited(0) | Ending::Unread) => return,
         Ok(Ending::Exited(GOES_ON)) => {
-            let why = format!(
-                "{}: process 1 has started others in place of what was killed, and goes on",
-                strike.place
-            );
+            let why = format!("{}: process 1 has replaced the killed processes and keeps running", strike.place);
             seen.lock().unwrap_or_else(PoisonError::into_inner).survived = Some(why);
             return;
         }
@@ -217,7 +214,7 @@ async fn heal_one(connection: &Connection, namespace: &str, remedy: &Remedy, say
                     return told(RestoredHow::Gone, Some("the pod is gone"));
                 };
                 if remedy.ends_with_container && !place.runs_in(&pod) {
-                    return told(RestoredHow::AsBefore, Some("the container has ended since"));
+                    return told(RestoredHow::AsBefore, Some("the container has exited since"));
                 }
                 match connection
                     .exec(namespace, &place.pod, &place.container, &command, COMMAND_LIMIT)

@@ -37,9 +37,9 @@ pub(crate) async fn find(connection: &Connection, namespace: &str) -> Result<Opt
     if object["metadata"]["labels"]["app.kubernetes.io/managed-by"] != "podlife" {
         return Err(Failure::new(
             Exit::NotInjected,
-            format!("configmap/{NAME} in namespace {namespace} is not podlife's"),
+            format!("configmap/{NAME} in namespace {namespace} does not belong to podlife"),
         )
-        .hint("rename it: a drill keeps its journal under that name"));
+        .hint("rename it: drills keep their journal under that name"));
     }
     let journal = Journal::of_config_map(&object).map_err(|why| {
         Failure::new(
@@ -164,7 +164,7 @@ pub(crate) fn taken(namespace: &str) -> Failure {
     let restore = crate::text::command("kubectl podlife drill restore -n {}", &[&namespace]).to_string();
     Failure::new(
         Exit::NotInjected,
-        format!("another drill is under way in namespace {namespace}, or one was killed before it had put everything back"),
+        format!("another drill is running in namespace {namespace}, or one was killed before it had restored everything"),
     )
     .hint(restore)
 }

@@ -90,7 +90,7 @@ pub(crate) async fn plan_in(connection: &Connection, store: &mut Store, mut requ
         .iter()
         .map(|(verb, group, resource, sub)| denied(connection, &namespace, (verb, group, resource, sub)));
     for right in join_all(denied).await.into_iter().flatten() {
-        let why = format!("you may not {right} in namespace {namespace}");
+        let why = format!("you cannot {right} in namespace {namespace}");
         plan.refusals.push(Refusal::never(why));
     }
     if plan.refusals.is_empty() {

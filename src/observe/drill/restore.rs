@@ -109,7 +109,7 @@ async fn delete_broken(
             Ok(_) => restored.push(Restored {
                 what: format!("pod/{name}"),
                 how: RestoredHow::Restored,
-                why: Some("deleted: it was of the broken template, and its StatefulSet would have kept it".to_owned()),
+                why: Some("deleted: it had the broken template, and its StatefulSet would have kept it".to_owned()),
             }),
             Err(error) if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Conflict) => {}
             Err(error) => return Err(error),
@@ -187,7 +187,7 @@ fn told(change: &Change, undo: Undo, has_written: bool) -> Restored {
         ),
         Undo::ChangedByOthers(now) => {
             let now = now.map_or_else(|| "removed".to_owned(), |now| shorten(&now.to_string(), 120));
-            let why = format!("somebody else has changed it meanwhile: {now}");
+            let why = format!("someone else has changed it: {now}");
             (RestoredHow::ChangedByOthers, Some(why))
         }
     };
@@ -236,7 +236,7 @@ async fn delete(connection: &Connection, namespace: &str, id: &str, one: &Create
             Ok(Some(object)) if !is_of(&object, id) => {
                 return (
                     RestoredHow::Gone,
-                    Some("what has this name is not the drill's: it was left alone".to_owned()),
+                    Some("the object of this name is not from the drill: it was left alone".to_owned()),
                 );
             }
             Ok(Some(object)) => {
@@ -252,7 +252,7 @@ async fn delete(connection: &Connection, namespace: &str, id: &str, one: &Create
                         }
                         has_deleted = true;
                         if tokio::time::Instant::now() > deadline {
-                            return (RestoredHow::Failed, Some("it is being deleted, and does not go".to_owned()));
+                            return (RestoredHow::Failed, Some("it is being deleted, but still exists".to_owned()));
                         }
                         continue;
                     }

@@ -190,7 +190,7 @@ impl Drill<'_> {
         self.begin(started_at).await?;
         self.event(
             "journal",
-            format!("configmap/{} holds what has to be put back", crate::drill::journal::NAME),
+            format!("configmap/{} has what must be restored", crate::drill::journal::NAME),
         );
         let not_injected = self.inject(stop).await;
         if not_injected.is_none() && !self.plan.request.hold.is_zero() {
@@ -390,10 +390,11 @@ impl Drill<'_> {
             End::Late(name) => {
                 let meter = self.settings.meters.iter().find(|meter| meter.named() == name);
                 let why = meter.and_then(Meter::last_failure).unwrap_or_else(|| "no answer".to_owned());
-                Err(
-                    Failure::new(Exit::NotInjected, format!("{name} does not answer well before the fault: {why}"))
-                        .hint("kubectl podlife diagnose, or another --target"),
+                Err(Failure::new(
+                    Exit::NotInjected,
+                    format!("{name} does not answer correctly before the fault: {why}"),
                 )
+                .hint("kubectl podlife diagnose, or another --target"))
             }
             End::Met(_) | End::Interrupted => match self.unmeasured() {
                 Some(why) => Err(Failure::new(Exit::NotInjected, format!("refused: {why}"))),
@@ -688,7 +689,7 @@ impl Drill<'_> {
                 good.map_err(|name| format!("{name} does not answer"))?;
                 match since.elapsed() >= SETTLED {
                     true => Ok(String::new()),
-                    false => Err("it has just come back".to_owned()),
+                    false => Err("it has only just recovered".to_owned()),
                 }
             })
             .await
@@ -765,8 +766,8 @@ impl Drill<'_> {
         let judged = measured.iter().filter(|seen| seen.role == MeasuredRole::Target);
         let down = judged.map(|seen| seen.downtime_seconds).reduce(f64::max);
         let surprise = down.and_then(|down| match (self.plan.expects_outage, down) {
-            (true, 0.0) => Some("an outage was expected, and every request was answered".to_owned()),
-            (false, down) if down > 0.0 => Some(format!("no outage was expected, and requests failed for {down} s")),
+            (true, 0.0) => Some("an outage was expected, but every request was answered".to_owned()),
+            (false, down) if down > 0.0 => Some(format!("no outage was expected, but requests failed for {down} s")),
             _ => None,
         });
         let budgets: Vec<KeptBudget> = self
@@ -784,7 +785,7 @@ impl Drill<'_> {
             .collect();
         let broken = budgets.iter().filter(|budget| budget.least < budget.promised).map(|budget| {
             format!(
-                "poddisruptionbudget/{} promises {} ready pods, and {} were ready",
+                "poddisruptionbudget/{} requires {} ready pods, but {} were ready",
                 budget.name, budget.promised, budget.least
             )
         });

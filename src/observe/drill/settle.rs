@@ -33,7 +33,7 @@ pub(crate) async fn settled(
             interruption = stop.told() => return Err(Failure::new(interruption.into(), "interrupted between two drills")),
             changed = store.changed() => changed?,
             () = tokio::time::sleep_until(deadline) => {
-                return Err(Failure::new(Exit::NotInjected, format!("not begun, because {missing}")));
+                return Err(Failure::new(Exit::NotInjected, format!("not started: {missing}")));
             }
         }
     }

@@ -163,7 +163,7 @@ fn what_is_not_at_its_goal_before_a_drill_stops_that_drill_alone() {
     assert_eq!(verdicts(&answer.json), [("waits", "notInjected"), ("goes on", "held")], "{told}");
     assert_eq!(answer.exit, 7, "{told}");
     let why = answer.json["drills"][0]["report"]["reasons"][0].as_str().unwrap();
-    assert!(why.starts_with("not begun, because deployment/sick: "), "{why}");
+    assert!(why.starts_with("not started: deployment/sick: "), "{why}");
     for (drill, exit) in [
         ("{fault: scale-zero, workloads: deployment/none}", 5),
         ("{fault: scale-zero, workloads: service/web}", 2),

@@ -257,7 +257,7 @@ fn what_is_no_report_or_no_file_of_one_is_misuse() {
     let (other, missing) = (other.display().to_string(), missing.display().to_string());
     let (report, other, missing) = (report.as_str(), other.as_str(), missing.as_str());
     for (arguments, said) in [
-        (&[other][..], "it is no DrillReport or DrillSuiteReport"),
+        (&[other][..], "it is not a DrillReport or DrillSuiteReport"),
         (&[missing], "No such file"),
         (&[report, "--report", "report.pdf"], "ends in .json, .xml, .ndjson or .html"),
         (&[report, "--fail-on-regression"], "compares two reports"),

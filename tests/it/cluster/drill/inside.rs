@@ -141,7 +141,7 @@ fn a_container_is_killed_in_the_way_that_works_or_not_at_all() {
     assert_eq!((&vain.json["verdict"], vain.exit), (&json!("notInjected"), 7), "{}", vain.stdout);
     let why = vain.json["reasons"][0].as_str().unwrap();
     assert!(
-        why.contains("process 1 has started others"),
+        why.contains("process 1 has replaced the killed processes"),
         "it is known before a minute is over: {why}"
     );
     let answer = drill(&scenario, &["cpu", "deployment/restless", "--allow", "no-limit"]);
@@ -160,7 +160,7 @@ fn a_container_is_killed_in_the_way_that_works_or_not_at_all() {
         (&["cpu", "deployment/bare"], "--allow no-limit"),
         (&["cpu", "deployment/bare", "--allow", "no-limit"], "has no shell"),
         (&["cpu", "deployment/bare", "--resize", "10m"], "has no CPU limit"),
-        (&["cpu", "deployment/web", "--resize", "200m"], "does not lower"),
+        (&["cpu", "deployment/web", "--resize", "200m"], "is not lower"),
         (&["not-ready", "deployment/bare", "--break", "x", "--heal", "y"], "has no shell"),
     ] {
         let answer = drill(&scenario, arguments);

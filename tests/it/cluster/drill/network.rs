@@ -140,7 +140,7 @@ fn what_a_canary_cannot_prove_is_refused() {
         (
             &["dns-block", "deployment/deaf", "--probe-image", IMAGE, "--from", "deployment/host"],
             2,
-            "--from limits isolate",
+            "only with isolate",
         ),
     ] {
         let answer = drill(&scenario, fault);

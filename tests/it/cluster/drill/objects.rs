@@ -104,8 +104,8 @@ fn an_eviction_that_a_budget_forbids_is_no_outage_in_the_plan() {
         .apply(&manifest(&[web(2, json!({}), probe()), service("ClusterIP")]))
         .until("both are ready", pods_ready(2));
     for (least, allowed, words) in [
-        (2, 0, "admits 0 of 2 evictions now: 2 of 2 pods"),
-        (1, 1, "admits 1 of 2 evictions now: 1 of 2 pods"),
+        (2, 0, "allows 0 of 2 evictions now: 2 of 2 pods"),
+        (1, 1, "allows 1 of 2 evictions now: 1 of 2 pods"),
     ] {
         scenario = scenario.apply(&budget(least));
         scenario.wait("the budget is computed", |scenario| {
@@ -207,8 +207,8 @@ fn each_corruption(scenario: &Scenario, target: &str) {
     }
     for (arguments, exit, reason) in [
         (&["--key", "level"][..], 7, "only when they start (--restart"),
-        (&["--key", "none", "--restart"], 7, "has no text under the key none"),
-        (&["--key", "mode", "--value", "good"], 7, "has this value already"),
+        (&["--key", "none", "--restart"], 7, "has no text key none"),
+        (&["--key", "mode", "--value", "good"], 7, "already has this value"),
         (&[], 2, "--key KEY"),
     ] {
         let answer = corrupt(scenario, target, arguments);
