@@ -37,7 +37,7 @@ Examples:
   kubectl podlife wait-ready deployment/api -n shop --timeout 3m
   # does anything stop a connection?
   kubectl podlife trace deployment/web svc/db:5432 -n shop
-  # a pod for session user-42; the second time, the same one
+  # a pod for session user-42; run it again to get the same pod
   kubectl podlife session create user-42 --image ide:3 --port 8080
   # what would happen if a pod were lost?
   kubectl podlife drill plan pod-delete deployment/api

@@ -206,7 +206,7 @@ impl Control<'_> {
                 }
                 () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => {
                     let exit = ending.map_or(Exit::Good, |(exit, _)| exit);
-                    self.say("requests and streams that have not ended in time are cut off");
+                    self.say("requests and streams that did not finish in time are cut off");
                     for entry in self.table.all() {
                         entry.activity.cut(Cause::Gateway);
                     }

@@ -75,7 +75,7 @@ impl Flights {
     /// A seat in the flight of an id, which begins if there is none. Who must not see the sessions of others shares no flight with them.
     pub(super) fn join(&self, id: &str, owner: Option<&Arc<str>>) -> Result<Seat, Problem> {
         let mut flights = self.of_id.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = Count::within(&self.waiting, self.limits.waiters).ok_or_else(|| full("too many requests wait for sessions"))?;
+        let all = Count::within(&self.waiting, self.limits.waiters).ok_or_else(|| full("too many requests are waiting for sessions"))?;
         let key: Key = (id.into(), owner.cloned());
         if !flights.contains_key(&key) {
             let (sender, landing) = watch::channel(None);
@@ -92,7 +92,7 @@ impl Flights {
         }
         let flight = flights.get(&key).ok_or_else(Problem::ending)?;
         let of_id = Count::within(&flight.waiting, self.limits.waiters_of_session);
-        let of_id = of_id.ok_or_else(|| full("too many requests wait for this session"))?;
+        let of_id = of_id.ok_or_else(|| full("too many requests are waiting for this session"))?;
         Ok(Seat {
             landing: flight.landing.clone(),
             delay: flight.delay.clone(),

@@ -188,7 +188,7 @@ impl Control<'_> {
             Ok(Ok(status)) => format!("{path} answers {}", status.as_u16()),
             Err(_) => format!("{path} does not answer"),
         };
-        let why = format!("pod {} does not take session {id}: {answer}", backend.pod);
+        let why = format!("pod {} does not accept session {id}: {answer}", backend.pod);
         self.say(&why);
         let record = self.sessions.record(id).await.map_err(Problem::of)?;
         let age = record.map(|record| self.sessions.now().duration_since(record.created));
@@ -256,8 +256,8 @@ impl Control<'_> {
                     .get(id)
                     .and_then(|entry| entry.backend.as_ref().map(|backend| backend.address.port()));
                 match port {
-                    Some(port) => late(id, &format!("its pod is ready, and does not accept connections on port {port}")),
-                    None => late(id, "its pod declares no port: name it with --port"),
+                    Some(port) => late(id, &format!("its pod is ready, but does not accept connections on port {port}")),
+                    None => late(id, "its pod declares no port: set it with --port"),
                 }
             }
             Ok(Ending::Broken { diagnosis, .. }) => {
@@ -354,8 +354,8 @@ impl Control<'_> {
 fn act(created: &Created) -> Option<Act> {
     let (record, pod) = (&created.record, created.record.pod());
     let (what, why) = match (created.is_new, created.is_healed) {
-        (true, _) => (What::Created, format!("a request asked for it; pod {pod}")),
-        (_, true) => (What::Healed, format!("a request found its pod gone; now pod {pod}")),
+        (true, _) => (What::Created, format!("created for a request; pod {pod}")),
+        (_, true) => (What::Healed, format!("its pod was gone when a request came; now pod {pod}")),
         _ => return None,
     };
     let (id, object) = (Some(record.id.clone()), format!("session/{}", record.name));

@@ -191,11 +191,11 @@ fn rules(setup: &Setup<'_>) -> Value {
     json!({
         "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": NAME, "labels": labels()},
         "spec": {"groups": [{"name": NAME, "rules": [
-            rule("SessionCreationFails", format!("sum(rate({failures}[5m])) > 0.02"), "5m", "warning", "sessions cannot be made ready"),
+            rule("SessionCreationFails", format!("sum(rate({failures}[5m])) > 0.02"), "5m", "warning", "sessions do not become ready"),
             rule("SessionCreationSlow", format!("histogram_quantile(0.95, sum by (le) (rate({total}[10m]))) > 30"), "10m", "warning", "one new session in twenty takes more than 30 seconds"),
             rule("SessionGatewayDown", format!("absent(session_leader{{{own}}})"), "2m", "critical", "no gateway is running"),
             rule("SessionGatewayWithoutLeader", format!("sum(session_leader{{{own}}}) < 1"), "5m", "warning", "no gateway cleans up"),
-            rule("SessionCertificateEnds", format!("min(session_certificate_expiry_timestamp_seconds{{{own}}}) - time() < 7 * 86400"), "1m", "warning", "the certificate of the gateway ends within a week"),
+            rule("SessionCertificateEnds", format!("min(session_certificate_expiry_timestamp_seconds{{{own}}}) - time() < 7 * 86400"), "1m", "warning", "the certificate of the gateway expires within a week"),
             rule("SessionWarmPodsMissing", missed, "15m", "warning", "most new sessions find no warm pod"),
         ]}]},
     })

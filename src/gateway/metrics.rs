@@ -81,17 +81,17 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register("session_pods_active", "Sessions with a pod that may answer", all.pods.clone());
         registry.register("session_sessions", "Sessions", all.sessions.clone());
-        registry.register("session_waiters", "Requests that wait for a session", all.waiters.clone());
-        registry.register("session_tasks", "Connections and what else runs by itself", all.tasks.clone());
+        registry.register("session_waiters", "Requests that are waiting for a session", all.waiters.clone());
+        registry.register("session_tasks", "Connections and background tasks", all.tasks.clone());
         registry.register("session_leader", "Whether this gateway cleans up", all.leads.clone());
         registry.register(
             "session_watch_interrupted",
-            "Whether records and pods are not being watched",
+            "Whether the watches of records and pods are interrupted",
             all.silence.clone(),
         );
         registry.register(
             "session_request_duration_seconds",
-            "Seconds from a request to the head of its answer, by the class of the status",
+            "Seconds from a request to its response headers, by status class",
             requests,
         );
         registry.register(
@@ -101,7 +101,7 @@ impl Metrics {
         );
         registry.register(
             "session_pod_creation_failures",
-            "Sessions that could not be made ready, by the kind of problem",
+            "Sessions that did not become ready, by type of problem",
             all.failures.clone(),
         );
         registry.register("session_pod_deletion", "Pods that were deleted, by reason", all.deletions.clone());
@@ -113,7 +113,7 @@ impl Metrics {
         registry.register("session_heals", "Pods that were replaced", all.heals.clone());
         registry.register(
             "session_dial_retries",
-            "Requests whose pod could not be connected to at once",
+            "Requests that did not reach their pod at once",
             all.retries.clone(),
         );
         registry.register(
@@ -121,16 +121,20 @@ impl Metrics {
             "Sessions that were refused at the maximum",
             all.refused.clone(),
         );
-        registry.register("session_activity_writes", "Notes of use in records, by result", all.flushes.clone());
-        registry.register("session_warm_pods", "Pods that wait for sessions, by state", all.warm.clone());
+        registry.register(
+            "session_activity_writes",
+            "Updates of the last use in records, by result",
+            all.flushes.clone(),
+        );
+        registry.register("session_warm_pods", "Warm pods, by state", all.warm.clone());
         registry.register(
             "session_warm_claims",
-            "New sessions, by whether they got a pod that was waiting",
+            "New sessions, by whether they got a warm pod",
             all.claims.clone(),
         );
         registry.register(
             "session_certificate_expiry_timestamp_seconds",
-            "When the certificate of the gateway ends, in seconds since 1970",
+            "When the certificate of the gateway expires, in seconds since 1970",
             all.certificate.clone(),
         );
         Self { registry, ..all }

@@ -37,9 +37,9 @@ impl Naming {
 /// The host that a request is for. Where it is said twice, both have to say the same.
 fn host(headers: &HeaderMap, uri: &Uri) -> Result<Option<Authority>, &'static str> {
     let said = headers.get(HOST).map(|host| Authority::try_from(host.as_bytes()));
-    let said = said.transpose().map_err(|_| "the Host header names no host")?;
+    let said = said.transpose().map_err(|_| "the Host header is not a host")?;
     match (said, uri.authority()) {
-        (Some(said), Some(target)) if said != *target => Err("the address of the request and its Host header differ"),
+        (Some(said), Some(target)) if said != *target => Err("the request URL and the Host header have different hosts"),
         (said, target) => Ok(said.or_else(|| target.cloned())),
     }
 }
@@ -63,9 +63,9 @@ fn of_header(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
     let mut all = headers.get_all(SESSION_ID).iter();
     match (all.next(), all.next()) {
         (None, _) => Ok(None),
-        (Some(_), Some(_)) => Err("a request has one header X-Session-Id"),
+        (Some(_), Some(_)) => Err("the header X-Session-Id may be sent only once"),
         (Some(one), None) => {
-            let text = one.to_str().map_err(|_| "X-Session-Id is no percent-encoded text")?;
+            let text = one.to_str().map_err(|_| "X-Session-Id is not percent-encoded text")?;
             route::id(text).map(Cow::into_owned).map(Some)
         }
     }

@@ -12,24 +12,21 @@ pub(super) fn document() -> String {
         |answers: &[(&str, &str)]| -> Value { answers.iter().map(|(status, text)| ((*status).to_owned(), problem(text))).collect() };
     let of_application = {
         let mut answers = failures(&[
-            ("400", "The path, the id or a header is wrong"),
-            ("413", "The body is too long"),
-            (
-                "429",
-                "There are as many sessions as are allowed, or as many sessions or requests of the owner",
-            ),
+            ("400", "The path, the id or a header is invalid"),
+            ("413", "The body is longer than allowed"),
+            ("429", "The maximum of the namespace or the owner is reached"),
             ("502", "The pod does not start, or closed the connection"),
-            ("503", "The API server does not answer, or too many requests wait"),
+            ("503", "The API server does not respond, or too many requests are waiting"),
             ("504", "The session was not ready in time"),
         ]);
         answers["202"] = json!({"description": "The session is being prepared (Prefer: respond-async)"});
-        answers["default"] = json!({"description": "The answer of the application, with the header X-Session-Generation"});
+        answers["default"] = json!({"description": "The response of the application, with the header X-Session-Generation"});
         answers
     };
     let methods: Value = ["get", "put", "post", "delete", "options", "head", "patch"]
         .into_iter()
         .map(|method| {
-            let operation = json!({"summary": "A request to the application of the session, which is made if there is none", "responses": of_application});
+            let operation = json!({"summary": "A request to the application of the session, which is created if it does not exist", "responses": of_application});
             (method.to_owned(), operation)
         })
         .collect();
@@ -46,24 +43,24 @@ pub(super) fn document() -> String {
             "/api/v1/session/{id}/{path}": of_path,
             "/api/v1/session/{id}/execute": {
                 "parameters": [id],
-                "post": {"summary": "Runs a request in the session, which is made if there is none", "responses": of_application},
+                "post": {"summary": "A request to the path /execute of the application, in a session which is created if it does not exist", "responses": of_application},
             },
             "/api/v1/session/{id}/status": {
                 "parameters": [id],
-                "get": {"summary": "Where the session stands; makes none", "responses": with(failures(&[("404", "There is none")]), "200", &session)},
+                "get": {"summary": "The state of the session; does not create it", "responses": with(failures(&[("404", "It does not exist")]), "200", &session)},
             },
             "/api/v1/sessions": {"get": {"summary": "All sessions", "responses": {
                 "200": answer("The sessions", "application/json", "#/components/schemas/SessionList"),
             }}},
             "/api/v1/sessions/{id}": {
                 "parameters": [id],
-                "get": {"summary": "The session", "responses": with(failures(&[("404", "There is none")]), "200", &session)},
-                "put": {"summary": "Makes the session, or takes the one that is there, and waits until it answers", "responses": with(of_application.clone(), "201", &session)},
-                "delete": {"summary": "Deletes the session and all that belongs to it", "responses": {"204": {"description": "It is deleted, or there was none"}}},
+                "get": {"summary": "The session", "responses": with(failures(&[("404", "It does not exist")]), "200", &session)},
+                "put": {"summary": "Creates the session, or uses the existing one, and waits until it answers", "responses": with(of_application.clone(), "201", &session)},
+                "delete": {"summary": "Deletes the session and everything that belongs to it", "responses": {"204": {"description": "It is deleted, or did not exist"}}},
             },
-            "/healthz": {"get": {"summary": "Whether the process runs", "responses": {"200": {"description": "It does"}}}},
-            "/readyz": {"get": {"summary": "Whether requests are served", "responses": {
-                "200": {"description": "They are"}, "503": problem("Not yet, or no more"),
+            "/healthz": {"get": {"summary": "Whether the process is alive", "responses": {"200": {"description": "It is"}}}},
+            "/readyz": {"get": {"summary": "Whether the gateway is ready", "responses": {
+                "200": {"description": "It is"}, "503": problem("Not yet, or not any more"),
             }}},
         },
         "components": {"schemas": {

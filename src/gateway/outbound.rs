@@ -13,7 +13,7 @@ pub(super) struct TooLong;
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body of the request is too long")
+        f.write_str("the request body is too long")
     }
 }
 
@@ -25,7 +25,7 @@ pub(super) struct BrokenOff(hyper::Error);
 
 impl fmt::Display for BrokenOff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the body of the request cannot be read: {}", self.0)
+        write!(f, "the request body cannot be read: {}", self.0)
     }
 }
 

@@ -36,7 +36,7 @@ impl Owners {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(owner.clone()).or_default();
         if *count >= most {
-            let detail = format!("{most} requests of this owner are open, the maximum (--max-requests-per-owner)");
+            let detail = format!("this owner has {most} open requests, the maximum (--max-requests-per-owner)");
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail).retry_after(1));
         }
         *count += 1;

@@ -176,8 +176,8 @@ impl Pool {
         let now = Instant::now();
         let here = || self.pods.iter().filter(|(_, seen)| !seen.warm.is_going);
         let why = |seen: &Seen| match &seen.warm {
-            _ if self.size == 0 => Some("no warm pods are wanted"),
-            warm if warm.template != self.template => Some("the template is another one"),
+            _ if self.size == 0 => Some("--warm is 0"),
+            warm if warm.template != self.template => Some("it has another template"),
             warm if !warm.is_live => Some("it has ended"),
             warm if !warm.is_ready && now.duration_since(seen.since) >= self.patience => Some("it does not become ready"),
             _ => None,
@@ -186,7 +186,7 @@ impl Pool {
         // The last one to be of use goes first.
         let surplus = || {
             let last = here().max_by_key(|(_, seen)| (!seen.warm.is_ready, seen.since))?;
-            (here().count() > self.size).then_some((last.0, last.1, "there are more than are wanted"))
+            (here().count() > self.size).then_some((last.0, last.1, "there are more than --warm"))
         };
         match wrong.or_else(surplus) {
             Some((name, seen, why)) => Act::Remove(Removal {
@@ -306,7 +306,7 @@ mod tests {
         for (name, template, is_ready) in [("a", "t", true), ("b", "t", false), ("c", "other", true), ("d", "t", true)] {
             pool.see(&WatchEvent::Applied(pod(name, template, is_ready)));
         }
-        for expected in [("c", "the template is another one"), ("b", "there are more than are wanted")] {
+        for expected in [("c", "it has another template"), ("b", "there are more than --warm")] {
             let act = pool.act();
             let Act::Remove(removal) = act.clone() else { panic!("{act:?}") };
             pool.removed(&removal);
@@ -314,7 +314,7 @@ mod tests {
         }
         assert_eq!(pool.act(), Act::Nothing);
         pool.size = 0;
-        assert_eq!(removed(pool.act()).1, "no warm pods are wanted");
+        assert_eq!(removed(pool.act()).1, "--warm is 0");
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ impl Problem {
 
     /// There is nobody left to answer.
     pub(super) fn ending() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "this gateway is ending").retry_after(1)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "this gateway is shutting down").retry_after(1)
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {

@@ -126,7 +126,7 @@ async fn respond(gate: &Gate, request: Request<Incoming>, peer: &Peer, is_page: 
         Route::Ready if is_read => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "not-ready",
-            "sessions have not been read yet, or the gateway is ending",
+            "the gateway has not read the sessions yet, or is shutting down",
         )),
         Route::Unknown => Err(Problem::new(
             StatusCode::NOT_FOUND,
@@ -145,7 +145,7 @@ fn not_allowed() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
-        "this path does not take the method",
+        "this path does not allow the method",
     )
 }
 
@@ -156,17 +156,17 @@ fn check(request: &Request<Incoming>) -> Result<(), Problem> {
         return Err(Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
-            "this is no forward proxy",
+            "this is not a forward proxy",
         ));
     }
     let hosts = count(header::HOST);
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Err(Problem::bad_request("a request has one Host header"));
+        return Err(Problem::bad_request("a request needs exactly one Host header"));
     }
     let mut encodings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
     let is_chunked = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
     if !encodings.next().is_none_or(is_chunked) || encodings.next().is_some() {
-        return Err(Problem::bad_request("the only transfer encoding is chunked"));
+        return Err(Problem::bad_request("the only allowed transfer encoding is chunked"));
     }
     Ok(())
 }
@@ -182,7 +182,7 @@ async fn ask(gate: &Gate, about: About, caller: Caller) -> Result<Response<Bytes
 async fn put(gate: &Gate, request: &Request<Incoming>, id: &str, caller: Caller) -> Result<Response<Bytes>, Problem> {
     if !hyper::body::Body::is_end_stream(request.body()) {
         return Err(Problem::bad_request(
-            "the session is made from the template of the gateway: send no body",
+            "the session is created from the template of the gateway: send no body",
         ));
     }
     let is_new = gate.table.get(id).is_none();
@@ -338,7 +338,7 @@ fn address(parts: &mut Parts, to: &To<'_>, peer: &Peer, upgrade: Option<&HeaderV
     };
     headers::to_application(&mut parts.headers, &origin, upgrade);
     let uri = Uri::builder().path_and_query(to.rest).build();
-    parts.uri = uri.map_err(|_| Problem::bad_request("the path of the application is no path"))?;
+    parts.uri = uri.map_err(|_| Problem::bad_request("the path of the application is invalid"))?;
     parts.version = Version::HTTP_11;
     Ok(())
 }
@@ -396,7 +396,7 @@ async fn send(gate: &Gate, entry: &Entry, mut request: Request<Outbound>) -> Res
                 Some(unsent) => request = unsent,
                 None if is_caused_by::<TooLong>(error.error()) => return Err(is_too_long()),
                 None if is_caused_by::<BrokenOff>(error.error()) => {
-                    return Err(Problem::bad_request("the body of the request cannot be read to its end"));
+                    return Err(Problem::bad_request("the request body could not be read completely"));
                 }
                 None => {
                     backend.prove(false);
@@ -409,11 +409,7 @@ async fn send(gate: &Gate, entry: &Entry, mut request: Request<Outbound>) -> Res
 }
 
 fn is_too_long() -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body-too-long",
-        "the body of the request is too long",
-    )
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-long", "the request body is too long")
 }
 
 fn is_caused_by<E: Error + 'static>(error: &hyper::Error) -> bool {

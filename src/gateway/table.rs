@@ -36,7 +36,7 @@ impl Step {
             Self::Unscheduled => "Waiting for a node",
             Self::Starting => "Starting the containers",
             Self::Running => "Waiting until the application answers",
-            Self::Ending => "Waiting for the previous pod to end",
+            Self::Ending => "Waiting for the previous pod to terminate",
         }
     }
 }

@@ -89,7 +89,7 @@ fn config(read: &[Vec<u8>]) -> Result<Arc<ServerConfig>, String> {
         let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
         let all = all.map_err(|error| error.to_string())?;
         if all.is_empty() {
-            Err("there is no certificate in it".to_owned())
+            Err("it contains no certificate".to_owned())
         } else {
             Ok(all)
         }
@@ -106,7 +106,7 @@ fn config(read: &[Vec<u8>]) -> Result<Arc<ServerConfig>, String> {
         None => builder.with_no_client_auth(),
         Some(pem) => {
             let mut roots = rustls::RootCertStore::empty();
-            for certificate in certificates(pem).map_err(|why| format!("the authority of clients: {why}"))? {
+            for certificate in certificates(pem).map_err(|why| format!("the CA of clients: {why}"))? {
                 roots.add(certificate).map_err(|error| error.to_string())?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);

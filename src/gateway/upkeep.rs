@@ -145,7 +145,7 @@ impl Control<'_> {
         let used = self.table.all().into_iter().filter(|entry| flush::is_news(entry, now));
         let notes = stream::iter(used).for_each_concurrent(AT_ONCE, |entry| self.note(entry.id.clone()));
         if timeout(LAST_NOTES, notes).await.is_err() {
-            self.say("the last use of some sessions could not be noted");
+            self.say("the last use of some sessions could not be recorded");
         }
     }
 

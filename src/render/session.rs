@@ -180,10 +180,10 @@ fn next(session: &Session, now: Timestamp) -> String {
     match session.state {
         SessionState::Healing => {
             let later = session.next_pod_at.map_or_else(String::new, |at| format!(" in {}", since(now, at)));
-            format!("a `session gc`{later} gives it another pod; {end}")
+            format!("`session gc` replaces its pod{later}; {end}")
         }
-        SessionState::Ended => format!("its command has ended, and it gets no other pod; {end}"),
-        SessionState::Failed => format!("no more pods until `session resume`; {end}"),
+        SessionState::Ended => format!("its command has ended, and it gets no new pod; {end}"),
+        SessionState::Failed => format!("no new pod until `session resume`; {end}"),
         SessionState::Paused => format!("no pod until `session resume`; {end}"),
         SessionState::Reaping => "it is being deleted".to_owned(),
         _ => end,

@@ -406,7 +406,7 @@ fn storage(unit: &Unit, classes: Option<&[StorageClass]>) -> Option<SessionLimit
     }
     let detail = match &claim.storage_class_name {
         Some(name) => format!("there is no StorageClass {name}"),
-        None => "no StorageClass is the default, and --storage-class names none".to_owned(),
+        None => "there is no default StorageClass, and --storage-class is not set".to_owned(),
     };
     Some(SessionLimit {
         limit: "volumes".to_owned(),

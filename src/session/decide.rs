@@ -139,5 +139,5 @@ fn failure(pod: &Pod) -> Option<String> {
             _ => format!("container {}: exit code {}", container.name, state.exit_code),
         })
     });
-    Some(ended.next().unwrap_or_else(|| "no container says why".to_owned()))
+    Some(ended.next().unwrap_or_else(|| "no container gives a reason".to_owned()))
 }

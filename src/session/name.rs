@@ -14,7 +14,7 @@ pub(crate) fn of(id: &str) -> Result<String, String> {
     }
     if id.len() > LONGEST_ID {
         return Err(format!(
-            "a session id has {LONGEST_ID} bytes at most, and this one has {}",
+            "a session id has at most {LONGEST_ID} bytes, and this one has {}",
             id.len()
         ));
     }

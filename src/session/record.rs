@@ -97,7 +97,7 @@ impl Record {
     pub(crate) fn read(lease: &Value) -> Result<Self, String> {
         let metadata = &lease["metadata"];
         let lease_name = metadata["name"].as_str().unwrap_or_default();
-        let wrong = |what: &str| format!("lease {lease_name} is no record of a session: {what}");
+        let wrong = |what: &str| format!("lease {lease_name} is not a valid session record: {what}");
         let annotation = |key: &str| metadata["annotations"][key].as_str();
         let text = |key: &str| annotation(key).ok_or_else(|| wrong(&format!("annotation {key} is missing")));
         let number = |key: &str| match annotation(key) {
@@ -111,19 +111,19 @@ impl Record {
         let created = time(&lease["spec"]["acquireTime"]).ok_or_else(|| wrong("acquireTime is missing"))?;
         let (id, phase, template) = (text(ID)?, text(PHASE)?, text(TEMPLATE)?);
         if name::of(id).as_deref() != Ok(lease_name) {
-            return Err(wrong("its id has another name"));
+            return Err(wrong("its id does not match its name"));
         }
         // It becomes a part of a name.
         if template.is_empty() || !template.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(wrong("its template is no hash"));
+            return Err(wrong("its template is not a hash"));
         }
         let generation = number(GENERATION)?.unwrap_or(1);
         if generation == u32::MAX {
-            return Err(wrong("its generation can have no successor"));
+            return Err(wrong("its generation is too large"));
         }
         let warm = annotation(POD);
         if !warm.is_none_or(name::is_warm) {
-            return Err(wrong("its pod is no warm one"));
+            return Err(wrong("its pod is not a warm pod"));
         }
         Ok(Self {
             namespace: metadata["namespace"].as_str().unwrap_or_default().to_owned(),

@@ -15,16 +15,16 @@ use crate::io::Environment;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Access")]
 pub(super) struct AccessFlags {
-    /// Who may use sessions: none (everybody on this machine), jwt (who has a signed token) or token-review (whom the API server knows)
+    /// Who may use sessions: none (anyone on this machine), jwt (holders of a signed token) or token-review (users and service accounts of the cluster)
     #[arg(long, value_name = "HOW", default_value = "none")]
     auth: Auth,
     /// File with the secret of HMAC tokens, instead of AUTH_TOKEN_SECRET
     #[arg(long, value_name = "FILE")]
     jwt_secret_file: Option<PathBuf>,
-    /// File or https URL of the public keys of tokens (JWKS)
+    /// File or https URL with the public keys of tokens (JWKS)
     #[arg(long, value_name = "FILE|URL", conflicts_with = "jwt_secret_file")]
     jwks: Option<String>,
-    /// File with authorities that the certificate of --jwks may come from, besides those of the system
+    /// Certificate authorities (PEM) to trust for --jwks, in addition to the system's
     #[arg(long, value_name = "FILE", requires = "jwks")]
     jwks_ca_file: Option<PathBuf>,
     /// Audience that tokens must name; can be repeated
@@ -33,10 +33,10 @@ pub(super) struct AccessFlags {
     /// Issuer that tokens must name; can be repeated
     #[arg(long, value_name = "NAME")]
     issuer: Vec<String>,
-    /// Claim that names the owner of sessions
+    /// Claim with the owner of sessions
     #[arg(long, value_name = "CLAIM", default_value = "sub")]
     claim_owner: String,
-    /// Claim that names the ids that a token may use: one, or a list; a* is all that begin with a [default: any that nobody else owns]
+    /// Claim with the ids that a token may use: one, or a list; a* matches all that begin with a [default: any that nobody else owns]
     #[arg(long, value_name = "CLAIM")]
     claim_ids: Option<String>,
     /// File with the certificate of the gateway, instead of TLS_CERT_PATH; read again when it changes
@@ -45,18 +45,18 @@ pub(super) struct AccessFlags {
     /// File with its key, instead of TLS_KEY_PATH
     #[arg(long, value_name = "FILE")]
     tls_key_file: Option<PathBuf>,
-    /// File with the authorities of clients, which then need a certificate
+    /// Certificate authorities (PEM) of clients, which then need a certificate
     #[arg(long, value_name = "FILE")]
     client_ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Auth {
-    /// Everybody, from this machine only
+    /// Anyone, from this machine only
     None,
-    /// Who has a signed token
+    /// Holders of a signed token
     Jwt,
-    /// Whom the API server knows
+    /// Users and service accounts of the cluster
     TokenReview,
 }
 
@@ -74,8 +74,8 @@ impl AccessFlags {
         match &self.jwks {
             Some(url) if url.contains("://") && self.jwks_ca_file.is_none() => words.push(format!("--jwks={url}")),
             Some(_) => {
-                let message = "the manifests have no place for files of --jwks and --jwks-ca-file";
-                return Err(Failure::usage(message).hint("name a URL, or mount the files"));
+                let message = "--print-manifests does not support files for --jwks and --jwks-ca-file";
+                return Err(Failure::usage(message).hint("use a URL, or mount the files yourself"));
             }
             None => {}
         }
@@ -100,7 +100,7 @@ impl AccessFlags {
         match self.auth {
             Auth::None if addresses.iter().all(|address| address.ip().is_loopback()) => Ok(Access::Everybody),
             Auth::None => {
-                let message = "without --auth, only an address of this machine is served";
+                let message = "without --auth, the gateway listens only on loopback addresses";
                 Err(Failure::usage(message).hint("for example --listen 127.0.0.1:8080, or --auth token-review"))
             }
             Auth::TokenReview => Ok(Access::TokenReview(self.audience.clone())),
@@ -123,7 +123,7 @@ impl AccessFlags {
                 return Ok(Source::KeysUrl { url, authorities });
             }
             return match jwks.contains("://") {
-                true => Err(Failure::usage(format!("--jwks {jwks}: keys come over https, or from a file"))),
+                true => Err(Failure::usage(format!("--jwks {jwks}: expected an https URL or a file"))),
                 false => Ok(Source::KeysFile(jwks.into())),
             };
         }

@@ -31,16 +31,16 @@ enum DryRun {
 enum Existing {
     /// Use it as it is
     Reuse,
-    /// End with exit code 3
+    /// Exit with code 3
     Fail,
-    /// Delete it, with its volume, and create it anew
+    /// Delete it with its volume, and create it again
     Replace,
 }
 
-/// Create the pod of a session, or use the one that is there, and wait until it is ready.
+/// Create the pod of a session, or use the existing one, and wait until it is ready.
 ///
-/// However often it is called, a session has one record and at most one running pod. The pod is secure by default (Pod Security `restricted`, no
-/// token, only a gateway may connect); what the template relaxes is a warning.
+/// However often you call it, a session has one record and at most one running pod. The pod is secure by default (Pod Security `restricted`, no
+/// token, only a gateway may connect); podlife warns about what the template relaxes.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = EXAMPLES, after_help = EXIT_CODES)]
 pub(super) struct CreateArgs {
@@ -60,10 +60,10 @@ pub(super) struct CreateArgs {
     /// Return as soon as the pod is created
     #[arg(long)]
     no_wait: bool,
-    /// How long to wait until the pod is ready; 0 waits for ever
+    /// How long to wait until the pod is ready; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
     timeout: Duration,
-    /// Only print the objects (client), or let the API server check them too (server): none, client or server
+    /// Only print the objects (client), or also have the API server validate them (server): none, client or server
     #[arg(long, value_name = "WHERE", default_value = "none", num_args = 0..=1, default_missing_value = "client", require_equals = true)]
     dry_run: DryRun,
     /// Output format: text, wide, json, yaml, name or jsonpath=TEMPLATE
@@ -73,22 +73,22 @@ pub(super) struct CreateArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  # a pod for session user-42; the second time, the same one
+  # a pod for session user-42; run it again to get the same pod
   kubectl podlife session create user-42 --image ide:3 --port 8080
   # limits, a variable, and a volume that lives as long as the session
   kubectl podlife session create user-42 --image ide:3 --cpu 200m:2 \\
     --memory 256Mi:2Gi --env LANG=C.UTF-8 --volume 5Gi:/home/user
   # like the pods of a Deployment, for two hours at most
   kubectl podlife session create user-42 --from deploy/ide --max-lifetime 2h
-  # a command of its own
+  # with another command
   kubectl podlife session create build-7 --image builder -- make watch";
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    the session is there, and its pod ready unless --no-wait
+  0    the session exists, and its pod is ready unless --no-wait
   1    an internal error of podlife
   2    invalid usage
-  3    no pod: it will not become ready, is not allowed, or the maximum of sessions is reached
+  3    no pod: it will not become ready, is rejected, or the maximum of sessions is reached
   5    the namespace, or the object of --from, does not exist
   6    the API server gave no usable answer
   124  not ready before the timeout";
@@ -161,17 +161,17 @@ pub(super) async fn run(args: &CreateArgs, connect: &ConnectFlags, io: &mut Io, 
         let kept = kept(&created.record, &wanted);
         if !kept.is_empty() {
             io.stderr.line(&format!(
-                "Warning: the session exists and keeps its {}; --if-exists=replace makes it anew",
+                "Warning: the session exists and keeps its {}; --if-exists=replace recreates it",
                 kept.join(", ")
             ));
         }
     } else if let Some(size) = sessions.kept_size(&created.record, &wanted.template).await? {
         io.stderr.line(&format!(
-            "Warning: the session has the volume of an earlier one, of {size}; --if-exists=replace makes one as asked for"
+            "Warning: the session keeps the {size} volume of an earlier session; --if-exists=replace creates a new one"
         ));
     }
     let wait = report::Wait {
-        word: if created.is_new { "created" } else { "is there" },
+        word: if created.is_new { "created" } else { "exists" },
         begun,
         timeout: (!args.no_wait).then_some(args.timeout),
         healer: Healer::This,

@@ -16,11 +16,11 @@ use crate::observe::session::records_selector;
 use crate::session::record::Record;
 use crate::text::{command, sanitise};
 
-/// Delete sessions with their pods, Services and volumes, and wait until all of it is gone.
+/// Delete sessions with their pods, Services and volumes, and wait until everything is gone.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = "\
 Examples:
-  # one session; no error if there is none
+  # one session; not an error if it does not exist
   kubectl podlife session delete user-42
   # keep its volume for the next session of this id
   kubectl podlife session delete user-42 --keep-volume
@@ -42,7 +42,7 @@ pub(super) struct DeleteArgs {
     /// Return without waiting until everything is gone
     #[arg(long)]
     no_wait: bool,
-    /// How long to wait; 0 waits for ever
+    /// How long to wait; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
     timeout: Duration,
 }
@@ -90,7 +90,7 @@ pub(super) async fn run(args: &DeleteArgs, connect: &ConnectFlags, io: &mut Io, 
             // One that was slow leaves the others a moment to be found gone.
             let left = args.timeout.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
             let limit = if args.timeout.is_zero() { Duration::ZERO } else { left };
-            let late = |_| format!("not everything was gone after {}", duration::short(args.timeout));
+            let late = |_| format!("not everything is gone after {}", duration::short(args.timeout));
             let gone = sessions.until_gone(id, record.as_ref());
             let waited = report::within(limit, gone, (&sessions, &mut io.stderr), late).await;
             waited.map_err(|failure| match failure.exit {

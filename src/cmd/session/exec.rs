@@ -9,7 +9,7 @@ use crate::cmd::session::open;
 use crate::io::Io;
 use crate::observe::session::stream::exec::Command;
 
-/// Run a command in the pod of a session, which counts as used meanwhile.
+/// Run a command in the pod of a session; the session counts as used while it runs.
 ///
 /// The flags are those of kubectl exec. If the pod goes away, the command ends with it.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(super) struct ExecArgs {
     /// Session id
     #[arg(value_name = "ID")]
     id: String,
-    /// Container name; if omitted, the container that kubectl takes
+    /// Container name; if omitted, the one that kubectl would use
     #[arg(short = 'c', long, value_name = "CONTAINER")]
     container: Option<String>,
     /// Pass stdin to the container
@@ -38,12 +38,12 @@ Examples:
   kubectl podlife session exec user-42 -- python -V
   # a shell
   kubectl podlife session exec -it user-42 -- sh
-  # a file into the pod
+  # copy a folder into the pod
   kubectl podlife session exec -i user-42 -- tar xf - -C /tmp < work.tar";
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
-  that of the command; else, with `error:` on standard error:
+  that of the command; otherwise, with `error:` on standard error:
   2    invalid usage
   3    the session has no running pod, or the pod went away while the command ran
   5    the session does not exist

@@ -11,9 +11,9 @@ use crate::cmd::session::open;
 use crate::io::Io;
 use crate::observe::session::stream::forward::Mapping;
 
-/// Forward local ports to the pod of a session, which counts as used meanwhile.
+/// Forward local ports to the pod of a session; the session counts as used while it runs.
 ///
-/// As kubectl port-forward does; when the pod is replaced, new connections go to the next one.
+/// Like kubectl port-forward, but when the pod is replaced, new connections go to the next one.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = EXAMPLES, after_help = EXIT_CODES)]
 pub(super) struct ForwardArgs {
@@ -39,7 +39,7 @@ Examples:
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  1    a local port cannot be listened on
+  1    cannot listen on a local port
   2    invalid usage
   3    the session has no pod, or was paused
   5    the session does not exist, or was deleted
@@ -63,11 +63,13 @@ fn mapping(text: &str) -> Result<Mapping, String> {
     let (local, remote) = text.split_once(':').unwrap_or((text, text));
     let local = match local {
         "" => Ok(0),
-        local => local.parse::<u16>().map_err(|_| format!("{local:?} is no local port")),
+        local => local.parse::<u16>().map_err(|_| format!("{local:?} is not a local port")),
     }?;
     match remote {
         "" | "0" => Err("the remote port is missing".to_owned()),
-        remote if remote.bytes().all(|byte| byte.is_ascii_digit()) && remote.parse::<u16>().is_err() => Err(format!("{remote} is no port")),
+        remote if remote.bytes().all(|byte| byte.is_ascii_digit()) && remote.parse::<u16>().is_err() => {
+            Err(format!("{remote} is not a port"))
+        }
         remote => Ok(Mapping {
             local,
             remote: remote.to_owned(),

@@ -22,16 +22,16 @@ use crate::text::{counted, sanitise};
 
 /// Clean up sessions that are idle or too old, and replace pods that failed or are gone.
 ///
-/// A session that is used at the same moment stays. Each action is printed as a line, and with --audit also written as a line of JSON. What is
-/// cleaned up, healed, given up or removed is an Event too.
+/// A session that was just used stays. gc prints a line for each action; --audit also writes it as a line of JSON. Sessions that are cleaned up,
+/// healed or given up, and objects that are removed, get an Event too.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = "\
 Examples:
   # what would be done?
   kubectl podlife session gc --once --dry-run
-  # one pass, also over what was left without a record
+  # one pass that also removes objects without a record
   kubectl podlife session gc --once --orphans
-  # every minute, until it is interrupted
+  # every minute, until interrupted
   kubectl podlife session gc --every 1m --audit gc.jsonl")]
 pub(super) struct GcArgs {
     /// Make one pass (default)
@@ -43,7 +43,7 @@ pub(super) struct GcArgs {
     /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Also remove pods, Services, volume claims, slots and templates that no session uses; only those that podlife made
+    /// Also remove pods, Services, volume claims, slots and templates that no session uses; only those that podlife created
     #[arg(long)]
     orphans: bool,
     /// Add a line of JSON to this file for each action

@@ -13,13 +13,13 @@ use crate::session::warm::ReadyPods;
 /// What a session has beside its template.
 #[derive(Args, Clone, Debug)]
 pub(super) struct LifeFlags {
-    /// Clean the session up when nobody has used it for this long; never keeps it
+    /// Clean up the session when nobody has used it for this long; never disables this
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = limit)]
     idle_timeout: Limit,
-    /// Clean the session up at this age, used or not
+    /// Clean up the session at this age, used or not
     #[arg(long, value_name = "DURATION", default_value = "never", value_parser = limit)]
     max_lifetime: Limit,
-    /// How many sessions the namespace may hold
+    /// Maximum number of sessions in the namespace
     #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = maximum)]
     max_sessions: Maximum,
     /// Labels of the record, for list -l and delete -l

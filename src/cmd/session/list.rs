@@ -47,7 +47,7 @@ fn session_state(text: &str) -> Result<SessionState, String> {
     })
 }
 
-/// List sessions: where they stand, how long they have been idle, and when they end.
+/// List sessions: their state, how long they have been idle, and when they end.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// List the sessions of all namespaces

@@ -15,7 +15,7 @@ use crate::observe::session::stream::logs::Logs;
 
 /// Print the log of a session's pod.
 ///
-/// The flags are those of kubectl logs. With -f the session counts as used, and the log goes on with the next pod when this one ends.
+/// The flags are those of kubectl logs. With -f the session counts as used, and the log continues with the next pod when this one ends.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = EXAMPLES, after_help = EXIT_CODES)]
 pub(super) struct LogsArgs {
@@ -25,7 +25,7 @@ pub(super) struct LogsArgs {
     /// Specify if the logs should be streamed
     #[arg(short = 'f', long, conflicts_with = "previous")]
     follow: bool,
-    /// Print the logs of this container; if omitted, of the container that kubectl takes
+    /// Print the logs of this container; if omitted, of the one that kubectl would use
     #[arg(short = 'c', long, value_name = "CONTAINER")]
     container: Option<String>,
     /// Get all containers' logs in the pod

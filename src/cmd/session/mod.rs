@@ -41,8 +41,8 @@ use crate::observe::session::objects::InCluster;
 
 /// Create a pod for each session id, find it by the id, and clean it up when it is idle.
 ///
-/// A session is a Lease (its record), a pod, and, if asked for, a Service and a volume claim. Nothing runs in the cluster but the pods:
-/// run `session gc` regularly, for example as a CronJob.
+/// A session is a Lease (its record), a pod, and optionally a Service and a volume claim. Only the pods run in the cluster: run `session gc`
+/// regularly, for example as a CronJob.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = EXAMPLES)]
 pub struct SessionArgs {
@@ -52,11 +52,11 @@ pub struct SessionArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  # a pod for session user-42; the second time, the same one
+  # a pod for session user-42; run it again to get the same pod
   kubectl podlife session create user-42 --image ide:3 --port 8080
-  # which sessions are there, and when does each one end?
+  # which sessions exist, and when does each one end?
   kubectl podlife session list
-  # it is still used
+  # mark it as used
   kubectl podlife session touch user-42
   # delete idle sessions, and replace pods that failed
   kubectl podlife session gc --once";

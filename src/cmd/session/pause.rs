@@ -32,7 +32,7 @@ pub(super) struct ResumeArgs {
     /// Return as soon as the pods are created
     #[arg(long)]
     no_wait: bool,
-    /// How long to wait for each pod; 0 waits for ever
+    /// How long to wait for each pod; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
     timeout: Duration,
     /// Output format: text, wide, json, yaml, name or jsonpath=TEMPLATE

@@ -33,7 +33,7 @@ Examples:
   kubectl podlife session plan --max 200 --image ide:3 --cpu 50m:1 \\
     --volume 1Gi:/home/user", after_help = EXIT_CODES)]
 pub(super) struct PlanArgs {
-    /// How many sessions the namespace has to hold
+    /// How many sessions the namespace must hold
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u64).range(1..))]
     max: u64,
     #[command(flatten)]

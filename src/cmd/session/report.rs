@@ -106,7 +106,7 @@ pub(super) struct Wait<'a> {
     /// `created`
     pub(super) word: &'static str,
     pub(super) begun: Instant,
-    /// None does not wait, 0 waits for ever.
+    /// None does not wait, 0 waits forever.
     pub(super) timeout: Option<Duration>,
     /// Who replaces a pod that fails.
     pub(super) healer: Healer,
@@ -127,7 +127,7 @@ pub(super) async fn until_ready(sessions: &Sessions<InCluster>, record: Record, 
         let message = format!("session {} was given up: {reason}", shown(&record.id));
         // Who has just resumed it in vain needs another template.
         let hint = match wait.word {
-            "resumed" => "create it again with its template, or with another one by --if-exists=replace".to_owned(),
+            "resumed" => "create it again with its template, or use --if-exists=replace to change it".to_owned(),
             _ => text::command("kubectl podlife session resume -n {} -- {}", &[&sessions.namespace, &record.id]).to_string(),
         };
         return Err(Failure::new(Exit::Bad, message).hint(hint));
@@ -160,7 +160,7 @@ pub(super) async fn until_ready(sessions: &Sessions<InCluster>, record: Record, 
             if *wait.output == Format::Text || *wait.output == Format::Wide {
                 io.stdout.write(&diagnosed(&diagnosis, io));
                 let line = format!(
-                    "error: session {name} will not become ready: pod {} has the root cause above",
+                    "error: session {name} will not become ready: see the root cause of pod {} above",
                     record.pod()
                 );
                 io.stderr.line(&line);

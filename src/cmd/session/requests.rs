@@ -13,31 +13,31 @@ use crate::session::template::options::object_name;
 /// How requests name sessions, and what they may take.
 #[derive(Args, Debug)]
 pub(super) struct RequestFlags {
-    /// Let the header X-Session-Id name the session, too
+    /// Also take the session id from the header X-Session-Id
     #[arg(long)]
     session_header: bool,
-    /// Domain whose hosts name sessions, too: ID.DOMAIN
+    /// Also take the session id from hosts of this domain: ID.DOMAIN
     #[arg(long, value_name = "DOMAIN", value_parser = domain)]
     session_domain: Option<String>,
     /// How long a request waits until its session is ready
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
     ready_timeout: Duration,
-    /// How many requests may wait at once for one session
+    /// How many requests may wait for one session at once
     #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = value_parser!(u32).range(1..))]
     max_waiters_per_session: u32,
-    /// How many requests may wait at once for all sessions
+    /// How many requests may wait for all sessions at once
     #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = value_parser!(u32).range(1..))]
     max_waiters: u32,
-    /// How many requests and streams an owner may have at once [default: any number]
+    /// How many requests and streams an owner may have at once [default: unlimited]
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..))]
     max_requests_per_owner: Option<u32>,
-    /// How many sessions an owner may have [default: any number]
+    /// How many sessions an owner may have [default: unlimited]
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..))]
     max_sessions_per_owner: Option<u32>,
-    /// Longest body of a request, in bytes [default: any length]
+    /// Maximum size of a request body, in bytes [default: unlimited]
     #[arg(long, value_name = "BYTES")]
     max_body: Option<u64>,
-    /// How long requests and streams may take to end after SIGTERM or Ctrl-C
+    /// How long requests and streams may take to finish after SIGTERM or Ctrl-C
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub(super) drain: Duration,
 }

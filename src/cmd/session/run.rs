@@ -27,9 +27,9 @@ use crate::text::{command, sanitise};
 /// How long is waited until nothing is left of a session that --rm deletes.
 const GONE: Duration = Duration::from_secs(30);
 
-/// Create a session that runs a command once, and connect to it; in a session that is there, run the command beside what it runs.
+/// Create a session that runs a command once, and attach to it; in an existing session, run the command beside what already runs.
 ///
-/// On a terminal the command gets one too. Without one, all that it prints goes to standard output, as with kubectl logs.
+/// On a terminal, the command gets a TTY. Otherwise all its output goes to standard output, as with kubectl logs.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = EXAMPLES, after_help = EXIT_CODES, mut_group("source", |group| group.required(false)))]
 pub(super) struct RunArgs {
@@ -45,7 +45,7 @@ pub(super) struct RunArgs {
     /// Stdin is a TTY (default on a terminal)
     #[arg(short = 't', long)]
     tty: bool,
-    /// How long to wait until the command begins; 0 waits for ever
+    /// How long to wait until the command starts; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
     timeout: Duration,
     #[command(flatten)]
@@ -65,12 +65,12 @@ Examples:
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  that of the command; else, with `error:` on standard error:
+  that of the command; otherwise, with `error:` on standard error:
   2    invalid usage
   3    the session gets no pod, or the pod went away while the command ran
   5    the namespace, or the object of --from, does not exist
   6    the API server gave no usable answer
-  124  the command did not begin before the timeout
+  124  the command did not start before the timeout
   126, 127  the command could not be started, or is not in the image
   130  interrupted (129: SIGHUP, 143: SIGTERM)
   141  output pipe closed";
@@ -123,7 +123,7 @@ async fn whole(sessions: &Sessions<InCluster>, args: &RunArgs, making: &Making, 
     }
     if !args.template.has_source() {
         let message = format!(
-            "session {} does not exist: --image, -f or --from says what to create",
+            "session {} does not exist: create it with --image, -f or --from",
             report::shown(&args.id)
         );
         return Err(Failure::usage(message));
@@ -138,7 +138,7 @@ async fn whole(sessions: &Sessions<InCluster>, args: &RunArgs, making: &Making, 
         .wanted(&args.id, template.once(stdin, tty), args.template.policy(), IfExists::Fail);
     let deadline = (!args.timeout.is_zero()).then(|| begun + args.timeout);
     let late = || {
-        let message = format!("the command did not begin within {}", duration::short(args.timeout));
+        let message = format!("the command did not start within {}", duration::short(args.timeout));
         Failure::new(Exit::TimedOut, message)
     };
     let mut creation = pin!(sessions.make(&wanted, making));
@@ -166,7 +166,10 @@ async fn whole(sessions: &Sessions<InCluster>, args: &RunArgs, making: &Making, 
             Err(late())
         }
         Ending::Ended | Ending::Gone => {
-            let message = format!("session {} was deleted or paused before the command began", report::shown(&args.id));
+            let message = format!(
+                "session {} was deleted or paused before the command started",
+                report::shown(&args.id)
+            );
             Err(Failure::new(Exit::Bad, message))
         }
     }
@@ -176,7 +179,7 @@ async fn whole(sessions: &Sessions<InCluster>, args: &RunArgs, making: &Making, 
 async fn beside(sessions: &Sessions<InCluster>, args: &RunArgs, id: &str, (stdin, tty): (bool, bool), io: &mut Io) -> Outcome {
     let words = args.template.command();
     if words.is_empty() {
-        let message = format!("session {} exists: a command is needed", report::shown(id));
+        let message = format!("session {} exists: name a command to run in it", report::shown(id));
         return Err(Failure::usage(message).hint("session exec -it ID -- sh opens a shell in it"));
     }
     let live = sessions.live(id).await?;

@@ -23,26 +23,26 @@ use crate::model::duration;
 use crate::observe::session::create::IfExists;
 use crate::render::document::Format;
 
-/// Serve sessions over HTTP: a request that names a session reaches its pod, which is created first if there is none.
+/// Serve sessions over HTTP: a request that names a session goes to its pod, which is created first if it does not exist.
 ///
-/// /api/v1/session/ID/PATH is PATH of the application in session ID. Requests and open streams count as use. Any number of gateways may run
-/// beside each other, and beside `session create` and the others. The template applies to sessions that the gateway creates.
+/// /api/v1/session/ID/PATH is PATH of the application in session ID. Requests and open streams count as use. You can run any number of
+/// gateways side by side, and use the other session commands as well. The template applies to sessions that the gateway creates.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = EXAMPLES, after_help = EXIT_CODES)]
 pub(super) struct ServeArgs {
-    /// Address to listen on; port 0 chooses a free one
+    /// Address to listen on; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: String,
-    /// Reach pods through the API server, from outside of the cluster
+    /// Reach pods through the API server, from outside the cluster
     #[arg(long)]
     local: bool,
     /// Address to serve metrics on, at /metrics [default: none]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<String>,
-    /// What is logged: error, warn, info, or debug (every request)
+    /// Log level: error, warn, info, or debug (every request)
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = level)]
     log_level: tracing::Level,
-    /// How it is logged: text or json
+    /// Log format: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
     /// Only print the objects that run the gateway in a cluster
@@ -60,7 +60,7 @@ pub(super) struct ServeArgs {
     template: TemplateFlags,
     #[command(flatten)]
     life: LifeFlags,
-    /// How often idle sessions are cleaned up, and pods that failed replaced
+    /// How often to clean up idle sessions and replace failed pods
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
     cleanup_interval: Duration,
     #[command(flatten)]
@@ -142,7 +142,7 @@ Examples:
   kubectl podlife session serve --local --image ide:3 --port 8080
   # the first request creates session user-42
   curl http://127.0.0.1:8080/api/v1/session/user-42/
-  # for others, who need a token that their issuer has signed
+  # for other users, with tokens that an issuer has signed
   kubectl podlife session serve --listen 0.0.0.0:8443 --auth jwt \\
     --jwks keys.json --audience sessions \\
     --tls-cert-file tls.crt --tls-key-file tls.key -f pod.yaml
@@ -152,7 +152,7 @@ Examples:
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  1    the address cannot be listened on
+  1    cannot listen on the address
   2    invalid usage
   5    the namespace, or the object of --from, does not exist
   6    the API server gave no usable answer
@@ -199,7 +199,7 @@ pub(super) async fn run(args: &ServeArgs, connect: &ConnectFlags, io: &mut Io, l
     }
     if tls.is_none() && !addresses.iter().all(|address| address.ip().is_loopback()) {
         io.stderr
-            .line("Warning: tokens are sent in plain text; --tls-cert-file secures them, or a proxy in front");
+            .line("Warning: tokens are sent in plain text; use --tls-cert-file, or a TLS proxy in front");
     }
     let plan = Plan {
         listener,

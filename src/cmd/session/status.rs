@@ -15,7 +15,7 @@ use crate::render::session::status;
 use crate::render::text_writer::TextWriter;
 use crate::session::state;
 
-/// Show a session: its pod, its last use, what will happen to it and when, and why it is not ready.
+/// Show a session: its pod, its last use, what happens next and when, and why it is not ready.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes:

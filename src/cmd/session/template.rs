@@ -35,7 +35,7 @@ pub(crate) struct TemplateFlags {
     /// Workload or pod of the namespace to take the pod from, or the ConfigMap of a template
     #[arg(long, value_name = "TYPE/NAME")]
     from: Option<String>,
-    /// Port that the container listens on; the pod is ready when it does, unless the template has a readiness probe
+    /// Port that the container listens on; the pod is ready when this port is open, unless the template has a readiness probe
     #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// Environment variable; can be repeated
@@ -50,10 +50,10 @@ pub(crate) struct TemplateFlags {
     /// Memory of the container: request and limit, or one value for both [default: 128Mi:512Mi]
     #[arg(long, value_name = "REQUEST:LIMIT", value_parser = options::memory)]
     memory: Option<Amounts>,
-    /// Volume of the session's own, kept while the session is paused
+    /// Volume for the session, kept while the session is paused
     #[arg(long, value_name = "SIZE:PATH", value_parser = options::volume)]
     volume: Option<VolumeAt>,
-    /// StorageClass of that volume [default: the default one of the cluster]
+    /// StorageClass of that volume [default: the default of the cluster]
     #[arg(long, value_name = "NAME", requires = "volume", value_parser = options::object_name)]
     storage_class: Option<String>,
     /// Create a Service for the session
@@ -112,10 +112,7 @@ impl TemplateFlags {
         let documents = read.map_err(|error| format!("{error:#}"))?.objects;
         match documents.as_slice() {
             [document] => Template::of_document(document, &self.options()),
-            all => Err(format!(
-                "a template is one Pod or PodTemplate, and the file has {} documents",
-                all.len()
-            )),
+            all => Err(format!("expected one Pod or PodTemplate, but the file has {} documents", all.len())),
         }
         .map_err(|error| format!("{file}: {error}"))
     }
@@ -143,7 +140,7 @@ impl TemplateFlags {
         };
         let is_source = |kind: &&Kind| kind::RUN_PODS.contains(kind) || **kind == kind::CONFIG_MAP;
         let Some(kind) = kind::named(of).filter(is_source) else {
-            return Err(Failure::usage(format!("--from takes the pod of a workload, and {of} is none")));
+            return Err(Failure::usage(format!("--from takes the pod of a workload, and {of} is not one")));
         };
         match connection.get(kind, Some(namespace), name, false).await? {
             Some(object) => Template::of_workload(&object, &self.options()).map_err(|error| Failure::usage(format!("{from}: {error}"))),
@@ -169,13 +166,13 @@ pub(super) fn warn(template: &Template, io: &Io) {
 
 /// Print the objects that a session would be created from, without its record.
 ///
-/// Nothing is created. What the template relaxes of the secure default is printed as warnings.
+/// Nothing is created. podlife warns about what the template relaxes of the secure defaults.
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = "\
 Examples:
   # the pod, the NetworkPolicy and the stored template
   kubectl podlife session template user-42 --image ide:3 --port 8080
-  # of a pod in a file, with a volume of its own
+  # from a pod in a file, with a volume
   kubectl podlife session template user-42 -f pod.yaml --volume 1Gi:/home/user
   # like the pods of a Deployment, with another command
   kubectl podlife session template user-42 --from deploy/worker -- python -i")]

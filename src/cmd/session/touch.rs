@@ -16,9 +16,9 @@ use crate::model::duration;
 #[derive(Debug, Args)]
 #[command(help_template = crate::cmd::HELP, before_help = "\
 Examples:
-  # used now: its idle timeout begins anew
+  # used now: its idle timeout starts again
   kubectl podlife session touch user-42
-  # keep it for 30 minutes at least
+  # keep it for at least 30 minutes
   kubectl podlife session touch user-42 --by 30m")]
 pub(super) struct TouchArgs {
     /// Session ids

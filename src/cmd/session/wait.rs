@@ -19,11 +19,11 @@ use crate::render::document::Format;
 enum Goal {
     /// Its pod is ready
     Ready,
-    /// Nothing is left of it
+    /// All of it is deleted
     Deleted,
 }
 
-/// Wait until a session is ready, or until nothing is left of it.
+/// Wait until a session is ready, or until all of it is deleted.
 #[derive(Debug, Args)]
 pub(super) struct WaitArgs {
     /// Session id
@@ -32,7 +32,7 @@ pub(super) struct WaitArgs {
     /// What to wait for: ready or deleted
     #[arg(long = "for", value_name = "GOAL", default_value = "ready")]
     goal: Goal,
-    /// How long to wait; 0 waits for ever
+    /// How long to wait; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
     timeout: Duration,
     /// Output format: text, wide, json, yaml, name or jsonpath=TEMPLATE
@@ -46,7 +46,7 @@ pub(super) async fn run(args: &WaitArgs, connect: &ConnectFlags, io: &mut Io, lo
     if args.goal == Goal::Ready {
         let record = sessions.existing(&args.id).await?;
         let wait = report::Wait {
-            word: "is there",
+            word: "exists",
             begun,
             timeout: Some(args.timeout),
             healer: Healer::Another,

@@ -12,7 +12,7 @@ pub(super) struct WarmFlags {
     /// How many pods to keep ready for new sessions
     #[arg(long, value_name = "NUMBER", default_value = "0")]
     warm: u16,
-    /// Path of the application that the session's id is posted to before the first request, if its pod was kept ready
+    /// Path of the application that gets the session id in a POST before the first request, if its pod was kept ready
     #[arg(long, value_name = "PATH", value_parser = path)]
     warm_request: Option<String>,
 }

@@ -67,7 +67,7 @@ impl Jwt {
     pub(in crate::gateway) fn set_secret(&self, secret: &[u8]) -> Result<(), String> {
         if secret.len() < SHORTEST_SECRET {
             return Err(format!(
-                "the secret of tokens has {} bytes, and needs {SHORTEST_SECRET}",
+                "the token secret has {} bytes, and needs at least {SHORTEST_SECRET}",
                 secret.len()
             ));
         }
@@ -82,7 +82,7 @@ impl Jwt {
 
     /// Takes the keys of a JWKS.
     pub(in crate::gateway) fn set_keys(&self, document: &[u8]) -> Result<(), String> {
-        let set: JwkSet = serde_json::from_slice(document).map_err(|error| format!("no JWKS: {error}"))?;
+        let set: JwkSet = serde_json::from_slice(document).map_err(|error| format!("not a JWKS: {error}"))?;
         let known: Vec<Known> = set.keys.iter().filter_map(known).collect();
         if known.is_empty() {
             return Err("the JWKS has no public key of RSA, P-256, P-384 or Ed25519".to_owned());
@@ -107,7 +107,7 @@ impl Jwt {
         // `none` is no algorithm that the header may name.
         let header = decode_header(token).map_err(|error| error.to_string())?;
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut why = "no key is known for it".to_owned();
+        let mut why = "no key matches it".to_owned();
         for known in keys.iter().filter(|known| fits(known, &header)) {
             match decode::<Map<String, Value>>(token, &known.key, &self.validation(header.alg)) {
                 Ok(token) => return self.granted(&token.claims),

@@ -31,7 +31,7 @@ impl Auth {
         if matches!(self, Self::Nobody) {
             return Ok(Caller::anybody());
         }
-        let token = token(headers).ok_or_else(|| unknown("a token is needed: Authorization: Bearer TOKEN"))?;
+        let token = token(headers).ok_or_else(|| unknown("a token is required: Authorization: Bearer TOKEN"))?;
         match self {
             Self::Nobody => Ok(Caller::anybody()),
             Self::Jwt(keys) => keys

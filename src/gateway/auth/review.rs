@@ -76,7 +76,7 @@ impl Reviews {
             _ => self.remember(hash, self.ask(token).await?),
         };
         let caller = reviewed.caller;
-        caller.ok_or_else(|| super::unknown("the API server does not know the token"))
+        caller.ok_or_else(|| super::unknown("the API server does not accept the token"))
     }
 
     fn remember(&self, hash: [u8; 32], reviewed: Reviewed) -> Reviewed {

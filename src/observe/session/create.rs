@@ -147,7 +147,7 @@ impl<O: Objects> Sessions<O> {
                     IfExists::Fail => {
                         let message = format!("session {:?} exists in namespace {}", wanted.id, self.namespace);
                         let failure = Failure::new(Exit::Bad, message);
-                        return Err(failure.hint("--if-exists=reuse takes it, --if-exists=replace makes it anew").into());
+                        return Err(failure.hint("--if-exists=reuse uses it, --if-exists=replace recreates it").into());
                     }
                     IfExists::Replace => {
                         if self.discard(&record).await? {
@@ -349,11 +349,11 @@ impl<O: Objects> Sessions<O> {
                     }
                     if there["data"] != object["data"] {
                         let message = format!("{}/{name} in namespace {} was changed", kind.singular(), self.namespace);
-                        return Err(Failure::new(Exit::Bad, message).hint("delete it: then it is made anew"));
+                        return Err(Failure::new(Exit::Bad, message).hint("delete it, and it will be recreated"));
                     }
                     if is_closed(&there, object) {
-                        let message = format!("{}/{name} in namespace {} lets nobody in", kind.singular(), self.namespace);
-                        return Err(Failure::new(Exit::Bad, message).hint("leave out --allow-from, or delete it: then it is made anew"));
+                        let message = format!("{}/{name} in namespace {} admits nobody", kind.singular(), self.namespace);
+                        return Err(Failure::new(Exit::Bad, message).hint("leave out --allow-from, or delete it, and it will be recreated"));
                     }
                     let annotations = there.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
                     let is_marked = annotations.is_some_and(|all| all.remove(UNUSED).is_some());
@@ -376,7 +376,7 @@ impl<O: Objects> Sessions<O> {
 
 /// Why an owner gets no other session.
 pub(crate) fn owner_full(owner: &str, most: u32) -> Failure {
-    let message = format!("{owner} has as many sessions as are allowed, {most} (--max-sessions-per-owner)");
+    let message = format!("{owner} has {most} sessions, the maximum (--max-sessions-per-owner)");
     Failure::new(Exit::Bad, message)
 }
 

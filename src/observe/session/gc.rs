@@ -191,12 +191,12 @@ impl<O: Objects> Sessions<O> {
             .any(|pod| !is_present(record, pod) && pod.metadata.deletion_timestamp.is_none());
         let why = match decide::heal(record, present, now) {
             Healing::Now { why, .. } | Healing::Never { why } => why,
-            Healing::No if record.phase == Phase::Pending => "its pod was never made".to_owned(),
+            Healing::No if record.phase == Phase::Pending => "its pod was never created".to_owned(),
             Healing::No if has_others || (record.phase == Phase::Paused && present.is_some()) => {
-                "a pod is left of an earlier generation".to_owned()
+                "a pod of an earlier generation is left".to_owned()
             }
             Healing::Later(until) => {
-                let why = format!("pod {} failed; the next one comes at {until:.0}", record.pod());
+                let why = format!("pod {} failed; the next one starts at {until:.0}", record.pod());
                 return act(What::Waiting, why);
             }
             Healing::No | Healing::Leaves => return Ok(None),
@@ -215,12 +215,12 @@ impl<O: Objects> Sessions<O> {
             Settled::Done(_) if record.phase == Phase::Pending => act(What::Completed, why),
             Settled::Done(_) => act(What::Healed, why),
             Settled::Waits { why, .. } => act(What::Waiting, why),
-            Settled::CutShort => act(What::Removed, "its creation was cut short".to_owned()),
+            Settled::CutShort => act(What::Removed, "its creation was interrupted".to_owned()),
             Settled::Full { maximum } => act(
                 What::Removed,
-                format!("its creation was cut short, and there are {maximum} sessions, the maximum"),
+                format!("its creation was interrupted, and there are {maximum} sessions, the maximum"),
             ),
-            Settled::Refused { error, .. } => act(What::Waiting, format!("{why}; the API server takes no pod: {error}")),
+            Settled::Refused { error, .. } => act(What::Waiting, format!("{why}; the API server rejects the pod: {error}")),
         }
     }
 
@@ -267,7 +267,7 @@ impl<O: Objects> Sessions<O> {
             // As it was read: a session may have taken it in the meantime.
             let version = pod.metadata.resource_version.as_deref();
             let object = json!({"metadata": pod.metadata});
-            let why = (None, "no gateway keeps it");
+            let why = (None, "no gateway maintains it");
             if let Some(done) = self.remove_object(&kind::POD, &object, version, why, pass).await? {
                 act(done).await;
             }

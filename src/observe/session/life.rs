@@ -171,7 +171,7 @@ impl<O: Objects> Sessions<O> {
     }
 }
 
-/// `pod user-42-g1 is still there, held by finalizer example.com/x`
+/// `pod user-42-g1 still exists, held by finalizer example.com/x`
 fn still_there(kind: &Kind, object: &Value) -> String {
     let metadata = &object["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
@@ -182,5 +182,5 @@ fn still_there(kind: &Kind, object: &Value) -> String {
     } else {
         format!(", held by finalizer {}", held.join(", "))
     };
-    format!("{} {name} is still there{by}", kind.singular())
+    format!("{} {name} still exists{by}", kind.singular())
 }

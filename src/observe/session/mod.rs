@@ -99,7 +99,7 @@ fn is_kept_claim(kind: &Kind, object: &Value) -> bool {
 
 /// The name of an object of podlife is taken by one that is not podlife's.
 fn not_ours(kind: &Kind, name: &str, namespace: &str) -> Failure {
-    let message = format!("{}/{name} in namespace {namespace} is not podlife's", kind.singular());
+    let message = format!("{}/{name} in namespace {namespace} does not belong to podlife", kind.singular());
     Failure::new(Exit::Bad, message).hint("rename or delete it: sessions need this name")
 }
 

@@ -96,7 +96,7 @@ impl<O: Objects> Sessions<O> {
             }
             return Ok(settled.unwrap_or(Settled::Gone));
         }
-        Err(Failure::new(Exit::NoAnswer, "the record of the session changes all the time").hint("try again"))
+        Err(Failure::new(Exit::NoAnswer, "the record of the session keeps changing").hint("try again"))
     }
 
     /// One step; none if somebody changed the record in the meantime.
@@ -125,7 +125,7 @@ impl<O: Objects> Sessions<O> {
             Phase::Active => self.heal(record, present.as_ref(), haste).await,
             Phase::Pending => {
                 if let Some(pod) = others.iter().find(|pod| decide::is_live(pod) && !decide::is_lost(pod, self.now())) {
-                    let why = format!("pod {} is still going", pod.metadata.name.as_deref().unwrap_or_default());
+                    let why = format!("pod {} is still terminating", pod.metadata.name.as_deref().unwrap_or_default());
                     return Ok(Some(Settled::Waits { record, why }));
                 }
                 self.start(record, haste, present.is_some(), taken).await
@@ -145,7 +145,7 @@ impl<O: Objects> Sessions<O> {
             // Who has created it has found it to be within the limit.
             Haste::Now(Some(_)) => record.is_on_trial = false,
             _ if !record.is_on_trial => {}
-            _ => return self.unfinished(record, "it may be one too many of its owner".to_owned()).await,
+            _ => return self.unfinished(record, "its owner may have too many sessions".to_owned()).await,
         }
         if let (None, Some(maximum)) = (record.slot, record.max_sessions) {
             record.slot = self.slot(&record, maximum, taken).await?;
@@ -167,7 +167,7 @@ impl<O: Objects> Sessions<O> {
                     self.share(&kind::NETWORK_POLICY, &policy::policy(&[])).await?;
                     stored = Template::from_config_map(&map).map_err(|error| {
                         let delete = command("kubectl delete configmap {} -n {}", &[&name, &self.namespace]);
-                        Failure::new(Exit::Bad, error).hint(format!("{delete}; the next session that is created makes it anew"))
+                        Failure::new(Exit::Bad, error).hint(format!("{delete}; the next session recreates it"))
                     })?;
                     &stored
                 }
@@ -185,7 +185,7 @@ impl<O: Objects> Sessions<O> {
                     Owned::Kept => has_kept_claim = true,
                     Owned::NotYet => {
                         let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                        let why = format!("{} {name} of an earlier session is still going", kind.singular());
+                        let why = format!("{} {name} of an earlier session is still being deleted", kind.singular());
                         return Ok(Some(Settled::Waits { record, why }));
                     }
                     Owned::Refused(error) => return Ok(Some(Settled::Refused { record, error })),
@@ -212,7 +212,7 @@ impl<O: Objects> Sessions<O> {
 
     /// What becomes of a session whose template is gone.
     async fn without_template(&self, mut record: Record, name: &str) -> Result<Option<Settled>, Failure> {
-        let why = format!("ConfigMap {name} is gone, from which its pods are made");
+        let why = format!("ConfigMap {name}, the template of its pods, is gone");
         if record.generation > 1 {
             record.phase = Phase::Failed;
             record.reason = Some(why);
@@ -321,19 +321,19 @@ impl<O: Objects> Sessions<O> {
     async fn heal(&self, mut record: Record, pod: Option<&Pod>, haste: Haste<'_>) -> Result<Option<Settled>, Failure> {
         let mut healing = decide::heal(&record, pod, self.now());
         if let (Healing::Later(_), Haste::Now(_)) = (&healing, haste) {
-            let why = "somebody waits for it".to_owned();
+            let why = "a client waits for it".to_owned();
             let failures = record.failures.saturating_add(1);
             healing = Healing::Now { why, failures };
         }
         match healing {
             Healing::No => return Ok(Some(Settled::Done(record))),
             Healing::Leaves => {
-                let why = format!("pod {} is still going", record.pod());
+                let why = format!("pod {} is still terminating", record.pod());
                 return Ok(Some(Settled::Waits { record, why }));
             }
             Healing::Later(until) => {
                 let why = format!(
-                    "pod {} failed, {} in a row; the next one comes at {until:.0}",
+                    "pod {} failed, {} in a row; the next one starts at {until:.0}",
                     record.pod(),
                     record.failures.saturating_add(1)
                 );

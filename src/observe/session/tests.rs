@@ -1036,7 +1036,7 @@ fn healing_brings_the_policy_back_and_says_when_the_next_pod_comes() {
     fail();
     let waiting = acts();
     assert_eq!(waiting[0].0, What::Waiting);
-    assert!(waiting[0].1.contains("the next one comes at 2026-01-01T12:00:10Z"), "{waiting:?}");
+    assert!(waiting[0].1.contains("the next one starts at 2026-01-01T12:00:10Z"), "{waiting:?}");
 }
 
 #[test]
@@ -1129,5 +1129,5 @@ fn warm_pods_go_when_no_gateway_keeps_them() {
     let mut acts = Vec::new();
     finish(&world, sessions.pass(whole(), async |act| acts.push(act.why))).unwrap();
     world.server.borrow_mut().tick();
-    assert_eq!((pods(), acts), (0, vec!["no gateway keeps it".to_owned(); 3]));
+    assert_eq!((pods(), acts), (0, vec!["no gateway maintains it".to_owned(); 3]));
 }

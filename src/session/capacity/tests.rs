@@ -257,7 +257,7 @@ fn a_volume_needs_a_storage_class() {
     assert_eq!(with(&with_volume(None), json!([class("true")])), None);
     assert_eq!(
         with(&with_volume(None), json!([class("false")])).unwrap(),
-        "no StorageClass is the default, and --storage-class names none"
+        "there is no default StorageClass, and --storage-class is not set"
     );
     assert_eq!(
         with(&with_volume(Some("slow")), json!([class("true")])).unwrap(),

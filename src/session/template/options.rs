@@ -99,7 +99,7 @@ pub(crate) fn volume(text: &str) -> Result<VolumeAt, String> {
     let is_path = path.len() > 1 && path.starts_with('/') && !path.contains(':') && path.split('/').all(|part| part != "..");
     if !is_path {
         return Err(format!(
-            "{path:?} is not a path to mount at: it begins with /, is not / itself, and has no colon and no .."
+            "{path:?} is not a mount path: it must begin with /, not be /, and contain no colon and no .."
         ));
     }
     Ok(VolumeAt {
@@ -114,13 +114,13 @@ pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
         return Err("expected KEY=VALUE".to_owned());
     };
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(format!("{name:?} is not the name of an environment variable"));
+        return Err(format!("{name:?} is not a valid name of an environment variable"));
     }
     if name == SESSION_ID {
-        return Err(format!("podlife itself sets {SESSION_ID}, to the session's id"));
+        return Err(format!("podlife sets {SESSION_ID} itself, to the session's id"));
     }
     if value.contains('\0') {
-        return Err(format!("the value of {name} has a zero byte"));
+        return Err(format!("the value of {name} contains a NUL byte"));
     }
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -133,7 +133,7 @@ pub(crate) fn object_name(text: &str) -> Result<String, String> {
     };
     match text.len() <= 253 && text.split('.').all(is_label) {
         true => Ok(text.to_owned()),
-        false => Err(format!("{text:?} is not the name of an object")),
+        false => Err(format!("{text:?} is not a valid object name")),
     }
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn image(text: &str) -> Result<String, String> {
     });
     match REFERENCE.as_ref().is_some_and(|reference| reference.is_match(text)) {
         true => Ok(text.to_owned()),
-        false => Err(format!("{text:?} is not the name of an image")),
+        false => Err(format!("{text:?} is not a valid image name")),
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn allow_from(text: &str) -> Result<AllowFrom, String> {
         options::object_name(name)?;
     }
     if namespace.is_none() && pods.trim().is_empty() {
-        return Err("an empty selector takes all pods, also other sessions".to_owned());
+        return Err("an empty selector selects all pods, including other sessions".to_owned());
     }
     Ok(AllowFrom {
         namespace: namespace.map(str::to_owned),

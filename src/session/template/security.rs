@@ -68,7 +68,7 @@ pub(super) fn violations(spec: &PodSpec) -> Vec<String> {
             .filter_map(|port| port.host_port)
             .filter(|port| *port != 0)
         {
-            says(&format!("takes port {port} of its node (hostPort)"));
+            says(&format!("uses port {port} of its node (hostPort)"));
         }
     }
     found
@@ -77,7 +77,7 @@ pub(super) fn violations(spec: &PodSpec) -> Vec<String> {
 fn capabilities(own: &SecurityContext, says: &mut impl FnMut(&str)) {
     let capabilities = own.capabilities.clone().unwrap_or_default();
     if !capabilities.drop.iter().flatten().any(|dropped| dropped == "ALL") {
-        says("keeps capabilities (drop has not ALL)");
+        says("keeps capabilities (drop does not have ALL)");
     }
     for added in capabilities.add.iter().flatten().filter(|added| *added != "NET_BIND_SERVICE") {
         says(&format!("has the capability {added}"));
@@ -90,7 +90,7 @@ pub(super) fn beyond(spec: &PodSpec) -> Vec<String> {
     for container in containers(spec) {
         let context = container.security_context.as_ref();
         if context.and_then(|context| context.read_only_root_filesystem) != Some(true) {
-            found.push(format!("container {} may write its root file system", container.name));
+            found.push(format!("container {} can write to its root file system", container.name));
         }
     }
     if spec.automount_service_account_token != Some(false) {

@@ -55,7 +55,7 @@ pub(super) fn of_document(document: &Value, options: &Options) -> Result<Templat
         "PodTemplate" => &document["template"],
         "ConfigMap" => return stored(document, options),
         "List" => return Err("a template is one Pod or PodTemplate, not a List".to_owned()),
-        "" => return Err("a template has apiVersion and kind: it is a Pod or a PodTemplate".to_owned()),
+        "" => return Err("a template needs apiVersion and kind, of a Pod or a PodTemplate".to_owned()),
         kind if WORKLOADS.iter().any(|(known, _)| *known == kind) => {
             let name = document["metadata"]["name"].as_str().unwrap_or("NAME");
             let from = format!("--from {}/{name}", kind.to_lowercase());
@@ -71,7 +71,7 @@ pub(super) fn of_document(document: &Value, options: &Options) -> Result<Templat
     let template = read(of)?;
     let keys = || template.labels.keys().chain(template.annotations.keys());
     if let Some(own) = keys().find(|key| key.starts_with(OWN_PREFIX)) {
-        return Err(format!("{own} is set by podlife itself: remove it from the template"));
+        return Err(format!("podlife sets {own} itself: remove it from the template"));
     }
     complete(template, options)
 }
@@ -104,7 +104,7 @@ pub(super) fn of_workload(object: &Value, options: &Options) -> Result<Template,
 /// The template that a ConfigMap keeps, as it is.
 fn stored(config_map: &Value, options: &Options) -> Result<Template, String> {
     if *options != Options::default() {
-        return Err("a stored template cannot be changed by flags".to_owned());
+        return Err("flags cannot change a stored template".to_owned());
     }
     Template::from_config_map(config_map)
 }
@@ -161,7 +161,7 @@ fn claim(object: &Value, template: &mut Template, options: &Options) -> Result<(
         return match claims.is_empty() {
             true => Ok(()),
             false => Err(
-                "the StatefulSet has several volumeClaimTemplates, and a session has one volume: write the pod to a file, for -f"
+                "the StatefulSet has several volumeClaimTemplates, and a session has one volume: write the pod to a file and use -f"
                     .to_owned(),
             ),
         };
@@ -334,7 +334,7 @@ fn apply(container: &mut Container, options: &Options) {
 fn check(template: &Template) -> Result<(), String> {
     let spec = &template.spec;
     if spec.os.as_ref().is_some_and(|os| os.name == "windows") {
-        return Err("sessions run on Linux only, and the template asks for Windows".to_owned());
+        return Err("sessions run only on Linux, and the template asks for Windows".to_owned());
     }
     let mut names = BTreeSet::new();
     for container in containers(spec) {
@@ -342,12 +342,12 @@ fn check(template: &Template) -> Result<(), String> {
             return Err(format!("container {} has no image", container.name));
         }
         if !names.insert(container.name.as_str()) {
-            return Err(format!("two containers have the name {}", container.name));
+            return Err(format!("two containers are named {}", container.name));
         }
     }
     let volumes: Vec<&str> = spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
     if let Some(own) = template.volume.as_ref().filter(|own| volumes.contains(&own.name.as_str())) {
-        return Err(format!("the template already has a volume of the name {}", own.name));
+        return Err(format!("the template already has a volume named {}", own.name));
     }
     if template.service
         && spec
@@ -355,7 +355,7 @@ fn check(template: &Template) -> Result<(), String> {
             .iter()
             .all(|container| container.ports.iter().flatten().next().is_none())
     {
-        return Err("a Service needs a port: name it with --port".to_owned());
+        return Err("a Service needs a port: set it with --port".to_owned());
     }
     Ok(())
 }

@@ -171,7 +171,7 @@ fn what_a_template_sets_stands_and_is_warned_about() {
         (
             json!({"securityContext": {"capabilities": {"drop": ["NET_RAW"]}}}),
             json!({}),
-            "container app keeps capabilities (drop has not ALL)",
+            "container app keeps capabilities (drop does not have ALL)",
         ),
         (
             json!({"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}),
@@ -191,12 +191,12 @@ fn what_a_template_sets_stands_and_is_warned_about() {
         (
             json!({"securityContext": {"readOnlyRootFilesystem": false}}),
             json!({}),
-            "container app may write its root file system",
+            "container app can write to its root file system",
         ),
         (
             json!({"ports": [{"containerPort": 80, "hostPort": 8080}]}),
             json!({}),
-            "container app takes port 8080 of its node (hostPort)",
+            "container app uses port 8080 of its node (hostPort)",
         ),
         (
             json!({}),
@@ -358,7 +358,7 @@ fn documents_that_are_no_template_are_refused_with_the_reason() {
             json!({"kind": "List", "items": []}),
             "a template is one Pod or PodTemplate, not a List",
         ),
-        (json!({}), "a template has apiVersion and kind: it is a Pod or a PodTemplate"),
+        (json!({}), "a template needs apiVersion and kind, of a Pod or a PodTemplate"),
         (
             json!({"kind": "Deployment", "metadata": {"name": "web"}}),
             "a template is a Pod or a PodTemplate, not a Deployment; --from deployment/web takes the pod of one in the cluster",
@@ -370,7 +370,7 @@ fn documents_that_are_no_template_are_refused_with_the_reason() {
         (pod(json!({"containers": [{"name": "app"}]})), "container app has no image"),
         (
             pod(json!({"containers": [{"name": "app", "image": "a"}, {"name": "app", "image": "b"}]})),
-            "two containers have the name app",
+            "two containers are named app",
         ),
         (
             pod(json!({"containers": [{"name": "app", "image": "a", "imagePulPolicy": "Always"}]})),
@@ -378,7 +378,7 @@ fn documents_that_are_no_template_are_refused_with_the_reason() {
         ),
         (
             pod(with(json!({}), json!({"os": {"name": "windows"}}))),
-            "sessions run on Linux only, and the template asks for Windows",
+            "sessions run only on Linux, and the template asks for Windows",
         ),
     ];
     for (document, reason) in cases {
@@ -386,17 +386,14 @@ fn documents_that_are_no_template_are_refused_with_the_reason() {
     }
     let mut own = pod(with(json!({}), json!({})));
     own["metadata"]["labels"]["podlife.dev/gateway"] = "true".into();
-    assert_eq!(
-        refused(own),
-        "podlife.dev/gateway is set by podlife itself: remove it from the template"
-    );
+    assert_eq!(refused(own), "podlife sets podlife.dev/gateway itself: remove it from the template");
     let options = Options {
         service: true,
         ..Options::default()
     };
     assert_eq!(
         Template::of_image("a", &options).unwrap_err(),
-        "a Service needs a port: name it with --port"
+        "a Service needs a port: set it with --port"
     );
     let options = Options {
         volume: Some(options::volume("1Gi:/data").unwrap()),
@@ -498,7 +495,7 @@ fn a_template_is_read_from_its_config_map_only_while_it_is_unchanged() {
     };
     assert_eq!(
         Template::of_document(&stored, &flags).unwrap_err(),
-        "a stored template cannot be changed by flags"
+        "flags cannot change a stored template"
     );
     let text = stored["data"]["template.json"].as_str().unwrap().replace("ide:3", "evil:3");
     stored["data"]["template.json"] = text.into();

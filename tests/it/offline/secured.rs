@@ -164,6 +164,6 @@ fn clients_need_a_certificate_of_the_authority_that_the_file_names_now() {
     // A file that is no authority changes nothing.
     put("client.key", &authority);
     let logged = gateway.hang_up();
-    assert!(logged.contains("authority of clients"), "{logged}");
+    assert!(logged.contains("the CA of clients"), "{logged}");
     assert_eq!(served(), [false, false, true]);
 }

@@ -77,7 +77,7 @@ fn a_record_that_somebody_has_damaged_is_named() {
         (&["touch", "one"], 3, "error: "),
     ] {
         let answer = session(&api, words);
-        let named = format!("{what}lease {name} is no record of a session: ");
+        let named = format!("{what}lease {name} is not a valid session record: ");
         assert!(
             answer.exit == exit && answer.stderr.contains(&named),
             "{words:?}: {} {}",

@@ -28,7 +28,7 @@ impl Sessions<InCluster> {
         let container = live.container(command.container)?.name.clone();
         let is_running = !is_over(&live.pod) && state(&live.pod, &container).is_some_and(|state| state.running.is_some());
         if !is_running {
-            let why = format!("container {container} of pod {} does not run", live.pod_name());
+            let why = format!("container {container} of pod {} is not running", live.pod_name());
             return Err(self.without_pod(&live.record.id, &why));
         }
         let process = Process::Command(command.words);

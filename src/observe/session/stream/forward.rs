@@ -91,7 +91,7 @@ impl Sessions<InCluster> {
                 return failure;
             }
             present.send_replace(None);
-            with.note(&format!("pod {pod} ends; connections wait for the next one"));
+            with.note(&format!("pod {pod} is terminating; connections wait for the next one"));
             pod = match self.next_pod(&id).await {
                 Ok(next) => next.pod_name().to_owned(),
                 Err(failure) => return failure,

@@ -138,7 +138,7 @@ impl Sessions<InCluster> {
             }
             live = self.next_pod(&id).await.map_err(Stopped::Failed)?;
             if live.pod_name() != before {
-                with.note(&format!("pod {before} has ended; the log goes on with pod {}", live.pod_name()));
+                with.note(&format!("pod {before} has ended; the log continues with pod {}", live.pod_name()));
             }
             // All of the next pod's log is new.
             query = FollowQuery {
@@ -174,7 +174,7 @@ impl Sessions<InCluster> {
                     continue;
                 }
                 Ok(LogPart::Resumed) => {
-                    with.note("the log goes on");
+                    with.note("the log continues");
                     continue;
                 }
                 Ok(LogPart::Ended) => {}

@@ -109,7 +109,7 @@ impl Sessions<InCluster> {
         self.has_pods(&found.record)?;
         match found.pod().cloned() {
             Some(pod) => Ok(Live { record: found.record, pod }),
-            None => Err(self.without_pod(id, "its pod is gone, and the next one is not there yet")),
+            None => Err(self.without_pod(id, "its pod is gone, and the next one does not exist yet")),
         }
     }
 
@@ -201,7 +201,7 @@ impl Sessions<InCluster> {
         match self.touch(id, Duration::ZERO).await {
             // Its end shows in the stream.
             Err(failure) if failure.exit == Exit::NotFound => {}
-            Err(failure) => with.note(&format!("Warning: the session is not kept from being cleaned up: {failure}")),
+            Err(failure) => with.note(&format!("Warning: the use of the session could not be recorded: {failure}")),
             Ok(_) => {}
         }
     }

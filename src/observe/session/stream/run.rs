@@ -107,7 +107,7 @@ impl Sessions<InCluster> {
         match ended.reason.as_deref() {
             Some("StartError" | "ContainerCannotRun") => Err(not_started(ended.message.as_deref().unwrap_or_default())),
             Some("OOMKilled") => Err(
-                Failure::new(Exit::OfCommand(code), "the command used more memory than it may (OOMKilled)")
+                Failure::new(Exit::OfCommand(code), "the command used more memory than allowed (OOMKilled)")
                     .hint("--memory REQUEST:LIMIT sets another limit"),
             ),
             _ => Ok(Exit::OfCommand(code)),

@@ -120,7 +120,7 @@ fn forty_new_sessions_at_two_gateways_never_share_a_warm_pod() {
     let removed = pass
         .stdout
         .lines()
-        .filter(|line| line.starts_with("removed pod/podlife-warm-") && line.ends_with(": no gateway keeps it"));
+        .filter(|line| line.starts_with("removed pod/podlife-warm-") && line.ends_with(": no gateway maintains it"));
     assert_eq!((removed.count(), warm(&scenario).len()), (10, 0), "{}", pass.stdout);
     assert_eq!(records(&scenario).len(), 40);
 }

@@ -491,7 +491,7 @@ fn what_a_record_of_another_version_owns_is_left_alone() {
     assert_eq!((pass.exit, pass.stderr.as_str()), (0, ""));
     assert_eq!(
         pass.stdout,
-        format!("waiting lease/{name}: lease {name} is no record of a session: its phase is unknown\n")
+        format!("waiting lease/{name}: lease {name} is not a valid session record: its phase is unknown\n")
     );
     assert_eq!(
         (records(&scenario).len(), slots(&scenario), made(&scenario, &kind::POD).len()),
@@ -544,7 +544,7 @@ fn records_are_listed_and_deleted_by_their_labels() {
     ]);
     assert_eq!(
         other,
-        "Warning: the session exists and keeps its idle timeout, maximum lifetime, owner, labels; --if-exists=replace makes it anew\n"
+        "Warning: the session exists and keeps its idle timeout, maximum lifetime, owner, labels; --if-exists=replace recreates it\n"
     );
     let touched = session(&scenario, &["touch", "a", "b"]);
     assert_eq!(touched.exit, 0, "{}", touched.stderr);

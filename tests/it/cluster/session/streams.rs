@@ -245,7 +245,7 @@ fn a_terminal_shows_what_is_waited_for() {
     scenario.kubectl(&["patch", "pod", &pod, "-p", r#"{"metadata": {"finalizers": ["podlife.test/held"]}}"#]);
     scenario.kubectl(&["delete", "pod", &pod, "--wait=false", "--grace-period=120"]);
     let again = |timeout| [&["create", "Held", "--timeout", timeout][..], &IMAGE].concat();
-    let still_going = format!("pod {pod} is still going");
+    let still_going = format!("pod {pod} is still terminating");
     let (code, output) = shown(on_terminal(&quoted(&scenario, &again("20s"))));
     assert_eq!((code, output.matches(&still_going).count()), (Some(124), 2), "{output}");
     let created = session(&scenario, &again("10s"));
@@ -292,7 +292,7 @@ fn a_log_goes_on_with_the_next_pod() {
         }
     }
     assert!(shown.contains(&format!("{first} end\n")), "{shown}");
-    let note = format!("pod {first} has ended; the log goes on with pod {second}");
+    let note = format!("pod {first} has ended; the log continues with pod {second}");
     assert!(text(&stderr).contains(&note), "{}", text(&stderr));
 
     let last = session(&scenario, &["logs", "Lo", "--tail=1"]);
