@@ -186,7 +186,7 @@ fn workload(view: &View<'_>, workload: &Workload<'_>, about: &About<'_>, blind: 
         Some(stage) => stage.is_goal() || stage.is_rest() || *stage == Stage::Unproven,
         None => ready >= wanted,
     };
-    let has_failed = matches!(stage, Some(Stage::Failed(_)));
+    let has_failed = matches!(stage, Some(Stage::Failed(_) | Stage::RunFailed(_)));
 
     let told = |severity: Severity| about.touching(&reference).any(|f| f.severity == severity);
     let explained = told(Severity::Error)
@@ -286,6 +286,7 @@ fn state(view: &View<'_>, workload: &Workload<'_>, ready: usize, wanted: usize, 
         (Some(WorkloadObject::Pod(pod)), _) if workload.object.is_some_and(WorkloadObject::is_finite) => {
             return crate::view::phase(pod).to_lowercase();
         }
+        (Some(WorkloadObject::CronJob(_)), Some(failed @ Stage::RunFailed(_))) => return failed.in_words(),
         (Some(WorkloadObject::CronJob(_)), _) => return String::new(),
         (Some(WorkloadObject::Job(job)), Some(Stage::Failed(_))) => {
             let failed = job.status.as_ref().and_then(|s| s.failed).unwrap_or_default();

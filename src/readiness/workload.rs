@@ -7,11 +7,11 @@ use crate::facts::unready::reason;
 use crate::model::readiness::{BlockingPod, Phase};
 use crate::readiness::goal::Goal;
 use crate::readiness::judgement::Judgement;
-use crate::text::{sanitise, shorten};
+use crate::text::{command, sanitise, shorten};
 use crate::view::rollout::pod::node_condition;
 use crate::view::rollout::state::{OnDelete, pods};
 use crate::view::rollout::{self, Rollout, Stage};
-use crate::view::{View, WorkloadObject, revision};
+use crate::view::{View, WorkloadObject, reference_of, revision};
 
 /// Whether a workload is ready. `serves`: something is to answer, so that no pods at all will not do.
 pub(crate) fn judge(view: &View<'_>, object: WorkloadObject<'_>, goal: &Goal, serves: bool) -> Judgement {
@@ -57,6 +57,14 @@ fn in_phase(view: &View<'_>, object: WorkloadObject<'_>, goal: &Goal, serves: bo
                 _ => None,
             };
             Judgement::ready(phase, format!("scheduled {}{so_far}", schedule.unwrap_or_default()))
+        }
+        Stage::RunFailed(_) => {
+            let of = reference_of(&object.kind(), object.metadata());
+            let again = command(
+                "kubectl create job {}-again -n {} --from={}",
+                &[&of.name, &of.namespace, &of.short()],
+            );
+            Judgement::progressing(phase, format!("{words}; once it is fixed, run it again: {again}"))
         }
         Stage::Zero(_) if serves => Judgement::suspended(phase, "it is scaled to zero, so nothing can answer"),
         Stage::Zero(0) => Judgement::ready(phase, words),

@@ -498,9 +498,9 @@ fn jobs_and_pods() -> Vec<Row> {
         )
     };
     let condition = |type_: &str| format!("conditions: [{{type: {type_}, status: 'True', reason: BackoffLimitExceeded}}]");
-    let cron = |suspend: bool| {
+    let cron = |suspend: bool, status: &str| {
         format!(
-            "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: c}}\nspec: {{schedule: '0 * * * *', suspend: {suspend}, jobTemplate: {{spec: {{template: {{spec: {{containers: []}}}}}}}}}}\nstatus: {{}}\n"
+            "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: c}}\nspec: {{schedule: '0 * * * *', suspend: {suspend}, jobTemplate: {{spec: {{template: {{spec: {{containers: []}}}}}}}}}}\nstatus: {{{status}}}\n"
         )
     };
     let bare = |metadata: &str, status: &str| {
@@ -508,6 +508,7 @@ fn jobs_and_pods() -> Vec<Row> {
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, uid: p, creationTimestamp: '2026-01-01T11:50:00Z', {metadata}}}\nspec: {{containers: [{{name: web, image: i}}]}}\nstatus: {status}\n"
         )
     };
+    let ran = "lastScheduleTime: '2026-01-01T11:59:00Z'";
     let worker = pod("j-a", "Job/j", "role: one", "", "", "");
     let (pod_kind, job_kind, cron_kind) = (kind::POD, kind::JOB, kind::CRON_JOB);
     vec![
@@ -551,8 +552,40 @@ fn jobs_and_pods() -> Vec<Row> {
             V::Healthy,
             S::Failed,
         ),
-        ("CronJob scheduled", cron(false), cron_kind.clone(), "c", V::Healthy, S::Ready),
-        ("CronJob suspended", cron(true), cron_kind, "c", V::Healthy, S::Failed),
+        ("CronJob scheduled", cron(false, ""), cron_kind.clone(), "c", V::Healthy, S::Ready),
+        ("CronJob suspended", cron(true, ran), cron_kind.clone(), "c", V::Healthy, S::Failed),
+        (
+            "CronJob in its first run",
+            cron(false, &format!("{ran}, active: [{{kind: Job, name: c-1}}]")),
+            cron_kind.clone(),
+            "c",
+            V::Healthy,
+            S::Ready,
+        ),
+        (
+            "CronJob whose runs all failed",
+            cron(false, ran),
+            cron_kind.clone(),
+            "c",
+            V::Broken,
+            S::Progressing,
+        ),
+        (
+            "CronJob whose newest run failed",
+            cron(false, &format!("{ran}, lastSuccessfulTime: '2026-01-01T11:00:09Z'")),
+            cron_kind.clone(),
+            "c",
+            V::Broken,
+            S::Progressing,
+        ),
+        (
+            "CronJob whose newest run succeeded",
+            cron(false, &format!("{ran}, lastSuccessfulTime: '2026-01-01T11:59:00Z'")),
+            cron_kind,
+            "c",
+            V::Healthy,
+            S::Ready,
+        ),
         ("bare pod ready", bare("", READY), pod_kind.clone(), "p", V::Healthy, S::Ready),
         (
             "bare pod not ready",

@@ -1,5 +1,6 @@
-//! Jobs, whose goal is to be complete, and CronJobs, whose goal is to be scheduled.
+//! Jobs, whose goal is to be complete, and CronJobs, whose goal is that their last run succeeds.
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, Job, JobCondition};
 
 use crate::model::kind;
@@ -55,11 +56,19 @@ pub fn has_run(job: &CronJob) -> bool {
     job.status.as_ref().is_some_and(|s| s.last_schedule_time.is_some())
 }
 
-/// Whether a CronJob will run.
+/// When the last run of a CronJob was scheduled, if it ended and nothing has succeeded since. The CronJob controller takes a Job off the
+/// active ones and notes its success in one update; a Job that somebody makes of the CronJob counts when it succeeds.
+fn without_success(job: &CronJob) -> Option<Timestamp> {
+    let status = job.status.as_ref().filter(|s| s.active.as_ref().is_none_or(Vec::is_empty))?;
+    let scheduled = status.last_schedule_time.as_ref()?.0;
+    let succeeded = status.last_successful_time.as_ref().map(|t| t.0);
+    succeeded.is_none_or(|at| at < scheduled).then_some(scheduled)
+}
+
+/// Whether a CronJob will run, and how its last run ended.
 pub(crate) fn cron_job(job: &CronJob) -> Stage {
     if job.spec.as_ref().and_then(|s| s.suspend) == Some(true) {
-        Stage::Suspended
-    } else {
-        Stage::Scheduled(has_run(job))
+        return Stage::Suspended;
     }
+    without_success(job).map_or_else(|| Stage::Scheduled(has_run(job)), Stage::RunFailed)
 }

@@ -1,5 +1,6 @@
 //! The rollout state of a workload and the state of one pod.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
 
 use crate::text::shorten;
@@ -96,6 +97,8 @@ pub enum Stage {
     NoNode,
     /// A CronJob that waits for its time, and whether it has run before.
     Scheduled(bool),
+    /// A CronJob whose last run, scheduled at this time, has ended without success.
+    RunFailed(Timestamp),
     /// A Job is complete, or a bare pod has completed.
     Complete,
     /// Everything that was asked for runs and is ready.
@@ -179,6 +182,7 @@ impl Stage {
             Self::Zero(left) => format!("it is scaled to zero, {} still there", pods(*left)),
             Self::NoNode => "no node matches it: it has no pods".to_owned(),
             Self::Scheduled(_) => "scheduled".to_owned(),
+            Self::RunFailed(scheduled) => format!("its last run, scheduled for {scheduled}, did not succeed"),
             Self::Complete => "complete".to_owned(),
             Self::Ready { kept: None } => "ready".to_owned(),
             Self::Ready {

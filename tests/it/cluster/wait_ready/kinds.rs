@@ -79,6 +79,61 @@ fn workloads_and_claims() {
     );
 }
 
+/// Each CronJob runs once a year. A last run of long ago makes the controller catch up at once.
+#[test]
+fn a_cron_job_is_as_ready_as_its_last_run() {
+    let cron_job = |name: &str, script: &str| {
+        json!({
+            "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name},
+            "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": {
+                "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+                "containers": [{"name": "work", "image": "busybox:1.36", "command": ["sh", "-c", script]}]}}}}},
+        })
+    };
+    let [good, bad, long] = [("good", "exit 0"), ("bad", "exit 1"), ("long", "sleep 600")].map(|(name, script)| cron_job(name, script));
+    let scenario = Scenario::new("wr-cron").apply(&manifest(&[good.clone(), bad, long]));
+    for name in ["good", "bad", "long"] {
+        put_status(
+            &scenario,
+            &format!("cronjob/{name}"),
+            &json!({"lastScheduleTime": "2021-01-01T00:00:00Z"}),
+        );
+    }
+    let finished = |name: &str| {
+        let events = format!("involvedObject.kind=CronJob,involvedObject.name={name},reason=SawCompletedJob");
+        !scenario
+            .kubectl(&["get", "events", "--field-selector", &events, "-o", "name"])
+            .is_empty()
+    };
+    scenario.wait("two runs have ended and one is under way", |s| {
+        let active = s.kubectl(&["get", "cronjob", "long", "-o", "jsonpath={.status.active[*].name}"]);
+        finished("good") && finished("bad") && !active.is_empty()
+    });
+    looks(
+        &scenario,
+        &[
+            ("cronjob/good", 0, "ready", ""),
+            ("cronjob/bad", 124, "progressing", "its last run, scheduled for "),
+            ("cronjob/long", 0, "ready", ""),
+        ],
+    );
+    for (target, exit) in [("cronjob/good", 0), ("cronjob/bad", 3), ("cronjob/long", 0)] {
+        let answer = scenario.podlife(&["diagnose", target, "-o", "json"]);
+        assert_eq!(answer.exit, exit, "{target} {}{}", answer.stdout, answer.stderr);
+    }
+    // Its Job may be gone; what its status says stays.
+    scenario.kubectl(&["delete", "jobs", "--all", "--cascade=foreground"]);
+    let answer = scenario.podlife(&["diagnose", "cronjob/bad", "-o", "json"]);
+    assert_eq!(answer.json["verdict"], "broken", "{}", answer.stdout);
+    // It is fixed, and run as wait-ready says.
+    let scenario = scenario.apply(&manifest(&[named(good, "bad")]));
+    let answer = wait(&scenario, "cronjob/bad", &["--once"]);
+    let (_, again) = reason(&answer).split_once("run it again: kubectl ").unwrap();
+    scenario.kubectl(&again.split(' ').collect::<Vec<_>>());
+    let answer = wait(&scenario, "cronjob/bad", &[]);
+    assert_eq!(state(&answer), (0, "ready"), "{}{}", answer.stdout, answer.stderr);
+}
+
 /// A type of this test's own, which goes with it.
 struct Types(String);
 
