@@ -571,6 +571,14 @@ fn jobs_and_pods() -> Vec<Row> {
             S::Progressing,
         ),
         (
+            "CronJob whose Jobs are deleted as they end",
+            cron(false, ran).replace("{template: ", "{ttlSecondsAfterFinished: 0, template: "),
+            cron_kind.clone(),
+            "c",
+            V::Healthy,
+            S::Ready,
+        ),
+        (
             "CronJob whose newest run failed",
             cron(false, &format!("{ran}, lastSuccessfulTime: '2026-01-01T11:00:09Z'")),
             cron_kind.clone(),

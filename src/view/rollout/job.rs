@@ -60,6 +60,11 @@ pub fn has_run(job: &CronJob) -> bool {
 /// active ones and notes its success in one update; a Job that somebody makes of the CronJob counts when it succeeds.
 fn without_success(job: &CronJob) -> Option<Timestamp> {
     let status = job.status.as_ref().filter(|s| s.active.as_ref().is_none_or(Vec::is_empty))?;
+    let template = job.spec.as_ref()?.job_template.spec.as_ref();
+    if template.is_some_and(|s| s.ttl_seconds_after_finished == Some(0)) {
+        // Deleted as soon as it ends, a Job may be gone before the controller has seen its success.
+        return None;
+    }
     let scheduled = status.last_schedule_time.as_ref()?.0;
     let succeeded = status.last_successful_time.as_ref().map(|t| t.0);
     succeeded.is_none_or(|at| at < scheduled).then_some(scheduled)
