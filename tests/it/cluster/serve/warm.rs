@@ -251,7 +251,7 @@ fn a_warm_pod_is_isolated_and_all_commands_take_it_as_any_other() {
     assert_eq!(forwarded.get("/where").is(200).body, at);
     drop(forwarded);
     assert_eq!(session(&scenario, &["pause", "a"]).exit, 0);
-    assert_eq!(pods_of(&scenario, "a"), Vec::<Value>::new());
+    scenario.wait("its pod is gone", |scenario| pods_of(scenario, "a").is_empty());
     assert_eq!(session(&scenario, &["resume", "a"]).exit, 0);
     let next = session(&scenario, &["name", "a"]).stdout.trim().to_owned() + "-g2";
     assert_eq!(gateway.get("/api/v1/session/a/where").is(200).body, format!("app  on {next}\n"));
