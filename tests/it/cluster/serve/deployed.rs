@@ -228,8 +228,11 @@ fn two_replicas_behind_an_address_serve_through_a_rolling_restart_and_the_death_
         address: address().unwrap(),
         headers: super::access::bearer(&token),
     };
-    scenario.wait("the address answers", |_| {
-        client.ask("/readyz", "").is_ok_and(|reply| reply.status == 200)
+    // kube-proxy learns of each of them at its own time.
+    scenario.wait("the address leads to both replicas", |scenario| {
+        let reply = client.ask("/readyz", "X-Request-Id: hello\r\n");
+        let has_answered = |replica: &String| scenario.kubectl(&["logs", replica]).contains("hello");
+        reply.is_ok_and(|reply| reply.status == 200) && names(&gateways(scenario)).iter().all(has_answered)
     });
     let path = "/api/v1/session/one/";
     let expected = first_requests(&scenario, &client, path);
