@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::harness::{Answer, Scenario, pods_ready, running};
+use super::super::harness::{Answer, Scenario, is_ready, pods_ready, running};
 use super::super::scenarios::probes::root_causes;
-use super::{manifest, named, probe, reason, service, started, state, web};
-use podlife::model::kind;
+use super::{endpoints, manifest, named, probe, reason, service, started, state, web};
 
 fn wait(scenario: &Scenario, arguments: &[&str]) -> Answer {
     scenario.podlife(&[&["wait-ready", "-o", "json"], arguments].concat())
@@ -128,11 +127,10 @@ fn each_address_that_a_service_publishes_counts() {
     }
     let scenario = Scenario::new("wr-each-address")
         .apply(&manifest(&[service, good, bad]))
-        .until("both run", |state| state.pods.len() == 2 && running("app")(state));
-    scenario.wait("both are endpoints", |scenario| {
-        let slices = scenario.list(&kind::ENDPOINT_SLICE);
-        slices.iter().map(|s| s["endpoints"].as_array().map_or(0, Vec::len)).sum::<usize>() == 2
-    });
+        .until("both run, and one is ready", |state| {
+            state.pods.len() == 2 && running("app")(state) && state.pods.iter().filter(|pod| is_ready(pod)).count() == 1
+        });
+    scenario.wait("both are endpoints", |scenario| endpoints(scenario).len() == 2);
     let answer = wait(&scenario, &["service/web", "--once"]);
     assert_eq!(state(&answer), (124, "progressing"), "{}", answer.stdout);
     assert!(answer.stdout.contains("is not ready, and still an endpoint"), "{}", answer.stdout);

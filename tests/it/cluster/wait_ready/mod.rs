@@ -23,6 +23,7 @@ mod wishes;
 
 use std::process::{Child, Command, Stdio};
 
+use podlife::model::kind;
 use serde_json::{Value, json};
 
 use super::harness::{Answer, Scenario, kubeconfig};
@@ -92,6 +93,15 @@ pub fn viewer(scenario: &Scenario) -> String {
 /// Exit code and state of an answer.
 pub fn state(answer: &Answer) -> (u8, &str) {
     (answer.exit, answer.json["state"].as_str().unwrap_or_default())
+}
+
+/// The endpoints of all slices: they come a moment after their pods are ready.
+pub fn endpoints(scenario: &Scenario) -> Vec<Value> {
+    let slices = scenario.list(&kind::ENDPOINT_SLICE);
+    slices
+        .iter()
+        .flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default())
+        .collect()
 }
 
 /// Why it is so.

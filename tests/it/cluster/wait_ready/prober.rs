@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::harness::{Scenario, clean_up, kubectl, podlife, pods_ready, send};
 use super::survival::until;
-use super::{manifest, probe, reason, service, started, state, wait, web};
+use super::{endpoints, manifest, probe, reason, service, started, state, wait, web};
 use crate::fake_api::Folder;
 
 pub const IMAGE: &str = "busybox:1.36";
@@ -94,6 +94,9 @@ fn a_policy_that_keeps_clients_out_is_seen_only_from_inside() {
             p["metadata"]["annotations"]["podlife.test/enforced"].as_str() == Some(generation.as_str())
         };
         s.list(&kind::NETWORK_POLICY).iter().all(is_in_force)
+    });
+    scenario.wait("the pod is a ready endpoint", |scenario| {
+        endpoints(scenario).iter().any(|endpoint| endpoint["conditions"]["ready"] == true)
     });
     let proxied = wait(&scenario, "service/web", &["--once"]);
     assert_eq!(state(&proxied), (4, "unknown"), "{}", proxied.stdout);
