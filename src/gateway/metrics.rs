@@ -57,7 +57,7 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let requests = Family::<Label, Histogram, _>::new_with_constructor(|| Histogram::new(REQUESTS));
         let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-        let all = Self {
+        let mut all = Self {
             registry: Registry::default(),
             pods: Gauge::default(),
             sessions: Gauge::default(),
@@ -78,7 +78,7 @@ impl Metrics {
             claims: Family::default(),
             certificate: Family::default(),
         };
-        let mut registry = Registry::default();
+        let registry = &mut all.registry;
         registry.register("session_pods_active", "Sessions with a pod that may answer", all.pods.clone());
         registry.register("session_sessions", "Sessions", all.sessions.clone());
         registry.register("session_waiters", "Requests that are waiting for a session", all.waiters.clone());
@@ -137,7 +137,7 @@ impl Metrics {
             "When the certificate of the gateway expires, in seconds since 1970",
             all.certificate.clone(),
         );
-        Self { registry, ..all }
+        all
     }
 
     /// Notes an answer, and how long after its request it came.
@@ -179,8 +179,7 @@ impl Metrics {
     /// Notes how many warm pods are ready, and how many are not yet.
     pub(super) fn warm(&self, (ready, starting): (usize, usize)) {
         for (state, count) in [("ready", ready), ("starting", starting)] {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.warm.get_or_create(&[("state", state)]).set(count);
+            self.warm.get_or_create(&[("state", state)]).set(number(count));
         }
     }
 
@@ -207,7 +206,6 @@ impl Metrics {
 
     /// All of it, as Prometheus reads it.
     pub(super) fn text(&self, moment: &Moment) -> String {
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.pods.set(number(moment.pods));
         self.sessions.set(number(moment.sessions));
         self.waiters.set(number(moment.waiters));
@@ -217,6 +215,10 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
