@@ -10,7 +10,7 @@ use super::{Gateway, Reply};
 use crate::cluster::harness::{Scenario, is_ready, pods_ready};
 use crate::cluster::policies::is_enforced;
 use crate::cluster::session::life::{made, records, session};
-use crate::cluster::session::template::dial;
+use crate::cluster::session::template::{caller, dial};
 
 const SESSION: &str = "podlife.dev/session";
 
@@ -220,12 +220,6 @@ fn a_warm_pod_is_isolated_and_all_commands_take_it_as_any_other() {
     let scenario = Scenario::new("serve-warm-commands");
     let gateway = keeper(&scenario, &["--warm", "1"]);
     until_warm(&scenario, &gateway, 1);
-    let caller = |name: &str, label: &str| {
-        format!(
-            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, labels: {{{label}}}}}, \
-             spec: {{terminationGracePeriodSeconds: 0, containers: [{{name: app, image: 'podlife.test/app:1'}}]}}}}\n---\n"
-        )
-    };
     let callers = caller("gateway", "podlife.dev/gateway: 'true'") + &caller("stranger", "app: stranger");
     let scenario = scenario.apply(&callers).until("all are ready", pods_ready(3));
     scenario.wait("the policy is in force", |s| s.list(&kind::NETWORK_POLICY).iter().all(is_enforced));

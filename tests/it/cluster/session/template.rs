@@ -34,6 +34,19 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// A pod that calls others.
+pub(in crate::cluster) fn caller(name: &str, labels: &str) -> String {
+    format!(
+        "
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, labels: {{{labels}}}}}
+spec: {{terminationGracePeriodSeconds: 0, containers: [{{name: app, image: 'podlife.test/app:1'}}]}}
+"
+    )
+}
+
 /// Dials from container `app` of a pod: whether it connects, and what it says otherwise.
 pub(in crate::cluster) fn dial(scenario: &Scenario, pod: &str, target: &str) -> (bool, String) {
     let output = Command::new(kubectl_program())
@@ -86,18 +99,8 @@ fn ready_means_that_the_port_listens() {
 
 #[test]
 fn sessions_are_reached_by_a_gateway_and_by_whom_allow_from_names_and_not_by_each_other() {
-    let plain = |name: &str, labels: &str| {
-        format!(
-            "
----
-apiVersion: v1
-kind: Pod
-metadata: {{name: {name}, labels: {{{labels}}}}}
-spec: {{terminationGracePeriodSeconds: 0, containers: [{{name: app, image: 'podlife.test/app:1'}}]}}
-"
-        )
-    };
-    let callers = plain("gateway", "podlife.dev/gateway: 'true'") + &plain("friend", "app: friend") + &plain("stranger", "app: stranger");
+    let callers =
+        caller("gateway", "podlife.dev/gateway: 'true'") + &caller("friend", "app: friend") + &caller("stranger", "app: stranger");
     let flags = ["--image", "podlife.test/app:1", "--port", "8080"];
     let with = |more: &[&'static str]| [more, flags.as_slice()].concat();
     let scenario = create(Scenario::new("session-policy"), &with(&["one"]));

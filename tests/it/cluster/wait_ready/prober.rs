@@ -6,6 +6,7 @@ use podlife::model::kind;
 use serde_json::{Value, json};
 
 use super::super::harness::{Scenario, clean_up, kubectl, podlife, pods_ready, send};
+use super::super::policies::is_enforced;
 use super::survival::until;
 use super::{endpoints, manifest, probe, reason, service, started, state, wait, web};
 use crate::fake_api::Folder;
@@ -88,13 +89,7 @@ fn a_policy_that_keeps_clients_out_is_seen_only_from_inside() {
     let scenario = scenario
         .apply(&manifest(&[web(1, json!({}), probe()), service("ClusterIP"), policy]))
         .until("it is ready", pods_ready(1));
-    scenario.wait("the policy is in force", |s| {
-        let is_in_force = |p: &Value| {
-            let generation = p["metadata"]["generation"].to_string();
-            p["metadata"]["annotations"]["podlife.test/enforced"].as_str() == Some(generation.as_str())
-        };
-        s.list(&kind::NETWORK_POLICY).iter().all(is_in_force)
-    });
+    scenario.wait("the policy is in force", |s| s.list(&kind::NETWORK_POLICY).iter().all(is_enforced));
     scenario.wait("the pod is a ready endpoint", |scenario| {
         endpoints(scenario).iter().any(|endpoint| endpoint["conditions"]["ready"] == true)
     });
@@ -133,8 +128,7 @@ fn one_asks_in_each_namespace() {
     kubectl(&["apply", "-f", file], None);
     for scenario in &scenarios {
         scenario.wait("it is ready behind a policy in force", |s| {
-            let is_in_force = |p: &Value| p["metadata"]["annotations"]["podlife.test/enforced"].is_string();
-            pods_ready(1)(&s.state()) && s.list(&kind::NETWORK_POLICY).iter().all(is_in_force)
+            pods_ready(1)(&s.state()) && s.list(&kind::NETWORK_POLICY).iter().all(is_enforced)
         });
     }
     let answer = podlife(&[&["wait-ready", "-f", file, "-o", "json"][..], &INSIDE].concat());

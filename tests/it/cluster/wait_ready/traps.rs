@@ -6,7 +6,7 @@ use podlife::model::kind::{self, Kind};
 use serde_json::{Value, json};
 
 use super::super::harness::{Answer, Scenario, both, event, kubectl, pods_ready, restarts, running};
-use super::{manifest, probe, service, started, web};
+use super::{endpoints, manifest, probe, service, started, web};
 
 fn once(scenario: &Scenario, target: &str, arguments: &[&str]) -> Answer {
     scenario.podlife(&[&["wait-ready", target, "--once", "-o", "json"], arguments].concat())
@@ -193,9 +193,8 @@ fn published_addresses_of_unready_pods_do_not_count() {
     published["spec"]["publishNotReadyAddresses"] = true.into();
     let scenario = Scenario::new("wr-published").apply(&manifest(&[web(1, json!({"READY_STATUS": "503"}), probe()), published]));
     scenario.wait("its address is published", |scenario| {
-        let slices = scenario.list(&kind::ENDPOINT_SLICE);
-        let mut endpoints = slices.iter().flat_map(|s| s["endpoints"].as_array()).flatten();
-        endpoints.any(|e| e["conditions"]["ready"] == true && e["conditions"]["serving"] == false)
+        let published = |e: &Value| e["conditions"]["ready"] == true && e["conditions"]["serving"] == false;
+        endpoints(scenario).iter().any(published)
     });
     expect(&once(&scenario, "service/web", &[]), 124, "ready");
 }
